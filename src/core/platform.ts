@@ -1,0 +1,126 @@
+/** `Platform` port: all that a runtime lends the neutral world. `runtime/*` implements it; a missing capability is undefined. */
+
+import type { ByteStream } from './byte-stream.ts';
+import type { Bytes } from './bytes.ts';
+import type { Clock } from './clock.ts';
+import type { Random } from './random.ts';
+import type { DecodeLatin1 } from './text.ts';
+
+/** AES-256-GCM under one key, synchronous: an awaited seal could reorder records. */
+export interface Aead {
+  /** Writes ciphertext and 16 bytes of tag at `out[offset]`; `out` has room for `plaintext.length + 16`. */
+  seal(nonce: Bytes, aad: Bytes, plaintext: Bytes, out: Bytes, offset: number): void;
+  /** The plaintext, or undefined when the tag is wrong. `sealed` is ciphertext and tag. */
+  open(nonce: Bytes, aad: Bytes, sealed: Bytes): Bytes | undefined;
+}
+
+export interface X25519KeyPair {
+  /** 32 bytes. */
+  readonly publicKey: Bytes;
+  /** The shared secret, 32 bytes. @throws when the peer's key is of low order (all-zero output). */
+  diffieHellman(peerPublicKey: Bytes): Bytes;
+}
+
+export interface Crypto {
+  /** `key` is 32 bytes. */
+  createAead(key: Bytes): Aead;
+  sha256(...parts: readonly Bytes[]): Bytes;
+  hmacSha256(key: Bytes, ...parts: readonly Bytes[]): Bytes;
+  /** A new pair, or the pair of a given private key (test vectors). */
+  createX25519(privateKey?: Bytes): X25519KeyPair;
+}
+
+/** What a WebSocket tells its owner. Nothing follows `onClose`. */
+export interface MessagePipeEvents {
+  /** One binary message; the buffer belongs to the receiver, who may patch and forward it. */
+  onMessage(message: Bytes): void;
+  /** Bytes left for the network: `outstandingBytes` fell. */
+  onProgress(): void;
+  onClose(code: number, reason: string): void;
+}
+
+/** One WebSocket, already open, as a pipe of binary messages. Subprotocol `skein.v1`, no compression, strict limits. */
+export interface MessagePipe {
+  /** Nothing is delivered before. */
+  attach(events: MessagePipeEvents): void;
+  /** Takes ownership: the buffer is never written again, because a server-side send does not copy. */
+  send(message: Bytes): void;
+  /** Bytes handed to `send` whose completion was not reported yet. */
+  readonly outstandingBytes: number;
+  close(code: number, reason: string): void;
+  /** Drops the connection without a close handshake. */
+  terminate(): void;
+  /** `address:port` of the other end as this host sees it, or undefined. */
+  readonly remoteAddress: string | undefined;
+}
+
+export interface DialOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface Listener {
+  /** The bound address as `host:port`, IPv6 hosts in brackets. */
+  readonly address: string;
+  readonly port: number;
+  /** Stops accepting; what is open stays open. */
+  close(): Promise<void>;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0 means any free port. */
+  readonly port: number;
+}
+
+/** An HTTP server that also accepts mesh WebSockets: the hub's one port, and a sidecar's admin port. */
+export interface HttpServerOptions extends ListenAddress {
+  readonly fetch: (request: Request, info: { readonly remoteAddress: string }) => Response | Promise<Response>;
+  /** Absent: upgrades are refused. */
+  readonly onWebSocket?: (pipe: MessagePipe) => void;
+  /** False, with the reason, refuses an upgrade before any state is made. */
+  readonly admitWebSocket?: () => { readonly status: number; readonly retryAfterSeconds: number } | undefined;
+}
+
+export interface Files {
+  /** undefined when there is no such file. */
+  read(path: string): Promise<Bytes | undefined>;
+  /** Writes a new file whole (temporary file, fsync, rename). `mode` defaults to 0o600. */
+  replace(path: string, content: Bytes, mode?: number): Promise<void>;
+  /** Opens for appending, creating the file with mode 0600 and the folders with 0700. */
+  openAppend(path: string): Promise<AppendFile>;
+  remove(path: string): Promise<void>;
+  makeFolder(path: string): Promise<void>;
+}
+
+export interface AppendFile {
+  readonly sizeBytes: number;
+  /** Resolves when the bytes are on disk (fsync). */
+  append(bytes: Bytes): Promise<void>;
+  truncate(sizeBytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface TcpConnectOptions extends ListenAddress {
+  /** Milliseconds until a connection attempt fails. @default 10_000 */
+  readonly timeoutMs?: number;
+}
+
+export interface Platform {
+  /** "node 20.20.2", "bun 1.4.5", … */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly decodeLatin1: DecodeLatin1;
+  /** Opens a mesh WebSocket. @throws SkeinError SKEIN_HUB_UNREACHABLE */
+  dialWebSocket(url: string, options?: DialOptions): Promise<MessagePipe>;
+  /** Undefined in isolates and browsers. */
+  readonly files: Files | undefined;
+  readonly listenHttp: ((options: HttpServerOptions) => Promise<Listener>) | undefined;
+  readonly listenTcp: ((at: ListenAddress, onConnection: (stream: ByteStream) => void) => Promise<Listener>) | undefined;
+  /**
+   * Dials TCP at once: what is written before the connection stands waits; `onReset` with SKEIN_APP_UNREACHABLE
+   * tells of a refused dial. `onConnect` is called when it stands.
+   */
+  readonly connectTcp: ((to: TcpConnectOptions, onConnect?: () => void) => ByteStream) | undefined;
+}

@@ -5,7 +5,18 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 
-const OS = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32']
+const OS = [
+  'aix',
+  'android',
+  'darwin',
+  'freebsd',
+  'linux',
+  'netbsd',
+  'openbsd',
+  'openharmony',
+  'sunos',
+  'win32',
+]
 const CPU = ['arm', 'arm64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64', 's390x', 'x64']
 const file = new URL('../package-lock.json', import.meta.url)
 const lock = JSON.parse(readFileSync(file, 'utf8'))
@@ -31,7 +42,9 @@ for (const [where, entry] of Object.entries(lock.packages)) {
     if (lock.packages[`node_modules/${name}`] || lock.packages[nested]) continue
     const platform = platformOf(name)
     if (!platform || !/^\d+\.\d+\.\d+$/.test(version)) {
-      throw new Error(`Cannot complete the lock: ${name}@${version}, optional in ${where}, names no platform or exact version`)
+      throw new Error(
+        `Cannot complete the lock: ${name}@${version}, optional in ${where}, names no platform or exact version`,
+      )
     }
     const { cpu, libc, os } = platform
     // The order of npm's own writer, so that npm does not reorder the file.

@@ -1,0 +1,229 @@
+/** The house keeps its own rules: arrows, cycles, doors, words, sizes; and each rule trips over a planted violation. */
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  compareDoors,
+  compareVersions,
+  findCycles,
+  findDoorBreaches,
+  findForbiddenArrows,
+  findForbiddenWords,
+  findHubSight,
+  findLongFiles,
+  findSleeps,
+  findUnexplainedFiles,
+  findUnownedTodos,
+  findUnresolved,
+  measure,
+  parseTree,
+  type SourceFile,
+} from './support/house-rules.ts'
+import { readText, readTree } from './support/repository.ts'
+
+/** Fewer files than this mean that the test looked in the wrong place. */
+const FEWEST_FILES = 10
+
+const manifest = JSON.parse(readText('package.json'))
+const deno = JSON.parse(readText('deno.json'))
+const sources = parseTree(readTree('src'))
+const unitTests = parseTree(new Map([...readTree('test/unit'), ...readTree('test/model')]))
+
+const RULES: readonly [name: string, find: () => string[]][] = [
+  ['every import follows the arrows', () => findForbiddenArrows(sources)],
+  ['every relative import names a file', () => findUnresolved(sources)],
+  ['no file imports itself through others, types included', () => findCycles(sources)],
+  ['every package is imported through its door', () => findDoorBreaches(sources)],
+  ['every dependency has a door', () => compareDoors(manifest.dependencies)],
+  ['runtimes, time, chance and output are arguments', () => findForbiddenWords(sources)],
+  ['the hub cannot reach a head codec, an exchange or a route', () => findHubSight(sources)],
+  ['no file is too long', () => findLongFiles(sources)],
+  ['every file begins with its responsibility', () => findUnexplainedFiles(sources)],
+  ['every TODO names its issue', () => findUnownedTodos(sources)],
+  ['no unit or model test sleeps', () => findSleeps(unitTests)],
+  [
+    'deno.json and package.json want the same versions',
+    () => compareVersions(manifest.dependencies, deno.imports),
+  ],
+]
+
+test('The rules saw the sources', (t) => {
+  ok(sources.length >= FEWEST_FILES, `${sources.length} files`)
+  ok(
+    sources.some(({ internal }) => internal.length > 0),
+    'no import found',
+  )
+  const { median, p90, max } = measure(sources)
+  t.diagnostic(`${sources.length} files; code lines: median ${median}, p90 ${p90}, max ${max}`)
+})
+
+for (const [name, find] of RULES) test(`Architecture: ${name}`, () => deepEqual(find(), []))
+
+/** A small tree of files that keep every rule, each with the given lines after its doc line. */
+function plant(files: Readonly<Record<string, string>>): SourceFile[] {
+  return parseTree(
+    new Map(Object.entries(files).map(([path, body]) => [path, `/** Planted for a rule. */\n${body}\n`])),
+  )
+}
+
+const none = 'export const nothing = 0'
+const PLANTED: readonly [name: string, find: () => string[], violations: number][] = [
+  [
+    'an upward arrow',
+    () => findForbiddenArrows(plant({ 'src/core/a.ts': "import { b } from '../http/b.ts'" })),
+    1,
+  ],
+  [
+    'an upward type',
+    () => findForbiddenArrows(plant({ 'src/core/a.ts': "import type { B } from '../http/b.ts'" })),
+    1,
+  ],
+  [
+    'an inline type import',
+    () => findForbiddenArrows(plant({ 'src/http/a.ts': "let a: import('../tunnel/b.ts').B" })),
+    1,
+  ],
+  ['a re-export', () => findForbiddenArrows(plant({ 'src/hub/a.ts': "export * from '../http/b.ts'" })), 1],
+  [
+    'another runtime',
+    () => findForbiddenArrows(plant({ 'src/runtime/node/a.ts': "import '../workerd/b.ts'" })),
+    1,
+  ],
+  ['a way out of src', () => findForbiddenArrows(plant({ 'src/cli/a.ts': "import '../../test/b.ts'" })), 1],
+  ['a folder nobody knows', () => findForbiddenArrows(plant({ 'src/misc/a.ts': none })), 1],
+  ['an allowed arrow', () => findForbiddenArrows(plant({ 'src/router/a.ts': "import '../http/b.ts'" })), 0],
+  [
+    'an import that is a comment',
+    () => findForbiddenArrows(plant({ 'src/core/a.ts': "// import '../http/b.ts'" })),
+    0,
+  ],
+  [
+    'an import that is a string',
+    () => findForbiddenArrows(plant({ 'src/core/a.ts': 'const a = `import "../http/b.ts"`' })),
+    0,
+  ],
+  ['a missing file', () => findUnresolved(plant({ 'src/core/a.ts': "import './b.ts'" })), 1],
+  [
+    'a missing ending',
+    () => findUnresolved(plant({ 'src/core/a.ts': "import './b'", 'src/core/b.ts': none })),
+    1,
+  ],
+  [
+    'a cycle of types',
+    () =>
+      findCycles(
+        plant({ 'src/core/a.ts': "import type { B } from './b.ts'", 'src/core/b.ts': "import './a.ts'" }),
+      ),
+    1,
+  ],
+  [
+    'a diamond',
+    () =>
+      findCycles(
+        plant({
+          'src/a.ts': "import './b.ts'\nimport './c.ts'",
+          'src/b.ts': "import './c.ts'",
+          'src/c.ts': none,
+        }),
+      ),
+    0,
+  ],
+  ['a side door', () => findDoorBreaches(plant({ 'src/tunnel/a.ts': "import { WebSocket } from 'ws'" })), 1],
+  [
+    'a side door to a part',
+    () => findDoorBreaches(plant({ 'src/agent/a.ts': "import { logger } from 'hono/logger'" })),
+    1,
+  ],
+  ['a package without a door', () => findDoorBreaches(plant({ 'src/cli/a.ts': "import 'left-pad'" })), 1],
+  [
+    'the right door',
+    () => findDoorBreaches(plant({ 'src/core/id.ts': "import { nanoid } from 'nanoid'" })),
+    0,
+  ],
+  ['a dependency without a door', () => compareDoors({ ...manifest.dependencies, 'left-pad': '1.0.0' }), 1],
+  [
+    'node: in a neutral file',
+    () => findForbiddenWords(plant({ 'src/core/a.ts': "import { join } from 'node:path'" })),
+    1,
+  ],
+  ['Buffer', () => findForbiddenWords(plant({ 'src/core/a.ts': 'Buffer.from([])' })), 1],
+  ['process', () => findForbiddenWords(plant({ 'src/hub/a.ts': 'const a = process.env' })), 1],
+  [
+    'a sniffed runtime',
+    () => findForbiddenWords(plant({ 'src/agent/a.ts': "if (typeof Bun === 'object') f()" })),
+    1,
+  ],
+  [
+    'the wall clock',
+    () => findForbiddenWords(plant({ 'src/auth/a.ts': 'const a = Date.now() + +new Date()' })),
+    2,
+  ],
+  [
+    'a global timer',
+    () => findForbiddenWords(plant({ 'src/http/a.ts': 'globalThis.setTimeout(f, 1); setInterval(f, 1)' })),
+    2,
+  ],
+  ['chance', () => findForbiddenWords(plant({ 'src/router/a.ts': 'Math.random()' })), 1],
+  ['console', () => findForbiddenWords(plant({ 'src/hub/a.ts': 'console.log(1)' })), 1],
+  ['error text', () => findForbiddenWords(plant({ 'src/hub/a.ts': "error.message.includes('reset')" })), 1],
+  [
+    'the same words at home or as members',
+    () =>
+      findForbiddenWords(
+        plant({
+          'src/core/clock.ts': 'setTimeout(f, Date.now())',
+          'src/runtime/node/a.ts': "import 'node:net'\nprocess.exit()",
+          'src/core/a.ts': "clock.setTimeout(f, 1) // setTimeout(f)\nconst a = 'Date.now()'",
+        }),
+      ),
+    0,
+  ],
+  [
+    'a hub that sees routes through telemetry',
+    () =>
+      findHubSight(
+        plant({
+          'src/hub/a.ts': "import '../telemetry/b.ts'",
+          'src/telemetry/b.ts': "import type { E } from '../router/events.ts'",
+          'src/router/events.ts': none,
+        }),
+      ),
+    1,
+  ],
+  [
+    'a hub that sees exchanges',
+    () =>
+      findHubSight(plant({ 'src/hub/a.ts': "import '../http/exchange.ts'", 'src/http/exchange.ts': none })),
+    1,
+  ],
+  [
+    'a hub that sees head types',
+    () =>
+      findHubSight(
+        plant({
+          'src/hub/a.ts': "import '../auth/b.ts'",
+          'src/auth/b.ts': "import '../http/head.ts'",
+          'src/http/head.ts': none,
+        }),
+      ),
+    0,
+  ],
+  ['a long file', () => findLongFiles(plant({ 'src/core/a.ts': 'let a = 0\n'.repeat(401) })), 1],
+  ['a long comment', () => findLongFiles(plant({ 'src/core/a.ts': '// a\n\n'.repeat(401) })), 0],
+  ['a file without a word', () => findUnexplainedFiles(parseTree(new Map([['src/core/a.ts', none]]))), 1],
+  ['a TODO', () => findUnownedTodos(plant({ 'src/core/a.ts': '// TODO later\n// TODO(#12) later' })), 1],
+  [
+    'a sleep',
+    () => findSleeps(plant({ 'test/unit/a.test.ts': 'await new Promise((done) => setTimeout(done, 50))' })),
+    1,
+  ],
+  [
+    'a version that drifted',
+    () => compareVersions({ ws: '8.0.0', '@a/b': '1.0.0' }, { ws: 'npm:ws@8.0.1', '@a/b': 'npm:@a/b@1.0.0' }),
+    1,
+  ],
+]
+
+for (const [name, find, violations] of PLANTED) {
+  test(`Architecture rules on a planted tree: ${name}`, () =>
+    equal(find().length, violations, find().join('\n')))
+}

@@ -1,0 +1,230 @@
+/** Two linked `MessagePipe` ends on a `Clock`: order kept, latency, bandwidth, a cut and a black hole on demand. */
+
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock } from '../core/clock.ts';
+import type { MessagePipe, MessagePipeEvents } from '../core/platform.ts';
+
+export interface MemoryLinkOptions {
+  /** One-way delay in milliseconds. With 0 a message arrives at the end of the tick in which it was sent. @default 0 */
+  readonly latencyMs?: number;
+  /** Bytes that leave per second, each way. @default Infinity */
+  readonly bytesPerSecond?: number;
+  /** Bytes the "kernel" of a sender still takes when nothing leaves any more. @default 262_144 */
+  readonly kernelBytes?: number;
+}
+
+/** A link and the ways to break it. */
+export class MemoryLink {
+  readonly a: MessagePipe;
+  readonly b: MessagePipe;
+  readonly #ends: readonly [MemoryPipe, MemoryPipe];
+
+  constructor(clock: Clock, options: MemoryLinkOptions = {}) {
+    const a = new MemoryPipe(clock, options, 'memory:b');
+    const b = new MemoryPipe(clock, options, 'memory:a');
+    a.join(b);
+    b.join(a);
+    this.#ends = [a, b];
+    this.a = a;
+    this.b = b;
+  }
+
+  /** Both ends lose the connection at once, and all that was under way with it. */
+  cut(): void {
+    for (const end of this.#ends) end.lose(1006, 'connection lost');
+  }
+
+  /** The connection dies in silence: nothing arrives any more and nobody is told. */
+  blackhole(): void {
+    for (const end of this.#ends) end.stall();
+  }
+
+  /** Nothing leaves `end` until `resume`: the far side has stopped reading. */
+  stall(end: MessagePipe): void {
+    this.#of(end).stall();
+  }
+
+  resume(end: MessagePipe): void {
+    this.#of(end).resume();
+  }
+
+  #of(end: MessagePipe): MemoryPipe {
+    const found = this.#ends.find((other) => other === end);
+    if (found === undefined) throw new TypeError('Cannot stall pipe: it belongs to another link');
+    return found;
+  }
+}
+
+interface Queued {
+  /** undefined stands for the close message, which keeps its place behind the data. */
+  readonly message: Bytes | undefined;
+  readonly size: number;
+  readonly checksum: number;
+}
+
+class MemoryPipe implements MessagePipe {
+  readonly remoteAddress: string;
+  readonly #clock: Clock;
+  readonly #latencyMs: number;
+  readonly #bytesPerSecond: number;
+  readonly #kernelBytes: number;
+  #peer: MemoryPipe | undefined;
+  #events: MessagePipeEvents | undefined;
+  /** Arrived before `attach`. */
+  readonly #early: ((events: MessagePipeEvents) => void)[] = [];
+  /** Not yet left for the network. */
+  readonly #queue: Queued[] = [];
+  #outstandingBytes = 0;
+  /** Bytes of stalled messages that were reported as sent, because a kernel would have taken them. */
+  #kernelTaken = 0;
+  #reported = 0;
+  #sending = false;
+  #stalled = false;
+  #closing: { readonly code: number; readonly reason: string } | undefined;
+  #closed = false;
+
+  constructor(clock: Clock, options: MemoryLinkOptions, remoteAddress: string) {
+    this.#clock = clock;
+    this.#latencyMs = options.latencyMs ?? 0;
+    this.#bytesPerSecond = options.bytesPerSecond ?? Number.POSITIVE_INFINITY;
+    this.#kernelBytes = options.kernelBytes ?? 262_144;
+    this.remoteAddress = remoteAddress;
+  }
+
+  join(peer: MemoryPipe): void {
+    this.#peer = peer;
+  }
+
+  attach(events: MessagePipeEvents): void {
+    this.#events = events;
+    for (const deliver of this.#early.splice(0)) deliver(events);
+  }
+
+  send(message: Bytes): void {
+    if (this.#closed || this.#closing !== undefined) return;
+    this.#outstandingBytes += message.length;
+    this.#queue.push({ message, size: message.length, checksum: checksum(message) });
+    this.#pump();
+  }
+
+  get outstandingBytes(): number {
+    return this.#outstandingBytes;
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closed || this.#closing !== undefined) return;
+    this.#closing = { code, reason };
+    this.#queue.push({ message: undefined, size: 0, checksum: 0 });
+    this.#pump();
+  }
+
+  terminate(): void {
+    this.#peer?.lose(1006, 'connection lost');
+    this.lose(1006, 'terminated');
+  }
+
+  lose(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue.length = 0;
+    this.#outstandingBytes = 0;
+    this.#clock.endOfTick(() => this.#tell((events) => events.onClose(code, reason)));
+  }
+
+  stall(): void {
+    this.#stalled = true;
+    this.#pump();
+  }
+
+  resume(): void {
+    this.#stalled = false;
+    this.#kernelTaken = 0;
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#sending || this.#queue.length === 0) return;
+    this.#sending = true;
+    const size = this.#queue[0]?.size ?? 0;
+    if (this.#stalled) this.#clock.endOfTick(this.#fillKernel);
+    else if (this.#bytesPerSecond === Number.POSITIVE_INFINITY) this.#clock.endOfTick(this.#depart);
+    else this.#clock.setTimer((size / this.#bytesPerSecond) * 1000, this.#depart);
+  }
+
+  /** A stalled link still takes what fits into the socket's buffer: the sender is told so, the receiver gets nothing. */
+  readonly #fillKernel = (): void => {
+    this.#sending = false;
+    if (!this.#stalled) {
+      this.#pump();
+      return;
+    }
+    let progress = false;
+    while (this.#reported < this.#queue.length) {
+      const { size } = this.#queue[this.#reported] as Queued;
+      if (this.#kernelTaken + size > this.#kernelBytes) break;
+      this.#kernelTaken += size;
+      this.#outstandingBytes -= size;
+      this.#reported++;
+      progress = true;
+    }
+    if (progress && !this.#closed) this.#events?.onProgress();
+  };
+
+  readonly #depart = (): void => {
+    this.#sending = false;
+    if (this.#closed) return;
+    if (this.#stalled) {
+      this.#pump();
+      return;
+    }
+    // Without a bandwidth the whole queue leaves at once, as a corked socket's would.
+    let left = this.#bytesPerSecond === Number.POSITIVE_INFINITY ? this.#queue.length : 1;
+    for (; left > 0 && !this.#closed; left--) {
+      const item = this.#queue.shift();
+      if (item === undefined) break;
+      if (this.#reported > 0) this.#reported--;
+      else this.#outstandingBytes -= item.size;
+      this.#dispatch(item);
+    }
+    if (!this.#closed) this.#events?.onProgress();
+    this.#pump();
+  };
+
+  #dispatch(item: Queued): void {
+    const peer = this.#peer;
+    const closing = this.#closing;
+    if (item.message === undefined) {
+      this.#later(() => peer?.lose(closing?.code ?? 1006, closing?.reason ?? ''));
+      // The close handshake is over when the answer has come back.
+      this.#later(() => this.#later(() => this.lose(closing?.code ?? 1006, closing?.reason ?? '')));
+      return;
+    }
+    if (checksum(item.message) !== item.checksum) {
+      throw new Error('Cannot send message: its buffer was written after send');
+    }
+    // The wire copies; without this the receiver would patch the sender's resend buffer.
+    const copy = new Uint8Array(item.message);
+    this.#later(() => peer?.receive(copy));
+  }
+
+  receive(message: Bytes): void {
+    if (!this.#closed) this.#tell((events) => events.onMessage(message));
+  }
+
+  #later(run: () => void): void {
+    if (this.#latencyMs > 0) this.#clock.setTimer(this.#latencyMs, run);
+    else run();
+  }
+
+  #tell(deliver: (events: MessagePipeEvents) => void): void {
+    if (this.#events === undefined) this.#early.push(deliver);
+    else deliver(this.#events);
+  }
+}
+
+/** FNV-1a. */
+function checksum(bytes: Bytes): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+  return hash;
+}

@@ -8,6 +8,7 @@ import {
   findDoorBreaches,
   findForbiddenArrows,
   findForbiddenWords,
+  findHiddenSkips,
   findHubSight,
   findLongFiles,
   findSleeps,
@@ -26,7 +27,8 @@ const FEWEST_FILES = 10
 const manifest = JSON.parse(readText('package.json'))
 const deno = JSON.parse(readText('deno.json'))
 const sources = parseTree(readTree('src'))
-const unitTests = parseTree(new Map([...readTree('test/unit'), ...readTree('test/model')]))
+const tests = parseTree(readTree('test'))
+const unitTests = tests.filter(({ path }) => /^test\/(?:unit|model)\//.test(path))
 
 const RULES: readonly [name: string, find: () => string[]][] = [
   ['every import follows the arrows', () => findForbiddenArrows(sources)],
@@ -215,6 +217,16 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
     'a sleep',
     () => findSleeps(plant({ 'test/unit/a.test.ts': 'await new Promise((done) => setTimeout(done, 50))' })),
     1,
+  ],
+  [
+    'a hidden skip',
+    () => findHiddenSkips(plant({ 'test/unit/a.test.ts': "test('a', (t) => t.skip('later'))" })),
+    1,
+  ],
+  [
+    'a stated skip',
+    () => findHiddenSkips(plant({ 'test/unit/a.test.ts': "test('a', { skip: lacking('h2') }, f)" })),
+    0,
   ],
   [
     'a version that drifted',

@@ -129,7 +129,8 @@ export async function build(output) {
   if (existsSync(join(root, output)) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return 0
 
   mkdirSync(cache, { recursive: true })
-  const fresh = mkdtempSync(join(cache, `${output}-`))
+  // As deep as the output itself, so that the source maps still point at the sources after the move.
+  const fresh = mkdtempSync(join(root, `.${output}-`))
   try {
     const tsc = await run(process.execPath, [binOf('typescript', 'tsc'), '-p', config, '--outDir', fresh], {
       output: 'capture',

@@ -65,11 +65,11 @@ export function run(command, args, { output = 'stderr', env = {}, cwd = root, ti
   })
 }
 
-/** The file that runs a package's command, from its package.json. */
-export function binOf(name, command = name.split('/').at(-1)) {
+/** The file that runs a package's command (its first one), from its package.json. */
+export function binOf(name) {
   const folder = join(root, 'node_modules', name)
   const { bin } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  return join(folder, typeof bin === 'string' ? bin : bin[command])
+  return join(folder, typeof bin === 'string' ? bin : Object.values(bin)[0])
 }
 
 /** Installs a package folder from its lock file, unless node_modules already holds exactly what the lock says. */
@@ -132,7 +132,7 @@ export async function build(output) {
   // As deep as the output itself, so that the source maps still point at the sources after the move.
   const fresh = mkdtempSync(join(root, `.${output}-`))
   try {
-    const tsc = await run(process.execPath, [binOf('typescript', 'tsc'), '-p', config, '--outDir', fresh], {
+    const tsc = await run(process.execPath, [binOf('typescript'), '-p', config, '--outDir', fresh], {
       output: 'capture',
     })
     const errors = tsc.text.split('\n').filter((line) => /error TS\d+/.test(line)).length

@@ -1,0 +1,98 @@
+/** Noise CipherState over the one synchronous AEAD (Noise §5.1), and the keys of a session's records. */
+
+import { type Bytes, concatBytes, EMPTY } from '../core/bytes.ts';
+import type { Aead, Crypto } from '../core/platform.ts';
+import { EPOCH_COUNT, RECORD_HEADER_BYTES, TAG_BYTES } from './record.ts';
+
+const NONCE_BYTES = 12;
+const ZEROS_32 = new Uint8Array(32);
+
+/** 32 zero bits and the big-endian counter: AESGCM's nonce form (Noise §12.3). `out` is reused by the caller. */
+function writeNonce(out: Bytes, counter: number): Bytes {
+  const high = Math.floor(counter / 0x1_0000_0000);
+  const low = counter >>> 0;
+  out[4] = high >>> 24;
+  out[5] = (high >>> 16) & 0xff;
+  out[6] = (high >>> 8) & 0xff;
+  out[7] = high & 0xff;
+  out[8] = low >>> 24;
+  out[9] = (low >>> 16) & 0xff;
+  out[10] = (low >>> 8) & 0xff;
+  out[11] = low & 0xff;
+  return out;
+}
+
+/** REKEY(k): the first 32 bytes of ENCRYPT(k, 2^64-1, zerolen, zeros) (Noise §4.2). */
+export function rekey(crypto: Crypto, key: Bytes): Bytes {
+  const nonce = new Uint8Array(NONCE_BYTES).fill(0xff, 4);
+  const out = new Uint8Array(ZEROS_32.length + TAG_BYTES);
+  crypto.createAead(key).seal(nonce, EMPTY, ZEROS_32, out, 0);
+  return out.subarray(0, 32);
+}
+
+/** Cipher of the handshake: its own counter, associated data given by the caller. */
+export class CipherState {
+  readonly #aead: Aead;
+  readonly #nonce = new Uint8Array(NONCE_BYTES);
+  #counter = 0;
+
+  constructor(crypto: Crypto, key: Bytes) {
+    this.#aead = crypto.createAead(key);
+  }
+
+  encryptWithAd(ad: Bytes, plaintext: Bytes): Bytes {
+    const out = new Uint8Array(plaintext.length + TAG_BYTES);
+    this.#aead.seal(writeNonce(this.#nonce, this.#counter++), ad, plaintext, out, 0);
+    return out;
+  }
+
+  /** undefined when the tag is wrong; the counter then stays where it is (Noise §5.1). */
+  decryptWithAd(ad: Bytes, sealed: Bytes): Bytes | undefined {
+    const plaintext = this.#aead.open(writeNonce(this.#nonce, this.#counter), ad, sealed);
+    if (plaintext !== undefined) this.#counter++;
+    return plaintext;
+  }
+}
+
+/**
+ * Cipher of one direction of a session. The record sequence is the nonce and never resets; a new epoch changes the key
+ * only. The associated data is the record header and the session id, so a record fits one place in one session.
+ */
+export class RecordCipher {
+  readonly #crypto: Crypto;
+  readonly #nonce = new Uint8Array(NONCE_BYTES);
+  readonly #aad: Bytes;
+  #key: Bytes;
+  #aead: Aead;
+  #epoch = 0;
+
+  constructor(crypto: Crypto, key: Bytes, sessionId: Bytes) {
+    this.#crypto = crypto;
+    this.#key = key;
+    this.#aead = crypto.createAead(key);
+    this.#aad = concatBytes(new Uint8Array(RECORD_HEADER_BYTES), sessionId);
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Moves to the next epoch: forward only, so an old key cannot be had from a new one. */
+  advance(): void {
+    this.#key = rekey(this.#crypto, this.#key);
+    this.#aead = this.#crypto.createAead(this.#key);
+    this.#epoch = (this.#epoch + 1) % EPOCH_COUNT;
+  }
+
+  /** Seals behind the header that stands at `out[headerOffset]`. */
+  seal(sequence: number, plaintext: Bytes, out: Bytes, headerOffset: number): void {
+    for (let i = 0; i < RECORD_HEADER_BYTES; i++) this.#aad[i] = out[headerOffset + i] as number;
+    this.#aead.seal(writeNonce(this.#nonce, sequence), this.#aad, plaintext, out, headerOffset + RECORD_HEADER_BYTES);
+  }
+
+  /** undefined when the record is not what the peer sealed under this number. */
+  open(sequence: number, message: Bytes, headerOffset: number): Bytes | undefined {
+    for (let i = 0; i < RECORD_HEADER_BYTES; i++) this.#aad[i] = message[headerOffset + i] as number;
+    return this.#aead.open(writeNonce(this.#nonce, sequence), this.#aad, message.subarray(headerOffset + RECORD_HEADER_BYTES));
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Windows of both directions, in absolute offsets (RFC 9000 §4.1): a repeated or lost update cannot drift. Credit is
+ * returned when the reader has consumed, never on arrival; windows grow while they, and not the reader, are the limit.
+ */
+
+/** Offsets above this are an attack, not traffic. */
+export const MAX_OFFSET = 2 ** 50;
+
+/** What we may still send. */
+export class SendWindow {
+  #sent = 0;
+  #limit: number;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get available(): number {
+    return this.#limit - this.#sent;
+  }
+
+  get sent(): number {
+    return this.#sent;
+  }
+
+  take(bytes: number): void {
+    this.#sent += bytes;
+  }
+
+  /** Returns whether the limit rose; a lower offset is an old update and is ignored. */
+  raise(limit: number): boolean {
+    if (limit <= this.#limit) return false;
+    this.#limit = limit;
+    return true;
+  }
+}
+
+/** What the other end may still send. */
+export class ReceiveWindow {
+  readonly #maxBytes: number;
+  #windowBytes: number;
+  #received = 0;
+  #consumed = 0;
+  #granted: number;
+  #limited = false;
+  #epochMs: number;
+  #epochConsumed = 0;
+
+  constructor(windowBytes: number, maxBytes: number, nowMs: number) {
+    this.#windowBytes = windowBytes;
+    this.#maxBytes = Math.max(windowBytes, maxBytes);
+    this.#granted = windowBytes;
+    this.#epochMs = nowMs;
+  }
+
+  get windowBytes(): number {
+    return this.#windowBytes;
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Bytes that arrived and were not consumed: what this window pins. */
+  get unread(): number {
+    return this.#received - this.#consumed;
+  }
+
+  /** False when the bytes go beyond what was granted. */
+  receive(bytes: number): boolean {
+    this.#received += bytes;
+    if (this.#granted - this.#received < this.#windowBytes >> 3) this.#limited = true;
+    return this.#received <= this.#granted;
+  }
+
+  consume(bytes: number): void {
+    this.#consumed += bytes;
+  }
+
+  /** Raises the window itself; takes effect with the next grant and never shrinks (RFC 9113 §6.9.2). */
+  widen(windowBytes: number): void {
+    this.#windowBytes = Math.max(this.#windowBytes, Math.min(windowBytes, this.#maxBytes));
+  }
+
+  /** Whether a grant would be worth its frame: half the window is free, or a quarter and a round trip has passed. */
+  isGrantDue(nowMs: number, rttMs: number): boolean {
+    const gain = this.#consumed + this.#windowBytes - this.#granted;
+    return gain >= this.#windowBytes >> 1 || (gain >= this.#windowBytes >> 2 && nowMs - this.#epochMs >= rttMs);
+  }
+
+  /**
+   * The new absolute offset. Before it is computed, the window doubles if the reader consumed at least half of it per
+   * round trip while the sender ran into its end; comparing bytes per round trip with the window is free of scale, so
+   * growth cannot block itself (libp2p/go-yamux#136).
+   */
+  grant(nowMs: number, rttMs: number): number {
+    const elapsedMs = nowMs - this.#epochMs;
+    if (elapsedMs >= rttMs) {
+      const perRoundTrip = ((this.#consumed - this.#epochConsumed) / elapsedMs) * rttMs;
+      if (this.#limited && perRoundTrip >= this.#windowBytes >> 1) this.widen(this.#windowBytes * 2);
+      this.#epochMs = nowMs;
+      this.#epochConsumed = this.#consumed;
+      this.#limited = false;
+    }
+    this.#granted = Math.max(this.#granted, this.#consumed + this.#windowBytes);
+    return this.#granted;
+  }
+}

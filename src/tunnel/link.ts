@@ -1,0 +1,413 @@
+/** `Link`: one WebSocket as circuits with credit, pulled messages and a heartbeat (docs/protocol.md §2). */
+
+import type { Bytes } from '../core/bytes.ts';
+import { type Clock, type Timer, setPeriodic } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { MessagePipe } from '../core/platform.ts';
+import type { Random } from '../core/random.ts';
+import { ByteReader, varintLength, writeVarint } from '../core/varint.ts';
+import { Circuit, LINK_HEADER_BYTES } from './circuit.ts';
+import { fromWireCode, protocolError } from './codes.ts';
+import { MAX_OFFSET } from './flow-control.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
+
+/*
+ *  0        1                             5
+ * +--------+-----------------------------+------------------...
+ * | v|kind | circuit id  u32             | body
+ * +--------+-----------------------------+------------------...
+ */
+const VERSION = 1;
+const HELLO = 0;
+const DATA = 2;
+const CLOSE = 5;
+const CREDIT = 6;
+const PING = 7;
+const PONG = 8;
+
+const NONCE_BYTES = 16;
+const PING_BYTES = 8;
+
+export interface LinkOptions {
+  readonly role: 'dialler' | 'acceptor';
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Called once; every circuit has been told before. */
+  readonly onClose: (error: SkeinError) => void;
+  readonly limits?: Partial<TunnelOptions>;
+}
+
+/** Counters, read at scrape time. */
+export interface LinkStats {
+  messagesSent: number;
+  messagesReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+}
+
+export class Link {
+  readonly ready: Promise<void>;
+  /** Circuit 0: the session with the other end of this link. */
+  readonly control: Circuit;
+  readonly stats: LinkStats = { messagesSent: 0, messagesReceived: 0, bytesSent: 0, bytesReceived: 0 };
+  readonly #pipe: MessagePipe;
+  readonly #clock: Clock;
+  readonly #limits: TunnelOptions;
+  readonly #onClose: (error: SkeinError) => void;
+  readonly #role: 'dialler' | 'acceptor';
+  readonly #circuits = new Map<number, Circuit>();
+  readonly #heartbeat: Heartbeat;
+  readonly #helloSent: Bytes;
+  #helloReceived: Bytes | undefined;
+  #nextId: number;
+  #budgetBytes: number;
+  #ready: Circuit[] = [];
+  #creditDue: Circuit[] = [];
+  #pongDue: Bytes | undefined;
+  #pumping = false;
+  #timer: Timer;
+  #helloTimer: Timer;
+  #closedBy: SkeinError | undefined;
+  #resolveReady: () => void = () => undefined;
+  #rejectReady: (error: SkeinError) => void = () => undefined;
+
+  constructor(pipe: MessagePipe, options: LinkOptions) {
+    this.#pipe = pipe;
+    this.#clock = options.clock;
+    this.#limits = resolveTunnelOptions(options.limits);
+    this.#onClose = options.onClose;
+    this.#role = options.role;
+    this.#nextId = options.role === 'dialler' ? 1 : 2;
+    this.#budgetBytes = this.#limits.linkWindowBudgetBytes;
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    this.ready.catch(() => undefined); // the owner also hears of it through onClose
+    const nowMs = this.#clock.monotonicMs();
+    this.#heartbeat = new Heartbeat(this.#limits, nowMs);
+    this.control = this.#addCircuit(0);
+    pipe.attach({
+      onMessage: (message) => this.#onMessage(message),
+      onProgress: () => this.#onProgress(),
+      onClose: (code, reason) => this.#end(closeError(code, reason)),
+    });
+    this.#helloSent = this.#encodeHello(options.random);
+    this.#transmit(this.#helloSent.slice());
+    this.#timer = setPeriodic(this.#clock, this.#heartbeat.periodMs, () => this.#check());
+    this.#helloTimer = this.#clock.setTimer(this.#limits.helloTimeoutMs, () => {
+      if (this.#helloReceived === undefined) this.#fail(protocolError('Cannot use link: no HELLO in time'));
+    });
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#pipe.remoteAddress;
+  }
+
+  get rttMs(): number {
+    return this.#heartbeat.rttMs;
+  }
+
+  get isClosed(): boolean {
+    return this.#closedBy !== undefined;
+  }
+
+  get circuitCount(): number {
+    return this.#circuits.size - 1;
+  }
+
+  /** Bytes received on circuits and not yet dealt with: what this link pins here. */
+  get unreadBytes(): number {
+    let bytes = 0;
+    for (const circuit of this.#circuits.values()) bytes += circuit.unreadBytes;
+    return bytes;
+  }
+
+  /** Both HELLOs, dialler's first: they enter the prologue of the session on circuit 0, so neither can be altered unnoticed. */
+  get transcript(): readonly [Bytes, Bytes] {
+    const received = this.#helloReceived;
+    if (received === undefined) throw new SkeinError('SKEIN_INTERNAL', 'Cannot read link transcript: HELLO is missing');
+    return this.#role === 'dialler' ? [this.#helloSent, received] : [received, this.#helloSent];
+  }
+
+  /** A circuit with the next id of this end. @throws SkeinError SKEIN_LIMIT, SKEIN_HUB_UNREACHABLE */
+  openCircuit(): Circuit {
+    if (this.#closedBy !== undefined) throw this.#closedBy;
+    this.#checkRoom('SKEIN_LIMIT');
+    const circuit = this.#addCircuit(this.#nextId);
+    this.#nextId += 2;
+    return circuit;
+  }
+
+  /** A circuit that the other end announced. @throws SkeinError SKEIN_PROTOCOL when the id is not one of its own or is in use. */
+  adoptCircuit(id: number): Circuit {
+    if (this.#closedBy !== undefined) throw this.#closedBy;
+    const parity = this.#role === 'dialler' ? 0 : 1;
+    if (!Number.isSafeInteger(id) || id <= 0 || id > 0xffff_ffff || id % 2 !== parity) {
+      throw protocolError('Cannot adopt circuit: the id is not one of the other end');
+    }
+    if (this.#circuits.has(id)) throw protocolError('Cannot adopt circuit: the id is in use');
+    this.#checkRoom('SKEIN_LIMIT');
+    return this.#addCircuit(id);
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closedBy !== undefined) return;
+    this.#pipe.close(code, reason);
+    this.#end(new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot use link: closed here (${reason})`));
+  }
+
+  // Called by circuits.
+
+  enqueue(circuit: Circuit): void {
+    if (circuit.queued) return;
+    circuit.queued = true;
+    this.#ready.push(circuit);
+    this.#pump();
+  }
+
+  transmit(circuit: Circuit, message: Bytes): void {
+    writeHeader(message, DATA, circuit.id);
+    this.#transmit(message);
+  }
+
+  announceCredit(circuit: Circuit): void {
+    if (circuit.creditDue || circuit.isClosed || !circuit.window.isGrantDue(this.#clock.monotonicMs(), this.#rttFloorMs)) return;
+    circuit.creditDue = true;
+    this.#creditDue.push(circuit);
+    this.#pump();
+  }
+
+  closeCircuit(circuit: Circuit, code: number): void {
+    if (this.#circuits.get(circuit.id) !== circuit) return;
+    this.#removeCircuit(circuit, new SkeinError(fromWireCode(code), 'Cannot use circuit: closed here'));
+    if (this.#closedBy !== undefined) return;
+    const message = newMessage(CLOSE, circuit.id, 2);
+    message[LINK_HEADER_BYTES] = code >> 8;
+    message[LINK_HEADER_BYTES + 1] = code & 0xff;
+    this.#transmit(message);
+  }
+
+  #addCircuit(id: number): Circuit {
+    const limits = this.#limits;
+    const growth = limits.circuitWindowBytes - limits.initialCircuitWindowBytes;
+    const within = this.#budgetBytes >= growth;
+    const max = within ? Math.max(limits.circuitWindowBytes, Math.min(limits.maxCircuitWindowBytes, this.#budgetBytes >> 1)) : limits.initialCircuitWindowBytes;
+    const circuit = new Circuit(id, this, limits.initialCircuitWindowBytes, max, this.#clock.monotonicMs());
+    this.#circuits.set(id, circuit);
+    if (within) {
+      this.#budgetBytes -= growth;
+      circuit.window.widen(limits.circuitWindowBytes);
+      circuit.creditDue = true;
+      this.#creditDue.push(circuit);
+      if (this.#helloReceived !== undefined) this.#pump();
+    }
+    return circuit;
+  }
+
+  #removeCircuit(circuit: Circuit, error: SkeinError): void {
+    this.#circuits.delete(circuit.id);
+    this.#budgetBytes = Math.min(
+      this.#limits.linkWindowBudgetBytes,
+      this.#budgetBytes + Math.max(0, Math.min(circuit.window.windowBytes, this.#limits.circuitWindowBytes) - this.#limits.initialCircuitWindowBytes),
+    );
+    circuit.end(error);
+  }
+
+  #checkRoom(code: 'SKEIN_LIMIT'): void {
+    if (this.circuitCount < this.#limits.maxCircuits) return;
+    throw new SkeinError(code, `Cannot open circuit: the link already has ${this.#limits.maxCircuits}`);
+  }
+
+  get #rttFloorMs(): number {
+    return Math.max(1, this.#heartbeat.rttMs);
+  }
+
+  /** Writes what is due while the network takes it: first the bounded control state, then one message per circuit in turn. */
+  #pump(): void {
+    if (this.#pumping || this.#closedBy !== undefined) return;
+    this.#pumping = true;
+    try {
+      if (this.#pongDue !== undefined && this.#hasRoom) {
+        this.#transmit(this.#pongDue);
+        this.#pongDue = undefined;
+      }
+      while (this.#creditDue.length > 0 && this.#hasRoom) this.#sendCredit(this.#creditDue.shift() as Circuit);
+      while (this.#ready.length > 0 && this.#hasRoom && this.#helloReceived !== undefined) {
+        const circuit = this.#ready.shift() as Circuit;
+        circuit.queued = false;
+        if (!circuit.isClosed) circuit.grantWrite();
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#closedBy === undefined && this.#pipe.outstandingBytes < this.#limits.maxOutstandingBytes;
+  }
+
+  #sendCredit(circuit: Circuit): void {
+    circuit.creditDue = false;
+    if (circuit.isClosed) return;
+    const offset = circuit.window.grant(this.#clock.monotonicMs(), this.#rttFloorMs);
+    const message = newMessage(CREDIT, circuit.id, varintLength(offset));
+    writeVarint(message, LINK_HEADER_BYTES, offset);
+    this.#transmit(message);
+  }
+
+  #transmit(message: Bytes): void {
+    this.stats.messagesSent++;
+    this.stats.bytesSent += message.length;
+    this.#pipe.send(message);
+  }
+
+  #onProgress(): void {
+    this.#heartbeat.onSent(this.#clock.monotonicMs(), this.#pipe.outstandingBytes === 0);
+    this.#pump();
+  }
+
+  #onMessage(message: Bytes): void {
+    if (this.#closedBy !== undefined) return;
+    this.stats.messagesReceived++;
+    this.stats.bytesReceived += message.length;
+    this.#heartbeat.onReceived(this.#clock.monotonicMs());
+    if (message.length < LINK_HEADER_BYTES || message.length > this.#limits.maxMessageBytes) {
+      return this.#fail(protocolError('Cannot read link message: impossible length'));
+    }
+    const first = message[0] as number;
+    if (first >> 4 !== VERSION) return this.#fail(protocolError('Cannot read link message: unknown version'));
+    const kind = first & 15;
+    const id = (((message[1] as number) << 24) | ((message[2] as number) << 16) | ((message[3] as number) << 8) | (message[4] as number)) >>> 0;
+    if (kind === HELLO) return this.#onHello(id, message);
+    if (this.#helloReceived === undefined) return this.#fail(protocolError('Cannot read link message: HELLO must come first'));
+    switch (kind) {
+      case DATA:
+        return this.#onData(id, message);
+      case CREDIT:
+        return this.#onCredit(id, message);
+      case CLOSE:
+        return this.#onCircuitClose(id, message);
+      case PING:
+        return this.#onPing(id, message);
+      case PONG:
+        if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES) return this.#fail(protocolError('Cannot read PONG: malformed'));
+        return this.#heartbeat.onPong(this.#clock.monotonicMs());
+      default:
+        return this.#fail(protocolError('Cannot read link message: unknown kind'));
+    }
+  }
+
+  #onHello(id: number, message: Bytes): void {
+    if (id !== 0 || this.#helloReceived !== undefined) return this.#fail(protocolError('Cannot read HELLO: it must come once, on circuit 0'));
+    const reader = new ByteReader(message, LINK_HEADER_BYTES);
+    const version = reader.varint();
+    reader.varint(); // features: none defined in version 1
+    reader.take(NONCE_BYTES);
+    const maxMessageBytes = reader.varint();
+    if (reader.failed || version !== VERSION || maxMessageBytes < this.#limits.initialCircuitWindowBytes) {
+      return this.#fail(protocolError('Cannot read HELLO: malformed, or a version this end does not speak'));
+    }
+    this.#helloReceived = message.slice();
+    this.#helloTimer.cancel();
+    this.#resolveReady();
+    this.#pump();
+  }
+
+  #onData(id: number, message: Bytes): void {
+    const circuit = this.#circuits.get(id);
+    if (circuit === undefined) return; // crossed our CLOSE, or a circuit not adopted: nothing is kept for it
+    if (!circuit.deliver(message)) this.#fail(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the credit of its circuit'));
+  }
+
+  #onCredit(id: number, message: Bytes): void {
+    const reader = new ByteReader(message, LINK_HEADER_BYTES);
+    const offset = reader.varint();
+    if (reader.failed || reader.remaining > 0 || offset > MAX_OFFSET) return this.#fail(protocolError('Cannot read CREDIT: malformed'));
+    this.#circuits.get(id)?.raiseCredit(offset);
+  }
+
+  #onCircuitClose(id: number, message: Bytes): void {
+    const reader = new ByteReader(message, LINK_HEADER_BYTES);
+    const code = reader.u16();
+    if (reader.failed || reader.remaining > 0) return this.#fail(protocolError('Cannot read CLOSE: malformed'));
+    const circuit = this.#circuits.get(id);
+    if (circuit === undefined) return;
+    if (id === 0) return this.#fail(new SkeinError(fromWireCode(code), 'Cannot use link: the other end closed it'));
+    this.#removeCircuit(circuit, new SkeinError(fromWireCode(code), 'Cannot use circuit: the other end closed it'));
+  }
+
+  #onPing(id: number, message: Bytes): void {
+    if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES) return this.#fail(protocolError('Cannot read PING: malformed'));
+    const pong = message.slice();
+    writeHeader(pong, PONG, 0);
+    this.#pongDue = pong; // one slot, the latest wins (rust-yamux#227)
+    this.#pump();
+  }
+
+  #check(): void {
+    const nowMs = this.#clock.monotonicMs();
+    switch (this.#heartbeat.check(nowMs, this.#pipe.outstandingBytes)) {
+      case 'ping':
+        this.#transmit(newMessage(PING, 0, PING_BYTES));
+        this.#heartbeat.onPing(nowMs);
+        return;
+      case 'dead':
+        return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the other end fell silent'));
+      case 'stalled':
+        return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the network takes no bytes'));
+      default:
+    }
+  }
+
+  /** A violation or a death: the socket goes without ceremony, because a peer at fault may never answer a close. */
+  #fail(error: SkeinError): void {
+    this.#pipe.terminate();
+    this.#end(error);
+  }
+
+  #end(error: SkeinError): void {
+    if (this.#closedBy !== undefined) return;
+    this.#closedBy = error;
+    this.#timer.cancel();
+    this.#helloTimer.cancel();
+    this.#ready = [];
+    this.#creditDue = [];
+    const circuits = [...this.#circuits.values()];
+    this.#circuits.clear();
+    for (const circuit of circuits) circuit.end(error);
+    this.#rejectReady(error);
+    this.#onClose(error);
+  }
+
+  #encodeHello(random: Random): Bytes {
+    const maxMessageBytes = this.#limits.maxMessageBytes;
+    const hello = newMessage(HELLO, 0, 2 + NONCE_BYTES + varintLength(maxMessageBytes));
+    let at = writeVarint(hello, LINK_HEADER_BYTES, VERSION);
+    at = writeVarint(hello, at, 0);
+    hello.set(random.bytes(NONCE_BYTES), at);
+    writeVarint(hello, at + NONCE_BYTES, maxMessageBytes);
+    return hello;
+  }
+}
+
+function newMessage(kind: number, circuit: number, bodyBytes: number): Bytes {
+  const message = new Uint8Array(LINK_HEADER_BYTES + bodyBytes);
+  writeHeader(message, kind, circuit);
+  return message;
+}
+
+function writeHeader(message: Bytes, kind: number, circuit: number): void {
+  message[0] = (VERSION << 4) | kind;
+  message[1] = circuit >>> 24;
+  message[2] = (circuit >>> 16) & 0xff;
+  message[3] = (circuit >>> 8) & 0xff;
+  message[4] = circuit & 0xff;
+}
+
+function closeError(code: number, reason: string): SkeinError {
+  return new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot use link: the WebSocket closed (${code}${reason === '' ? '' : ` ${reason}`})`, {
+    details: { code, reason },
+  });
+}

@@ -1,0 +1,126 @@
+/** Limits and defaults of the tunnel, each with its reason; a number appears here and nowhere else. */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export interface TunnelOptions {
+  /** Largest link message, in bytes: a full record and its headers, with room for a larger one later. */
+  readonly maxMessageBytes: number;
+  /** Bytes on their way to the network above which a link builds no further message, so that an urgent frame waits behind at most this. */
+  readonly maxOutstandingBytes: number;
+  /** Window every circuit starts with; small, because a link may hold `maxCircuits`. */
+  readonly initialCircuitWindowBytes: number;
+  /** Window a circuit is given at once while the link is inside its budget. */
+  readonly circuitWindowBytes: number;
+  /** Most a circuit's window grows to on a long path. */
+  readonly maxCircuitWindowBytes: number;
+  /** Sum of circuit windows above the initial ones, per link: what a relay may have to hold for one link. */
+  readonly linkWindowBudgetBytes: number;
+  readonly maxCircuits: number;
+  /** Time for the other end to say HELLO, in milliseconds. */
+  readonly helloTimeoutMs: number;
+  /** Time for the Noise handshake over a circuit, in milliseconds. */
+  readonly handshakeTimeoutMs: number;
+  /** Silence after which a link is probed: below the idle cut-offs of common middle boxes (30-100 s). */
+  readonly pingAfterMs: number;
+  /** Silence behind a probe that ends a link; raised to 4 × the largest round trip seen. */
+  readonly deadAfterMs: number;
+  /** Time without a byte accepted by the socket, with data waiting, that ends a link (hashicorp/yamux#142). */
+  readonly sendStallMs: number;
+
+  /** Plaintext of one record: 64 KiB less the headers. */
+  readonly maxRecordBytes: number;
+  /** Received bytes, and milliseconds, after which an ACK goes out on its own. */
+  readonly ackEveryBytes: number;
+  readonly ackDelayMs: number;
+  /** Sealed records ahead of the next expected one that are kept, in bytes; links are ordered, so this is for migration. */
+  readonly reorderBytes: number;
+  /** Records sealed under one key: AES-GCM allows about 2^24.5 full TLS records (RFC 8446 §5.5), ours are 4 × larger. */
+  readonly rekeyAfterRecords: number;
+  readonly rekeyAfterMs: number;
+
+  readonly streamWindowBytes: number;
+  readonly maxStreamWindowBytes: number;
+  /** At least 4 × the stream window: equal windows dead-lock (ztunnel#1538, linkerd2-proxy#400, hyper#4003). */
+  readonly sessionWindowBytes: number;
+  readonly maxSessionWindowBytes: number;
+  /** Streams the peer may have opened and not seen finished. */
+  readonly maxStreams: number;
+  /** OPEN or HEADERS body; one frame, no continuation (CVE-2024-27316). */
+  readonly maxHeadBytes: number;
+  readonly maxInformationalHeads: number;
+  /** Queued bytes of one stream above which `write` returns false. */
+  readonly streamHighWaterBytes: number;
+  /** Resets by the peer before our answer, per second and at once (CVE-2023-44487). */
+  readonly peerResetsPerSecond: number;
+  readonly peerResetsBurst: number;
+  /** Resets we must send because the peer erred, per minute (CVE-2025-8671). */
+  readonly errorResetsPerMinute: number;
+  /** Frames that carry no data and change nothing, per second and at once (CVE-2019-9512). */
+  readonly idleFramesPerSecond: number;
+  readonly idleFramesBurst: number;
+  readonly pingsPerSecond: number;
+  /** A stream with more than `slowReaderBytes` unread and no progress for this long is reset. */
+  readonly slowReaderMs: number;
+  readonly slowReaderBytes: number;
+  /** A raw stream without a byte in either direction for this long is reset. */
+  readonly idleRawStreamMs: number;
+}
+
+export const TUNNEL_DEFAULTS: TunnelOptions = {
+  maxMessageBytes: 128 * KIB,
+  maxOutstandingBytes: 64 * KIB,
+  initialCircuitWindowBytes: 64 * KIB + 128,
+  circuitWindowBytes: 256 * KIB,
+  maxCircuitWindowBytes: 2 * MIB,
+  linkWindowBudgetBytes: 8 * MIB,
+  maxCircuits: 1024,
+  helloTimeoutMs: 2_000,
+  handshakeTimeoutMs: 10_000,
+  pingAfterMs: 15_000,
+  deadAfterMs: 10_000,
+  sendStallMs: 20_000,
+
+  maxRecordBytes: 65_280,
+  ackEveryBytes: 64 * KIB,
+  ackDelayMs: 25,
+  reorderBytes: 256 * KIB,
+  rekeyAfterRecords: 2 ** 20,
+  rekeyAfterMs: 3_600_000,
+
+  streamWindowBytes: 256 * KIB,
+  maxStreamWindowBytes: 4 * MIB,
+  sessionWindowBytes: 1 * MIB,
+  maxSessionWindowBytes: 16 * MIB,
+  maxStreams: 256,
+  maxHeadBytes: 32 * KIB,
+  maxInformationalHeads: 8,
+  streamHighWaterBytes: 64 * KIB,
+  peerResetsPerSecond: 100,
+  peerResetsBurst: 200,
+  errorResetsPerMinute: 20,
+  idleFramesPerSecond: 200,
+  idleFramesBurst: 1_000,
+  pingsPerSecond: 10,
+  slowReaderMs: 300_000,
+  slowReaderBytes: 64 * KIB,
+  idleRawStreamMs: 3_600_000,
+};
+
+/** @throws RangeError on a value that would break an invariant between two limits. */
+export function resolveTunnelOptions(options: Partial<TunnelOptions> = {}): TunnelOptions {
+  const resolved: TunnelOptions = { ...TUNNEL_DEFAULTS, ...options };
+  for (const [name, value] of Object.entries(resolved)) {
+    if (!Number.isSafeInteger(value) || value <= 0) throw new RangeError(`Cannot use tunnel option "${name}": not a positive integer`);
+  }
+  if (resolved.sessionWindowBytes < 4 * resolved.streamWindowBytes) {
+    throw new RangeError('Cannot use tunnel option "sessionWindowBytes": it is less than 4 × "streamWindowBytes"');
+  }
+  if (resolved.maxSessionWindowBytes < 4 * resolved.maxStreamWindowBytes) {
+    throw new RangeError('Cannot use tunnel option "maxSessionWindowBytes": it is less than 4 × "maxStreamWindowBytes"');
+  }
+  if (resolved.initialCircuitWindowBytes < resolved.maxRecordBytes + 64) {
+    throw new RangeError('Cannot use tunnel option "initialCircuitWindowBytes": a full record does not fit');
+  }
+  return resolved;
+}

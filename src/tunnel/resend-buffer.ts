@@ -1,0 +1,60 @@
+/** Sealed records that the peer has not acknowledged: a new link resends them byte for byte, never sealed again. */
+
+import type { Bytes } from '../core/bytes.ts';
+
+interface Sent {
+  readonly message: Bytes;
+  readonly sentMs: number;
+}
+
+export class ResendBuffer {
+  readonly #records: (Sent | undefined)[] = [];
+  #head = 0;
+  #first = 0;
+  #bytes = 0;
+
+  /** Sequence of the oldest record kept; equal to the next to be sent when all are acknowledged. */
+  get firstSequence(): number {
+    return this.#first;
+  }
+
+  get nextSequence(): number {
+    return this.#first + this.#records.length - this.#head;
+  }
+
+  /** Bytes kept, headers included. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Keeps the message of sequence `nextSequence`. */
+  push(message: Bytes, nowMs: number): void {
+    this.#records.push({ message, sentMs: nowMs });
+    this.#bytes += message.length;
+  }
+
+  /**
+   * Drops everything below `nextExpected`; returns when the newest of the dropped was sent, in milliseconds, or
+   * undefined when nothing was dropped. Acknowledging what was never sent is the caller's error to find.
+   */
+  acknowledge(nextExpected: number): number | undefined {
+    let sentMs: number | undefined;
+    while (this.#first < nextExpected && this.#head < this.#records.length) {
+      const record = this.#records[this.#head] as Sent;
+      this.#records[this.#head++] = undefined;
+      this.#first++;
+      this.#bytes -= record.message.length;
+      sentMs = record.sentMs;
+    }
+    if (this.#head > 64 && this.#head * 2 > this.#records.length) {
+      this.#records.splice(0, this.#head); // amortised: the array never holds more than twice what is kept
+      this.#head = 0;
+    }
+    return sentMs;
+  }
+
+  /** What a new link must carry first, oldest first. */
+  *unacknowledged(): IterableIterator<Bytes> {
+    for (let i = this.#head; i < this.#records.length; i++) yield (this.#records[i] as Sent).message;
+  }
+}

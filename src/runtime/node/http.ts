@@ -1,0 +1,104 @@
+/** HTTP server of hub and admin port: a fetch handler and mesh WebSockets behind one port, with hard limits. */
+
+import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { getRequestListener } from '@hono/node-server';
+import type { HttpServerOptions, Listener } from '../../core/platform.ts';
+import { formatAddress } from './address.ts';
+import { listenOn } from './listen.ts';
+import { SUBPROTOCOL, WebSocketAcceptor } from './websocket.ts';
+
+export interface HttpLimits {
+  /** Milliseconds for a whole request head. */
+  readonly headersTimeoutMs: number;
+  /** Milliseconds for a whole request with its body. */
+  readonly requestTimeoutMs: number;
+  /** Milliseconds between two looks for connections past those deadlines. */
+  readonly checkIntervalMs: number;
+  /** Milliseconds without a request; above the 60 s of the usual load balancers, which must be the first to close. */
+  readonly keepAliveTimeoutMs: number;
+  readonly maxHeaderBytes: number;
+  readonly maxHeaders: number;
+  /** Connections of all kinds at once, WebSockets too. */
+  readonly maxConnections: number;
+}
+
+export const HTTP_LIMITS: HttpLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 10_000,
+  checkIntervalMs: 1_000,
+  keepAliveTimeoutMs: 65_000,
+  maxHeaderBytes: 16 * 1024,
+  maxHeaders: 100,
+  maxConnections: 16_384,
+};
+
+const UPGRADE_PATHS = new Set(['/', '/skein']);
+
+export type ListenHttp = (options: HttpServerOptions) => Promise<Listener>;
+
+export function createHttpListener(limits: HttpLimits = HTTP_LIMITS): ListenHttp {
+  return (options) => {
+    const server = createServer(
+      {
+        headersTimeout: limits.headersTimeoutMs,
+        requestTimeout: limits.requestTimeoutMs,
+        connectionsCheckingInterval: limits.checkIntervalMs,
+        keepAliveTimeout: limits.keepAliveTimeoutMs,
+        maxHeaderSize: limits.maxHeaderBytes,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: 60_000,
+      },
+      createRequestListener(options),
+    );
+    server.maxHeadersCount = limits.maxHeaders;
+    server.maxConnections = options.maxConnections ?? limits.maxConnections;
+    attachUpgrades(server, options);
+    return listenOn(server, options);
+  };
+}
+
+function createRequestListener({ fetch }: HttpServerOptions): ReturnType<typeof getRequestListener> {
+  return getRequestListener(
+    (request, { incoming }) => {
+      const { remoteAddress, remotePort } = incoming.socket;
+      return fetch(request, { remoteAddress: formatAddress(remoteAddress, remotePort) ?? '' });
+    },
+    {
+      overrideGlobalObjects: false,
+      // The default prints the failure into the answer.
+      errorHandler: () => new Response('internal error\n', { status: 500 }),
+    },
+  );
+}
+
+function attachUpgrades(server: Server, { onWebSocket, admitWebSocket }: HttpServerOptions): void {
+  const acceptor = new WebSocketAcceptor();
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    const path = (request.url ?? '').split('?', 1)[0] as string;
+    if (onWebSocket === undefined || !UPGRADE_PATHS.has(path)) {
+      refuse(socket, 404, 'no WebSocket at this path');
+    } else if (request.headers.upgrade?.toLowerCase() !== 'websocket' || !WebSocketAcceptor.isOffered(request)) {
+      refuse(socket, 400, `only WebSocket with subprotocol ${SUBPROTOCOL} is spoken here`);
+    } else {
+      const refusal = admitWebSocket?.();
+      if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket);
+      else refuse(socket, refusal.status, 'not now', { 'retry-after': String(refusal.retryAfterSeconds) });
+    }
+  });
+}
+
+function refuse(socket: Duplex, status: number, text: string, fields: Readonly<Record<string, string>> = {}): void {
+  const body = `${text}\n`;
+  const all = {
+    connection: 'close',
+    'content-type': 'text/plain',
+    'content-length': String(Buffer.byteLength(body)),
+    ...fields,
+  };
+  const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.once('finish', () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}\r\n${head.join('')}\r\n${body}`);
+}

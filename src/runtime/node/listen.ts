@@ -1,0 +1,49 @@
+/** Binds a server to an address and says where it listens. */
+
+import type { Server } from 'node:net';
+import { SkeinError } from '../../core/errors.ts';
+import type { ListenAddress, Listener } from '../../core/platform.ts';
+import { formatAddress } from './address.ts';
+import { explainSystemError, systemErrorCode } from './system-error.ts';
+
+/** @throws SkeinError SKEIN_CONFIG */
+export function listenOn(server: Server, at: ListenAddress): Promise<Listener> {
+  const host = at.host.startsWith('[') && at.host.endsWith(']') ? at.host.slice(1, -1) : at.host;
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown): void => {
+      const { state, remedy } = explainSystemError(cause);
+      const message = `Cannot listen on ${formatAddress(host, at.port)}: ${state}`;
+      const details = { address: formatAddress(host, at.port), systemCode: systemErrorCode(cause), remedy };
+      reject(new SkeinError('SKEIN_CONFIG', message, { cause, details }));
+    };
+    server.once('error', fail);
+    server.listen({ host, port: at.port }, () => {
+      server.off('error', fail);
+      // A failed accept (too many open files) must not end the process; the kernel's queue holds the connection.
+      server.on('error', () => undefined);
+      const bound = server.address();
+      if (bound === null || typeof bound === 'string') {
+        reject(new SkeinError('SKEIN_INTERNAL', `Cannot listen on ${at.host}: no address bound`));
+        return;
+      }
+      resolve({
+        address: formatAddress(bound.address, bound.port) ?? '',
+        port: bound.port,
+        close: () => closeServer(server),
+      });
+    });
+  });
+}
+
+/** Resolves when the port is free, which is at once; connections that are open live on. */
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    if (!server.listening) {
+      resolve();
+      return;
+    }
+    // The callback of close() waits for the last open connection, `listening` falls right away.
+    server.close();
+    setImmediate(resolve);
+  });
+}

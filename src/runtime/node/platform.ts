@@ -1,0 +1,35 @@
+/** `nodePlatform`: what Node, Bun and Deno lend the neutral world, through the node: APIs that all three run alike. */
+
+import type { Platform } from '../../core/platform.ts';
+import { NodeClock } from './clock.ts';
+import { nodeCrypto } from './crypto.ts';
+import { nodeFiles } from './files.ts';
+import { createHttpListener } from './http.ts';
+import { nodeRandom } from './random.ts';
+import { createTcpConnector, createTcpListener } from './tcp.ts';
+import { nodeDecodeLatin1 } from './text.ts';
+import { createWebSocketDialler } from './websocket.ts';
+
+export function nodePlatform(): Platform {
+  const clock = new NodeClock();
+  return {
+    name: runtimeName(),
+    clock,
+    random: nodeRandom,
+    crypto: nodeCrypto,
+    decodeLatin1: nodeDecodeLatin1,
+    dialWebSocket: createWebSocketDialler(),
+    files: nodeFiles,
+    listenHttp: createHttpListener(),
+    listenTcp: createTcpListener(clock),
+    connectTcp: createTcpConnector(clock),
+  };
+}
+
+/** Bun and Deno name themselves in `process.versions`, beside the Node release they imitate. */
+function runtimeName(): string {
+  const { bun, deno, node } = process.versions;
+  if (bun !== undefined) return `bun ${bun}`;
+  if (deno !== undefined) return `deno ${deno}`;
+  return `node ${node}`;
+}

@@ -1,0 +1,263 @@
+/** WebSockets as `MessagePipe`s, dialled and accepted; the only door to ws. */
+
+import type { IncomingMessage } from 'node:http';
+import type { createConnection } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { clearTimeout, setTimeout } from 'node:timers';
+import { type ClientOptions, type RawData, WebSocket, WebSocketServer } from 'ws';
+import type { Bytes } from '../../core/bytes.ts';
+import { SkeinError } from '../../core/errors.ts';
+import type { DialOptions, MessagePipe, MessagePipeEvents } from '../../core/platform.ts';
+import { formatAddress, isLoopback } from './address.ts';
+import { explainHttpStatus } from './http-status.ts';
+import { type Explanation, explainSystemError, systemErrorCode } from './system-error.ts';
+
+export const SUBPROTOCOL = 'skein.v1';
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const TEXT_REFUSED = 1003;
+
+/**
+ * The defaults of ws allow 100 MiB messages and let 112 KB of one-byte fragments pin 2 MiB a connection. Our messages
+ * are at most 128 KiB; a proxy may cut them into some fragments, not into thousands.
+ */
+const LIMITS = {
+  maxPayload: 256 * 1024,
+  maxFragments: 64,
+  maxBufferedChunks: 256,
+  maxPendingAutoPongs: 2,
+  perMessageDeflate: false,
+  /** How long a peer may leave our close message unanswered. */
+  closeTimeout: 5_000,
+};
+
+const SEND_OPTIONS = { binary: true, compress: false, fin: true };
+
+/**
+ * Opens the connection that carries a dialled WebSocket (for wss: with its TLS), such as one through an HTTP CONNECT
+ * proxy. Undefined: dial directly.
+ */
+export type Egress = (url: URL, signal: AbortSignal | undefined) => Promise<Duplex | undefined>;
+
+export type DialWebSocket = (url: string, options?: DialOptions) => Promise<MessagePipe>;
+
+export function createWebSocketDialler(egress?: Egress): DialWebSocket {
+  return async (address, { signal } = {}) => {
+    const url = parseUrl(address);
+    signal?.throwIfAborted();
+    const carrier = await egress?.(url, signal);
+    return dial(url, carrier, signal);
+  };
+}
+
+function parseUrl(address: string): URL {
+  let url: URL;
+  try {
+    url = new URL(address);
+  } catch (cause) {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot read hub URL: '${address}' is malformed`, { cause });
+  }
+  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot read hub URL: '${url.protocol}' is neither ws: nor wss:`);
+  }
+  return url;
+}
+
+function dial(url: URL, carrier: Duplex | undefined, signal: AbortSignal | undefined): Promise<MessagePipe> {
+  return new Promise((resolve, reject) => {
+    let remoteAddress: string | undefined;
+    const socket = new WebSocket(url, [SUBPROTOCOL], clientOptions(url, carrier));
+    const settle = (): void => {
+      clearTimeout(deadline);
+      signal?.removeEventListener('abort', abort);
+    };
+    const fail = (error: unknown): void => {
+      settle();
+      reject(error);
+      socket.terminate();
+    };
+    const abort = (): void => fail(signal?.reason);
+    // The option `handshakeTimeout` of ws only watches for silence: a server that trickles would hold us for ever.
+    const deadline = setTimeout(
+      () => fail(unreachable(url, { state: 'no answer in time', remedy: 'Check that the URL leads to a skein hub.' })),
+      HANDSHAKE_TIMEOUT_MS,
+    );
+    signal?.addEventListener('abort', abort, { once: true });
+    socket.on('upgrade', (response) => {
+      remoteAddress = formatAddress(response.socket?.remoteAddress, response.socket?.remotePort);
+    });
+    socket.on('unexpected-response', (_request, response) => {
+      const status = response.statusCode ?? 0;
+      fail(unreachable(url, explainHttpStatus(status), undefined, status, response.headers['retry-after']));
+    });
+    socket.on('error', (cause) => fail(unreachable(url, explainSystemError(cause), cause)));
+    // Bun's ws may close without an error event.
+    socket.on('close', () => fail(unreachable(url, { state: 'closed during the handshake', remedy: 'See the hub log.' })));
+    socket.on('open', () => {
+      if (socket.protocol !== SUBPROTOCOL) {
+        fail(unreachable(url, { state: `no ${SUBPROTOCOL} spoken there`, remedy: 'Check that the URL leads to a skein hub.' }));
+        return;
+      }
+      settle();
+      socket.removeAllListeners();
+      resolve(new WebSocketPipe(socket, remoteAddress));
+    });
+  });
+}
+
+function clientOptions(url: URL, carrier: Duplex | undefined): ClientOptions {
+  const options: ClientOptions = { ...LIMITS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, headers: { 'user-agent': 'skein' } };
+  if (carrier !== undefined) options.createConnection = (() => carrier) as unknown as typeof createConnection;
+  // Masks keep an attacker's chosen bytes from fooling a plain-text proxy (RFC 6455 §10.3). Inside TLS and on this host
+  // there is no such proxy, and masking in JavaScript costs four fifths of the throughput.
+  if (url.protocol === 'wss:' || isLoopback(url.hostname)) options.generateMask = (mask) => mask.fill(0);
+  return options;
+}
+
+function unreachable(
+  url: URL,
+  explanation: Explanation,
+  cause?: unknown,
+  httpStatus?: number,
+  retryAfter?: string,
+): SkeinError {
+  const seconds = Number(retryAfter);
+  return new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${url.protocol}//${url.host}: ${explanation.state}`, {
+    cause,
+    details: {
+      // Without user, password and query, which may hold secrets.
+      url: `${url.protocol}//${url.host}${url.pathname}`,
+      remedy: explanation.remedy,
+      systemCode: systemErrorCode(cause),
+      httpStatus,
+      retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
+    },
+  });
+}
+
+/** Turns HTTP upgrades into pipes. The caller has decided that the request may be upgraded. */
+export class WebSocketAcceptor {
+  readonly #server = new WebSocketServer({
+    ...LIMITS,
+    noServer: true,
+    clientTracking: false,
+    handleProtocols: () => SUBPROTOCOL,
+  });
+
+  /** False when the client did not offer our subprotocol; the caller then answers it. */
+  static isOffered(request: IncomingMessage): boolean {
+    const offered = request.headers['sec-websocket-protocol'] ?? '';
+    return offered.split(',').some((name) => name.trim() === SUBPROTOCOL);
+  }
+
+  accept(request: IncomingMessage, socket: Duplex, head: Buffer, onPipe: (pipe: MessagePipe) => void): void {
+    const remoteAddress = formatAddress(request.socket.remoteAddress, request.socket.remotePort);
+    this.#server.handleUpgrade(request, socket, head, (accepted) => onPipe(new WebSocketPipe(accepted, remoteAddress)));
+  }
+}
+
+class WebSocketPipe implements MessagePipe {
+  readonly remoteAddress: string | undefined;
+  readonly #socket: WebSocket;
+  #events: MessagePipeEvents | undefined;
+  /** Came before `attach`; the socket is paused meanwhile, so these are what one read had already brought. */
+  #early: Bytes[] = [];
+  #outstandingBytes = 0;
+  /** Lengths of the messages whose callbacks are due, from `#firstSize` on; callbacks come in order of sending. */
+  #sizes: number[] = [];
+  #firstSize = 0;
+  #sending = false;
+  /** A text message came: nothing that follows it counts. */
+  #refusing = false;
+  #failure: Error | undefined;
+  #closed: { readonly code: number; readonly reason: string } | undefined;
+
+  constructor(socket: WebSocket, remoteAddress: string | undefined) {
+    this.#socket = socket;
+    this.remoteAddress = remoteAddress;
+    socket.pause();
+    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
+    // A close event follows, with what the peer has said or 1006.
+    socket.on('error', (error) => {
+      this.#failure = error;
+    });
+    socket.on('close', (code, reason) => this.#onClose(code, reason.toString() || (this.#failure?.message ?? '')));
+  }
+
+  attach(events: MessagePipeEvents): void {
+    this.#events = events;
+    const early = this.#early;
+    this.#early = [];
+    for (const message of early) events.onMessage(message);
+    if (this.#closed !== undefined) events.onClose(this.#closed.code, this.#closed.reason);
+    else this.#socket.resume();
+  }
+
+  send(message: Bytes): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#outstandingBytes += message.length;
+    this.#sizes.push(message.length);
+    this.#sending = true;
+    this.#socket.send(message, SEND_OPTIONS, this.#onSent);
+    this.#sending = false;
+  }
+
+  get outstandingBytes(): number {
+    return this.#outstandingBytes;
+  }
+
+  close(code: number, reason: string): void {
+    this.#socket.close(isSendableCode(code) ? code : 1000, cutUtf8(reason, 123));
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  readonly #onSent = (): void => {
+    const size = this.#sizes[this.#firstSize];
+    if (size === undefined) return;
+    this.#outstandingBytes -= size;
+    if (++this.#firstSize === this.#sizes.length) {
+      this.#sizes.length = 0;
+      this.#firstSize = 0;
+    } else if (this.#firstSize >= 1024) {
+      this.#sizes.splice(0, this.#firstSize);
+      this.#firstSize = 0;
+    }
+    // Bun calls back inside `send`; the caller sees the count fall and must not be re-entered.
+    if (!this.#sending && this.#closed === undefined) this.#events?.onProgress();
+  };
+
+  #onMessage(data: RawData, isBinary: boolean): void {
+    if (this.#refusing) return;
+    if (!isBinary || !(data instanceof Uint8Array)) {
+      this.#refusing = true;
+      this.#socket.close(TEXT_REFUSED, 'binary messages only');
+      return;
+    }
+    // No copy: ws hands out disjoint views of what one read brought, and reads none of them again, so the receiver may
+    // patch its own. A message that is kept pins that read (up to 64 KiB).
+    const message = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    if (this.#events === undefined) this.#early.push(message);
+    else this.#events.onMessage(message);
+  }
+
+  #onClose(code: number, reason: string): void {
+    this.#closed = { code, reason };
+    this.#events?.onClose(code, reason);
+  }
+}
+
+/** RFC 6455 §7.4: the codes an endpoint may put into a close message. */
+function isSendableCode(code: number): boolean {
+  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999);
+}
+
+/** At most `limit` bytes, never half a character. */
+function cutUtf8(text: string, limit: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= limit) return text;
+  let end = limit;
+  while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--;
+  return bytes.toString('utf8', 0, end);
+}

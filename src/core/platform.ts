@@ -79,6 +79,8 @@ export interface HttpServerOptions extends ListenAddress {
   readonly onWebSocket?: (pipe: MessagePipe) => void;
   /** False, with the reason, refuses an upgrade before any state is made. */
   readonly admitWebSocket?: () => { readonly status: number; readonly retryAfterSeconds: number } | undefined;
+  /** Connections at once, of all kinds; more are closed as they come. @default 16_384 */
+  readonly maxConnections?: number;
 }
 
 export interface Files {

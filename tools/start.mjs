@@ -1,26 +1,27 @@
 /**
- * `npm start [-- options]`: installs and builds what is missing, then runs `skein demo` with the options.
- * Everything before the program goes to stderr: stdout carries the program's own lines.
+ * `npm start [-- options]`: installs and builds what is missing, then runs `skein demo` with the options in this very
+ * process. Everything before the program goes to stderr: stdout carries the program's own lines.
  */
-import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { build, ensureInstalled, root, say } from './house.mjs'
 
 await ensureInstalled()
 if ((await build('dist')) > 0) say('warning: built with type errors')
+const program = join(root, 'dist/cli/main.js')
+if (!existsSync(program)) throw new Error('Cannot start the demo: the build made no dist/cli/main.js')
 
-const child = spawn(process.execPath, [join(root, 'bin/skein'), 'demo', ...process.argv.slice(2)], {
-  stdio: 'inherit',
-})
-// The terminal sends Ctrl-C to the whole group, a supervisor only to this process: pass it on, wait for the drain.
-for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-process.on('SIGINT', () => {
-  if (!process.stdin.isTTY) child.kill('SIGINT')
-})
-child.on('error', (error) => {
-  say(`Cannot start the demo: ${error.message}`)
-  process.exitCode = 1
-})
-child.on('exit', (code, signal) => {
-  process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 143)
-})
+// A supervisor that stops npm reaches only npm's shell, which dies without a word to us. Notice, and drain as if told;
+// unless a signal did come, since a second one means "at once".
+let told = false
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => (told = true))
+const parent = process.ppid
+const watch = setInterval(() => {
+  if (process.ppid === parent) return
+  clearInterval(watch)
+  if (!told) process.kill(process.pid, 'SIGTERM')
+}, 250).unref()
+
+const { main } = await import(pathToFileURL(program).href)
+process.exitCode = await main(['demo', ...process.argv.slice(2)])

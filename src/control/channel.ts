@@ -1,0 +1,297 @@
+/**
+ * Channel: calls with answers, and pushes, over one byte stream. One end is the hub, which answers calls and pushes; the
+ * other is the sidecar. Whatever does not match its schema closes the channel with SKEIN_PROTOCOL.
+ */
+
+import * as v from 'valibot';
+import type { ByteSink, ByteStream } from '../core/byte-stream.ts';
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { isErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
+import { decodeMessage, encodeMessage } from './codec.ts';
+import { frameMessage, MessageReader } from './framing.ts';
+import { CALL_TIMEOUT_MS, MAX_PENDING_CALLS, MAX_QUEUED_BYTES } from './limits.ts';
+import {
+  CALLS,
+  type CallAnswer,
+  type CallName,
+  type CallRequest,
+  ENVELOPE,
+  envelope,
+  PUSHES,
+  type Push,
+  type PushName,
+} from './messages.ts';
+
+/** Who answers calls: the hub. A thrown `SkeinError` travels as code, message and details; anything else as SKEIN_INTERNAL. */
+export type CallHandlers = {
+  readonly [N in CallName]?: (request: CallRequest<N>) => CallAnswer<N> | Promise<CallAnswer<N>>;
+};
+
+/** Who is told of pushes: the sidecar. Called in order, and never while another is being handled. */
+export type PushHandlers = { readonly [N in PushName]?: (push: Push<N>) => void };
+
+export interface ChannelOptions {
+  readonly clock: Clock;
+  readonly calls?: CallHandlers;
+  readonly pushes?: PushHandlers;
+  /** Called once. SKEIN_HUB_UNREACHABLE without a fault of either end; a channel is never half open. */
+  readonly onClose: (error: SkeinError) => void;
+  /** The stream takes pushes again. */
+  readonly onWritable?: () => void;
+}
+
+export interface CallOptions {
+  /** @default 10_000 */
+  readonly timeoutMs?: number;
+}
+
+interface Pending {
+  readonly name: CallName;
+  readonly timer: Timer;
+  readonly resolve: (answer: never) => void;
+  readonly reject: (error: SkeinError) => void;
+}
+
+export class Channel implements ByteSink {
+  readonly #stream: ByteStream;
+  readonly #options: ChannelOptions;
+  readonly #reader = new MessageReader();
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+  #answering = 0;
+  /** Bytes written since the stream said stop; 0 while it takes more. */
+  #queuedBytes = 0;
+  #closedBy: SkeinError | undefined;
+
+  constructor(stream: ByteStream, options: ChannelOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    stream.attach(this);
+  }
+
+  get isClosed(): boolean {
+    return this.#closedBy !== undefined;
+  }
+
+  /** False while the peer does not keep up: pushes that can wait should wait for `onWritable`. */
+  get isWritable(): boolean {
+    return this.#queuedBytes === 0 && this.#closedBy === undefined;
+  }
+
+  /**
+   * Calls the hub.
+   * @throws SkeinError what the hub answered; SKEIN_LIMIT, SKEIN_DEADLINE; SKEIN_PROTOCOL, or what closed the channel
+   */
+  call<N extends CallName>(name: N, request: CallRequest<N>, options: CallOptions = {}): Promise<CallAnswer<N>> {
+    return new Promise<CallAnswer<N>>((resolve, reject) => {
+      if (this.#closedBy !== undefined) throw this.#closedBy;
+      if (this.#pending.size >= MAX_PENDING_CALLS) {
+        throw new SkeinError('SKEIN_LIMIT', `Cannot call "${name}": ${MAX_PENDING_CALLS} calls are waiting`);
+      }
+      const id = this.#nextId++;
+      const message = encodeMessage([ENVELOPE.call, id, name, request]);
+      const timer = this.#options.clock.setTimer(options.timeoutMs ?? CALL_TIMEOUT_MS, () => {
+        this.#pending.delete(id);
+        reject(new SkeinError('SKEIN_DEADLINE', `Cannot finish call "${name}": no answer in time`));
+      });
+      this.#pending.set(id, { name, timer, resolve, reject });
+      this.#write(message);
+    });
+  }
+
+  /** Tells the sidecar. Ignored once closed. @throws SkeinError SKEIN_LIMIT when the message is too long */
+  push<N extends PushName>(name: N, push: Push<N>): void {
+    if (this.#closedBy === undefined) this.#write(encodeMessage([ENVELOPE.push, name, push]));
+  }
+
+  /** Ends both directions; calls that wait fail with `error`. */
+  close(error: SkeinError): void {
+    if (this.#closedBy !== undefined) return;
+    this.#stream.reset(error);
+    this.#finish(error);
+  }
+
+  // What the stream tells.
+
+  onData(chunk: Bytes): void {
+    if (this.#closedBy !== undefined) return;
+    try {
+      this.#reader.push(chunk, (message) => {
+        this.#onMessage(decodeMessage(message));
+        return this.#closedBy === undefined;
+      });
+    } catch (thrown) {
+      this.close(toSkeinError(thrown));
+      return;
+    }
+    this.#stream.consumed(chunk.length);
+  }
+
+  onEnd(): void {
+    const error = this.#reader.isInside
+      ? new SkeinError('SKEIN_PROTOCOL', 'Cannot read control message: the stream ended inside it')
+      : new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use control channel: the other end has closed it');
+    this.close(error);
+  }
+
+  onDrain(): void {
+    this.#queuedBytes = 0;
+    this.#options.onWritable?.();
+  }
+
+  onReset(error: SkeinError): void {
+    this.#finish(error);
+  }
+
+  #onMessage(value: unknown): void {
+    const message = check(envelope, value, 'message');
+    switch (message[0]) {
+      case ENVELOPE.call:
+        this.#onCall(message[1], message[2], message[3]);
+        break;
+      case ENVELOPE.answer:
+        this.#onAnswer(message[1], message[2]);
+        break;
+      case ENVELOPE.failure:
+        this.#onFailure(message[1], message[2], message[3], message[4]);
+        break;
+      case ENVELOPE.push:
+        this.#onPush(message[1], message[2]);
+    }
+  }
+
+  #onCall(id: number, name: string, body: unknown): void {
+    if (this.#options.calls === undefined) throw new SkeinError('SKEIN_PROTOCOL', 'Cannot take call: this end is no hub');
+    if (!isCallName(name)) {
+      this.#fail(id, new SkeinError('SKEIN_PROTOCOL', `Cannot take call: "${name}" is unknown`));
+    } else if (this.#answering >= MAX_PENDING_CALLS) {
+      this.#fail(id, new SkeinError('SKEIN_LIMIT', `Cannot take call "${name}": ${MAX_PENDING_CALLS} are being answered`));
+    } else {
+      this.#answer(id, name, check(CALLS[name].request, body, `call "${name}"`));
+    }
+  }
+
+  #answer<N extends CallName>(id: number, name: N, request: CallRequest<N>): void {
+    const handler = this.#options.calls?.[name] as ((request: CallRequest<N>) => unknown) | undefined;
+    if (handler === undefined) {
+      this.#fail(id, new SkeinError('SKEIN_PROTOCOL', `Cannot take call: "${name}" is not answered here`));
+      return;
+    }
+    this.#answering++;
+    const settle = (message: () => Bytes): void => {
+      this.#answering--;
+      if (this.#closedBy !== undefined) return;
+      try {
+        this.#write(message());
+      } catch (thrown) {
+        this.#fail(id, toSkeinError(thrown));
+      }
+    };
+    // A handler that answers at once is answered at once: its pushes and its answer leave in the order they were made.
+    let answer: unknown;
+    try {
+      answer = handler(request);
+    } catch (thrown) {
+      settle(() => encodeFailure(id, toSkeinError(thrown)));
+      return;
+    }
+    if (answer instanceof Promise) {
+      answer.then(
+        (value) => settle(() => encodeMessage([ENVELOPE.answer, id, value])),
+        (thrown) => settle(() => encodeFailure(id, toSkeinError(thrown))),
+      );
+    } else {
+      settle(() => encodeMessage([ENVELOPE.answer, id, answer]));
+    }
+  }
+
+  #onAnswer(id: number, body: unknown): void {
+    const pending = this.#take(id);
+    if (pending === undefined) return;
+    try {
+      pending.resolve(check(CALLS[pending.name].answer, body, `answer to "${pending.name}"`) as never);
+    } catch (thrown) {
+      const error = toSkeinError(thrown);
+      pending.reject(error);
+      throw error;
+    }
+  }
+
+  #onFailure(id: number, code: string, message: string, details: Readonly<Record<string, unknown>>): void {
+    const known = isErrorCode(code);
+    this.#take(id)?.reject(
+      new SkeinError(known ? code : 'SKEIN_INTERNAL', message, { details: known ? details : { ...details, code } }),
+    );
+  }
+
+  /** The call of an answer, or undefined when it has timed out meanwhile. */
+  #take(id: number): Pending | undefined {
+    if (id >= this.#nextId) throw new SkeinError('SKEIN_PROTOCOL', 'Cannot take answer: there was no such call');
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    pending?.timer.cancel();
+    return pending;
+  }
+
+  #onPush(name: string, body: unknown): void {
+    const handlers = this.#options.pushes;
+    if (handlers === undefined) throw new SkeinError('SKEIN_PROTOCOL', 'Cannot take push: this end is the hub');
+    // A push that this version does not know is news it can do without.
+    if (!isPushName(name)) return;
+    const handler = handlers[name] as ((push: unknown) => void) | undefined;
+    handler?.(check(PUSHES[name] as v.GenericSchema, body, `push "${name}"`));
+  }
+
+  #fail(id: number, error: SkeinError): void {
+    this.#write(encodeFailure(id, error));
+  }
+
+  #write(message: Bytes): void {
+    if (this.#stream.write(frameMessage(message))) return;
+    this.#queuedBytes += message.length;
+    if (this.#queuedBytes > MAX_QUEUED_BYTES) {
+      this.close(new SkeinError('SKEIN_LIMIT', 'Cannot use control channel: the other end does not read'));
+    }
+  }
+
+  #finish(error: SkeinError): void {
+    if (this.#closedBy !== undefined) return;
+    this.#closedBy = error;
+    const waiting = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const pending of waiting) {
+      pending.timer.cancel();
+      pending.reject(error);
+    }
+    this.#options.onClose(error);
+  }
+}
+
+function isCallName(name: string): name is CallName {
+  return Object.hasOwn(CALLS, name);
+}
+
+function isPushName(name: string): name is PushName {
+  return Object.hasOwn(PUSHES, name);
+}
+
+function encodeFailure(id: number, error: SkeinError): Bytes {
+  const { code, details } = error;
+  try {
+    return encodeMessage([ENVELOPE.failure, id, code, error.message.slice(0, 2048), details]);
+  } catch {
+    // Details beyond the limit, or that cannot be packed: the code and the words still go.
+    return encodeMessage([ENVELOPE.failure, id, code, error.message.slice(0, 2048), {}]);
+  }
+}
+
+function check<S extends v.GenericSchema>(schema: S, value: unknown, what: string): v.InferOutput<S> {
+  const result = v.safeParse(schema, value, { abortEarly: true });
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  const path = issue.path?.map((item) => String(item.key)).join('.') ?? '';
+  throw new SkeinError('SKEIN_PROTOCOL', `Cannot read ${what}: it does not match its schema`, {
+    details: { path, rule: issue.type },
+  });
+}

@@ -1,0 +1,139 @@
+/** Every message between sidecar and hub, with the schema that what arrives must match. */
+
+import * as v from 'valibot';
+import { APP_PROTOCOLS, type Endpoint } from '../catalog/endpoint.ts';
+import type { Manifest, Resource } from '../catalog/resource.ts';
+import { isLabel, isServiceKey } from '../catalog/service.ts';
+
+/*
+ * Bodies ignore members that they do not know, so that a member may be added without a new version of the protocol.
+ * Resources keep them: the digest of a catalogue covers every member, known or not.
+ */
+
+/** Services that one sidecar may serve, and watch. */
+export const MAX_SERVED = 256;
+export const MAX_WATCHED = 1024;
+export const MAX_LABELS = 64;
+
+const text = (maxLength: number) => v.pipe(v.string(), v.maxLength(maxLength));
+const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
+const serviceKey = v.pipe(v.string(), v.check(isServiceKey, 'not name.namespace'));
+const label = v.pipe(v.string(), v.check(isLabel, 'not a DNS label'));
+/** Ids of processes and circuits' ends: made by `createId`, opaque to the other side. */
+const instance = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'not an instance id'));
+const circuit = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0xffff_ffff));
+const spiffeId = v.pipe(v.string(), v.startsWith('spiffe://'), v.maxLength(2048));
+const locality = text(64);
+const labels = v.pipe(
+  v.record(text(128), text(256)),
+  v.check((value) => Object.keys(value).length <= MAX_LABELS, 'too many labels'),
+);
+const weight = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000));
+const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
+const wit = text(8192);
+/** A SPIFFE bundle (JWKS); `auth` reads it strictly. */
+const bundle = v.looseObject({ keys: v.array(v.record(v.string(), v.unknown())) });
+const nothing = v.object({});
+
+const endpoint = v.looseObject({
+  kind: v.literal('Endpoint'),
+  service: serviceKey,
+  instance,
+  id: spiffeId,
+  port,
+  protocol: v.picklist(APP_PROTOCOLS),
+  labels,
+  region: locality,
+  zone: locality,
+  healthy: v.boolean(),
+  weight,
+}) satisfies v.GenericSchema<unknown, Endpoint>;
+
+const manifest = v.looseObject({
+  apiVersion: v.optional(text(128)),
+  kind: v.pipe(v.string(), v.regex(/^[A-Z][A-Za-z0-9]{0,62}$/)),
+  metadata: v.looseObject({ name: text(253), namespace: label }),
+  spec: v.unknown(),
+}) satisfies v.GenericSchema<unknown, Manifest>;
+
+const resource: v.GenericSchema<unknown, Resource> = v.lazy((input) =>
+  typeof input === 'object' && input !== null && 'kind' in input && input.kind === 'Endpoint' ? endpoint : manifest,
+);
+
+const served = v.object({
+  service: serviceKey,
+  port,
+  protocol: v.picklist(APP_PROTOCOLS),
+  labels: v.optional(labels),
+  healthy: v.boolean(),
+  weight: v.optional(weight),
+});
+
+/** Calls, sidecar → hub: request and answer. */
+export const CALLS = {
+  /** Newcomers, whose identity the handshake has just proven by a join token: the first WIT-SVID. */
+  enrol: { request: nothing, answer: v.object({ wit, bundle, id: spiffeId, services: v.array(serviceKey) }) },
+  /** A fresh WIT-SVID for the same key. */
+  renew: { request: nothing, answer: v.object({ wit, bundle }) },
+  /** What this instance serves, whole; it replaces what was registered before. */
+  register: {
+    request: v.object({
+      instance,
+      region: v.optional(locality),
+      zone: v.optional(locality),
+      services: v.pipe(v.array(served), v.maxLength(MAX_SERVED)),
+    }),
+    answer: v.object({ epoch: natural, revision: natural }),
+  },
+  /** The services it calls, whole. The answer comes behind the push that tells what they are. */
+  watch: { request: v.object({ services: v.pipe(v.array(serviceKey), v.maxLength(MAX_WATCHED)) }), answer: nothing },
+  /** The catalogue here differs from what the hub believes: send it whole. */
+  resync: { request: nothing, answer: nothing },
+  /** Join circuit `circuit`, which the caller has opened on its link, to one of `instance`. */
+  openCircuit: { request: v.object({ instance, circuit }), answer: nothing },
+  /** This instance drains: nobody should choose it any more. */
+  leave: { request: nothing, answer: nothing },
+} as const;
+
+/** Pushes, hub → sidecar; nothing answers them. */
+export const PUSHES = {
+  /** A step of the catalogue; `more`: further parts of the same step follow, and only all of them together count. */
+  catalogue: v.object({
+    epoch: natural,
+    revision: natural,
+    base: natural,
+    digest: hash,
+    full: v.boolean(),
+    more: v.boolean(),
+    upserts: v.array(resource),
+    removals: v.array(text(512)),
+  }),
+  /** `instance`, whose identity is `id`, has opened a circuit to here: adopt it and be the responder of a session. */
+  circuit: v.object({ circuit, instance, id: spiffeId }),
+  /** This hub goes away: go to another, or come back after `reconnectInMs`. */
+  goaway: v.object({ reconnectInMs: natural }),
+  /** The keys of the trust domain have changed. */
+  bundle: v.object({ bundle }),
+} as const;
+
+export type CallName = keyof typeof CALLS;
+export type CallRequest<N extends CallName> = v.InferOutput<(typeof CALLS)[N]['request']>;
+export type CallAnswer<N extends CallName> = v.InferOutput<(typeof CALLS)[N]['answer']>;
+export type PushName = keyof typeof PUSHES;
+export type Push<N extends PushName> = v.InferOutput<(typeof PUSHES)[N]>;
+
+export type CataloguePush = Push<'catalogue'>;
+export type Registration = CallRequest<'register'>;
+export type ServedService = Registration['services'][number];
+
+/** First element of every message on the stream. */
+export const ENVELOPE = { call: 0, answer: 1, failure: 2, push: 3 } as const;
+
+/** What a message is before its body is read: an array whose first element is one of `ENVELOPE`. */
+export const envelope = v.union([
+  v.strictTuple([v.literal(ENVELOPE.call), natural, text(64), v.unknown()]),
+  v.strictTuple([v.literal(ENVELOPE.answer), natural, v.unknown()]),
+  v.strictTuple([v.literal(ENVELOPE.failure), natural, text(64), text(2048), v.record(v.string(), v.unknown())]),
+  v.strictTuple([v.literal(ENVELOPE.push), text(64), v.unknown()]),
+]);

@@ -18,8 +18,8 @@ export function encodeMessage(message: unknown): Bytes {
       details: { limitBytes: MAX_MESSAGE_BYTES },
     });
   }
-  // msgpackr packs into a pool that it goes on using.
-  return Uint8Array.prototype.slice.call(packed);
+  // A copy: msgpackr packs into a pool that it goes on using.
+  return new Uint8Array(packed);
 }
 
 /** @throws SkeinError SKEIN_PROTOCOL */

@@ -90,9 +90,29 @@ export class RecordCipher {
     this.#aead.seal(writeNonce(this.#nonce, sequence), this.#aad, plaintext, out, headerOffset + RECORD_HEADER_BYTES);
   }
 
-  /** undefined when the record is not what the peer sealed under this number. */
-  open(sequence: number, message: Bytes, headerOffset: number): Bytes | undefined {
+  /**
+   * undefined when the record is not what the peer sealed under this number. A record of the following epoch moves
+   * the cipher there, but only once it has opened: an unauthenticated byte changes nothing.
+   */
+  open(sequence: number, epoch: number, message: Bytes, headerOffset: number): Bytes | undefined {
+    let key: Bytes | undefined;
+    let aead = this.#aead;
+    if (epoch !== this.#epoch) {
+      if (epoch !== (this.#epoch + 1) % EPOCH_COUNT) return undefined;
+      key = rekey(this.#crypto, this.#key);
+      aead = this.#crypto.createAead(key);
+    }
     for (let i = 0; i < RECORD_HEADER_BYTES; i++) this.#aad[i] = message[headerOffset + i] as number;
-    return this.#aead.open(writeNonce(this.#nonce, sequence), this.#aad, message.subarray(headerOffset + RECORD_HEADER_BYTES));
+    const plaintext = aead.open(
+      writeNonce(this.#nonce, sequence),
+      this.#aad,
+      message.subarray(headerOffset + RECORD_HEADER_BYTES),
+    );
+    if (plaintext !== undefined && key !== undefined) {
+      this.#key = key;
+      this.#aead = aead;
+      this.#epoch = epoch;
+    }
+    return plaintext;
   }
 }

@@ -115,7 +115,8 @@ export class Circuit {
   }
 
   raiseCredit(offset: number): void {
-    if (this.#send.raise(offset) && this.#wantedBytes > 0 && this.#send.available >= this.#wantedBytes) this.#host.enqueue(this);
+    if (this.#send.raise(offset) && this.#wantedBytes > 0 && this.#send.available >= this.#wantedBytes)
+      this.#host.enqueue(this);
   }
 
   end(error: SkeinError): void {

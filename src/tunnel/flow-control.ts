@@ -66,6 +66,11 @@ export class ReceiveWindow {
     return this.#received - this.#consumed;
   }
 
+  /** Less than a quarter of the window is left to the sender. */
+  get isNearlySpent(): boolean {
+    return this.#granted - this.#received < this.#windowBytes >> 2;
+  }
+
   /** False when the bytes go beyond what was granted. */
   receive(bytes: number): boolean {
     this.#received += bytes;

@@ -126,7 +126,9 @@ export class HandshakeState {
         this.#remoteEphemeral = take(KEY_BYTES).slice();
         this.#mixHash(this.#remoteEphemeral);
       } else if (token === 's') {
-        this.#remoteStatic = this.#decryptAndHash(take(this.#cipher === undefined ? KEY_BYTES : KEY_BYTES + TAG_BYTES)).slice();
+        this.#remoteStatic = this.#decryptAndHash(
+          take(this.#cipher === undefined ? KEY_BYTES : KEY_BYTES + TAG_BYTES),
+        ).slice();
       } else {
         this.#mixDiffieHellman(token);
       }
@@ -147,7 +149,8 @@ export class HandshakeState {
 
   #tokens(writing: boolean): readonly Token[] {
     const tokens = PATTERN[this.#step];
-    if (tokens === undefined || this.#open !== undefined || this.isWriter !== writing) throw failure('message out of turn');
+    if (tokens === undefined || this.#open !== undefined || this.isWriter !== writing)
+      throw failure('message out of turn');
     return tokens;
   }
 

@@ -1,7 +1,7 @@
 /** `Link`: one WebSocket as circuits with credit, pulled messages and a heartbeat (docs/protocol.md §2). */
 
 import type { Bytes } from '../core/bytes.ts';
-import { type Clock, type Timer, setPeriodic } from '../core/clock.ts';
+import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { MessagePipe } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
@@ -173,7 +173,12 @@ export class Link {
   }
 
   announceCredit(circuit: Circuit): void {
-    if (circuit.creditDue || circuit.isClosed || !circuit.window.isGrantDue(this.#clock.monotonicMs(), this.#rttFloorMs)) return;
+    if (
+      circuit.creditDue ||
+      circuit.isClosed ||
+      !circuit.window.isGrantDue(this.#clock.monotonicMs(), this.#rttFloorMs)
+    )
+      return;
     circuit.creditDue = true;
     this.#creditDue.push(circuit);
     this.#pump();
@@ -193,7 +198,9 @@ export class Link {
     const limits = this.#limits;
     const growth = limits.circuitWindowBytes - limits.initialCircuitWindowBytes;
     const within = this.#budgetBytes >= growth;
-    const max = within ? Math.max(limits.circuitWindowBytes, Math.min(limits.maxCircuitWindowBytes, this.#budgetBytes >> 1)) : limits.initialCircuitWindowBytes;
+    const max = within
+      ? Math.max(limits.circuitWindowBytes, Math.min(limits.maxCircuitWindowBytes, this.#budgetBytes >> 1))
+      : limits.initialCircuitWindowBytes;
     const circuit = new Circuit(id, this, limits.initialCircuitWindowBytes, max, this.#clock.monotonicMs());
     this.#circuits.set(id, circuit);
     if (within) {
@@ -210,7 +217,12 @@ export class Link {
     this.#circuits.delete(circuit.id);
     this.#budgetBytes = Math.min(
       this.#limits.linkWindowBudgetBytes,
-      this.#budgetBytes + Math.max(0, Math.min(circuit.window.windowBytes, this.#limits.circuitWindowBytes) - this.#limits.initialCircuitWindowBytes),
+      this.#budgetBytes +
+        Math.max(
+          0,
+          Math.min(circuit.window.windowBytes, this.#limits.circuitWindowBytes) -
+            this.#limits.initialCircuitWindowBytes,
+        ),
     );
     circuit.end(error);
   }
@@ -279,9 +291,15 @@ export class Link {
     const first = message[0] as number;
     if (first >> 4 !== VERSION) return this.#fail(protocolError('Cannot read link message: unknown version'));
     const kind = first & 15;
-    const id = (((message[1] as number) << 24) | ((message[2] as number) << 16) | ((message[3] as number) << 8) | (message[4] as number)) >>> 0;
+    const id =
+      (((message[1] as number) << 24) |
+        ((message[2] as number) << 16) |
+        ((message[3] as number) << 8) |
+        (message[4] as number)) >>>
+      0;
     if (kind === HELLO) return this.#onHello(id, message);
-    if (this.#helloReceived === undefined) return this.#fail(protocolError('Cannot read link message: HELLO must come first'));
+    if (this.#helloReceived === undefined)
+      return this.#fail(protocolError('Cannot read link message: HELLO must come first'));
     switch (kind) {
       case DATA:
         return this.#onData(id, message);
@@ -292,7 +310,8 @@ export class Link {
       case PING:
         return this.#onPing(id, message);
       case PONG:
-        if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES) return this.#fail(protocolError('Cannot read PONG: malformed'));
+        if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES)
+          return this.#fail(protocolError('Cannot read PONG: malformed'));
         return this.#heartbeat.onPong(this.#clock.monotonicMs());
       default:
         return this.#fail(protocolError('Cannot read link message: unknown kind'));
@@ -300,7 +319,8 @@ export class Link {
   }
 
   #onHello(id: number, message: Bytes): void {
-    if (id !== 0 || this.#helloReceived !== undefined) return this.#fail(protocolError('Cannot read HELLO: it must come once, on circuit 0'));
+    if (id !== 0 || this.#helloReceived !== undefined)
+      return this.#fail(protocolError('Cannot read HELLO: it must come once, on circuit 0'));
     const reader = new ByteReader(message, LINK_HEADER_BYTES);
     const version = reader.varint();
     reader.varint(); // features: none defined in version 1
@@ -318,13 +338,15 @@ export class Link {
   #onData(id: number, message: Bytes): void {
     const circuit = this.#circuits.get(id);
     if (circuit === undefined) return; // crossed our CLOSE, or a circuit not adopted: nothing is kept for it
-    if (!circuit.deliver(message)) this.#fail(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the credit of its circuit'));
+    if (!circuit.deliver(message))
+      this.#fail(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the credit of its circuit'));
   }
 
   #onCredit(id: number, message: Bytes): void {
     const reader = new ByteReader(message, LINK_HEADER_BYTES);
     const offset = reader.varint();
-    if (reader.failed || reader.remaining > 0 || offset > MAX_OFFSET) return this.#fail(protocolError('Cannot read CREDIT: malformed'));
+    if (reader.failed || reader.remaining > 0 || offset > MAX_OFFSET)
+      return this.#fail(protocolError('Cannot read CREDIT: malformed'));
     this.#circuits.get(id)?.raiseCredit(offset);
   }
 
@@ -339,7 +361,8 @@ export class Link {
   }
 
   #onPing(id: number, message: Bytes): void {
-    if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES) return this.#fail(protocolError('Cannot read PING: malformed'));
+    if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES)
+      return this.#fail(protocolError('Cannot read PING: malformed'));
     const pong = message.slice();
     writeHeader(pong, PONG, 0);
     this.#pongDue = pong; // one slot, the latest wins (rust-yamux#227)
@@ -407,7 +430,11 @@ function writeHeader(message: Bytes, kind: number, circuit: number): void {
 }
 
 function closeError(code: number, reason: string): SkeinError {
-  return new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot use link: the WebSocket closed (${code}${reason === '' ? '' : ` ${reason}`})`, {
-    details: { code, reason },
-  });
+  return new SkeinError(
+    'SKEIN_HUB_UNREACHABLE',
+    `Cannot use link: the WebSocket closed (${code}${reason === '' ? '' : ` ${reason}`})`,
+    {
+      details: { code, reason },
+    },
+  );
 }

@@ -111,13 +111,16 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
 export function resolveTunnelOptions(options: Partial<TunnelOptions> = {}): TunnelOptions {
   const resolved: TunnelOptions = { ...TUNNEL_DEFAULTS, ...options };
   for (const [name, value] of Object.entries(resolved)) {
-    if (!Number.isSafeInteger(value) || value <= 0) throw new RangeError(`Cannot use tunnel option "${name}": not a positive integer`);
+    if (!Number.isSafeInteger(value) || value <= 0)
+      throw new RangeError(`Cannot use tunnel option "${name}": not a positive integer`);
   }
   if (resolved.sessionWindowBytes < 4 * resolved.streamWindowBytes) {
     throw new RangeError('Cannot use tunnel option "sessionWindowBytes": it is less than 4 × "streamWindowBytes"');
   }
   if (resolved.maxSessionWindowBytes < 4 * resolved.maxStreamWindowBytes) {
-    throw new RangeError('Cannot use tunnel option "maxSessionWindowBytes": it is less than 4 × "maxStreamWindowBytes"');
+    throw new RangeError(
+      'Cannot use tunnel option "maxSessionWindowBytes": it is less than 4 × "maxStreamWindowBytes"',
+    );
   }
   if (resolved.initialCircuitWindowBytes < resolved.maxRecordBytes + 64) {
     throw new RangeError('Cannot use tunnel option "initialCircuitWindowBytes": a full record does not fit');

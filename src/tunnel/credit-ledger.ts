@@ -1,0 +1,90 @@
+/** What the peer may still send, for the session and for each stream, and the CREDIT frames that are due. */
+
+import { ReceiveWindow } from './flow-control.ts';
+import { CONTROL_FRAME_BYTES, type FrameWriter } from './frame.ts';
+import type { TunnelOptions } from './options.ts';
+import type { MuxStream } from './stream.ts';
+
+export class CreditLedger {
+  readonly #session: ReceiveWindow;
+  readonly #limits: TunnelOptions;
+  #sessionDue = false;
+  #due: MuxStream[] = [];
+  /** Round trip used for the growth of windows, in milliseconds; written by the mux. */
+  rttMs = 1;
+
+  constructor(limits: TunnelOptions, nowMs: number) {
+    this.#limits = limits;
+    this.#session = new ReceiveWindow(limits.sessionWindowBytes, limits.maxSessionWindowBytes, nowMs);
+  }
+
+  get hasWork(): boolean {
+    return this.#sessionDue || this.#due.length > 0;
+  }
+
+  /** Bytes that arrived and nobody has consumed: what this session pins. */
+  get unreadBytes(): number {
+    return this.#session.unread;
+  }
+
+  /** Counts arriving bytes against the session; false when they are beyond it. */
+  receive(bytes: number): boolean {
+    return this.#session.receive(bytes);
+  }
+
+  /** Stalled readers must not starve the others (ztunnel#1538): what they hold comes on top of the session's window. */
+  makeRoomForStalled(nowMs: number): void {
+    if (!this.#session.isNearlySpent) return;
+    this.#session.widen(this.#session.unread + this.#limits.sessionWindowBytes);
+    this.#noteSession(nowMs);
+  }
+
+  /** Bytes for a stream that is gone: discarded, but counted (RFC 9113 §5.1). */
+  discard(bytes: number, nowMs: number): void {
+    this.#session.consume(bytes);
+    this.#noteSession(nowMs);
+  }
+
+  /** The application has taken `bytes`; what a reset released is not returned twice. */
+  consume(stream: MuxStream, bytes: number, nowMs: number): void {
+    const counted = Math.min(bytes, stream.receiveWindow.unread);
+    stream.receiveWindow.consume(counted);
+    stream.consumedMs = nowMs;
+    this.discard(counted, nowMs);
+    if (stream.creditDue || stream.isFinished || !stream.receiveWindow.isGrantDue(nowMs, this.rttMs)) return;
+    stream.creditDue = true;
+    this.#due.push(stream);
+  }
+
+  /** What the application will never read any more counts as read. */
+  release(stream: MuxStream, nowMs: number): void {
+    const unread = stream.receiveWindow.unread;
+    if (unread === 0) return;
+    stream.receiveWindow.consume(unread);
+    this.discard(unread, nowMs);
+  }
+
+  /** `isOpen` tells which streams still want their credit announced. */
+  write(writer: FrameWriter, nowMs: number, isOpen: (id: number) => boolean): void {
+    let written = 0;
+    for (const stream of this.#due) {
+      if (writer.room <= 2 * CONTROL_FRAME_BYTES) break;
+      written++;
+      stream.creditDue = false;
+      if (!isOpen(stream.id)) continue;
+      writer.credit(stream.id, stream.receiveWindow.grant(nowMs, this.rttMs));
+      // equal windows dead-lock: the session's stays at least four times the largest stream's
+      this.#session.widen(4 * stream.receiveWindow.windowBytes);
+      this.#noteSession(nowMs);
+    }
+    if (written > 0) this.#due = this.#due.slice(written);
+    if (this.#sessionDue && writer.room > CONTROL_FRAME_BYTES) {
+      this.#sessionDue = false;
+      writer.credit(0, this.#session.grant(nowMs, this.rttMs));
+    }
+  }
+
+  #noteSession(nowMs: number): void {
+    if (!this.#sessionDue && this.#session.isGrantDue(nowMs, this.rttMs)) this.#sessionDue = true;
+  }
+}

@@ -1,0 +1,489 @@
+/** `Mux`: streams over the records of one session — open, accept, credit, GOAWAY, and every limit of docs/protocol.md §7. */
+
+import { HEAD_INFORMATIONAL } from '../core/byte-stream.ts';
+import { type Bytes, decodeUtf8, EMPTY, encodeUtf8 } from '../core/bytes.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { fromWireCode, protocolError, toWireCode } from './codes.ts';
+import { PeerConduct } from './conduct.ts';
+import { ControlSlots, MAX_GOAWAY_TEXT_BYTES } from './control-slots.ts';
+import { CreditLedger } from './credit-ledger.ts';
+import { MAX_OFFSET } from './flow-control.ts';
+import type { FrameHandler, FrameWriter } from './frame.ts';
+import type { HandshakeRole } from './handshake.ts';
+import { MinRtt } from './min-rtt.ts';
+import type { TunnelOptions } from './options.ts';
+import {
+  type IncomingStream,
+  isStreamKind,
+  MuxStream,
+  STREAM_KIND,
+  type StreamHost,
+  type StreamKind,
+} from './stream.ts';
+import { StreamCount } from './stream-count.ts';
+import { StreamSender } from './stream-sender.ts';
+
+/** What the peer said in its handshake payload: the windows it starts with. */
+export interface PeerSettings {
+  readonly streamWindowBytes: number;
+  readonly sessionWindowBytes: number;
+  readonly maxStreams: number;
+}
+
+export interface MuxOptions {
+  readonly role: HandshakeRole;
+  readonly limits: TunnelOptions;
+  readonly peer: PeerSettings;
+  readonly nowMs: () => number;
+  readonly onStream: (stream: IncomingStream) => void;
+  /** There is something to write: a record should be built at the end of the tick. */
+  readonly onWork: () => void;
+  /** ACK belongs to the records, not to the streams. */
+  readonly onAck: (nextExpected: number) => void;
+  /** The peer broke the protocol, or said GOAWAY for good: the session must end. */
+  readonly onFatal: (error: SkeinError) => void;
+}
+
+/** Counters, read at scrape time. */
+export interface MuxStats {
+  streamsOpened: number;
+  streamsAccepted: number;
+  resetsSent: number;
+  resetsReceived: number;
+  dataBytesSent: number;
+  dataBytesReceived: number;
+}
+
+export class Mux implements FrameHandler, StreamHost {
+  readonly stats: MuxStats = {
+    streamsOpened: 0,
+    streamsAccepted: 0,
+    resetsSent: 0,
+    resetsReceived: 0,
+    dataBytesSent: 0,
+    dataBytesReceived: 0,
+  };
+  readonly #options: MuxOptions;
+  readonly #limits: TunnelOptions;
+  readonly #streams = new Map<number, MuxStream>();
+  readonly #sender: StreamSender;
+  readonly #credit: CreditLedger;
+  /** Opened here, not yet admitted by the peer's stream limit. */
+  #waiting: MuxStream[] = [];
+  readonly #count: StreamCount;
+  readonly #rtt = new MinRtt();
+  readonly #slots = new ControlSlots();
+  #pingMs = 0;
+  #goAwaySent = false;
+  #peerGoAway: SkeinError | undefined;
+  #closed: SkeinError | undefined;
+  readonly #conduct: PeerConduct;
+
+  constructor(options: MuxOptions) {
+    this.#options = options;
+    this.#limits = options.limits;
+    const nowMs = options.nowMs();
+    this.#sender = new StreamSender(options.peer.sessionWindowBytes);
+    this.#credit = new CreditLedger(this.#limits, nowMs);
+    this.#count = new StreamCount(options.role, this.#limits.maxStreams, options.peer.maxStreams);
+    this.#conduct = new PeerConduct(this.#limits, nowMs);
+  }
+
+  get openStreams(): number {
+    return this.#streams.size + this.#waiting.length;
+  }
+
+  get isReading(): boolean {
+    return this.#closed === undefined;
+  }
+
+  /** Smallest round trip of the last 10 s, in milliseconds; 0 before the first. */
+  get rttMs(): number {
+    return this.#rtt.valueMs;
+  }
+
+  /** Bytes received that the application has not consumed: what this session pins. */
+  get unreadBytes(): number {
+    return this.#credit.unreadBytes;
+  }
+
+  get isDraining(): boolean {
+    return this.#goAwaySent || this.#slots.goAway !== undefined || this.#peerGoAway !== undefined;
+  }
+
+  /** @throws SkeinError SKEIN_DRAINING, SKEIN_LIMIT, or what ended the session; none of them reached the peer. */
+  open(kind: StreamKind, block: Bytes, length: number, complete: boolean): MuxStream {
+    if (this.#closed !== undefined)
+      throw new SkeinError(this.#closed.code, this.#closed.message, { cause: this.#closed, notProcessed: true });
+    if (this.isDraining) throw new SkeinError('SKEIN_DRAINING', 'Cannot open stream: session is draining');
+    if (length > this.#limits.maxHeadBytes)
+      throw new SkeinError('SKEIN_LIMIT', 'Cannot open stream: the head is larger than the limit', { status: 431 });
+    if (this.#waiting.length >= this.#limits.maxStreams)
+      throw new SkeinError('SKEIN_LIMIT', 'Cannot open stream: too many wait for the peer');
+    const stream = new MuxStream(this, this.#limits, {
+      kind,
+      meta: block.slice(0, length),
+      complete,
+      sendCredit: this.#options.peer.streamWindowBytes,
+      outgoing: true,
+      nowMs: this.#options.nowMs(),
+    });
+    this.#waiting.push(stream);
+    this.#admit();
+    return stream;
+  }
+
+  /** Asks the peer to open no more streams; the open ones go on. `final` ends the session as far as the peer is concerned. */
+  goAway(error: SkeinError, final: boolean): void {
+    if (this.#closed !== undefined || (this.#goAwaySent && !final)) return;
+    this.#slots.goAway = {
+      code: toWireCode(error.code),
+      drain: !final,
+      text: encodeUtf8(error.message).subarray(0, MAX_GOAWAY_TEXT_BYTES),
+    };
+    this.#options.onWork();
+  }
+
+  /** Ends every stream; nothing is written or read after. */
+  close(error: SkeinError): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = error;
+    this.#sender.clear();
+    const streams = [...this.#streams.values(), ...this.#waiting];
+    this.#streams.clear();
+    this.#waiting = [];
+    for (const stream of streams) stream.abort(lostWith(error, !stream.isOpenSent));
+  }
+
+  /** Measures a round trip with the next record. */
+  ping(): void {
+    this.#slots.ping = true;
+    this.#options.onWork();
+  }
+
+  observeRtt(sampleMs: number): void {
+    this.#rtt.observe(sampleMs, this.#options.nowMs());
+    this.#credit.rttMs = Math.max(1, this.#rtt.valueMs);
+  }
+
+  /** Ends streams whose reader sleeps, and raw streams that fell silent; called now and then. */
+  sweep(): void {
+    const nowMs = this.#options.nowMs();
+    for (const stream of this.#streams.values()) {
+      const unread = stream.receiveWindow.unread;
+      if (unread > this.#limits.slowReaderBytes && nowMs - stream.consumedMs > this.#limits.slowReaderMs) {
+        this.#resetStream(
+          stream,
+          new SkeinError('SKEIN_LIMIT', 'Cannot keep stream: its reader made no progress', { notProcessed: false }),
+        );
+      } else if (stream.kind === STREAM_KIND.raw && nowMs - stream.activeMs > this.#limits.idleRawStreamMs) {
+        this.#resetStream(stream, new SkeinError('SKEIN_DEADLINE', 'Cannot keep stream: it was idle for too long'));
+      }
+    }
+  }
+
+  // Writing.
+
+  get hasWork(): boolean {
+    return !this.#slots.isEmpty || this.#credit.hasWork || this.#sender.hasWork;
+  }
+
+  /** Fills a record: first the bounded control state, then streams in turn. `mayCarryData` is false while too much is unacknowledged. */
+  fill(writer: FrameWriter, mayCarryData: boolean): void {
+    const nowMs = this.#options.nowMs();
+    this.#slots.write(
+      writer,
+      this.#count.lastPeerId,
+      () => {
+        this.#pingMs = nowMs;
+      },
+      () => {
+        this.#goAwaySent = true;
+      },
+    );
+    this.#credit.write(writer, nowMs, this.#isOpen);
+    if (mayCarryData) this.#sender.write(writer, nowMs);
+    this.stats.dataBytesSent = this.#sender.sentBytes;
+  }
+
+  /** Tells the writers that have room again; called when the record `fill` made is on its way. */
+  tellDrained(): void {
+    this.#sender.tellDrained();
+  }
+
+  readonly #isOpen = (id: number): boolean => this.#streams.has(id);
+
+  /** Gives ids to waiting streams while the peer's cumulative limit allows; ids go out in this order. */
+  #admit(): void {
+    while (this.#waiting.length > 0 && this.#count.mayOpen) {
+      const stream = this.#waiting.shift() as MuxStream;
+      stream.id = this.#count.open();
+      this.stats.streamsOpened++;
+      this.#streams.set(stream.id, stream);
+      this.onReady(stream);
+    }
+  }
+
+  // What streams tell.
+
+  onReady(stream: MuxStream): void {
+    if (stream.id === 0 || this.#closed !== undefined) return;
+    if (this.#sender.add(stream, this.#options.nowMs())) this.#options.onWork();
+  }
+
+  onConsumed(stream: MuxStream, bytes: number): void {
+    if (this.#closed !== undefined) return;
+    this.#credit.consume(stream, bytes, this.#options.nowMs());
+    if (this.#credit.hasWork) this.#options.onWork();
+  }
+
+  onLocalReset(stream: MuxStream, error: SkeinError): void {
+    if (this.#closed !== undefined) return;
+    if (stream.id === 0) {
+      this.#waiting = this.#waiting.filter((other) => other !== stream);
+      return;
+    }
+    this.#release(stream);
+    if (!stream.isOpenSent) {
+      // its OPEN never left, so the peer knows nothing of it: the id stays unused, the count is given back
+      this.#streams.delete(stream.id);
+      this.#count.unopen();
+      return this.#admit();
+    }
+    this.#settle(stream);
+    this.stats.resetsSent++;
+    this.#slots.addReset({
+      id: stream.id,
+      code: toWireCode(error.code),
+      finalSize: stream.sentBytes,
+      notProcessed: error.notProcessed,
+    });
+    this.#options.onWork();
+  }
+
+  onFinished(stream: MuxStream): void {
+    this.#settle(stream);
+  }
+
+  onAbandoned(stream: MuxStream): void {
+    this.#release(stream);
+  }
+
+  // Reading.
+
+  onData(id: number, end: boolean, chunk: Bytes): void {
+    if (chunk.length === 0 && !end) return this.#fatal(protocolError('Cannot read DATA: it is empty and ends nothing'));
+    this.stats.dataBytesReceived += chunk.length;
+    if (!this.#credit.receive(chunk.length))
+      return this.#fatal(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the session window'));
+    const nowMs = this.#options.nowMs();
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      this.#credit.discard(chunk.length, nowMs); // it crossed our reset
+      if (this.#credit.hasWork) this.#options.onWork();
+      if (!this.#count.wasOpened(id)) this.#fatal(protocolError('Cannot read DATA: its stream was never opened'));
+      return;
+    }
+    if (!stream.receiveWindow.receive(chunk.length))
+      return this.#fatal(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the stream window'));
+    this.#credit.makeRoomForStalled(nowMs);
+    if (this.#credit.hasWork) this.#options.onWork();
+    // a small chunk that has to wait must not pin the whole record it came in
+    const pinned = stream.receiveWindow.unread > chunk.length && chunk.length * 4 < chunk.buffer.byteLength;
+    this.#judge(stream, stream.receiveData(pinned ? chunk.slice() : chunk, end, nowMs));
+  }
+
+  onOpen(
+    id: number,
+    end: boolean,
+    kind: number,
+    _urgency: number,
+    credit: number,
+    _deadlineMs: number,
+    meta: Bytes,
+  ): void {
+    if (meta.length > this.#limits.maxHeadBytes || !isStreamKind(kind) || credit > MAX_OFFSET)
+      return this.#fatal(protocolError('Cannot accept stream: malformed OPEN'));
+    const problem = this.#count.accept(id);
+    if (problem !== undefined) return this.#fatal(protocolError(`Cannot accept stream: ${problem}`));
+    this.stats.streamsAccepted++;
+    if (this.#goAwaySent) {
+      this.#noteFinished();
+      this.#slots.addReset({ id, code: toWireCode('SKEIN_DRAINING'), finalSize: 0, notProcessed: true });
+      return this.#options.onWork();
+    }
+    const stream = new MuxStream(this, this.#limits, {
+      kind,
+      meta,
+      complete: end,
+      sendCredit: credit,
+      outgoing: false,
+      nowMs: this.#options.nowMs(),
+    });
+    stream.id = id;
+    this.#streams.set(id, stream);
+    try {
+      this.#options.onStream(stream);
+    } catch (thrown) {
+      stream.reset(toSkeinError(thrown));
+    }
+  }
+
+  onHeaders(id: number, flags: number, block: Bytes): void {
+    if (block.length > this.#limits.maxHeadBytes)
+      return this.#fatal(protocolError('Cannot read HEADERS: larger than the limit'));
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) return this.#judge(stream, stream.receiveHead(block, flags, this.#options.nowMs()));
+    if (!this.#count.wasOpened(id))
+      return this.#fatal(protocolError('Cannot read HEADERS: its stream was never opened'));
+    if ((flags & HEAD_INFORMATIONAL) !== 0) this.#noteIdleFrame();
+  }
+
+  onCredit(id: number, offset: number): void {
+    if (offset > MAX_OFFSET) return this.#fatal(protocolError('Cannot read CREDIT: impossible offset'));
+    if (id === 0) {
+      if (!this.#sender.raise(offset, this.#options.nowMs())) return this.#noteIdleFrame();
+      if (this.#sender.hasWork) this.#options.onWork();
+      return;
+    }
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      if (!this.#count.wasOpened(id)) this.#fatal(protocolError('Cannot read CREDIT: its stream was never opened'));
+      return;
+    }
+    if (!stream.sendWindow.raise(offset)) return this.#noteIdleFrame();
+    if (stream.hasWork) this.onReady(stream);
+  }
+
+  onReset(id: number, code: number, finalSize: number, notProcessed: boolean): void {
+    this.stats.resetsReceived++;
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      if (!this.#count.wasOpened(id))
+        return this.#fatal(protocolError('Cannot read RESET: its stream was never opened'));
+      return this.#noteIdleFrame();
+    }
+    if (stream.receiveWindow.received !== finalSize)
+      return this.#fatal(protocolError('Cannot read RESET: its final size is not what was received'));
+    const answered = stream.hasAnswered;
+    const own = !this.#count.isPeerId(id);
+    this.#release(stream);
+    this.#settle(stream);
+    stream.abort(
+      new SkeinError(fromWireCode(code), 'Cannot use stream: the peer reset it', { notProcessed: own && notProcessed }),
+    );
+    if (!own && !answered) this.#punish(this.#conduct.noteReset(this.#options.nowMs()));
+  }
+
+  onStop(id: number, _code: number): void {
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) stream.receiveStop();
+    else if (!this.#count.wasOpened(id))
+      return this.#fatal(protocolError('Cannot read STOP: its stream was never opened'));
+    this.#noteIdleFrame();
+  }
+
+  onPing(ack: boolean, body: Bytes): void {
+    const nowMs = this.#options.nowMs();
+    if (ack) {
+      if (this.#pingMs > 0) this.observeRtt(nowMs - this.#pingMs);
+      this.#pingMs = 0;
+      return this.#noteIdleFrame();
+    }
+    this.#punish(this.#conduct.notePing(nowMs));
+    this.#slots.pong = body.slice();
+    this.#options.onWork();
+  }
+
+  onGoAway(code: number, lastAcceptedId: number, _retryAfterMs: number, drain: boolean, text: Bytes): void {
+    const reason = new SkeinError(fromWireCode(code), `The peer ended the session: ${printable(text)}`);
+    this.#peerGoAway ??= reason;
+    for (const stream of [...this.#streams.values()]) {
+      if (this.#count.isPeerId(stream.id) || stream.id <= lastAcceptedId) continue;
+      this.#release(stream);
+      this.#settle(stream);
+      stream.abort(lostWith(reason, true));
+    }
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const stream of waiting) stream.abort(lostWith(reason, true));
+    if (!drain) this.#fatal(reason);
+    else this.#noteIdleFrame();
+  }
+
+  onAck(nextExpected: number): void {
+    this.#options.onAck(nextExpected);
+  }
+
+  onMaxStreams(count: number): void {
+    if (count > MAX_OFFSET) return this.#fatal(protocolError('Cannot read MAX_STREAMS: impossible count'));
+    if (this.#count.allow(count)) this.#admit();
+    else this.#noteIdleFrame();
+  }
+
+  // Bookkeeping.
+
+  /** Forgets a stream whose two directions are done, and gives the peer room for another one. */
+  #settle(stream: MuxStream): void {
+    if (!this.#streams.delete(stream.id)) return;
+    this.#sender.remove(stream);
+    if (this.#count.isPeerId(stream.id)) this.#noteFinished();
+  }
+
+  /** What the application will never read any more counts as read. */
+  #release(stream: MuxStream): void {
+    if (this.#closed !== undefined) return;
+    this.#credit.release(stream, this.#options.nowMs());
+    if (this.#credit.hasWork) this.#options.onWork();
+  }
+
+  #noteFinished(): void {
+    const limit = this.#count.finish();
+    if (limit === 0) return;
+    this.#slots.maxStreams = limit;
+    this.#options.onWork();
+  }
+
+  /** A stream-level mistake of the peer: the stream goes, and too many of them take the session along. */
+  #judge(stream: MuxStream, problem: string | undefined): void {
+    if (problem === undefined) return;
+    this.#punish(this.#conduct.noteMistake(this.#options.nowMs(), problem));
+    this.#resetStream(stream, protocolError(`Cannot read stream: ${problem}`));
+  }
+
+  #resetStream(stream: MuxStream, error: SkeinError): void {
+    if (stream.isFinished) return;
+    this.onLocalReset(stream, error);
+    stream.abort(error);
+  }
+
+  #noteIdleFrame(): void {
+    this.#punish(this.#conduct.noteIdleFrame(this.#options.nowMs()));
+  }
+
+  #punish(error: SkeinError | undefined): void {
+    if (error !== undefined) this.#fatal(error);
+  }
+
+  #fatal(error: SkeinError): void {
+    if (this.#closed === undefined) this.#options.onFatal(error);
+  }
+}
+
+/** The error of a stream whose session went away. */
+function lostWith(cause: SkeinError, notProcessed: boolean): SkeinError {
+  return new SkeinError('SKEIN_SESSION_LOST', `Cannot use stream: its session ended (${cause.message})`, {
+    cause,
+    notProcessed,
+  });
+}
+
+function printable(text: Bytes): string {
+  try {
+    return decodeUtf8(text.length === 0 ? EMPTY : text)
+      .replace(/[^\x20-\x7e]/g, '?')
+      .slice(0, MAX_GOAWAY_TEXT_BYTES);
+  } catch {
+    return 'unreadable reason';
+  }
+}

@@ -1,0 +1,260 @@
+/** Drives the Noise handshake of one session over a circuit: three records, credentials checked in between. */
+
+import { type Bytes, concatBytes, decodeUtf8, EMPTY, encodeUtf8, equalBytes } from '../core/bytes.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Crypto, X25519KeyPair } from '../core/platform.ts';
+import type { Random } from '../core/random.ts';
+import { ByteReader, writeVarint } from '../core/varint.ts';
+import { LINK_HEADER_BYTES } from './circuit.ts';
+import {
+  type Authenticator,
+  type HandshakeRole,
+  HandshakeState,
+  type PeerIdentity,
+  type SplitKeys,
+} from './handshake.ts';
+import type { PeerSettings } from './mux.ts';
+import type { TunnelOptions } from './options.ts';
+import {
+  RECORD_HANDSHAKE,
+  RECORD_HEADER_BYTES,
+  readRecordSequence,
+  readRecordType,
+  writeRecordHeader,
+} from './record.ts';
+
+/** Protocol version and features in payload 1; in the clear, but covered by the handshake hash. */
+const HELLO_PAYLOAD: Bytes = new Uint8Array([1, 0]);
+const PROLOGUE_NAME = encodeUtf8('skein/1');
+const SESSION_ID_BYTES = 16;
+const MAX_PAYLOAD_BYTES = 16 * 1024;
+const MAX_NAME_BYTES = 255;
+
+const SETTING_STREAM_WINDOW = 1;
+const SETTING_SESSION_WINDOW = 2;
+const SETTING_MAX_STREAMS = 3;
+
+export interface SessionHandshakeOptions {
+  readonly role: HandshakeRole;
+  readonly authenticator: Authenticator;
+  readonly crypto: Crypto;
+  readonly random: Random;
+  readonly limits: TunnelOptions;
+  readonly trustDomain: string;
+  readonly localInstance: string;
+  /** Empty: whoever answers (the hub at the other end of a link), or whoever calls. */
+  readonly remoteInstance: string;
+  /** More for the prologue: both HELLOs of the link, for the session on its circuit 0. */
+  readonly binding: Bytes;
+  readonly staticKey: X25519KeyPair;
+}
+
+export interface SessionKeys {
+  readonly sessionId: Bytes;
+  readonly keys: SplitKeys;
+  readonly settings: PeerSettings;
+  readonly remoteInstance: string;
+  /** The peer, or why it was refused: a responder says so inside the session before it closes. */
+  readonly outcome: PeerIdentity | SkeinError;
+}
+
+/**
+ * One handshake. `start` and `receive` return the messages to send; when `result` is set, the handshake is over.
+ * Messages must be given one after the other: each call is awaited before the next.
+ */
+export class SessionHandshake {
+  readonly #options: SessionHandshakeOptions;
+  #noise: HandshakeState | undefined;
+  #sessionId: Bytes = EMPTY;
+  #remoteInstance: string;
+  #step = 0;
+  #settings: PeerSettings | undefined;
+  #peer: PeerIdentity | undefined;
+  result: SessionKeys | undefined;
+
+  constructor(options: SessionHandshakeOptions) {
+    this.#options = options;
+    this.#remoteInstance = options.remoteInstance;
+  }
+
+  /** The initiator's first message. */
+  start(): Bytes {
+    this.#sessionId = this.#options.random.bytes(SESSION_ID_BYTES);
+    const clear = encodePreamble(
+      this.#sessionId,
+      this.#options.localInstance,
+      this.#options.remoteInstance,
+      this.#options.trustDomain,
+    );
+    const noise = this.#begin(clear);
+    noise.beginWrite();
+    return this.#message(concatBytes(clear, noise.finishWrite(HELLO_PAYLOAD)));
+  }
+
+  /** @throws SkeinError SKEIN_HANDSHAKE, SKEIN_IDENTITY and what else the authenticator throws */
+  async receive(message: Bytes): Promise<Bytes | undefined> {
+    const at = LINK_HEADER_BYTES;
+    if (
+      message.length < at + RECORD_HEADER_BYTES ||
+      readRecordType(message, at) !== RECORD_HANDSHAKE ||
+      readRecordSequence(message, at) !== this.#step
+    ) {
+      throw failure('a record is out of turn');
+    }
+    this.#step++;
+    const body = message.subarray(at + RECORD_HEADER_BYTES);
+    if (this.#options.role === 'responder') return this.#step === 1 ? this.#answer(body) : this.#finish(body);
+    return this.#reveal(body);
+  }
+
+  /** Responder: message 1 in, message 2 out. */
+  async #answer(body: Bytes): Promise<Bytes> {
+    const options = this.#options;
+    const { length, sessionId, initiator, responder, trustDomain } = decodePreamble(body);
+    if (trustDomain !== options.trustDomain) throw failure('the peer is of another trust domain');
+    if (responder !== '' && responder !== options.localInstance) throw failure('the peer dialled another instance');
+    if (options.remoteInstance !== '' && initiator !== options.remoteInstance)
+      throw failure('the peer is not the announced instance');
+    this.#sessionId = sessionId;
+    this.#remoteInstance = initiator;
+    const noise = this.#begin(body.subarray(0, length));
+    noise.beginRead(body.subarray(length));
+    if (!equalBytes(noise.finishRead(), HELLO_PAYLOAD)) throw failure('the peer speaks another version');
+    noise.beginWrite();
+    const credential = await options.authenticator.prove('responder', noise.hash);
+    return this.#message(noise.finishWrite(this.#encodePayload(credential)));
+  }
+
+  /** Initiator: message 2 in, message 3 out; nothing of us is revealed before the responder is who we dialled. */
+  async #reveal(body: Bytes): Promise<Bytes> {
+    const noise = this.#running();
+    noise.beginRead(body);
+    const hash = noise.hash;
+    const { credential, settings } = decodePayload(noise.finishRead());
+    this.#peer = await this.#options.authenticator.verify('responder', hash, credential);
+    this.#settings = settings;
+    noise.beginWrite();
+    const own = await this.#options.authenticator.prove('initiator', noise.hash);
+    const message = this.#message(noise.finishWrite(this.#encodePayload(own)));
+    this.#complete(noise, this.#peer);
+    return message;
+  }
+
+  /** Responder: message 3 in. */
+  async #finish(body: Bytes): Promise<undefined> {
+    const noise = this.#running();
+    noise.beginRead(body);
+    const hash = noise.hash;
+    const { credential, settings } = decodePayload(noise.finishRead());
+    this.#settings = settings;
+    let outcome: PeerIdentity | SkeinError;
+    try {
+      outcome = await this.#options.authenticator.verify('initiator', hash, credential);
+    } catch (thrown) {
+      outcome = toSkeinError(thrown, 'SKEIN_IDENTITY');
+    }
+    this.#complete(noise, outcome);
+    return undefined;
+  }
+
+  #begin(clear: Bytes): HandshakeState {
+    const { crypto, role, staticKey, binding } = this.#options;
+    this.#noise = new HandshakeState({ crypto, role, staticKey, prologue: concatBytes(PROLOGUE_NAME, clear, binding) });
+    return this.#noise;
+  }
+
+  #running(): HandshakeState {
+    if (this.#noise === undefined || this.result !== undefined) throw failure('a record is out of turn');
+    return this.#noise;
+  }
+
+  #complete(noise: HandshakeState, outcome: PeerIdentity | SkeinError): void {
+    this.result = {
+      sessionId: this.#sessionId,
+      keys: noise.split(),
+      settings: this.#settings as PeerSettings,
+      remoteInstance: this.#remoteInstance,
+      outcome,
+    };
+  }
+
+  #message(body: Bytes): Bytes {
+    const message = new Uint8Array(LINK_HEADER_BYTES + RECORD_HEADER_BYTES + body.length);
+    writeRecordHeader(message, LINK_HEADER_BYTES, RECORD_HANDSHAKE, 0, this.#step++);
+    message.set(body, LINK_HEADER_BYTES + RECORD_HEADER_BYTES);
+    return message;
+  }
+
+  /** varint length, credential, then settings as pairs of varints. */
+  #encodePayload(credential: Bytes): Bytes {
+    if (credential.length > MAX_PAYLOAD_BYTES) throw failure('own credential is too large');
+    const { streamWindowBytes, sessionWindowBytes, maxStreams } = this.#options.limits;
+    const head = new Uint8Array(8);
+    const tail = new Uint8Array(3 * 9);
+    let at = 0;
+    for (const [id, value] of [
+      [SETTING_STREAM_WINDOW, streamWindowBytes],
+      [SETTING_SESSION_WINDOW, sessionWindowBytes],
+      [SETTING_MAX_STREAMS, maxStreams],
+    ] as const) {
+      at = writeVarint(tail, writeVarint(tail, at, id), value);
+    }
+    return concatBytes(head.subarray(0, writeVarint(head, 0, credential.length)), credential, tail.subarray(0, at));
+  }
+}
+
+function decodePayload(payload: Bytes): { credential: Bytes; settings: PeerSettings } {
+  if (payload.length > MAX_PAYLOAD_BYTES + 64) throw failure('the peer sends a credential that is too large');
+  const reader = new ByteReader(payload);
+  const credential = reader.take(reader.varint());
+  const values = new Map<number, number>();
+  while (reader.remaining > 0) {
+    const id = reader.varint();
+    if (values.has(id)) throw failure('the peer repeats a setting');
+    values.set(id, reader.varint());
+  }
+  const streamWindowBytes = values.get(SETTING_STREAM_WINDOW);
+  const sessionWindowBytes = values.get(SETTING_SESSION_WINDOW);
+  const maxStreams = values.get(SETTING_MAX_STREAMS);
+  if (reader.failed || !streamWindowBytes || !sessionWindowBytes || !maxStreams)
+    throw failure('the peer sends malformed settings');
+  return { credential, settings: { streamWindowBytes, sessionWindowBytes, maxStreams } };
+}
+
+/** session id (16), then initiator instance, intended responder instance and trust domain, each u8 length + bytes. */
+function encodePreamble(sessionId: Bytes, initiator: string, responder: string, trustDomain: string): Bytes {
+  const parts = [sessionId];
+  for (const name of [initiator, responder, trustDomain]) {
+    const bytes = encodeUtf8(name);
+    if (bytes.length > MAX_NAME_BYTES) throw failure('a name is too long');
+    parts.push(new Uint8Array([bytes.length]), bytes);
+  }
+  return concatBytes(...parts);
+}
+
+interface Preamble {
+  readonly length: number;
+  readonly sessionId: Bytes;
+  readonly initiator: string;
+  readonly responder: string;
+  readonly trustDomain: string;
+}
+
+function decodePreamble(body: Bytes): Preamble {
+  const reader = new ByteReader(body);
+  const sessionId = reader.take(SESSION_ID_BYTES).slice();
+  const names = [0, 1, 2].map(() => reader.take(reader.u8()));
+  if (reader.failed) throw failure('the first record is truncated');
+  let texts: string[];
+  try {
+    texts = names.map(decodeUtf8);
+  } catch (cause) {
+    throw failure('a name is not UTF-8', cause);
+  }
+  const [initiator = '', responder = '', trustDomain = ''] = texts;
+  return { length: reader.offset, sessionId, initiator, responder, trustDomain };
+}
+
+function failure(state: string, cause?: unknown): SkeinError {
+  return new SkeinError('SKEIN_HANDSHAKE', `Cannot complete handshake: ${state}`, { cause });
+}

@@ -1,0 +1,79 @@
+/** Ids and cumulative counts of streams in both directions: credit for a new one comes back only when an old one really ended (RFC 9000 §4.6). */
+
+import type { HandshakeRole } from './handshake.ts';
+
+export class StreamCount {
+  readonly #peerParity: number;
+  readonly #maxStreams: number;
+  #nextId: number;
+  #opened = 0;
+  #allowed: number;
+  #lastPeerId = 0;
+  #accepted = 0;
+  #finished = 0;
+  #granted: number;
+
+  /** `maxStreams`: what the peer may have open; `peerMaxStreams`: what it allows us at first. */
+  constructor(role: HandshakeRole, maxStreams: number, peerMaxStreams: number) {
+    this.#peerParity = role === 'initiator' ? 0 : 1;
+    this.#nextId = role === 'initiator' ? 1 : 2;
+    this.#maxStreams = maxStreams;
+    this.#granted = maxStreams;
+    this.#allowed = peerMaxStreams;
+  }
+
+  /** Highest id the peer has opened; 0 before the first. */
+  get lastPeerId(): number {
+    return this.#lastPeerId;
+  }
+
+  get mayOpen(): boolean {
+    return this.#opened < this.#allowed;
+  }
+
+  /** The id of a new stream of ours. */
+  open(): number {
+    this.#opened++;
+    const id = this.#nextId;
+    this.#nextId += 2;
+    return id;
+  }
+
+  /** A stream whose OPEN never left: the peer has not counted it, so neither do we. Its id stays unused. */
+  unopen(): void {
+    this.#opened--;
+  }
+
+  /** False when the limit is an old one. */
+  allow(count: number): boolean {
+    if (count <= this.#allowed) return false;
+    this.#allowed = count;
+    return true;
+  }
+
+  /** Counts a stream of the peer; returns what is wrong with it, or undefined. */
+  accept(id: number): string | undefined {
+    if (!this.isPeerId(id) || id <= this.#lastPeerId) return 'its id is out of order';
+    if (this.#accepted >= this.#granted) return 'the peer opened more than it was granted';
+    this.#accepted++;
+    this.#lastPeerId = id;
+    return undefined;
+  }
+
+  /** A stream of the peer ended; returns the limit to announce, or 0 when it is not worth a frame yet. */
+  finish(): number {
+    const limit = ++this.#finished + this.#maxStreams;
+    if (limit - this.#granted < Math.max(1, this.#maxStreams >> 2)) return 0;
+    this.#granted = limit;
+    return limit;
+  }
+
+  isPeerId(id: number): boolean {
+    return id % 2 === this.#peerParity;
+  }
+
+  /** Whether the stream exists or existed. */
+  wasOpened(id: number): boolean {
+    return id > 0 && (this.isPeerId(id) ? id <= this.#lastPeerId : id < this.#nextId);
+  }
+}

@@ -1,5 +1,6 @@
 /** Wire codes of RESET, STOP, GOAWAY and CLOSE, and the errors they become. Names follow RFC 9113 §7 where it has one. */
 
+import { type Bytes, decodeUtf8 } from '../core/bytes.ts';
 import { type ErrorCode, SkeinError } from '../core/errors.ts';
 
 /** Code on the wire → error above. The numbers are frozen; docs/protocol.md §6 lists them. */
@@ -43,4 +44,23 @@ export function fromWireCode(wire: number): ErrorCode {
 
 export function protocolError(message: string): SkeinError {
   return new SkeinError('SKEIN_PROTOCOL', message);
+}
+
+/** The error of a stream whose session went away. */
+export function lostWith(cause: SkeinError, notProcessed: boolean): SkeinError {
+  return new SkeinError('SKEIN_SESSION_LOST', `Cannot use stream: its session ended (${cause.message})`, {
+    cause,
+    notProcessed,
+  });
+}
+
+/** Text of a peer, made harmless for logs and terminals. */
+export function toPrintable(text: Bytes): string {
+  try {
+    return decodeUtf8(text)
+      .replace(/[^\x20-\x7e]/g, '?')
+      .slice(0, 256);
+  } catch {
+    return 'unreadable reason';
+  }
 }

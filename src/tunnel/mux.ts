@@ -1,9 +1,9 @@
 /** `Mux`: streams over the records of one session — open, accept, credit, GOAWAY, and every limit of docs/protocol.md §7. */
 
 import { HEAD_INFORMATIONAL } from '../core/byte-stream.ts';
-import { type Bytes, decodeUtf8, EMPTY, encodeUtf8 } from '../core/bytes.ts';
+import { type Bytes, encodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
-import { fromWireCode, protocolError, toWireCode } from './codes.ts';
+import { fromWireCode, lostWith, protocolError, toPrintable, toWireCode } from './codes.ts';
 import { PeerConduct } from './conduct.ts';
 import { ControlSlots, MAX_GOAWAY_TEXT_BYTES } from './control-slots.ts';
 import { CreditLedger } from './credit-ledger.ts';
@@ -396,7 +396,7 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   onGoAway(code: number, lastAcceptedId: number, _retryAfterMs: number, drain: boolean, text: Bytes): void {
-    const reason = new SkeinError(fromWireCode(code), `The peer ended the session: ${printable(text)}`);
+    const reason = new SkeinError(fromWireCode(code), `The peer ended the session: ${toPrintable(text)}`);
     this.#peerGoAway ??= reason;
     for (const stream of [...this.#streams.values()]) {
       if (this.#count.isPeerId(stream.id) || stream.id <= lastAcceptedId) continue;
@@ -467,23 +467,5 @@ export class Mux implements FrameHandler, StreamHost {
 
   #fatal(error: SkeinError): void {
     if (this.#closed === undefined) this.#options.onFatal(error);
-  }
-}
-
-/** The error of a stream whose session went away. */
-function lostWith(cause: SkeinError, notProcessed: boolean): SkeinError {
-  return new SkeinError('SKEIN_SESSION_LOST', `Cannot use stream: its session ended (${cause.message})`, {
-    cause,
-    notProcessed,
-  });
-}
-
-function printable(text: Bytes): string {
-  try {
-    return decodeUtf8(text.length === 0 ? EMPTY : text)
-      .replace(/[^\x20-\x7e]/g, '?')
-      .slice(0, MAX_GOAWAY_TEXT_BYTES);
-  } catch {
-    return 'unreadable reason';
   }
 }

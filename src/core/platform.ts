@@ -92,6 +92,15 @@ export interface Files {
   openAppend(path: string): Promise<AppendFile>;
   remove(path: string): Promise<void>;
   makeFolder(path: string): Promise<void>;
+  /**
+   * Claims `path` for this process until `release`, or until the process is gone.
+   * @throws SkeinError SKEIN_STORE while another process that lives holds it
+   */
+  lock(path: string): Promise<FileLock>;
+}
+
+export interface FileLock {
+  release(): Promise<void>;
 }
 
 export interface AppendFile {
@@ -119,7 +128,9 @@ export interface Platform {
   /** Undefined in isolates and browsers. */
   readonly files: Files | undefined;
   readonly listenHttp: ((options: HttpServerOptions) => Promise<Listener>) | undefined;
-  readonly listenTcp: ((at: ListenAddress, onConnection: (stream: ByteStream) => void) => Promise<Listener>) | undefined;
+  readonly listenTcp:
+    | ((at: ListenAddress, onConnection: (stream: ByteStream) => void) => Promise<Listener>)
+    | undefined;
   /**
    * Dials TCP at once: what is written before the connection stands waits; `onReset` with SKEIN_APP_UNREACHABLE
    * tells of a refused dial. `onConnect` is called when it stands.

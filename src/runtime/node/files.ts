@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import type { Bytes } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { AppendFile, Files } from '../../core/platform.ts';
+import { lockFile } from './file-lock.ts';
 import { explainSystemError, systemErrorCode } from './system-error.ts';
 
 const FILE_MODE = 0o600;
@@ -78,6 +79,15 @@ export const nodeFiles: Files = {
       await makeFolder(path);
     } catch (error) {
       throw storeError('make folder', path, error);
+    }
+  },
+
+  async lock(path) {
+    try {
+      await makeFolder(dirname(path));
+      return await lockFile(path);
+    } catch (error) {
+      throw error instanceof SkeinError ? error : storeError('lock', path, error);
     }
   },
 };

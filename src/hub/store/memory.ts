@@ -1,0 +1,39 @@
+/** A store that forgets: for tests, demonstrations and hubs whose state is elsewhere. */
+
+import type { Store, StoreChange, StoreEntry } from '../store.ts';
+import { StoreTable } from './table.ts';
+
+export class MemoryStore implements Store {
+  readonly #table = new StoreTable();
+  #revision = 0;
+
+  async get(key: string): Promise<StoreEntry | undefined> {
+    return this.#table.get(key);
+  }
+
+  async list(prefix: string): Promise<readonly StoreEntry[]> {
+    return this.#table.list(prefix);
+  }
+
+  async compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined> {
+    if ((this.#table.get(key)?.revision ?? 0) !== revision) return undefined;
+    const entry = { key, value, revision: ++this.#revision };
+    this.#table.apply({ key, entry });
+    return entry;
+  }
+
+  async delete(key: string, revision: number): Promise<boolean> {
+    if (this.#table.get(key)?.revision !== revision) return false;
+    this.#revision++;
+    this.#table.apply({ key, entry: undefined });
+    return true;
+  }
+
+  watch(prefix: string, listener: (change: StoreChange) => void): () => void {
+    return this.#table.watch(prefix, listener);
+  }
+
+  async close(): Promise<void> {
+    // Nothing was begun that is not finished.
+  }
+}

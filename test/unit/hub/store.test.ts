@@ -1,0 +1,281 @@
+/** Both kinds of store keep the same contract; the file store keeps it through crashes, full disks and rot. */
+
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { Logger } from '../../../src/core/log.ts';
+import { SILENT_LOGGER } from '../../../src/core/log.ts';
+import type { Files } from '../../../src/core/platform.ts';
+import { FileStore } from '../../../src/hub/store/file.ts';
+import { encodeRecord, LOG_HEADER, readLog } from '../../../src/hub/store/log-format.ts';
+import { MemoryStore } from '../../../src/hub/store/memory.ts';
+import type { Store } from '../../../src/hub/store.ts';
+import { nodeFiles } from '../../../src/runtime/node/files.ts';
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'skein-store-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+function recorder(): Logger & { readonly events: string[] } {
+  const events: string[] = [];
+  return { events, log: (_level, event) => events.push(event) };
+}
+
+const open = (path: string, log: Logger = SILENT_LOGGER, compactBytes?: number): Promise<FileStore> =>
+  FileStore.open(path, { files: nodeFiles, log, ...(compactBytes === undefined ? {} : { compactBytes }) });
+
+const KINDS: readonly [name: string, create: (t: TestContext) => Promise<Store>][] = [
+  ['memory', async () => new MemoryStore()],
+  ['file', (t) => open(join(folder(t), 'store.log'))],
+];
+
+for (const [name, create] of KINDS) {
+  test(`Store (${name}): compare-and-set, list and delete`, async (t) => {
+    const store = await create(t);
+    equal(await store.get('a/1'), undefined);
+    const first = await store.compareAndSet('a/1', 0, 'one');
+    ok(first !== undefined);
+    equal(await store.compareAndSet('a/1', 0, 'again'), undefined);
+    equal(await store.compareAndSet('a/1', first.revision + 1, 'again'), undefined);
+    const second = await store.compareAndSet('a/1', first.revision, 'two');
+    ok(second !== undefined && second.revision > first.revision);
+    await store.compareAndSet('a/0', 0, 'zero');
+    await store.compareAndSet('b/0', 0, 'other');
+    deepEqual(
+      (await store.list('a/')).map(({ key, value }) => [key, value]),
+      [
+        ['a/0', 'zero'],
+        ['a/1', 'two'],
+      ],
+    );
+    equal(await store.delete('a/1', first.revision), false);
+    equal(await store.delete('a/1', second.revision), true);
+    equal(await store.delete('a/1', second.revision), false);
+    equal(await store.get('a/1'), undefined);
+    await store.close();
+  });
+
+  test(`Store (${name}): of two hundred that race for one key, one wins`, async (t) => {
+    const store = await create(t);
+    const results = await Promise.all(Array.from({ length: 200 }, (_, i) => store.compareAndSet('key', 0, `${i}`)));
+    const winners = results.filter((entry) => entry !== undefined);
+    equal(winners.length, 1);
+    deepEqual(await store.get('key'), winners[0]);
+    await store.close();
+  });
+
+  test(`Store (${name}): watchers hear of safe changes below their prefix, in order`, async (t) => {
+    const store = await create(t);
+    const heard: unknown[] = [];
+    const stop = store.watch('a/', ({ key, entry }) => heard.push([key, entry?.value]));
+    const entry = await store.compareAndSet('a/1', 0, 'one');
+    await store.compareAndSet('b/1', 0, 'one');
+    await store.delete('a/1', entry?.revision ?? 0);
+    stop();
+    await store.compareAndSet('a/2', 0, 'two');
+    deepEqual(heard, [
+      ['a/1', 'one'],
+      ['a/1', undefined],
+    ]);
+    await store.close();
+  });
+}
+
+test('File store holds what was answered when it is opened again', async (t) => {
+  const path = join(folder(t), 'deep', 'store.log');
+  const before = await open(path);
+  equal(before.recovery, 'new');
+  await Promise.all(Array.from({ length: 100 }, (_, i) => before.compareAndSet(`key/${i}`, 0, `value ${i} ü`)));
+  const gone = await before.get('key/7');
+  await before.delete('key/7', gone?.revision ?? 0);
+  await before.close();
+  const after = await open(path);
+  equal(after.recovery, 'whole');
+  equal((await after.list('key/')).length, 99);
+  equal((await after.get('key/42'))?.value, 'value 42 ü');
+  const next = await after.compareAndSet('key/7', 0, 'anew');
+  ok((next?.revision ?? 0) > 101, 'revisions go on growing');
+  await after.close();
+});
+
+test('File store shares one fsync among changes that come together', async (t) => {
+  let appends = 0;
+  const files: Files = {
+    ...nodeFiles,
+    openAppend: async (path) => {
+      const file = await nodeFiles.openAppend(path);
+      return {
+        get sizeBytes() {
+          return file.sizeBytes;
+        },
+        append: (bytes) => {
+          appends++;
+          return file.append(bytes);
+        },
+        truncate: (size) => file.truncate(size),
+        close: () => file.close(),
+      };
+    },
+  };
+  const store = await FileStore.open(join(folder(t), 'store.log'), { files, log: SILENT_LOGGER });
+  await Promise.all(Array.from({ length: 500 }, (_, i) => store.compareAndSet(`key/${i}`, 0, 'x')));
+  ok(appends <= 2, `${appends} appends for 500 changes`);
+  await store.close();
+});
+
+test('File store killed at every byte of the last write opens with all that was answered before', async (t) => {
+  const path = join(folder(t), 'store.log');
+  const store = await open(path);
+  await store.compareAndSet('a', 0, 'first');
+  const a = await store.compareAndSet('b', 0, 'second');
+  const goodBytes = store.sizeBytes;
+  await store.compareAndSet('b', a?.revision ?? 0, 'third, and a little longer');
+  await store.close();
+  const whole = readFileSync(path);
+  for (let size = 0; size < whole.length; size++) {
+    writeFileSync(path, whole);
+    truncateSync(path, size);
+    const log = recorder();
+    const again = await open(path, log);
+    const kept = [(await again.get('a'))?.value, (await again.get('b'))?.value];
+    if (size >= goodBytes) deepEqual(kept, ['first', 'second'], `${size} bytes`);
+    deepEqual(log.events, again.recovery === 'torn' ? ['store-tail-truncated'] : [], `${size} bytes`);
+    ok(again.recovery !== 'corrupt', `${size} bytes`);
+    // It must be a good store from here on.
+    const added = await again.compareAndSet('c', 0, 'new');
+    ok(added !== undefined);
+    await again.close();
+    equal(readLog(readFileSync(path)).state, 'whole', `${size} bytes`);
+  }
+});
+
+test('File store takes a tail of zeros or rubbish for a crash', async (t) => {
+  const path = join(folder(t), 'store.log');
+  for (const tail of [Buffer.alloc(5000), Buffer.alloc(100, 0xff), Buffer.from('rubbish')]) {
+    const store = await open(path);
+    const before = await store.get('a');
+    await store.compareAndSet('a', before?.revision ?? 0, 'kept');
+    await store.close();
+    writeFileSync(path, Buffer.concat([readFileSync(path), tail]));
+    const again = await open(path);
+    equal(again.recovery, 'torn');
+    equal((await again.get('a'))?.value, 'kept');
+    await again.close();
+  }
+});
+
+test('File store with any byte flipped in the middle sets the file aside, says so and keeps the good beginning', async (t) => {
+  const path = join(folder(t), 'store.log');
+  const store = await open(path);
+  await store.compareAndSet('a', 0, 'first');
+  const from = store.sizeBytes;
+  await store.compareAndSet('b', 0, 'second');
+  const to = store.sizeBytes;
+  await store.compareAndSet('c', 0, 'third');
+  await store.close();
+  const whole = readFileSync(path);
+  for (let at = from; at < to; at++) {
+    const rotten = Buffer.from(whole);
+    rotten[at] = (rotten[at] ?? 0) ^ 0x10;
+    writeFileSync(path, rotten);
+    const log = recorder();
+    const again = await open(path, log);
+    equal(again.recovery, 'corrupt', `byte ${at}`);
+    deepEqual(log.events, ['store-corrupt'], `byte ${at}`);
+    equal((await again.get('a'))?.value, 'first');
+    equal(await again.get('b'), undefined);
+    await again.compareAndSet('d', 0, 'goes on');
+    await again.close();
+    deepEqual(readFileSync(`${path}.corrupt-${at - from + 1}`), rotten);
+  }
+});
+
+test('File store of another kind is set aside whole', async (t) => {
+  const path = join(folder(t), 'store.log');
+  writeFileSync(path, 'this is no store of ours');
+  const store = await open(path);
+  equal(store.recovery, 'corrupt');
+  deepEqual(await store.list(''), []);
+  await store.close();
+  equal(readFileSync(`${path}.corrupt-1`, 'utf8'), 'this is no store of ours');
+});
+
+test('File store compacts itself when most of it is history', async (t) => {
+  const path = join(folder(t), 'store.log');
+  const store = await open(path, SILENT_LOGGER, 4096);
+  let entry = await store.compareAndSet('hot', 0, 'x'.repeat(100));
+  await store.compareAndSet('cold', 0, 'stays');
+  for (let i = 0; i < 500; i++) entry = await store.compareAndSet('hot', entry?.revision ?? 0, `${i} ${'x'.repeat(100)}`);
+  const temporary = await store.compareAndSet('late', 0, 'x'.repeat(5000));
+  await store.delete('late', temporary?.revision ?? 0);
+  ok(store.sizeBytes < 12_000, `${store.sizeBytes} bytes`);
+  const { revision } = (await store.get('hot')) ?? { revision: 0 };
+  await store.close();
+  const again = await open(path);
+  equal((await again.get('cold'))?.value, 'stays');
+  equal((await again.get('hot'))?.revision, revision);
+  const next = await again.compareAndSet('new', 0, 'x');
+  ok((next?.revision ?? 0) > (temporary?.revision ?? 0) + 1, 'revisions are never used twice');
+  await again.close();
+  deepEqual(readdirSync(join(path, '..')), ['store.log']);
+});
+
+test('File store on a full disk refuses, forgets what it could not keep, and goes on when there is room', async (t) => {
+  let full = false;
+  const files: Files = {
+    ...nodeFiles,
+    openAppend: async (path) => {
+      const file = await nodeFiles.openAppend(path);
+      return {
+        get sizeBytes() {
+          return file.sizeBytes;
+        },
+        append: (bytes) => (full ? Promise.reject(new Error('ENOSPC')) : file.append(bytes)),
+        truncate: (size) => file.truncate(size),
+        close: () => file.close(),
+      };
+    },
+  };
+  const log = recorder();
+  const store = await FileStore.open(join(folder(t), 'store.log'), { files, log });
+  const a = await store.compareAndSet('a', 0, 'one');
+  full = true;
+  await rejects(store.compareAndSet('a', a?.revision ?? 0, 'two'), { code: 'SKEIN_STORE' });
+  await rejects(store.delete('a', a?.revision ?? 0), { code: 'SKEIN_STORE' });
+  equal((await store.get('a'))?.value, 'one');
+  full = false;
+  ok((await store.compareAndSet('a', a?.revision ?? 0, 'three')) !== undefined);
+  deepEqual(log.events, ['store-write-failed', 'store-write-failed']);
+  await store.close();
+  await rejects(store.compareAndSet('z', 0, ''), { code: 'SKEIN_STORE' });
+});
+
+test('File store lets nobody else write to its file, and forgives a lock that a dead process left', async (t) => {
+  const path = join(folder(t), 'store.log');
+  const store = await open(path);
+  await rejects(open(path), { code: 'SKEIN_STORE' });
+  await store.close();
+  for (const left of ['', '999999999 1', `${process.pid}`, `${process.pid} 1`, '1 1']) {
+    writeFileSync(`${path}.lock`, left);
+    const again = await open(path);
+    await again.close();
+  }
+  const both = await Promise.allSettled([open(path), open(path)]);
+  equal(both.filter(({ status }) => status === 'fulfilled').length, 1);
+  for (const result of both) if (result.status === 'fulfilled') await result.value.close();
+  deepEqual(readdirSync(join(path, '..')), ['store.log']);
+});
+
+test('A record says what was written', () => {
+  const records = [
+    { kind: 'put', revision: 1, key: 'ä', value: 'ö' },
+    { kind: 'delete', revision: 300, key: 'ä' },
+    { kind: 'floor', revision: 70_000 },
+  ] as const;
+  const bytes = Buffer.concat([LOG_HEADER, ...records.map(encodeRecord)]);
+  deepEqual(readLog(bytes), { records, goodBytes: bytes.length, state: 'whole' });
+});

@@ -90,8 +90,10 @@ export const CALLS = {
   watch: { request: v.object({ services: v.pipe(v.array(serviceKey), v.maxLength(MAX_WATCHED)) }), answer: nothing },
   /** The catalogue here differs from what the hub believes: send it whole. */
   resync: { request: nothing, answer: nothing },
-  /** Join circuit `circuit`, which the caller has opened on its link, to one of `instance`. */
+  /** Join circuit `circuit`, which the caller has opened on its link, to one of `instance`. After the answer records may be sent. */
   openCircuit: { request: v.object({ instance, circuit }), answer: nothing },
+  /** The circuit of a `circuit` push was adopted and somebody listens on it: from now on records may come. */
+  acceptCircuit: { request: v.object({ circuit }), answer: nothing },
   /** This instance drains: nobody should choose it any more. */
   leave: { request: nothing, answer: nothing },
 } as const;
@@ -109,7 +111,7 @@ export const PUSHES = {
     upserts: v.array(resource),
     removals: v.array(text(512)),
   }),
-  /** `instance`, whose identity is `id`, has opened a circuit to here: adopt it and be the responder of a session. */
+  /** `instance`, whose identity is `id`, has opened a circuit to here: adopt it, be the responder of a session, `acceptCircuit`. */
   circuit: v.object({ circuit, instance, id: spiffeId }),
   /** This hub goes away: go to another, or come back after `reconnectInMs`. */
   goaway: v.object({ reconnectInMs: natural }),

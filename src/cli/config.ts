@@ -1,26 +1,26 @@
 /** `skein.yaml`: read, expand `${ENV}`, validate. Refused whole, with every issue and its place. */
 
-import * as v from 'valibot'
-import { LineCounter, parseDocument } from 'yaml'
-import { SkeinError } from '../core/errors.ts'
-import { type ConfigIssue, type Environment, expandEnvironment } from './environment.ts'
+import * as v from 'valibot';
+import { LineCounter, parseDocument } from 'yaml';
+import { SkeinError } from '../core/errors.ts';
+import { type ConfigIssue, type Environment, expandEnvironment } from './environment.ts';
 
 /** A file is configuration, not data: more than this is a mistake, or an attack on the parser. */
-const MAX_FILE_BYTES = 1_048_576
+const MAX_FILE_BYTES = 1_048_576;
 /** A document that expands the same alias over and over is refused beyond this count. */
-const MAX_ALIASES = 100
+const MAX_ALIASES = 100;
 
-const text = v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'))
+const text = v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'));
 const oneOrMore = v.union(
   [text, v.pipe(v.array(text), v.minLength(1, 'must not be empty'))],
   'must be text or a list of texts',
-)
+);
 const port = v.pipe(
   v.number('must be a number'),
   v.integer('must be a whole number'),
   v.minValue(1, 'must be 1 to 65535'),
   v.maxValue(65_535, 'must be 1 to 65535'),
-)
+);
 
 const exposeSchema = v.strictObject({
   service: text,
@@ -28,7 +28,7 @@ const exposeSchema = v.strictObject({
   target: v.union([text, v.pipe(port, v.transform(String))], 'must be an address or a port'),
   labels: v.optional(v.record(v.string(), text)),
   health: v.optional(v.strictObject({ path: text, interval: v.optional(text) })),
-})
+});
 
 const sidecarSchema = v.strictObject({
   hub: v.optional(oneOrMore),
@@ -47,7 +47,7 @@ const sidecarSchema = v.strictObject({
       tcp: v.optional(v.array(v.strictObject({ service: text, address: text }), 'must be a list')),
     }),
   ),
-})
+});
 
 const hubSchema = v.strictObject({
   listen: v.optional(text),
@@ -58,19 +58,19 @@ const hubSchema = v.strictObject({
   roles: v.optional(oneOrMore),
   trustDomain: v.optional(text),
   starterPolicy: v.optional(v.boolean('must be true or false')),
-})
+});
 
-export type SidecarFile = v.InferOutput<typeof sidecarSchema>
-export type HubFile = v.InferOutput<typeof hubSchema>
+export type SidecarFile = v.InferOutput<typeof sidecarSchema>;
+export type HubFile = v.InferOutput<typeof hubSchema>;
 
 /** @throws SkeinError SKEIN_CONFIG whose details hold every issue */
 export function parseSidecarFile(name: string, content: string, env: Environment): SidecarFile {
-  return parse(sidecarSchema, name, content, env)
+  return parse(sidecarSchema, name, content, env);
 }
 
 /** @throws SkeinError SKEIN_CONFIG whose details hold every issue */
 export function parseHubFile(name: string, content: string, env: Environment): HubFile {
-  return parse(hubSchema, name, content, env)
+  return parse(hubSchema, name, content, env);
 }
 
 function parse<const Schema extends v.GenericSchema>(
@@ -79,54 +79,52 @@ function parse<const Schema extends v.GenericSchema>(
   content: string,
   env: Environment,
 ): v.InferOutput<Schema> {
-  const issues: ConfigIssue[] = []
-  const expanded = expandEnvironment(readYaml(name, content), env, issues) ?? {}
+  const issues: ConfigIssue[] = [];
+  const expanded = expandEnvironment(readYaml(name, content), env, issues) ?? {};
   // To valibot a list is an object with numbers for keys.
-  if (Array.isArray(expanded)) throw configError(name, [{ path: '', message: 'must be a mapping of keys' }])
-  const result = v.safeParse(schema, expanded)
-  if (!result.success) issues.push(...result.issues.map(toIssue))
-  if (issues.length > 0 || !result.success) throw configError(name, issues)
-  return result.output
+  if (Array.isArray(expanded)) throw configError(name, [{ path: '', message: 'must be a mapping of keys' }]);
+  const result = v.safeParse(schema, expanded);
+  if (!result.success) issues.push(...result.issues.map(toIssue));
+  if (issues.length > 0 || !result.success) throw configError(name, issues);
+  return result.output;
 }
 
 /** The one value of a YAML text. @throws SkeinError SKEIN_CONFIG */
 function readYaml(name: string, content: string): unknown {
   if (content.length > MAX_FILE_BYTES) {
-    throw configError(name, [{ path: '', message: `is longer than ${MAX_FILE_BYTES} bytes` }])
+    throw configError(name, [{ path: '', message: `is longer than ${MAX_FILE_BYTES} bytes` }]);
   }
-  const lineCounter = new LineCounter()
-  const document = parseDocument(content, { lineCounter, uniqueKeys: true, prettyErrors: false })
+  const lineCounter = new LineCounter();
+  const document = parseDocument(content, { lineCounter, uniqueKeys: true, prettyErrors: false });
   if (document.errors.length > 0) {
     throw configError(
       name,
       document.errors.map(({ message, pos }) => {
-        const { line, col } = lineCounter.linePos(pos[0])
-        return { path: `line ${line}, column ${col}`, message }
+        const { line, col } = lineCounter.linePos(pos[0]);
+        return { path: `line ${line}, column ${col}`, message };
       }),
-    )
+    );
   }
   try {
-    return document.toJS({ maxAliasCount: MAX_ALIASES })
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (error) {
-    throw configError(name, [{ path: '', message: error instanceof Error ? error.message : String(error) }])
+    throw configError(name, [{ path: '', message: error instanceof Error ? error.message : String(error) }]);
   }
 }
 
 /** The deepest place a union could not accept, in words of the schema; values are left out, they may be secrets. */
 function toIssue(issue: v.BaseIssue<unknown>): ConfigIssue {
   const path = (issue.path ?? []).reduce<string>((before, { key }) => {
-    if (typeof key === 'number') return `${before}[${key}]`
-    return before === '' ? String(key) : `${before}.${String(key)}`
-  }, '')
-  if (issue.type === 'strict_object' && issue.expected === 'never')
-    return { path, message: 'is not a known key' }
-  if (issue.received === 'undefined') return { path, message: 'is missing' }
-  if (issue.type.endsWith('object') || issue.type === 'record')
-    return { path, message: 'must be a mapping of keys' }
-  return { path, message: issue.message }
+    if (typeof key === 'number') return `${before}[${key}]`;
+    return before === '' ? String(key) : `${before}.${String(key)}`;
+  }, '');
+  if (issue.type === 'strict_object' && issue.expected === 'never') return { path, message: 'is not a known key' };
+  if (issue.received === 'undefined') return { path, message: 'is missing' };
+  if (issue.type.endsWith('object') || issue.type === 'record') return { path, message: 'must be a mapping of keys' };
+  return { path, message: issue.message };
 }
 
 export function configError(name: string, issues: readonly ConfigIssue[]): SkeinError {
-  const count = issues.length === 1 ? '1 issue' : `${issues.length} issues`
-  return new SkeinError('SKEIN_CONFIG', `Cannot use ${name}: ${count}`, { details: { file: name, issues } })
+  const count = issues.length === 1 ? '1 issue' : `${issues.length} issues`;
+  return new SkeinError('SKEIN_CONFIG', `Cannot use ${name}: ${count}`, { details: { file: name, issues } });
 }

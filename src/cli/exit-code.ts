@@ -1,6 +1,6 @@
 /** Exit codes of every command: what a script may rely on. */
 
-import { type ErrorCode, SkeinError } from '../core/errors.ts'
+import { type ErrorCode, SkeinError } from '../core/errors.ts';
 
 export const EXIT = {
   done: 0,
@@ -10,7 +10,7 @@ export const EXIT = {
   unreachable: 3,
   /** Identity or policy said no. */
   refused: 4,
-} as const
+} as const;
 
 const BY_CODE: Partial<Record<ErrorCode, number>> = {
   SKEIN_CONFIG: EXIT.usage,
@@ -21,12 +21,12 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   SKEIN_TOKEN_USED: EXIT.refused,
   SKEIN_TOKEN_EXPIRED: EXIT.refused,
   SKEIN_NAME_NOT_GRANTED: EXIT.refused,
-}
+};
 
 export function exitCodeOf(error: unknown): number {
-  return error instanceof SkeinError ? exitCodeOfCode(error.code) : EXIT.other
+  return error instanceof SkeinError ? exitCodeOfCode(error.code) : EXIT.other;
 }
 
 export function exitCodeOfCode(code: ErrorCode): number {
-  return BY_CODE[code] ?? EXIT.other
+  return BY_CODE[code] ?? EXIT.other;
 }

@@ -1,8 +1,8 @@
 /** What commands print for people and for programs: aligned tables, JSON, colours where a terminal shows them. */
 
-const ESCAPE = '\u001b['
+const ESCAPE = '\u001b[';
 
-export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
+export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
 const COLOURS: Readonly<Record<Colour, readonly [on: number, off: number]>> = {
   bold: [1, 22],
@@ -11,23 +11,23 @@ const COLOURS: Readonly<Record<Colour, readonly [on: number, off: number]>> = {
   green: [32, 39],
   yellow: [33, 39],
   cyan: [36, 39],
-}
+};
 
-export type Painter = (colour: Colour, text: string) => string
+export type Painter = (colour: Colour, text: string) => string;
 
 export function createPainter(enabled: boolean): Painter {
   return (colour, text) => {
-    if (!enabled) return text
-    const [on, off] = COLOURS[colour]
-    return `${ESCAPE}${on}m${text}${ESCAPE}${off}m`
-  }
+    if (!enabled) return text;
+    const [on, off] = COLOURS[colour];
+    return `${ESCAPE}${on}m${text}${ESCAPE}${off}m`;
+  };
 }
 
 /** https://no-color.org: a set NO_COLOR wins, then FORCE_COLOR, then whether a terminal reads. */
 export function wantsColour(isTerminal: boolean, env: Readonly<Record<string, string | undefined>>): boolean {
-  if ((env.NO_COLOR ?? '') !== '') return false
-  if ((env.FORCE_COLOR ?? '') !== '') return true
-  return isTerminal && env.TERM !== 'dumb'
+  if ((env.NO_COLOR ?? '') !== '') return false;
+  if ((env.FORCE_COLOR ?? '') !== '') return true;
+  return isTerminal && env.TERM !== 'dumb';
 }
 
 /** Columns aligned at their widest cell, titles in upper case; ends with a line feed. */
@@ -36,39 +36,35 @@ export function formatTable(
   rows: readonly (readonly string[])[],
   paint: Painter = createPainter(false),
 ): string {
-  const cells = rows.map((row) => titles.map((_, i) => toPrintable(row[i] ?? '')))
+  const cells = rows.map((row) => titles.map((_, i) => toPrintable(row[i] ?? '')));
   const widths = titles.map((title, i) =>
     Math.max(displayWidth(title), ...cells.map((row) => displayWidth(row[i] ?? ''))),
-  )
+  );
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, i) =>
-        i === row.length - 1 ? cell : cell + ' '.repeat((widths[i] ?? 0) - displayWidth(cell)),
-      )
+      .map((cell, i) => (i === row.length - 1 ? cell : cell + ' '.repeat((widths[i] ?? 0) - displayWidth(cell))))
       .join('   ')
-      .trimEnd()
-  return [paint('bold', line(titles.map((title) => title.toUpperCase()))), ...cells.map(line)]
-    .join('\n')
-    .concat('\n')
+      .trimEnd();
+  return [paint('bold', line(titles.map((title) => title.toUpperCase()))), ...cells.map(line)].join('\n').concat('\n');
 }
 
 export function formatJson(value: unknown): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`
+  return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
 /** Text of others, safe for a terminal: control characters, which could move the cursor or hide text, become visible. */
 export function toPrintable(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (character) => {
-    const code = character.codePointAt(0) ?? 0
-    return `\\u${code.toString(16).padStart(4, '0')}`
-  })
+    const code = character.codePointAt(0) ?? 0;
+    return `\\u${code.toString(16).padStart(4, '0')}`;
+  });
 }
 
 /** Columns a text takes; East Asian wide characters take two. */
 function displayWidth(text: string): number {
-  let width = 0
-  for (const character of text) width += isWide(character.codePointAt(0) ?? 0) ? 2 : 1
-  return width
+  let width = 0;
+  for (const character of text) width += isWide(character.codePointAt(0) ?? 0) ? 2 : 1;
+  return width;
 }
 
 function isWide(code: number): boolean {
@@ -82,15 +78,15 @@ function isWide(code: number): boolean {
     (code >= 0xffe0 && code <= 0xffe6) ||
     (code >= 0x1f300 && code <= 0x1faff) ||
     (code >= 0x20000 && code <= 0x3fffd)
-  )
+  );
 }
 
 /** "3 s", "4 min", "2 h", "5 d": one unit, rounded down. */
 export function formatAge(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000))
-  if (seconds < 120) return `${seconds} s`
-  const minutes = Math.floor(seconds / 60)
-  if (minutes < 120) return `${minutes} min`
-  const hours = Math.floor(minutes / 60)
-  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 120) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
 }

@@ -1,8 +1,8 @@
 /** `skein.yaml`: what is accepted, and every issue of what is not. */
-import { deepEqual, equal, throws } from 'node:assert/strict'
-import { test } from 'node:test'
-import { parseHubFile, parseSidecarFile } from '../../../src/cli/config.ts'
-import { SkeinError } from '../../../src/core/errors.ts'
+import { deepEqual, equal, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseHubFile, parseSidecarFile } from '../../../src/cli/config.ts';
+import { SkeinError } from '../../../src/core/errors.ts';
 
 const WHOLE = `
 hub: [wss://hub.example.com]
@@ -20,7 +20,7 @@ listen:
   dns: 127.0.0.1:5353
   tcp:
     - { service: db, address: 127.0.0.1:5432 }
-`
+`;
 
 test('parseSidecarFile reads the whole example of the documentation', () => {
   deepEqual(parseSidecarFile('skein.yaml', WHOLE, { SKEIN_TOKEN: 't' }), {
@@ -42,13 +42,13 @@ test('parseSidecarFile reads the whole example of the documentation', () => {
       dns: '127.0.0.1:5353',
       tcp: [{ service: 'db', address: '127.0.0.1:5432' }],
     },
-  })
-})
+  });
+});
 
 test('an empty file is an empty configuration', () => {
-  deepEqual(parseSidecarFile('skein.yaml', '', {}), {})
-  deepEqual(parseHubFile('hub.yaml', '# nothing\n', {}), {})
-})
+  deepEqual(parseSidecarFile('skein.yaml', '', {}), {});
+  deepEqual(parseHubFile('hub.yaml', '# nothing\n', {}), {});
+});
 
 const cases: readonly [name: string, content: string, issues: readonly string[]][] = [
   ['an unknown key', 'hbu: wss://h', ['hbu: is not a known key']],
@@ -63,11 +63,7 @@ const cases: readonly [name: string, content: string, issues: readonly string[]]
   ['text where a list belongs', 'expose: api', ['expose: must be a list']],
   ['text where a mapping belongs', 'listen: 8080', ['listen: must be a mapping of keys']],
   ['an empty text', 'region: ""', ['region: must not be empty']],
-  [
-    'a port out of range',
-    'expose: [{service: a, target: 3000, port: 70000}]',
-    ['expose[0].port: must be 1 to 65535'],
-  ],
+  ['a port out of range', 'expose: [{service: a, target: 3000, port: 70000}]', ['expose[0].port: must be 1 to 65535']],
   [
     'a variable that is not set',
     'token: ${NOWHERE}',
@@ -80,49 +76,49 @@ const cases: readonly [name: string, content: string, issues: readonly string[]]
   ],
   ['a key given twice', 'region: a\nregion: b', ['line 2, column 1: Map keys must be unique']],
   ['a top level that is no mapping', '- a', [': must be a mapping of keys']],
-]
+];
 
 for (const [name, content, issues] of cases) {
   test(`parseSidecarFile refuses ${name}`, () => {
     throws(
       () => parseSidecarFile('skein.yaml', content, {}),
       (error) => {
-        equal(error instanceof SkeinError && error.code, 'SKEIN_CONFIG')
-        const found = (error as SkeinError).details.issues as { path: string; message: string }[]
+        equal(error instanceof SkeinError && error.code, 'SKEIN_CONFIG');
+        const found = (error as SkeinError).details.issues as { path: string; message: string }[];
         deepEqual(
           found.map(({ path, message }) => `${path}: ${message}`),
           issues,
-        )
-        return true
+        );
+        return true;
       },
-    )
-  })
+    );
+  });
 }
 
 test('an alias bomb is refused', () => {
   const levels = Array.from(
     { length: 12 },
     (_, i) => `l${i + 1}: &l${i + 1} [${'*l'.concat(String(i), ', ').repeat(9)}]`,
-  )
+  );
   throws(() => parseSidecarFile('skein.yaml', `l0: &l0 [a]\n${levels.join('\n')}`, {}), {
     code: 'SKEIN_CONFIG',
-  })
-})
+  });
+});
 
 test('environment variables add text, never structure', () => {
-  const { region } = parseSidecarFile('skein.yaml', 'region: "${R}"', { R: 'a\nhub: wss://evil' })
-  equal(region, 'a\nhub: wss://evil')
-})
+  const { region } = parseSidecarFile('skein.yaml', 'region: "${R}"', { R: 'a\nhub: wss://evil' });
+  equal(region, 'a\nhub: wss://evil');
+});
 
 test('a default and a dollar sign in the file', () => {
-  const { region, zone } = parseSidecarFile('skein.yaml', 'region: ${R:-eu}\nzone: a$$b', {})
-  equal(region, 'eu')
-  equal(zone, 'a$b')
-})
+  const { region, zone } = parseSidecarFile('skein.yaml', 'region: ${R:-eu}\nzone: a$$b', {});
+  equal(region, 'eu');
+  equal(zone, 'a$b');
+});
 
 test('an issue never shows the value, which may be a secret', () => {
   throws(
     () => parseSidecarFile('skein.yaml', 'token: [hunter2]', {}),
     (error) => !JSON.stringify((error as SkeinError).details).includes('hunter2'),
-  )
-})
+  );
+});

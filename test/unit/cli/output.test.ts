@@ -1,7 +1,7 @@
 /** Tables, colours and text of others on a terminal. */
-import { equal } from 'node:assert/strict'
-import { test } from 'node:test'
-import { createPainter, formatAge, formatTable, toPrintable, wantsColour } from '../../../src/cli/output.ts'
+import { equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { createPainter, formatAge, formatTable, toPrintable, wantsColour } from '../../../src/cli/output.ts';
 
 test('formatTable aligns columns and leaves no blanks at line ends', () => {
   equal(
@@ -12,14 +12,9 @@ test('formatTable aligns columns and leaves no blanks at line ends', () => {
         ['a-long-name.shop', '10', 'x'],
       ],
     ),
-    [
-      'SERVICE            ENDPOINTS   NOTE',
-      'api.default        2',
-      'a-long-name.shop   10          x',
-      '',
-    ].join('\n'),
-  )
-})
+    ['SERVICE            ENDPOINTS   NOTE', 'api.default        2', 'a-long-name.shop   10          x', ''].join('\n'),
+  );
+});
 
 test('formatTable counts wide characters as two columns', () => {
   equal(
@@ -31,22 +26,22 @@ test('formatTable counts wide characters as two columns', () => {
       ],
     ),
     'A      B\n服务   1\nxx     2\n',
-  )
-})
+  );
+});
 
 test('formatTable without rows prints its titles', () => {
-  equal(formatTable(['name'], []), 'NAME\n')
-})
+  equal(formatTable(['name'], []), 'NAME\n');
+});
 
 test('toPrintable shows what could move the cursor or hide text', () => {
-  equal(toPrintable('a\u001b[2Jb\nc\u202ed'), 'a\\u001b[2Jb\\u000ac\\u202ed')
-  equal(toPrintable('größe 服务'), 'größe 服务')
-})
+  equal(toPrintable('a\u001b[2Jb\nc\u202ed'), 'a\\u001b[2Jb\\u000ac\\u202ed');
+  equal(toPrintable('größe 服务'), 'größe 服务');
+});
 
 test('colours are written only when asked for', () => {
-  equal(createPainter(false)('red', 'x'), 'x')
-  equal(createPainter(true)('red', 'x'), '\u001b[31mx\u001b[39m')
-})
+  equal(createPainter(false)('red', 'x'), 'x');
+  equal(createPainter(true)('red', 'x'), '\u001b[31mx\u001b[39m');
+});
 
 const colourCases: readonly [terminal: boolean, env: Record<string, string>, wanted: boolean][] = [
   [true, {}, true],
@@ -56,19 +51,19 @@ const colourCases: readonly [terminal: boolean, env: Record<string, string>, wan
   [true, { NO_COLOR: '1', FORCE_COLOR: '1' }, false],
   [true, { TERM: 'dumb' }, false],
   [true, { NO_COLOR: '' }, true],
-]
+];
 for (const [terminal, env, wanted] of colourCases) {
   test(`wantsColour on ${terminal ? 'a terminal' : 'a pipe'} with ${JSON.stringify(env)} is ${wanted}`, () => {
-    equal(wantsColour(terminal, env), wanted)
-  })
+    equal(wantsColour(terminal, env), wanted);
+  });
 }
 
 test('formatAge speaks in one unit', () => {
-  const minute = 60_000
-  equal(formatAge(-5), '0 s')
-  equal(formatAge(119_999), '119 s')
-  equal(formatAge(2 * minute), '2 min')
-  equal(formatAge(119 * minute), '119 min')
-  equal(formatAge(120 * minute), '2 h')
-  equal(formatAge(48 * 60 * minute), '2 d')
-})
+  const minute = 60_000;
+  equal(formatAge(-5), '0 s');
+  equal(formatAge(119_999), '119 s');
+  equal(formatAge(2 * minute), '2 min');
+  equal(formatAge(119 * minute), '119 min');
+  equal(formatAge(120 * minute), '2 h');
+  equal(formatAge(48 * 60 * minute), '2 d');
+});

@@ -1,0 +1,123 @@
+/** Calls to the hub's admin HTTP: bearer token, JSON in and out, failures as `SkeinError`. */
+
+import { isErrorCode, SkeinError } from '../core/errors.ts';
+import type { Redacted } from '../core/redacted.ts';
+import { toHttpUrl } from './address.ts';
+
+/** A hub answers these from memory or from one write to disk; longer means that it is not there. */
+const TIMEOUT_MS = 10_000;
+
+export interface AdminClientOptions {
+  /** WebSocket URL of the hub. */
+  readonly hub: string;
+  /** Undefined: only what needs no right can be asked. */
+  readonly token: Redacted<string> | undefined;
+}
+
+export class AdminClient {
+  readonly hub: string;
+  readonly #token: Redacted<string> | undefined;
+
+  constructor(options: AdminClientOptions) {
+    this.hub = options.hub;
+    this.#token = options.token;
+  }
+
+  get(path: string): Promise<unknown> {
+    return this.#call('GET', path);
+  }
+
+  post(path: string, body: unknown): Promise<unknown> {
+    return this.#call('POST', path, body);
+  }
+
+  delete(path: string): Promise<unknown> {
+    return this.#call('DELETE', path);
+  }
+
+  /** @throws SkeinError SKEIN_HUB_UNREACHABLE, or what the hub answered */
+  async #call(method: string, path: string, body?: unknown): Promise<unknown> {
+    const headers: Record<string, string> = { accept: 'application/json' };
+    if (this.#token !== undefined) headers.authorization = `Bearer ${this.#token.reveal()}`;
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(`${toHttpUrl(this.hub)}${path}`, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        redirect: 'error',
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      text = await response.text();
+    } catch (error) {
+      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${this.hub}: ${stateOf(error)}`, {
+        cause: error,
+      });
+    }
+    const answer = parseJson(text);
+    if (!response.ok) throw this.#toError(response.status, answer);
+    return answer;
+  }
+
+  #toError(status: number, answer: unknown): SkeinError {
+    const { code, message, issues } = readFailure(answer);
+    const known = code !== undefined && isErrorCode(code) ? code : undefined;
+    if (status === 401 || (status === 403 && known === undefined)) {
+      const state = this.#token === undefined ? 'no admin token given' : 'the admin token is not valid';
+      return new SkeinError(known ?? 'SKEIN_DENIED', `Cannot use hub ${this.hub}: ${state}`, {
+        details: {
+          remedy: 'Give the admin token of the hub: --data with its data folder, or SKEIN_ADMIN_TOKEN.',
+        },
+      });
+    }
+    return new SkeinError(known ?? 'SKEIN_INTERNAL', message ?? `Cannot use hub ${this.hub}: it answered ${status}`, {
+      status,
+      details: issues === undefined ? {} : { issues },
+    });
+  }
+}
+
+/** Some runtimes hide "connect ECONNREFUSED 127.0.0.1:7000" two levels below "fetch failed". */
+function _rootOf(error: unknown): unknown {
+  if (error instanceof AggregateError && error.errors.length > 0) return _rootOf(error.errors[0]);
+  return error instanceof Error && error.cause instanceof Error ? _rootOf(error.cause) : error;
+}
+
+function stateOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.name === 'TimeoutError' ? `no answer within ${TIMEOUT_MS / 1000} s` : error.message;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+interface Failure {
+  readonly code: string | undefined;
+  readonly message: string | undefined;
+  readonly issues: readonly unknown[] | undefined;
+}
+
+function readFailure(answer: unknown): Failure {
+  const outer = asRecord(answer);
+  const inner = asRecord(outer.error);
+  const from = Object.keys(inner).length > 0 ? inner : outer;
+  const details = asRecord(from.details);
+  const issues = from.issues ?? details.issues;
+  return {
+    code: typeof from.code === 'string' ? from.code : undefined,
+    message: typeof from.message === 'string' ? from.message : undefined,
+    issues: Array.isArray(issues) ? issues : undefined,
+  };
+}
+
+/** An object's members; nothing for anything else. */
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+}

@@ -1,0 +1,45 @@
+/** `skein delete`: routes and policies leave the hub, by name or by the files they came from. */
+
+import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
+import { SkeinError } from '../../core/errors.ts';
+import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
+import type { CommandSpec } from '../command.ts';
+import { EXIT } from '../exit-code.ts';
+import { readManifests } from '../manifest.ts';
+import { metadataOf, parseResourceQuery, type ResourceMetadata, resourcePath } from '../resource-name.ts';
+import { FILE_OPTION, NAMESPACE_OPTION } from './apply.ts';
+
+export const remove: CommandSpec = {
+  name: 'delete',
+  summary: 'remove routes and policies',
+  args: [{ form: '[resources...]', description: 'Kind/name of each' }],
+  options: [FILE_OPTION, NAMESPACE_OPTION, ...ADMIN_OPTIONS],
+  examples: [
+    ['skein delete AuthorizationPolicy/allow-same-namespace', 'one by its name'],
+    ['skein delete -f policies.yaml', 'all that a file holds'],
+  ],
+  async run(context) {
+    const namespace = context.input.text('namespace') ?? DEFAULT_NAMESPACE;
+    const targets: ResourceMetadata[] = context.input.args.map((text) => {
+      const { kind, name } = parseResourceQuery(text);
+      if (name === undefined) throw new SkeinError('SKEIN_CONFIG', `Cannot delete "${text}": expected Kind/name`);
+      return { kind, name, namespace };
+    });
+    for (const path of context.input.list('file') ?? []) {
+      for (const { source, manifest } of await readManifests(context, path)) {
+        const meta = metadataOf(manifest, namespace);
+        if (meta.kind === '' || meta.name === '') {
+          throw new SkeinError('SKEIN_CONFIG', `Cannot delete ${source}: no kind or no metadata.name`);
+        }
+        targets.push(meta);
+      }
+    }
+    if (targets.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot delete: no resource named');
+    const admin = await openAdmin(context);
+    for (const target of targets) {
+      await admin.delete(resourcePath(target.kind, target.namespace, target.name));
+      await context.print(`${target.kind}/${target.name} in ${target.namespace}: deleted\n`);
+    }
+    return EXIT.done;
+  },
+};

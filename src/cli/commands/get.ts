@@ -1,0 +1,76 @@
+/** `skein get`: routes and policies that the hub holds, as a table, YAML or JSON. */
+
+import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
+import { SkeinError } from '../../core/errors.ts';
+import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
+import { asRecord } from '../admin-client.ts';
+import type { CommandSpec } from '../command.ts';
+import { EXIT } from '../exit-code.ts';
+import { formatYaml } from '../manifest.ts';
+import { formatJson, formatTable } from '../output.ts';
+import { metadataOf, parseResourceQuery, resourcePath } from '../resource-name.ts';
+
+export const get: CommandSpec = {
+  name: 'get',
+  summary: 'show routes and policies',
+  args: [{ form: '[resource]', description: 'Kind, Kind/name, policies or routes; all kinds when silent' }],
+  options: [
+    {
+      flags: '-n, --namespace <name>',
+      description: 'only this namespace',
+      fallback: `all for a list, ${DEFAULT_NAMESPACE} for one name`,
+    },
+    {
+      flags: '-o, --output <form>',
+      description: 'how to print',
+      choices: ['table', 'yaml', 'json'],
+      fallback: 'table for a list, yaml for one',
+      env: false,
+    },
+    ...ADMIN_OPTIONS,
+  ],
+  examples: [
+    ['skein get policies', 'every policy'],
+    ['skein get AuthorizationPolicy/allow-same-namespace', 'one, as YAML that `skein apply` takes back'],
+    ['skein get -n shop -o json', 'everything of a namespace, for a program'],
+  ],
+  async run(context) {
+    const [text] = context.input.args;
+    const query = text === undefined ? undefined : parseResourceQuery(text);
+    const namespace = context.input.text('namespace');
+    const admin = await openAdmin(context);
+    const form = context.input.text('output');
+    if (query?.name !== undefined) {
+      const manifest = await admin.get(resourcePath(query.kind, namespace ?? DEFAULT_NAMESPACE, query.name));
+      if (form === 'table') await context.print(toTable([manifest], context.paint));
+      else await context.print(form === 'json' ? formatJson(manifest) : formatYaml(manifest));
+      return EXIT.done;
+    }
+    const manifests = toList(await admin.get('/v1/resources')).filter((manifest) => {
+      const meta = metadataOf(manifest);
+      return (
+        (query === undefined || meta.kind === query.kind) && (namespace === undefined || meta.namespace === namespace)
+      );
+    });
+    if (form === 'json') await context.print(formatJson(manifests));
+    else if (form === 'yaml') await context.print(manifests.map(formatYaml).join('---\n'));
+    else await context.print(toTable(manifests, context.paint));
+    return EXIT.done;
+  },
+};
+
+/** A bare list, or one under a name. */
+export function toList(answer: unknown): readonly unknown[] {
+  if (Array.isArray(answer)) return answer;
+  const list = Object.values(asRecord(answer)).find(Array.isArray);
+  if (list === undefined) throw new SkeinError('SKEIN_PROTOCOL', 'Cannot read answer of the hub: no list in it');
+  return list;
+}
+
+function toTable(manifests: readonly unknown[], paint: Parameters<typeof formatTable>[2]): string {
+  const rows = manifests
+    .map((manifest) => metadataOf(manifest))
+    .map(({ kind, namespace, name }) => [kind, namespace, name])
+    .sort((a, b) => a.join('/').localeCompare(b.join('/'), 'en'));
+  return formatTable(['kind', 'namespace', 'name'], rows, paint);
+}

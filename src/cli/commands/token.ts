@@ -1,0 +1,61 @@
+/** `skein token create`: a single-use join token, alone on stdout so that a script can take it. */
+
+import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
+import { SkeinError } from '../../core/errors.ts';
+import { parseServicePort } from '../address.ts';
+import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
+import { type AdminClient, asRecord } from '../admin-client.ts';
+import type { CommandSpec } from '../command.ts';
+import { EXIT } from '../exit-code.ts';
+
+const DEFAULT_TTL = '15m';
+
+export const tokenCreate: CommandSpec = {
+  name: 'token create',
+  summary: 'make a join token: it works once, for the named services, for a short time',
+  options: [
+    {
+      flags: '--service <names>',
+      description: 'services that the holder may expose; the first names its identity',
+      list: true,
+      commas: true,
+    },
+    { flags: '-n, --namespace <name>', description: 'namespace of the services', fallback: DEFAULT_NAMESPACE },
+    { flags: '--ttl <duration>', description: 'how long it may wait for its use', fallback: DEFAULT_TTL },
+    ...ADMIN_OPTIONS,
+  ],
+  examples: [
+    ['skein token create --service api', 'on the machine of the hub'],
+    ['skein token create --service api,web --namespace shop --ttl 1h > join.token', 'several names, into a file'],
+    ['SKEIN_ADMIN_TOKEN=… skein token create --service api --hub wss://hub.example.com', 'from another machine'],
+  ],
+  async run(context) {
+    const services = context.input.list('service') ?? [];
+    if (services.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot make token: --service is missing');
+    const admin = await openAdmin(context);
+    const token = await createToken(admin, {
+      services,
+      namespace: context.input.text('namespace') ?? DEFAULT_NAMESPACE,
+      ttl: context.input.text('ttl') ?? DEFAULT_TTL,
+    });
+    await context.print(`${token}\n`);
+    return EXIT.done;
+  },
+};
+
+export interface TokenRequest {
+  /** Names, without namespace. */
+  readonly services: readonly string[];
+  readonly namespace: string;
+  readonly ttl: string;
+}
+
+export async function createToken(admin: AdminClient, request: TokenRequest): Promise<string> {
+  // Refused here, with the option's name, before the hub is asked.
+  for (const service of request.services) parseServicePort(service, request.namespace);
+  const { token } = asRecord(await admin.post('/v1/tokens', request));
+  if (typeof token !== 'string') {
+    throw new SkeinError('SKEIN_PROTOCOL', `Cannot make token: hub ${admin.hub} answered without one`);
+  }
+  return token;
+}

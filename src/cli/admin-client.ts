@@ -52,9 +52,8 @@ export class AdminClient {
       });
       text = await response.text();
     } catch (error) {
-      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${this.hub}: ${stateOf(error)}`, {
-        cause: error,
-      });
+      const cause = rootOf(error);
+      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${this.hub}: ${stateOf(cause)}`, { cause });
     }
     const answer = parseJson(text);
     if (!response.ok) throw this.#toError(response.status, answer);
@@ -80,9 +79,9 @@ export class AdminClient {
 }
 
 /** Some runtimes hide "connect ECONNREFUSED 127.0.0.1:7000" two levels below "fetch failed". */
-function _rootOf(error: unknown): unknown {
-  if (error instanceof AggregateError && error.errors.length > 0) return _rootOf(error.errors[0]);
-  return error instanceof Error && error.cause instanceof Error ? _rootOf(error.cause) : error;
+function rootOf(error: unknown): unknown {
+  if (error instanceof AggregateError && error.errors.length > 0) return rootOf(error.errors[0]);
+  return error instanceof Error && error.cause instanceof Error ? rootOf(error.cause) : error;
 }
 
 function stateOf(error: unknown): string {

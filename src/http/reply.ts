@@ -1,0 +1,93 @@
+/** Answers made by the mesh itself: a status, `x-skein-reason`, and a short text that names the remedy. */
+
+import { type Bytes, EMPTY, encodeUtf8 } from '../core/bytes.ts';
+import { ERROR_CODES, type ErrorCode, type SkeinError } from '../core/errors.ts';
+import { getField, type RequestHead, type ResponseHead } from './head.ts';
+
+export interface Reply {
+  readonly head: ResponseHead;
+  /** Empty where the request wants none; the answer is complete with its head then. */
+  readonly body: Bytes;
+}
+
+/** What a reader of the answer can do; the full text is docs/reference/errors.md. */
+const REMEDIES: Readonly<Record<ErrorCode, string>> = {
+  SKEIN_BAD_REQUEST: 'Send a well-formed request.',
+  SKEIN_NOT_A_MESH_NAME: 'Use a name of the mesh: http://<service>.mesh/.',
+  SKEIN_DENIED: 'Ask for an AuthorizationPolicy that allows this caller; see `skein explain`.',
+  SKEIN_NO_SUCH_SERVICE: 'Check the name with `skein services`.',
+  SKEIN_MISDIRECTED: 'Send the Host of the service that was dialled.',
+  SKEIN_CANCELLED: 'The caller gave up; nothing is to be done here.',
+  SKEIN_INTERNAL: 'Report this with the log of the sidecar.',
+  SKEIN_STREAM_RESET: 'Try again if the request may be repeated.',
+  SKEIN_SESSION_LOST: 'Try again if the request may be repeated; check `skein paths`.',
+  SKEIN_APP_UNREACHABLE: 'Start the application, or correct the target of --expose.',
+  SKEIN_APP_PROTOCOL: 'The application does not speak HTTP/1.1 correctly; look into its log.',
+  SKEIN_NO_ENDPOINT: 'Start an instance of the service; see `skein services`.',
+  SKEIN_PEER_UNREACHABLE: 'Check the sidecar of the service; see `skein paths`.',
+  SKEIN_HUB_UNREACHABLE: 'Check the hub and the way to it.',
+  SKEIN_REFUSED: 'Try again; the other side did not take the request.',
+  SKEIN_DRAINING: 'Try again; this instance is shutting down.',
+  SKEIN_LIMIT: 'Send less at once, or raise the limit named here.',
+  SKEIN_DEADLINE: 'Allow more time, or find out what is slow.',
+  SKEIN_PROTOCOL: 'Run compatible versions of skein on both sides.',
+  SKEIN_FLOW_CONTROL: 'Run compatible versions of skein on both sides.',
+  SKEIN_HANDSHAKE: 'Check clocks and versions of both sides.',
+  SKEIN_IDENTITY: 'Check the identity of both sides with `skein check`.',
+  SKEIN_TOKEN_INVALID: 'Create a new token with `skein token create`.',
+  SKEIN_TOKEN_USED: 'Create a new token with `skein token create`; each works once.',
+  SKEIN_TOKEN_EXPIRED: 'Create a new token with `skein token create`.',
+  SKEIN_NAME_NOT_GRANTED: 'Create a token that names this service.',
+  SKEIN_RESOURCE_INVALID: 'Correct the resource; see `skein lint`.',
+  SKEIN_CONFLICT: 'Read the resource again and repeat the change.',
+  SKEIN_CONFIG: 'Correct the configuration.',
+  SKEIN_STORE: 'Check the disk or the store of the hub.',
+};
+
+const GRPC_CONTENT = 'application/grpc';
+
+export function isGrpc(request: RequestHead): boolean {
+  const type = getField(request.fields, 'content-type');
+  return type?.startsWith(GRPC_CONTENT) === true && /^$|^[+;]/.test(type.slice(GRPC_CONTENT.length).trimStart());
+}
+
+/** The answer to `request` that says `error`; gRPC gets a trailers-only answer (gRPC over HTTP/2, Responses). */
+export function makeReply(error: SkeinError, request: RequestHead): Reply {
+  const meaning = ERROR_CODES[error.code];
+  if (isGrpc(request)) {
+    const fields = [
+      'content-type',
+      GRPC_CONTENT,
+      'grpc-status',
+      String(meaning.grpcStatus),
+      'grpc-message',
+      encodeGrpcMessage(error.message),
+      'x-skein-reason',
+      meaning.reason,
+    ];
+    return { head: { status: 200, fields, upgrade: undefined }, body: EMPTY };
+  }
+  const body = encodeUtf8(`${error.message}\n${REMEDIES[error.code]}\n`);
+  const fields = [
+    'content-type',
+    'text/plain; charset=utf-8',
+    'content-length',
+    String(body.length),
+    'cache-control',
+    'no-store',
+    'x-skein-reason',
+    meaning.reason,
+  ];
+  const head: ResponseHead = { status: error.status, fields, upgrade: undefined };
+  return { head, body: request.method === 'HEAD' ? EMPTY : body };
+}
+
+/** Percent-encoding of everything but printable ASCII, as gRPC's `Status-Message` wants it. */
+function encodeGrpcMessage(message: string): string {
+  let text = '';
+  for (const byte of encodeUtf8(message)) {
+    const isPlain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+    text += isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return text;
+}

@@ -46,6 +46,11 @@ export class Input {
     this.#env = env;
   }
 
+  /** Does the command have this option at all? */
+  has(name: string): boolean {
+    return this.#specs.has(name);
+  }
+
   /** The value of an option, or undefined. @throws SkeinError SKEIN_CONFIG when the environment holds what the flag refuses */
   text(name: string): string | undefined {
     const spec = this.#spec(name);

@@ -1,0 +1,136 @@
+/** `skein.yaml` of a sidecar, from text to settings: every value is read before any issue is told. */
+
+import { basename, dirname, resolve } from 'node:path';
+import { DEFAULT_NAMESPACE } from '../catalog/service.ts';
+import { decodeUtf8 } from '../core/bytes.ts';
+import { tryParseDuration } from '../core/duration.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { ListenAddress } from '../core/platform.ts';
+import type { Redacted } from '../core/redacted.ts';
+import { parseHubUrl, parseListenAddress, parseServicePort, parseTarget } from './address.ts';
+import { configError, parseSidecarFile, type SidecarFile } from './config.ts';
+import type { CommandContext } from './context.ts';
+import type { ConfigIssue } from './environment.ts';
+import type { ExposeSetting, TcpListenSetting } from './expose.ts';
+import { requireFiles } from './profile.ts';
+import { readSecret } from './secret.ts';
+
+/** The file's part, read as far as it does not depend on flags. */
+export interface FileSettings {
+  readonly hubs: readonly string[];
+  readonly token: Redacted<string> | undefined;
+  readonly namespace: string | undefined;
+  readonly region: string | undefined;
+  readonly zone: string | undefined;
+  readonly data: string | undefined;
+  readonly listenHttp: ListenAddress | undefined;
+  readonly admin: ListenAddress | undefined;
+  expose(namespace: string): readonly ExposeSetting[];
+  listenTcp(namespace: string): readonly TcpListenSetting[];
+}
+
+export const NO_FILE: FileSettings = {
+  hubs: [],
+  token: undefined,
+  namespace: undefined,
+  region: undefined,
+  zone: undefined,
+  data: undefined,
+  expose: () => [],
+  listenHttp: undefined,
+  listenTcp: () => [],
+  admin: undefined,
+};
+
+/** @throws SkeinError SKEIN_CONFIG with every issue */
+export async function readSidecarFile(context: CommandContext, path: string): Promise<FileSettings> {
+  const { platform, process } = context;
+  const absolute = resolve(process.workFolder, path);
+  const name = basename(absolute);
+  const content = await requireFiles(platform).read(absolute);
+  if (content === undefined) throw new SkeinError('SKEIN_CONFIG', `Cannot read --config: no file "${absolute}"`);
+  const file = parseSidecarFile(name, decodeUtf8(content), process.env);
+  const reader = new FileReader(name);
+  const hubs = file.hub === undefined ? [] : [file.hub].flat();
+  // Every place is read once now, so that one run shows every issue; namespaces are known later.
+  const settings: FileSettings = {
+    hubs: hubs.flatMap((hub, i) => reader.at(`hub[${i}]`, () => parseHubUrl(hub)) ?? []),
+    token: file.token === undefined ? undefined : await readSecret(context, 'token', file.token),
+    namespace: file.namespace,
+    region: file.region,
+    zone: file.zone,
+    data: file.data === undefined ? undefined : resolve(dirname(absolute), file.data),
+    expose: (namespace) => toExpose(reader, file, namespace),
+    listenHttp: reader.address('listen.http', file.listen?.http),
+    listenTcp: (namespace) => toListenTcp(reader, file, namespace),
+    admin: reader.address('admin', file.admin),
+  };
+  const namespace = file.namespace ?? DEFAULT_NAMESPACE;
+  settings.expose(namespace);
+  settings.listenTcp(namespace);
+  reader.finish();
+  return settings;
+}
+
+function toExpose(reader: FileReader, file: SidecarFile, namespace: string): ExposeSetting[] {
+  return (file.expose ?? []).flatMap(({ service, port, target, labels, health }, i) => {
+    const named = reader.at(`expose[${i}].service`, () => parseServicePort(service, namespace));
+    const at = reader.at(`expose[${i}].target`, () => parseTarget(target));
+    const interval = health?.interval;
+    const intervalMs =
+      interval === undefined ? undefined : reader.at(`expose[${i}].health.interval`, () => parseInterval(interval));
+    if (named === undefined || at === undefined) return [];
+    return {
+      ...named,
+      port: port ?? named.port,
+      target: at,
+      labels: labels ?? {},
+      health: health === undefined ? undefined : { path: health.path, intervalMs },
+    };
+  });
+}
+
+function toListenTcp(reader: FileReader, file: SidecarFile, namespace: string): TcpListenSetting[] {
+  return (file.listen?.tcp ?? []).flatMap(({ service, address }, i) => {
+    const named = reader.at(`listen.tcp[${i}].service`, () => parseServicePort(service, namespace));
+    const listen = reader.address(`listen.tcp[${i}].address`, address);
+    return named === undefined || listen === undefined ? [] : { ...named, listen };
+  });
+}
+
+function parseInterval(text: string): number {
+  const ms = tryParseDuration(text);
+  if (ms === undefined || ms < 100) {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot read interval "${text}": expected 100ms or more, such as 5s`);
+  }
+  return ms;
+}
+
+/** Reads values of a file one by one and collects what is wrong with them. */
+class FileReader {
+  readonly #name: string;
+  #issues: ConfigIssue[] = [];
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  at<T>(path: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof SkeinError)) throw error;
+      this.#issues.push({ path, message: error.message });
+      return undefined;
+    }
+  }
+
+  address(path: string, text: string | undefined): ListenAddress | undefined {
+    return text === undefined ? undefined : this.at(path, () => parseListenAddress(text));
+  }
+
+  /** @throws SkeinError SKEIN_CONFIG with all issues so far */
+  finish(): void {
+    if (this.#issues.length > 0) throw configError(this.#name, this.#issues);
+  }
+}

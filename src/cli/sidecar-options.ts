@@ -1,0 +1,46 @@
+/** The options of commands that join the mesh. */
+
+import { DEFAULT_NAMESPACE } from '../catalog/service.ts';
+import type { OptionSpec } from './input.ts';
+
+export const HUB_OPTION: OptionSpec = {
+  flags: '--hub <urls>',
+  description: 'one or several hubs, wss://…',
+  fallback: 'the hub last used',
+  list: true,
+  commas: true,
+};
+
+export const TOKEN_OPTION: OptionSpec = {
+  flags: '--token <token>',
+  description:
+    'join token, or @file; once joined, --data is enough. Others can read flags: prefer @file or SKEIN_TOKEN',
+};
+
+/** Options of every command that joins the mesh. */
+export const JOIN_OPTIONS: readonly OptionSpec[] = [
+  HUB_OPTION,
+  TOKEN_OPTION,
+  { flags: '--data <folder>', description: 'keeps key and identity, so that a restart needs no new token' },
+  { flags: '-n, --namespace <name>', description: 'namespace of names that give none', fallback: DEFAULT_NAMESPACE },
+];
+
+/** Options of a sidecar, beside those for joining. */
+export const SIDECAR_OPTIONS: readonly OptionSpec[] = [
+  ...JOIN_OPTIONS,
+  { flags: '--config <file>', description: 'a skein.yaml; flags and environment go before it' },
+  {
+    flags: '--expose <name=target>',
+    description: 'offer an application to the mesh: api=http://127.0.0.1:3000, api:8080=h2c://…, db=tcp://…',
+    list: true,
+  },
+  { flags: '--listen-http <address>', description: 'HTTP proxy for *.mesh names, such as 127.0.0.1:8080' },
+  {
+    flags: '--listen-tcp <name=address>',
+    description: 'local port for a raw service: db=127.0.0.1:5432',
+    list: true,
+  },
+  { flags: '--admin <address>', description: 'readiness and metrics of this sidecar', fallback: 'none' },
+  { flags: '--region <name>', description: 'where this sidecar runs, for locality-aware choices' },
+  { flags: '--zone <name>', description: 'where in the region' },
+];

@@ -1,0 +1,154 @@
+/** What a sidecar is asked to be: flags before environment before file, and every mistake of a file at once. */
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { parseCommandLine } from '../../../src/cli/command.ts';
+import type { CommandContext } from '../../../src/cli/context.ts';
+import { createPainter } from '../../../src/cli/output.ts';
+import { SIDECAR_OPTIONS } from '../../../src/cli/sidecar-options.ts';
+import { readSidecarSettings, type SidecarSettings } from '../../../src/cli/sidecar-settings.ts';
+import type { SkeinError } from '../../../src/core/errors.ts';
+import { SILENT_LOGGER } from '../../../src/core/log.ts';
+import { nodePlatform } from '../../../src/node.ts';
+import { memoryProcess } from '../../support/memory-process.ts';
+
+let folder = '';
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'skein-settings-'));
+});
+after(() => rm(folder, { recursive: true }));
+
+async function read(
+  argv: readonly string[],
+  env: Record<string, string> = {},
+  file?: string,
+): Promise<SidecarSettings> {
+  const process = memoryProcess({ folder, env });
+  const spec = { name: 'x', summary: '', options: SIDECAR_OPTIONS, examples: [], run: () => Promise.resolve(0) };
+  if (file !== undefined) await writeFile(join(folder, 'skein.yaml'), file);
+  const invocation = parseCommandLine(
+    [spec],
+    ['x', ...argv, ...(file === undefined ? [] : ['--config', 'skein.yaml'])],
+    process.env,
+    { columns: 80, version: '', out: () => undefined, err: () => undefined },
+  );
+  if (!('input' in invocation)) throw new Error('usage');
+  const context: CommandContext = {
+    platform: nodePlatform(),
+    process,
+    input: invocation.input,
+    logger: SILENT_LOGGER,
+    logFormat: 'text',
+    version: '',
+    paint: createPainter(false),
+    print: () => Promise.resolve(),
+    say: () => undefined,
+  };
+  return readSidecarSettings(context);
+}
+
+const FILE = 'hub: ws://file:1\nregion: file\nzone: file\nnamespace: file\nexpose: [{service: file, target: 1}]\n';
+
+const precedence: readonly [place: string, argv: string[], env: Record<string, string>, expected: object][] = [
+  ['the file', [], {}, { hubs: ['ws://file:1'], region: 'file', namespace: 'file', exposed: 'file.file' }],
+  [
+    'the environment before the file',
+    [],
+    { SKEIN_HUB: 'ws://env:1', SKEIN_REGION: 'env', SKEIN_NAMESPACE: 'env', SKEIN_EXPOSE: 'env=1' },
+    { hubs: ['ws://env:1'], region: 'env', namespace: 'env', exposed: 'env.env' },
+  ],
+  [
+    'flags before both',
+    ['--hub', 'ws://flag:1,ws://flag:2', '--region', 'flag', '-n', 'flag', '--expose', 'flag=1'],
+    { SKEIN_HUB: 'ws://env:1', SKEIN_REGION: 'env', SKEIN_NAMESPACE: 'env', SKEIN_EXPOSE: 'env=1' },
+    { hubs: ['ws://flag:1', 'ws://flag:2'], region: 'flag', namespace: 'flag', exposed: 'flag.flag' },
+  ],
+  [
+    'an empty variable as not set',
+    [],
+    { SKEIN_REGION: '' },
+    { hubs: ['ws://file:1'], region: 'file', namespace: 'file', exposed: 'file.file' },
+  ],
+];
+for (const [place, argv, env, expected] of precedence) {
+  test(`readSidecarSettings takes ${place}`, async () => {
+    const { hubs, region, namespace, expose, zone } = await read(argv, env, FILE);
+    deepEqual({ hubs, region, namespace, exposed: expose[0]?.service }, expected);
+    equal(zone, 'file');
+  });
+}
+
+test('every form of --expose and --listen-tcp', async () => {
+  const { expose, listenTcp } = await read([
+    ...['--expose', 'api=3000', '--expose', 'web.shop:8080=h2c://app:1', '--expose', 'db=tcp://127.0.0.1:5432'],
+    ...['--listen-tcp', 'db=127.0.0.1:0', '--listen-tcp', 'db:6000=7000'],
+  ]);
+  deepEqual(
+    expose.map(({ service, port, target }) => [service, port, target.protocol, target.port]),
+    [
+      ['api.default', 80, 'http', 3000],
+      ['web.shop', 8080, 'h2c', 1],
+      ['db.default', 80, 'tcp', 5432],
+    ],
+  );
+  deepEqual(
+    listenTcp.map(({ service, port, listen }) => [service, port, listen.host, listen.port]),
+    [
+      ['db.default', 80, '127.0.0.1', 0],
+      ['db.default', 6000, '127.0.0.1', 7000],
+    ],
+  );
+});
+
+test('a token comes from a file by @, from the environment, and is never printable', async () => {
+  await writeFile(join(folder, 'join.token'), 'hunter2\n');
+  const { token } = await read(['--token', '@join.token']);
+  equal(token?.reveal(), 'hunter2');
+  equal(`${token}${JSON.stringify({ token })}`.includes('hunter2'), false);
+  equal((await read([], { SKEIN_TOKEN: 'from-env' })).token?.reveal(), 'from-env');
+  equal((await read([], { T: 'expanded' }, 'token: ${T}')).token?.reveal(), 'expanded');
+});
+
+test('every mistake of a file is told at once, with its place', async () => {
+  const file = [
+    'hub: [wss://ok, ftp://no]',
+    'expose:',
+    '  - { service: API, target: 3000 }',
+    '  - { service: api, target: "https://x", health: { path: /, interval: soon } }',
+    'listen: { http: nowhere, tcp: [{ service: db, address: x }] }',
+  ].join('\n');
+  await rejects(read([], {}, file), (error) => {
+    const issues = (error as SkeinError).details.issues as { path: string }[];
+    deepEqual(
+      issues.map(({ path }) => path),
+      [
+        'hub[1]',
+        'listen.http',
+        'expose[0].service',
+        'expose[1].target',
+        'expose[1].health.interval',
+        'listen.tcp[0].address',
+      ],
+    );
+    return true;
+  });
+});
+
+const refused: readonly (readonly string[])[] = [
+  ['--expose', 'api'],
+  ['--expose', 'api='],
+  ['--expose', 'a.b.c=1'],
+  ['--listen-http', 'x'],
+  ['--listen-tcp', 'db=x'],
+  ['--hub', 'ftp://x'],
+  ['-n', 'Not-a-label'],
+  ['--config', 'missing.yaml'],
+  ['--token', '@missing'],
+];
+for (const argv of refused) {
+  test(`"${argv.join(' ')}" is refused`, async () => {
+    await rejects(read(argv), { code: 'SKEIN_CONFIG' });
+  });
+}

@@ -1,48 +1,48 @@
 /** `ProcessPort`: the process as the command line sees it — its streams, environment, signals and children. */
 
-import type { Bytes } from './bytes.ts'
+import type { Bytes } from './bytes.ts';
 
-export type ProcessSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL'
+export type ProcessSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGKILL';
 
 export interface ProcessOutput {
   /** Does a person watch? */
-  readonly isTerminal: boolean
+  readonly isTerminal: boolean;
   /** Width of the terminal, or undefined. */
-  readonly columns: number | undefined
+  readonly columns: number | undefined;
   /** Resolves when the reader took it; false when nobody reads any more (a closed pipe). */
-  write(chunk: string | Bytes): Promise<boolean>
+  write(chunk: string | Bytes): Promise<boolean>;
 }
 
 export interface ProcessInput {
-  readonly isTerminal: boolean
+  readonly isTerminal: boolean;
   /** The bytes until the end; to be called once. */
-  read(): AsyncIterable<Bytes>
+  read(): AsyncIterable<Bytes>;
 }
 
 export interface SpawnOptions {
   /** The whole environment of the child. */
-  readonly env: Readonly<Record<string, string | undefined>>
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** A child that shares the terminal: its streams are those of this process. */
 export interface ChildProcess {
-  kill(signal: ProcessSignal): void
+  kill(signal: ProcessSignal): void;
   /** Exit code, or the name of the signal that ended it. @throws the system's error when it could not be started */
-  readonly ended: Promise<number | string>
+  readonly ended: Promise<number | string>;
 }
 
 export interface ProcessPort {
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly homeFolder: string
-  readonly workFolder: string
-  readonly stdin: ProcessInput
-  readonly stdout: ProcessOutput
-  readonly stderr: ProcessOutput
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly homeFolder: string;
+  readonly workFolder: string;
+  readonly stdin: ProcessInput;
+  readonly stdout: ProcessOutput;
+  readonly stderr: ProcessOutput;
   /** Takes over a signal; the returned function gives it back. */
-  onSignal(signal: Exclude<ProcessSignal, 'SIGKILL'>, run: () => void): () => void
-  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess
+  onSignal(signal: Exclude<ProcessSignal, 'SIGKILL'>, run: () => void): () => void;
+  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
   /** Keeps the process running although nothing waits for the network: timers never do. */
-  hold(): () => void
+  hold(): () => void;
   /** Ends the process at once. */
-  exit(code: number): void
+  exit(code: number): void;
 }

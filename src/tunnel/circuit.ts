@@ -52,6 +52,7 @@ export class Circuit {
     const early = this.#early;
     this.#early = [];
     for (const message of early) events.onRecord(message);
+    if (this.#wantedBytes > 0) this.requestWrite(this.#wantedBytes);
     if (this.#closedBy !== undefined) events.onClose(this.#closedBy);
   }
 
@@ -101,9 +102,9 @@ export class Circuit {
 
   /** Takes the wish noted by `requestWrite`; the owner must ask again for the next message. */
   grantWrite(): void {
-    if (this.#wantedBytes === 0 || this.#send.available < this.#wantedBytes) return;
+    if (this.#events === undefined || this.#wantedBytes === 0 || this.#send.available < this.#wantedBytes) return;
     this.#wantedBytes = 0;
-    this.#events?.onWritable();
+    this.#events.onWritable();
   }
 
   /** False when the other end sent more than it was granted. */

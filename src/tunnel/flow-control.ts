@@ -1,6 +1,6 @@
 /**
  * Windows of both directions, in absolute offsets (RFC 9000 §4.1): a repeated or lost update cannot drift. Credit is
- * returned when the reader has consumed, never on arrival; windows grow while they, and not the reader, are the limit.
+ * returned when the reader has consumed, never on arrival; a window grows while it, and not the reader, is the limit.
  */
 
 /** Offsets above this are an attack, not traffic. */
@@ -42,7 +42,6 @@ export class ReceiveWindow {
   #received = 0;
   #consumed = 0;
   #granted: number;
-  #limited = false;
   #epochMs: number;
   #epochConsumed = 0;
 
@@ -74,7 +73,6 @@ export class ReceiveWindow {
   /** False when the bytes go beyond what was granted. */
   receive(bytes: number): boolean {
     this.#received += bytes;
-    if (this.#granted - this.#received < this.#windowBytes >> 3) this.#limited = true;
     return this.#received <= this.#granted;
   }
 
@@ -95,17 +93,16 @@ export class ReceiveWindow {
 
   /**
    * The new absolute offset. Before it is computed, the window doubles if the reader consumed at least half of it per
-   * round trip while the sender ran into its end; comparing bytes per round trip with the window is free of scale, so
-   * growth cannot block itself (libp2p/go-yamux#136).
+   * round trip: then the window, and not the reader or the sender, is what holds the bytes up. Comparing bytes per
+   * round trip with the window is free of scale, so growth cannot block itself (libp2p/go-yamux#136).
    */
   grant(nowMs: number, rttMs: number): number {
     const elapsedMs = nowMs - this.#epochMs;
     if (elapsedMs >= rttMs) {
       const perRoundTrip = ((this.#consumed - this.#epochConsumed) / elapsedMs) * rttMs;
-      if (this.#limited && perRoundTrip >= this.#windowBytes >> 1) this.widen(this.#windowBytes * 2);
+      if (perRoundTrip >= this.#windowBytes >> 1) this.widen(this.#windowBytes * 2);
       this.#epochMs = nowMs;
       this.#epochConsumed = this.#consumed;
-      this.#limited = false;
     }
     this.#granted = Math.max(this.#granted, this.#consumed + this.#windowBytes);
     return this.#granted;

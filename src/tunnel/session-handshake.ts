@@ -18,6 +18,7 @@ import type { TunnelOptions } from './options.ts';
 import {
   RECORD_HANDSHAKE,
   RECORD_HEADER_BYTES,
+  readRecordEpoch,
   readRecordSequence,
   readRecordType,
   writeRecordHeader,
@@ -94,9 +95,11 @@ export class SessionHandshake {
   /** @throws SkeinError SKEIN_HANDSHAKE, SKEIN_IDENTITY and what else the authenticator throws */
   async receive(message: Bytes): Promise<Bytes | undefined> {
     const at = LINK_HEADER_BYTES;
+    // the header is not under the handshake's hash, so each of its bits is fixed here
     if (
       message.length < at + RECORD_HEADER_BYTES ||
       readRecordType(message, at) !== RECORD_HANDSHAKE ||
+      readRecordEpoch(message, at) !== 0 ||
       readRecordSequence(message, at) !== this.#step
     ) {
       throw failure('a record is out of turn');

@@ -118,8 +118,9 @@ export class Session implements CircuitEvents {
       binding: options.binding ?? EMPTY,
       staticKey: options.staticKey ?? options.crypto.createX25519(),
     });
-    if (options.role === 'initiator') this.#sendHandshake(this.#handshake.start());
+    const first = options.role === 'initiator' ? this.#handshake.start() : undefined;
     this.#circuit.attach(this);
+    if (first !== undefined) this.#sendHandshake(first);
   }
 
   /** The session id, hexadecimal; empty before the handshake is done. */

@@ -279,25 +279,25 @@ describe('Session keeps its memory inside the windows:', () => {
     );
   });
 
-  it('resets a reader that sleeps for five minutes', async () => {
-    const { clock, initiator, responder } = await createSessions();
+  it('resets a reader that sleeps for too long', async () => {
+    const { clock, initiator, responder } = await createSessions({ limits: { slowReaderMs: 60_000 } });
     const pump = new Pump(initiator.session.openStream(STREAM_KIND.http, META, META.length, false), 1024 * KIB);
     await clock.advanceUntil(() => responder.streams.length === 1, 1_000);
     new RecordingSink(responder.streams[0] ?? assert.fail(), { hold: true });
-    await clock.advanceAsync(290_000);
+    await clock.advanceAsync(55_000);
     assert.equal(pump.error, undefined);
-    await clock.advanceAsync(40_000);
+    await clock.advanceAsync(30_000);
     assert.equal((pump.error as { code?: string } | undefined)?.code, 'SKEIN_LIMIT');
     assert.equal(responder.session.pinnedBytes.unread, 0);
   });
 
-  it('resets a raw stream that is idle for an hour, and only a raw one', async () => {
-    const { clock, initiator } = await createSessions();
+  it('resets a raw stream that is idle for too long, and only a raw one', async () => {
+    const { clock, initiator } = await createSessions({ limits: { idleRawStreamMs: 60_000 } });
     const raw = new RecordingSink(initiator.session.openStream(STREAM_KIND.raw, META, META.length, false));
     const http = new RecordingSink(initiator.session.openStream(STREAM_KIND.http, META, META.length, false));
-    await clock.advanceAsync(3_500_000);
+    await clock.advanceAsync(55_000);
     assert.equal(raw.error, undefined);
-    await clock.advanceAsync(200_000);
+    await clock.advanceAsync(30_000);
     assert.equal((raw.error as { code?: string } | undefined)?.code, 'SKEIN_DEADLINE');
     assert.equal(http.error, undefined);
   });

@@ -1,0 +1,305 @@
+/** Link: HELLO first, circuits with credit, a heartbeat on received bytes, and what a peer at fault gets. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Bytes } from '../../../src/core/bytes.ts';
+import type { SkeinError } from '../../../src/core/errors.ts';
+import { MemoryLink } from '../../../src/testing/memory-pipe.ts';
+import { SeededRandom } from '../../../src/testing/seeded-random.ts';
+import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { type Circuit, LINK_HEADER_BYTES } from '../../../src/tunnel/circuit.ts';
+import { Heartbeat } from '../../../src/tunnel/heartbeat.ts';
+import { Link } from '../../../src/tunnel/link.ts';
+import { createLinks } from '../../support/tunnel.ts';
+
+const HELLO = Uint8Array.from([0x10, 0, 0, 0, 0, 1, 0, ...new Uint8Array(16), 0x80, 2, 0, 0]);
+
+/** A real link on one end, bare messages on the other. */
+function createRawPeer(): {
+  clock: VirtualClock;
+  link: Link;
+  say(...bytes: number[]): void;
+  send(message: Bytes): void;
+  heard: Bytes[];
+  error: () => SkeinError | undefined;
+} {
+  const clock = new VirtualClock();
+  const wire = new MemoryLink(clock);
+  const heard: Bytes[] = [];
+  let error: SkeinError | undefined;
+  const link = new Link(wire.a, {
+    role: 'acceptor',
+    clock,
+    random: new SeededRandom(1),
+    onClose: (reason) => {
+      error = reason;
+    },
+  });
+  wire.b.attach({ onMessage: (message) => heard.push(message), onProgress: () => undefined, onClose: () => undefined });
+  return {
+    clock,
+    link,
+    say: (...bytes) => wire.b.send(Uint8Array.from(bytes)),
+    send: (message) => wire.b.send(message),
+    heard,
+    error: () => error,
+  };
+}
+
+function record(bytes: number): Bytes {
+  return new Uint8Array(LINK_HEADER_BYTES + bytes);
+}
+
+describe('Link', () => {
+  it('is ready when both HELLOs have passed, and both ends hold the same transcript', async () => {
+    const { clock, a, b } = createLinks({ latencyMs: 10 });
+    await clock.advanceAsync(30);
+    await Promise.all([a.ready, b.ready]);
+    assert.deepEqual(a.transcript, b.transcript);
+  });
+
+  const violations: [name: string, bytes: number[]][] = [
+    ['a message before HELLO', [0x12, 0, 0, 0, 0, 1]],
+    ['HELLO of another version', [0x10, 0, 0, 0, 0, 2, 0, ...new Uint8Array(16), 0x80, 2, 0, 0]],
+    ['HELLO on another circuit', [0x10, 0, 0, 0, 1, 1, 0, ...new Uint8Array(16), 0x80, 2, 0, 0]],
+    ['a truncated HELLO', [0x10, 0, 0, 0, 0, 1, 0, 3]],
+    ['HELLO that takes no full record', [0x10, 0, 0, 0, 0, 1, 0, ...new Uint8Array(16), 1]],
+    ['a message of another version', [0x20, 0, 0, 0, 0]],
+    ['a message shorter than its header', [0x12, 0]],
+    ['an empty message', []],
+  ];
+  for (const [name, bytes] of violations) {
+    it(`ends on ${name}`, async () => {
+      const peer = createRawPeer();
+      peer.say(...bytes);
+      await peer.clock.settle();
+      assert.equal(peer.error()?.code, 'SKEIN_PROTOCOL');
+      await assert.rejects(peer.link.ready, { code: 'SKEIN_PROTOCOL' });
+    });
+  }
+
+  const later: [name: string, bytes: number[]][] = [
+    ['a second HELLO', [...HELLO]],
+    ['an unknown kind', [0x1f, 0, 0, 0, 0]],
+    ['CREDIT without an offset', [0x16, 0, 0, 0, 0]],
+    ['CREDIT with more than an offset', [0x16, 0, 0, 0, 0, 1, 1]],
+    ['CREDIT above any stream', [0x16, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]],
+    ['a malformed PING', [0x17, 0, 0, 0, 0, 1]],
+    ['a PING on a circuit', [0x17, 0, 0, 0, 1, ...new Uint8Array(8)]],
+    ['a malformed PONG', [0x18, 0, 0, 0, 0, 1]],
+    ['a malformed CLOSE', [0x15, 0, 0, 0, 1]],
+  ];
+  for (const [name, bytes] of later) {
+    it(`ends on ${name}`, async () => {
+      const peer = createRawPeer();
+      peer.send(HELLO.slice());
+      peer.say(...bytes);
+      await peer.clock.settle();
+      assert.equal(peer.error()?.code, 'SKEIN_PROTOCOL');
+    });
+  }
+
+  it('ends when no HELLO comes in time', async () => {
+    const peer = createRawPeer();
+    await peer.clock.advanceAsync(1_990);
+    assert.equal(peer.error(), undefined);
+    await peer.clock.advanceAsync(20);
+    assert.equal(peer.error()?.code, 'SKEIN_PROTOCOL');
+  });
+
+  it('ends on a message above the limit', async () => {
+    const peer = createRawPeer();
+    peer.send(HELLO.slice());
+    const message = record(128 * 1024);
+    message[0] = 0x12;
+    peer.send(message);
+    await peer.clock.settle();
+    assert.equal(peer.error()?.code, 'SKEIN_PROTOCOL');
+  });
+
+  it('ends when a circuit sends beyond its credit, and keeps no more than that', async () => {
+    const peer = createRawPeer();
+    peer.send(HELLO.slice());
+    await peer.clock.settle();
+    for (let i = 0; i < 5; i++) {
+      const message = record(60_000);
+      message[0] = 0x12;
+      peer.send(message);
+      await peer.clock.settle();
+      assert.ok(peer.link.unreadBytes <= 256 * 1024);
+    }
+    assert.equal(peer.error()?.code, 'SKEIN_FLOW_CONTROL');
+  });
+
+  it('answers the latest PING only', async () => {
+    const peer = createRawPeer();
+    peer.send(HELLO.slice());
+    await peer.clock.settle();
+    peer.heard.length = 0;
+    peer.say(0x17, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8);
+    await peer.clock.settle();
+    assert.deepEqual([...(peer.heard[0] ?? [])], [0x18, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('ignores data for a circuit it does not have', async () => {
+    const peer = createRawPeer();
+    peer.send(HELLO.slice());
+    for (let i = 0; i < 100; i++) peer.say(0x12, 0, 0, 0, 9, ...new Uint8Array(1_000));
+    await peer.clock.settle();
+    assert.equal(peer.error(), undefined);
+    assert.equal(peer.link.unreadBytes, 0);
+  });
+
+  it('gives circuits ids of its own parity, adopts the other end’s, and caps their number', async () => {
+    const { clock, a, b } = createLinks({ limits: { maxCircuits: 3 } });
+    await clock.settle();
+    assert.deepEqual([a.openCircuit().id, a.openCircuit().id, b.openCircuit().id], [1, 3, 2]);
+    assert.equal(a.adoptCircuit(2).id, 2);
+    for (const id of [2, 1, 0, -2, 1.5, 2 ** 33])
+      assert.throws(() => a.adoptCircuit(id), { code: 'SKEIN_PROTOCOL' }, `${id}`);
+    assert.throws(() => a.openCircuit(), { code: 'SKEIN_LIMIT' });
+  });
+
+  it('closes a circuit on both ends and tells why', async () => {
+    const { clock, a, b } = createLinks();
+    await clock.settle();
+    const near = a.openCircuit();
+    const far = b.adoptCircuit(near.id);
+    let reason: SkeinError | undefined;
+    far.attach({
+      onRecord: () => undefined,
+      onWritable: () => undefined,
+      onClose: (error) => {
+        reason = error;
+      },
+    });
+    near.close(21);
+    await clock.settle();
+    assert.equal(reason?.code, 'SKEIN_NO_ENDPOINT');
+    assert.equal(b.circuitCount, 0);
+  });
+
+  it('sends in turn: a circuit with much to say does not hold up another', async () => {
+    const { clock, a, b } = createLinks({ bytesPerSecond: 1_000_000 });
+    await clock.settle();
+    const arrived: number[] = [];
+    for (const [index, count] of [
+      [0, 200],
+      [1, 1],
+    ] as const) {
+      const circuit = a.openCircuit();
+      const far = b.adoptCircuit(circuit.id);
+      far.attach({
+        onRecord: (m) => {
+          arrived.push(index);
+          far.consumed(m.length - LINK_HEADER_BYTES);
+        },
+        onWritable: () => undefined,
+        onClose: () => undefined,
+      });
+      sendMany(circuit, count, 16_000);
+    }
+    await clock.advanceAsync(10_000);
+    assert.equal(arrived.length, 201);
+    assert.ok(arrived.indexOf(1) < 12, `the single message came as number ${arrived.indexOf(1)}`);
+  });
+
+  it('grows a circuit’s window on a long path, inside the budget of the link', async () => {
+    const { clock, a, b } = createLinks({ latencyMs: 100, bytesPerSecond: 100_000_000 });
+    await clock.advanceAsync(16_000 + 300); // one ping measures the round trip
+    const circuit = a.openCircuit();
+    const far = b.adoptCircuit(circuit.id);
+    let received = 0;
+    far.attach({
+      onRecord: (m) => {
+        received += m.length;
+        far.consumed(m.length - LINK_HEADER_BYTES);
+      },
+      onWritable: () => undefined,
+      onClose: () => undefined,
+    });
+    await clock.advanceAsync(300);
+    sendMany(circuit, 2_000, 60_000);
+    await clock.advanceAsync(5_000);
+    assert.ok(received > 256 * 1024 * 25, `${received} bytes in 25 round trips`);
+    assert.ok(far.window.windowBytes <= 2 * 1024 * 1024);
+  });
+
+  it('is told dead when nothing is received, however much is sent', async () => {
+    const { clock, wire, a, errors } = createLinks();
+    await clock.settle();
+    wire.blackhole();
+    const diedMs = clock.monotonicMs();
+    await clock.advanceUntil(() => errors.a !== undefined, 60_000);
+    assert.equal(errors.a?.code, 'SKEIN_HUB_UNREACHABLE');
+    assert.ok(clock.monotonicMs() - diedMs <= 30_000);
+    assert.equal(a.isClosed, true);
+  });
+
+  it('stays up in silence while PINGs are answered', async () => {
+    const { clock, errors } = createLinks({ latencyMs: 300 });
+    await clock.advanceAsync(600_000);
+    assert.deepEqual(errors, {});
+  });
+
+  it('ends after 20 s in which the network takes no byte', async () => {
+    const { clock, wire, a, b, errors } = createLinks({ kernelBytes: 1 });
+    await clock.settle();
+    const circuit = a.openCircuit();
+    b.adoptCircuit(circuit.id);
+    wire.stall(wire.a);
+    sendMany(circuit, 10, 20_000);
+    await clock.advanceUntil(() => errors.a !== undefined, 60_000);
+    assert.match(errors.a?.message ?? '', /takes no bytes/);
+    assert.ok(clock.monotonicMs() <= 25_000);
+  });
+});
+
+describe('Heartbeat', () => {
+  const options = { pingAfterMs: 15_000, deadAfterMs: 10_000, sendStallMs: 20_000 };
+
+  it('takes its own pause for its own, and not for the peer’s death', () => {
+    const heartbeat = new Heartbeat(options, 0);
+    for (let now = 1_000; now <= 15_000; now += 1_000) heartbeat.check(now, 0);
+    heartbeat.onPing(15_000);
+    assert.equal(heartbeat.check(60_000, 0), 'alive', 'the process slept for 45 s: nothing could be received');
+    assert.equal(heartbeat.check(61_000, 0), 'alive');
+  });
+
+  it('does not take congestion for death: a PING that has not left the socket proves nothing', () => {
+    const heartbeat = new Heartbeat(options, 0);
+    let verdict = '';
+    for (let now = 1_000; now <= 40_000; now += 1_000) {
+      verdict = heartbeat.check(now, 1_000_000);
+      if (verdict === 'ping') heartbeat.onPing(now);
+      heartbeat.onSent(now, false);
+      assert.notEqual(verdict, 'dead');
+      assert.notEqual(verdict, 'stalled');
+    }
+  });
+
+  it('waits four of the longest round trips on a slow path', () => {
+    const heartbeat = new Heartbeat(options, 0);
+    heartbeat.onPing(0);
+    heartbeat.onReceived(5_000);
+    heartbeat.onPong(5_000);
+    for (let now = 6_000; now <= 20_000; now += 1_000) heartbeat.check(now, 0);
+    heartbeat.onPing(20_000);
+    for (let now = 21_000; now < 40_000; now += 1_000) assert.equal(heartbeat.check(now, 0), 'alive', `${now}`);
+    assert.equal(heartbeat.check(40_000, 0), 'dead');
+  });
+});
+
+/** Sends `count` records whenever the circuit may. */
+function sendMany(circuit: Circuit, count: number, bytes: number): void {
+  let left = count;
+  circuit.attach({
+    onRecord: () => undefined,
+    onWritable: () => {
+      circuit.send(record(bytes));
+      if (--left > 0) circuit.requestWrite(bytes);
+    },
+    onClose: () => undefined,
+  });
+  circuit.requestWrite(bytes);
+}

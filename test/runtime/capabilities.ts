@@ -2,29 +2,45 @@
  * What a runtime or a machine cannot do, and which tests skip for it: the one list. Tests ask `lacking(…)`; the test
  * tools fail on any skip that is not written here, and on any that is written here and did not happen.
  */
-import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
-import process from 'node:process'
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import process from 'node:process';
 
 /** What runs the tests. */
 export interface Host {
-  readonly runtime: 'node' | 'bun' | 'deno'
-  readonly major: number
-  readonly platform: string
+  readonly runtime: 'node' | 'bun' | 'deno';
+  readonly major: number;
+  readonly platform: string;
   /** May create network namespaces and bind ports below 1024. */
-  readonly root: boolean
-  hasCommand(name: string): boolean
+  readonly root: boolean;
+  hasCommand(name: string): boolean;
 }
 
 export interface Lack {
   /** Why, with the upstream issue where there is one. */
-  readonly reason: string
-  readonly on: (host: Host) => boolean
+  readonly reason: string;
+  readonly on: (host: Host) => boolean;
   /** Test file → names of the tests in it that skip. */
-  readonly tests: Readonly<Record<string, readonly string[]>>
+  readonly tests: Readonly<Record<string, readonly string[]>>;
 }
 
 export const LACKS: Readonly<Record<string, Lack>> = {
+  'network namespaces': {
+    reason: 'needs root, and ip and nft of Linux',
+    on: (host) => !(host.platform === 'linux' && host.root && host.hasCommand('ip') && host.hasCommand('nft')),
+    tests: {
+      'test/e2e/nat.test.ts': [
+        'Drops all that comes from outside and lets nothing out but to the hub',
+        'Carries HTTP, WebSockets and TCP between two sites without one error',
+        'Carries the same when nginx ends TLS in front of the hub',
+      ],
+    },
+  },
+  nginx: {
+    reason: 'needs nginx and openssl',
+    on: (host) => !(host.hasCommand('nginx') && host.hasCommand('openssl')),
+    tests: { 'test/e2e/nat.test.ts': ['Carries the same when nginx ends TLS in front of the hub'] },
+  },
   'websocket-fragment-limit': {
     reason:
       "Bun's own ws has no maxFragments; its flood pins no more than maxPayload (measured: 110 KB for 16,000 fragments)",
@@ -33,33 +49,31 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       'test/unit/runtime/websocket.test.ts': ['sends away a client with one-byte fragments without end (1008)'],
     },
   },
-}
+};
 
 export function currentHost(): Host {
-  const versions: Record<string, string | undefined> = process.versions
-  const runtime = versions.bun ? 'bun' : versions.deno ? 'deno' : 'node'
-  const folders = (process.env.PATH ?? '').split(delimiter)
+  const versions: Record<string, string | undefined> = process.versions;
+  const runtime = versions.bun ? 'bun' : versions.deno ? 'deno' : 'node';
+  const folders = (process.env.PATH ?? '').split(delimiter);
   return {
     runtime,
     major: Number.parseInt(versions[runtime] ?? '0', 10),
     platform: process.platform,
     root: process.getuid?.() === 0,
     hasCommand: (name) => folders.some((folder) => existsSync(join(folder, name))),
-  }
+  };
 }
 
 /** For a test's `skip` option: the reason when this host lacks it, else false. */
 export function lacking(name: string, host: Host = currentHost()): string | false {
-  const lack = LACKS[name]
-  if (lack === undefined) throw new RangeError(`Unknown capability: "${name}"`)
-  return lack.on(host) && lack.reason
+  const lack = LACKS[name];
+  if (lack === undefined) throw new RangeError(`Unknown capability: "${name}"`);
+  return lack.on(host) && lack.reason;
 }
 
 /** The skips that are right on a host, as `file: test`. */
 export function expectedSkips(host: Host): string[] {
   return Object.values(LACKS)
     .filter((lack) => lack.on(host))
-    .flatMap(({ tests }) =>
-      Object.entries(tests).flatMap(([file, names]) => names.map((name) => `${file}: ${name}`)),
-    )
+    .flatMap(({ tests }) => Object.entries(tests).flatMap(([file, names]) => names.map((name) => `${file}: ${name}`)));
 }

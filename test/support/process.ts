@@ -1,0 +1,264 @@
+/** Starts real programs, `skein` among them: waits for their ready line, keeps their log, stops them by process id. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { root } from './repository.ts';
+
+/** The one line a ready program prints on stdout. */
+export interface ReadyLine {
+  readonly event: string;
+  readonly role: string;
+  readonly addresses: Readonly<Record<string, string>>;
+}
+
+/** One line of stderr: its JSON fields, and the text as it came. */
+export interface LogLine {
+  readonly text: string;
+  readonly level?: string;
+  readonly event?: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface ProgramOptions {
+  /** For messages: "hub", "sidecar a". */
+  readonly name?: string;
+  /** Command that starts the program, as of a network namespace. It must become the program (exec), not its parent. */
+  readonly within?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Milliseconds until a missing ready line is a failure. @default 20_000 */
+  readonly readyWithinMs?: number;
+}
+
+/** Clock ticks per second of /proc (`getconf CLK_TCK`): 100 on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100;
+/** How long a program may take to end by itself after SIGTERM: the drain deadline and a margin. */
+const STOP_WITHIN_MS = 20_000;
+
+const running = new Set<Program>();
+// A test that dies leaves nothing behind.
+process.on('exit', () => {
+  for (const program of running) program.signal('SIGKILL');
+});
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
+
+export class Program {
+  readonly name: string;
+  readonly log: LogLine[] = [];
+  readonly exited: Promise<Exit>;
+  readonly #child: ChildProcess;
+  readonly #readyWithinMs: number;
+  #stdout = '';
+  #stderrRest = '';
+  #exit: Exit | undefined;
+  readonly #watchers = new Set<() => void>();
+
+  constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
+    this.name = options.name ?? command;
+    this.#readyWithinMs = options.readyWithinMs ?? 20_000;
+    const [first, ...rest] = [...(options.within ?? []), command, ...args];
+    this.#child = spawn(first as string, rest, {
+      cwd: options.cwd ?? root,
+      env: { ...process.env, NO_COLOR: '1', ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    running.add(this);
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text;
+      this.#tell();
+    });
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#readLog(text));
+    this.exited = new Promise((resolve) => {
+      const end = (exit: Exit) => {
+        running.delete(this);
+        this.#exit = exit;
+        this.#tell();
+        resolve(exit);
+      };
+      this.#child.on('error', (error) => {
+        this.log.push({ text: String(error) });
+        end({ code: null, signal: null });
+      });
+      this.#child.on('close', (code, signal) => end({ code, signal }));
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  get hasExited(): boolean {
+    return this.#exit !== undefined;
+  }
+
+  /** The ready line. Rejects when the program ends or stays silent; the message holds its last log lines. */
+  async ready(): Promise<ReadyLine> {
+    await this.#waitUntil(() => this.#stdout.includes('\n'), this.#readyWithinMs, 'its ready line');
+    const line = JSON.parse(this.#stdout.slice(0, this.#stdout.indexOf('\n'))) as ReadyLine;
+    if (line.event !== 'ready') throw new Error(`${this.name} printed "${this.#stdout}" instead of a ready line`);
+    return line;
+  }
+
+  /** The first log line, past or future, that matches. */
+  async waitForLog(matches: (line: LogLine) => boolean, withinMs = 15_000): Promise<LogLine> {
+    await this.#waitUntil(() => this.log.some(matches), withinMs, 'a log line');
+    return this.log.find(matches) as LogLine;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.#exit === undefined && this.#child.pid !== undefined) this.#child.kill(signal);
+  }
+
+  /** SIGTERM, then the exit; a program that does not end in time is killed and that is an error. */
+  async stop(): Promise<Exit> {
+    this.signal('SIGTERM');
+    return this.waitForExit(STOP_WITHIN_MS);
+  }
+
+  async kill(): Promise<Exit> {
+    this.signal('SIGKILL');
+    return this.exited;
+  }
+
+  async waitForExit(withinMs: number): Promise<Exit> {
+    try {
+      await this.#waitUntil(() => this.#exit !== undefined, withinMs, 'its end');
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
+    return this.exited;
+  }
+
+  /** Resident memory in KiB, from /proc. */
+  rssKib(): number {
+    return statusKib(this.pid, 'VmRSS');
+  }
+
+  /** The highest resident memory so far (or since `resetPeak`), in KiB. */
+  peakRssKib(): number {
+    return statusKib(this.pid, 'VmHWM');
+  }
+
+  /** User and system time so far, in seconds. */
+  cpuSeconds(): number {
+    return cpuSecondsOf(this.pid);
+  }
+
+  /** The last lines of the log, for messages. */
+  tail(lines = 15): string {
+    return this.log
+      .slice(-lines)
+      .map(({ text }) => `  ${this.name}: ${text}`)
+      .join('\n');
+  }
+
+  #readLog(text: string): void {
+    const lines = (this.#stderrRest + text).split('\n');
+    this.#stderrRest = lines.pop() ?? '';
+    for (const line of lines) this.log.push(toLogLine(line));
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  #waitUntil(holds: () => boolean, withinMs: number, what: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (error?: Error) => {
+        clearTimeout(timer);
+        this.#watchers.delete(look);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const look = () => {
+        if (holds()) return end();
+        if (this.#exit !== undefined) {
+          const { code, signal } = this.#exit;
+          end(new Error(`${this.name} ended with ${code ?? signal} before ${what}\n${this.tail()}`));
+        }
+      };
+      const late = () => end(new Error(`${this.name}: no ${what} in ${withinMs} ms\n${this.tail()}`));
+      const timer = setTimeout(late, withinMs);
+      this.#watchers.add(look);
+      look();
+    });
+  }
+}
+
+/** `bin/skein` with JSON log. */
+export function startSkein(args: readonly string[], options: ProgramOptions = {}): Program {
+  return new Program(process.execPath, [join(root, 'bin/skein'), ...args, '--log', 'json'], {
+    name: `skein ${args[0]}`,
+    ...options,
+  });
+}
+
+/** Runs `bin/skein` to its end. */
+export async function runSkein(
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Promise<Exit & { program: Program }> {
+  const program = new Program(process.execPath, [join(root, 'bin/skein'), ...args], {
+    name: `skein ${args[0]}`,
+    ...options,
+  });
+  return { ...(await program.waitForExit(options.readyWithinMs ?? 30_000)), program };
+}
+
+/** One of the programs beside this file, compiled or not, as this file is. */
+export function startHelper(name: string, args: readonly string[] = [], options: ProgramOptions = {}): Program {
+  return new Program(process.execPath, [helperPath(name), ...args], { name, ...options });
+}
+
+/** Runs a program to its end and gives what it printed; an exit code other than 0 is an error. */
+export async function runProgram(
+  command: string,
+  args: readonly string[],
+  options: ProgramOptions & { readonly withinMs?: number } = {},
+): Promise<string> {
+  const program = new Program(command, args, options);
+  const { code, signal } = await program.waitForExit(options.withinMs ?? 120_000);
+  if (code !== 0) throw new Error(`${command} ended with ${code ?? signal}\n${program.stdout}\n${program.tail(40)}`);
+  return program.stdout;
+}
+
+export function helperPath(name: string): string {
+  const self = fileURLToPath(import.meta.url);
+  return join(self, '..', 'programs', `${name}${extname(self)}`);
+}
+
+export function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The second field, the command, may hold spaces; after it come state (3) to utime (14) and stime (15).
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+function statusKib(pid: number, field: string): number {
+  const path = `/proc/${pid}/status`;
+  if (!existsSync(path)) throw new Error(`Cannot read memory: no process ${pid}`);
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(path, 'latin1'));
+  return Number(match?.[1]);
+}
+
+function toLogLine(text: string): LogLine {
+  if (!text.startsWith('{')) return { text };
+  try {
+    return { ...JSON.parse(text), text };
+  } catch {
+    return { text };
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The application of the tests: `node origin.js [http port] [tcp port] [name]`, 0 meaning any.
+ *
+ *   GET  /            a greeting with the name         ANY  /echo           what arrived, as JSON
+ *   ANY  /sha256      digest of the body               GET  /bytes/N        N deterministic bytes
+ *   GET  /sse         events, the next one only after  POST /sse/next
+ *   GET  /trailers    a chunked body with trailers     GET  /status/N       that status
+ *   GET  /hold?ms=N   answers after N ms               GET  /stats          what was counted
+ *   upgrade           WebSocket echo                   TCP port: greets first, then echoes, half-closes last
+ */
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import process from 'node:process';
+import { WebSocketServer } from 'ws';
+import { deterministicStream } from '../deterministic-bytes.ts';
+
+const [httpPort = '0', tcpPort = '0', name = 'origin'] = process.argv.slice(2);
+const stats = { connections: 0, requests: 0, upgrades: 0, tcpConnections: 0 };
+const waitingForEvents = new Set<() => void>();
+
+const routes: Record<string, (request: IncomingMessage, response: ServerResponse, url: URL) => void> = {
+  '': (_, response) => void response.end(`hello from ${name}\n`),
+  echo: (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const body = Buffer.concat(chunks);
+      response.setHeader('content-type', 'application/json');
+      response.end(
+        JSON.stringify({
+          name,
+          method: request.method,
+          url: request.url,
+          rawHeaders: request.rawHeaders,
+          rawTrailers: request.rawTrailers,
+          body: body.toString('latin1'),
+        }),
+      );
+    });
+  },
+  sha256: (request, response) => {
+    const hash = createHash('sha256');
+    request.on('data', (chunk: Buffer) => hash.update(chunk));
+    request.on('end', () => response.end(`${hash.digest('hex')}\n`));
+  },
+  bytes: (_, response, url) => {
+    const length = Number(url.pathname.split('/')[2]);
+    if (!url.searchParams.has('chunked')) response.setHeader('content-length', length);
+    deterministicStream(length).pipe(response);
+  },
+  sse: (request, response, url) => {
+    if (url.pathname === '/sse/next') {
+      for (const next of waitingForEvents) next();
+      response.end();
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    let count = 0;
+    const next = () => response.write(`data: event ${count++}\n\n`);
+    next();
+    waitingForEvents.add(next);
+    request.on('close', () => waitingForEvents.delete(next));
+  },
+  trailers: (_, response) => {
+    response.writeHead(200, { trailer: 'x-checksum' });
+    response.write('a body in ');
+    response.write('two chunks');
+    response.addTrailers({ 'x-checksum': '4711' });
+    response.end();
+  },
+  status: (_, response, url) => {
+    response.statusCode = Number(url.pathname.split('/')[2]);
+    response.end();
+  },
+  hold: (_, response, url) => void setTimeout(() => response.end('held\n'), Number(url.searchParams.get('ms'))),
+  stats: (_, response) => void response.end(JSON.stringify(stats)),
+};
+
+const server = createServer((request, response) => {
+  stats.requests++;
+  const url = new URL(request.url ?? '/', 'http://origin');
+  const route = routes[url.pathname.split('/')[1] ?? ''];
+  if (route !== undefined) route(request, response, url);
+  else {
+    response.statusCode = 404;
+    response.end();
+  }
+});
+server.keepAliveTimeout = 60_000;
+server.on('connection', () => stats.connections++);
+
+const sockets = new WebSocketServer({ noServer: true });
+server.on('upgrade', (request, socket, head) => {
+  stats.upgrades++;
+  sockets.handleUpgrade(request, socket, head, (webSocket) => {
+    webSocket.on('message', (data, isBinary) => webSocket.send(data, { binary: isBinary }));
+  });
+});
+
+const tcp = createTcpServer({ allowHalfOpen: true }, (socket) => {
+  stats.tcpConnections++;
+  socket.on('error', () => socket.destroy());
+  socket.write(`220 ${name} ready\r\n`);
+  socket.pipe(socket);
+});
+
+const listen = (target: typeof server | typeof tcp, port: string) =>
+  new Promise<string>((resolve) => {
+    target.listen(Number(port), '127.0.0.1', () => resolve(`127.0.0.1:${(target.address() as AddressInfo).port}`));
+  });
+const addresses = { http: `http://${await listen(server, httpPort)}`, tcp: await listen(tcp, tcpPort) };
+process.stdout.write(`${JSON.stringify({ event: 'ready', role: 'origin', addresses })}\n`);
+process.on('SIGTERM', () => process.exit(0));

@@ -87,6 +87,10 @@ export class Snapshot {
     return this.#manifests.get(kind) ?? NO_MANIFESTS;
   }
 
+  *allManifests(): IterableIterator<Manifest> {
+    for (const list of this.#manifests.values()) yield* list;
+  }
+
   /** The catalogue after `change`, numbered `revision` (and `epoch`, when it begins anew). */
   with(change: Change, sha256: Sha256, revision: number, epoch: number = this.epoch): Snapshot {
     const entries = new Map(this.#entries);
@@ -171,7 +175,11 @@ function reindexManifests(
   for (const [kind, list] of found) {
     list.sort(([a], [b]) => (a < b ? -1 : 1));
     if (list.length === 0) manifests.delete(kind);
-    else manifests.set(kind, list.map(([, manifest]) => manifest));
+    else
+      manifests.set(
+        kind,
+        list.map(([, manifest]) => manifest),
+      );
   }
   return manifests;
 }

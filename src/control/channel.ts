@@ -162,11 +162,15 @@ export class Channel implements ByteSink {
   }
 
   #onCall(id: number, name: string, body: unknown): void {
-    if (this.#options.calls === undefined) throw new SkeinError('SKEIN_PROTOCOL', 'Cannot take call: this end is no hub');
+    if (this.#options.calls === undefined)
+      throw new SkeinError('SKEIN_PROTOCOL', 'Cannot take call: this end is no hub');
     if (!isCallName(name)) {
       this.#fail(id, new SkeinError('SKEIN_PROTOCOL', `Cannot take call: "${name}" is unknown`));
     } else if (this.#answering >= MAX_PENDING_CALLS) {
-      this.#fail(id, new SkeinError('SKEIN_LIMIT', `Cannot take call "${name}": ${MAX_PENDING_CALLS} are being answered`));
+      this.#fail(
+        id,
+        new SkeinError('SKEIN_LIMIT', `Cannot take call "${name}": ${MAX_PENDING_CALLS} are being answered`),
+      );
     } else {
       this.#answer(id, name, check(CALLS[name].request, body, `call "${name}"`));
     }

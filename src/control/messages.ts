@@ -54,7 +54,7 @@ const manifest = v.looseObject({
   apiVersion: v.optional(text(128)),
   kind: v.pipe(v.string(), v.regex(/^[A-Z][A-Za-z0-9]{0,62}$/)),
   metadata: v.looseObject({ name: text(253), namespace: label }),
-  spec: v.unknown(),
+  spec: v.optional(v.unknown()),
 }) satisfies v.GenericSchema<unknown, Manifest>;
 
 const resource: v.GenericSchema<unknown, Resource> = v.lazy((input) =>

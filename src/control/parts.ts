@@ -51,7 +51,10 @@ export class DeltaAssembler {
   push(push: CataloguePush): Delta | undefined {
     const first = this.#first;
     if (first === undefined || !isSameStep(first, push)) this.#begin(push);
-    if (this.#upserts.length + push.upserts.length + this.#removals.length + push.removals.length > MAX_PUSH_RESOURCES) {
+    if (
+      this.#upserts.length + push.upserts.length + this.#removals.length + push.removals.length >
+      MAX_PUSH_RESOURCES
+    ) {
       throw new SkeinError('SKEIN_LIMIT', 'Cannot take catalogue: one step has too many resources');
     }
     this.#upserts.push(...push.upserts);

@@ -8,7 +8,7 @@ import { MAX_DEPTH, MAX_ITEMS } from './limits.ts';
 
 /** What was found, or why the bytes are refused. */
 export type Scan =
-  | { readonly refusal: undefined; /** Members of all maps together. */ readonly members: number }
+  | { readonly refusal: undefined /** Members of all maps together. */; readonly members: number }
   | { readonly refusal: string; readonly members: 0 };
 
 /**
@@ -82,8 +82,38 @@ export function scanMessage(bytes: Bytes): Scan {
 
 /** Bytes behind the type byte 0xc0 + index that belong to it (a number, or a length); -1: the type is refused. */
 const HEADER: readonly number[] = [
-  0, -1, 0, 0, -1, -1, -1, -1, -1, -1, 4, 8, 1, 2, 4, 8, // nil, -, false, true, bin*3, ext*3, float*2, uint*4
-  1, 2, 4, 8, -1, -1, -1, -1, -1, 1, 2, 4, 2, 4, 2, 4, // int*4, fixext*5, str*3, array*2, map*2
+  0,
+  -1,
+  0,
+  0,
+  -1,
+  -1,
+  -1,
+  -1,
+  -1,
+  -1,
+  4,
+  8,
+  1,
+  2,
+  4,
+  8, // nil, -, false, true, bin*3, ext*3, float*2, uint*4
+  1,
+  2,
+  4,
+  8,
+  -1,
+  -1,
+  -1,
+  -1,
+  -1,
+  1,
+  2,
+  4,
+  2,
+  4,
+  2,
+  4, // int*4, fixext*5, str*3, array*2, map*2
 ];
 
 function readLength(view: DataView, at: number, width: number): number {

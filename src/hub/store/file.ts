@@ -74,9 +74,18 @@ export class FileStore implements Store {
       const recovery: StoreRecovery = bytes === undefined || bytes.length === 0 ? 'new' : contents.state;
       if (bytes !== undefined && contents.state === 'corrupt') {
         const copy = await setAside(files, path, bytes);
-        log.log('error', 'store-corrupt', { path, copy, keptBytes: contents.goodBytes, lostBytes: bytes.length - contents.goodBytes });
+        log.log('error', 'store-corrupt', {
+          path,
+          copy,
+          keptBytes: contents.goodBytes,
+          lostBytes: bytes.length - contents.goodBytes,
+        });
       } else if (bytes !== undefined && contents.state === 'torn') {
-        log.log('warn', 'store-tail-truncated', { path, keptBytes: contents.goodBytes, lostBytes: bytes.length - contents.goodBytes });
+        log.log('warn', 'store-tail-truncated', {
+          path,
+          keptBytes: contents.goodBytes,
+          lostBytes: bytes.length - contents.goodBytes,
+        });
       }
       if (contents.goodBytes === 0) await files.replace(path, encodeLog([]));
       const file = await files.openAppend(path);

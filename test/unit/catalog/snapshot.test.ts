@@ -128,7 +128,11 @@ const DIVERGENCES: readonly [name: string, delta: Delta, divergence: string | un
   ['a lost step', { ...delta, base: 5 }, 'gap'],
   ['a step twice', { ...delta, base: 3 }, 'gap'],
   ['other contents', { ...delta, upserts: [] }, 'digest'],
-  ['a whole catalogue of another epoch', { ...delta, epoch: 8, base: 0, full: true, digest: onlyB().digest }, undefined],
+  [
+    'a whole catalogue of another epoch',
+    { ...delta, epoch: 8, base: 0, full: true, digest: onlyB().digest },
+    undefined,
+  ],
   ['a whole catalogue with a wrong digest', { ...delta, full: true }, 'digest'],
 ];
 
@@ -140,7 +144,8 @@ for (const [name, each, divergence] of DIVERGENCES) {
   test(`Applying ${name}: ${divergence ?? 'fits'}`, () => {
     const applied = applyDelta(base, each, sha256);
     equal(applied.divergence, divergence);
-    if (applied.snapshot !== undefined) deepEqual([applied.snapshot.revision, applied.snapshot.digest], [6, each.digest]);
+    if (applied.snapshot !== undefined)
+      deepEqual([applied.snapshot.revision, applied.snapshot.digest], [6, each.digest]);
   });
 }
 

@@ -2,12 +2,12 @@
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
-import { SkeinError } from '../../../src/core/errors.ts';
 import { type CallHandlers, Channel, type PushHandlers } from '../../../src/control/channel.ts';
 import { encodeMessage } from '../../../src/control/codec.ts';
 import { frameMessage } from '../../../src/control/framing.ts';
 import { MAX_PENDING_CALLS } from '../../../src/control/limits.ts';
 import { chooseControlVersion, encodeControlOffer } from '../../../src/control/version.ts';
+import { SkeinError } from '../../../src/core/errors.ts';
 import { createMemoryStreams, type MemoryStream } from '../../../src/testing/memory-stream.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 
@@ -44,7 +44,9 @@ test('A call is answered, at once or later', async () => {
 test('An error travels with code, message and details', async () => {
   const { clock, sidecar, closes } = connect({
     openCircuit: () => {
-      throw new SkeinError('SKEIN_NO_ENDPOINT', 'Cannot open circuit: "x" is not connected', { details: { instance: 'x' } });
+      throw new SkeinError('SKEIN_NO_ENDPOINT', 'Cannot open circuit: "x" is not connected', {
+        details: { instance: 'x' },
+      });
     },
     leave: () => Promise.reject(new TypeError('boom')),
   });
@@ -91,7 +93,9 @@ test('A call without an answer fails in time, and a late answer is no error', as
 
 test('Calls beyond the limit are refused on this side', async () => {
   const { clock, sidecar } = connect({ leave: () => new Promise(() => undefined) });
-  const calls = Array.from({ length: MAX_PENDING_CALLS }, () => rejects(sidecar.call('leave', {}), { code: 'SKEIN_DEADLINE' }));
+  const calls = Array.from({ length: MAX_PENDING_CALLS }, () =>
+    rejects(sidecar.call('leave', {}), { code: 'SKEIN_DEADLINE' }),
+  );
   await rejects(sidecar.call('leave', {}), { code: 'SKEIN_LIMIT' });
   await clock.advanceAsync(10_000);
   await Promise.all(calls);

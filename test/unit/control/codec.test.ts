@@ -3,10 +3,10 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SkeinError } from '../../../src/core/errors.ts';
 import { decodeMessage, encodeMessage } from '../../../src/control/codec.ts';
 import { MAX_DEPTH, MAX_MESSAGE_BYTES } from '../../../src/control/limits.ts';
 import { scanMessage } from '../../../src/control/prescan.ts';
+import { SkeinError } from '../../../src/core/errors.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 
 const bytes = (...parts: (number | string | Uint8Array)[]): Uint8Array => {
@@ -107,8 +107,15 @@ test('100 000 mutants of honest messages and as many random ones: a value or SKE
   t.diagnostic(String(random));
   const honest = [
     encodeMessage([0, 7, 'watch', { services: ['api.default', 'db.shop'] }]),
-    encodeMessage([3, 'catalogue', { epoch: 3, revision: 9, digest: 'f'.repeat(32), upserts: [{ labels: { a: 'ü' } }] }]),
-    encodeMessage({ a: [1, 2 ** 40, -5, 1.5, null, true, 'x'.repeat(300)], b: Array.from({ length: 40 }, (_, i) => i) }),
+    encodeMessage([
+      3,
+      'catalogue',
+      { epoch: 3, revision: 9, digest: 'f'.repeat(32), upserts: [{ labels: { a: 'ü' } }] },
+    ]),
+    encodeMessage({
+      a: [1, 2 ** 40, -5, 1.5, null, true, 'x'.repeat(300)],
+      b: Array.from({ length: 40 }, (_, i) => i),
+    }),
   ];
   let accepted = 0;
   let worstMs = 0;

@@ -209,7 +209,8 @@ test('File store compacts itself when most of it is history', async (t) => {
   const store = await open(path, SILENT_LOGGER, 4096);
   let entry = await store.compareAndSet('hot', 0, 'x'.repeat(100));
   await store.compareAndSet('cold', 0, 'stays');
-  for (let i = 0; i < 500; i++) entry = await store.compareAndSet('hot', entry?.revision ?? 0, `${i} ${'x'.repeat(100)}`);
+  for (let i = 0; i < 500; i++)
+    entry = await store.compareAndSet('hot', entry?.revision ?? 0, `${i} ${'x'.repeat(100)}`);
   const temporary = await store.compareAndSet('late', 0, 'x'.repeat(5000));
   await store.delete('late', temporary?.revision ?? 0);
   ok(store.sizeBytes < 12_000, `${store.sizeBytes} bytes`);

@@ -1,27 +1,27 @@
 /** The rules of the house as functions from a tree of files to violations: arrows, cycles, doors, words, sizes. */
-import type { Tree } from './repository.ts'
-import { countCodeLines, importsOf, lineAt, readSource, type SourceText } from './source-text.ts'
+import type { Tree } from './repository.ts';
+import { countCodeLines, importsOf, lineAt, readSource, type SourceText } from './source-text.ts';
 
 /** A file as the rules see it. */
 export interface SourceFile extends SourceText {
-  readonly path: string
-  readonly text: string
+  readonly path: string;
+  readonly text: string;
   /** `core`, `runtime/node`, `cli`; `entry` for the files directly in src/. */
-  readonly folder: string
+  readonly folder: string;
   /** Other files of the tree this one imports, types included. */
-  readonly internal: readonly Target[]
+  readonly internal: readonly Target[];
   /** Packages and `node:` modules it imports. */
-  readonly external: readonly Target[]
+  readonly external: readonly Target[];
 }
 
 export interface Target {
-  readonly to: string
-  readonly line: number
+  readonly to: string;
+  readonly line: number;
 }
 
-const LEVELS_0_TO_3 = ['core', 'catalog', 'http', 'tunnel', 'auth', 'router', 'control', 'telemetry']
-const ALL = [...LEVELS_0_TO_3, 'agent', 'hub', 'sidecar', 'runtime', 'testing', 'cli', 'entry']
-const allBut = (...names: string[]): string[] => ALL.filter((name) => !names.includes(name))
+const LEVELS_0_TO_3 = ['core', 'catalog', 'http', 'tunnel', 'auth', 'router', 'control', 'telemetry'];
+const ALL = [...LEVELS_0_TO_3, 'agent', 'hub', 'sidecar', 'runtime', 'testing', 'cli', 'entry'];
+const allBut = (...names: string[]): string[] => ALL.filter((name) => !names.includes(name));
 
 /** Folder → folders it may import. Its own files it may always import, but for `runtime`: each stands alone. */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
@@ -40,7 +40,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   testing: allBut('runtime', 'cli'),
   cli: allBut('runtime', 'tunnel', 'testing'),
   entry: ALL,
-}
+};
 
 /** Package → the files that may import it. */
 export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
@@ -54,20 +54,20 @@ export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   valibot: [/^src\/(?:catalog|control|cli|hub)\//, /^src\/sidecar\/options\.ts$/],
   ws: [/^src\/runtime\/node\/websocket\.ts$/],
   yaml: [/^src\/cli\//],
-}
+};
 
 /** Where a runtime may be named: the edge, the entry bound to it, the command line. */
-const EDGE = /^src\/(?:runtime\/|cli\/|node\.ts$|workerd\.ts$|browser\.ts$)/
+const EDGE = /^src\/(?:runtime\/|cli\/|node\.ts$|workerd\.ts$|browser\.ts$)/;
 
 interface WordRule {
-  readonly words: string
-  readonly pattern: RegExp
+  readonly words: string;
+  readonly pattern: RegExp;
   /** Files where the words are at home. */
-  readonly home: RegExp
-  readonly instead: string
+  readonly home: RegExp;
+  readonly instead: string;
 }
 
-const name = (words: string): string => `(?<![.\\w$#])(?:globalThis\\s*\\.\\s*)?(?:${words})`
+const name = (words: string): string => `(?<![.\\w$#])(?:globalThis\\s*\\.\\s*)?(?:${words})`;
 
 export const WORDS: readonly WordRule[] = [
   {
@@ -90,10 +90,7 @@ export const WORDS: readonly WordRule[] = [
   },
   {
     words: 'chance',
-    pattern: new RegExp(
-      name('Math\\s*\\.\\s*random\\b|crypto\\s*\\.\\s*(?:getRandomValues|randomUUID)\\b'),
-      'g',
-    ),
+    pattern: new RegExp(name('Math\\s*\\.\\s*random\\b|crypto\\s*\\.\\s*(?:getRandomValues|randomUUID)\\b'), 'g'),
     // The seeded source of the test kit draws its seed when a test gives none.
     home: /^src\/(?:runtime\/|cli\/|core\/random\.ts$|testing\/seeded-random\.ts$)/,
     instead: 'take a Random (core/random.ts)',
@@ -110,22 +107,22 @@ export const WORDS: readonly WordRule[] = [
     home: /^src\/runtime\//,
     instead: 'branch on the code (core/errors.ts)',
   },
-]
+];
 
 /** What a hub must never be able to reach: request heads, exchanges, routes. */
-export const SEALED_FROM_HUB = /^src\/(?:http\/(?:h1|exchange|head-codec)\.ts$|router\/)/
+export const SEALED_FROM_HUB = /^src\/(?:http\/(?:h1|exchange|head-codec)\.ts$|router\/)/;
 
-export const MAX_CODE_LINES = 400
+export const MAX_CODE_LINES = 400;
 
 /** Parses a tree once; the rules share the result. */
 export function parseTree(tree: Tree): SourceFile[] {
   return [...tree].map(([path, text]) => {
-    const source = readSource(text)
+    const source = readSource(text);
     const targets = importsOf(source).map(({ specifier, line }) => ({
       to: specifier.startsWith('.') ? resolvePath(path, specifier) : specifier,
       relative: specifier.startsWith('.'),
       line,
-    }))
+    }));
     return {
       path,
       text,
@@ -133,74 +130,74 @@ export function parseTree(tree: Tree): SourceFile[] {
       folder: folderOf(path),
       internal: targets.filter((target) => target.relative),
       external: targets.filter((target) => !target.relative),
-    }
-  })
+    };
+  });
 }
 
 function resolvePath(from: string, specifier: string): string {
-  return new URL(specifier, `file:///${from}`).pathname.slice(1)
+  return new URL(specifier, `file:///${from}`).pathname.slice(1);
 }
 
 function folderOf(path: string): string {
-  const [, first, second] = path.split('/')
-  if (first === undefined || first.endsWith('.ts')) return 'entry'
-  return first === 'runtime' ? `runtime/${second}` : first
+  const [, first, second] = path.split('/');
+  if (first === undefined || first.endsWith('.ts')) return 'entry';
+  return first === 'runtime' ? `runtime/${second}` : first;
 }
 
 /** Imports that go against the arrows, leave src/, or come from a folder without a row in the table. */
 export function findForbiddenArrows(files: readonly SourceFile[]): string[] {
   return files.flatMap(({ path, folder, internal }) => {
-    const allowed = ARROWS[folder.split('/')[0] ?? '']
-    if (allowed === undefined) return [`${path}: the folder "${folder}" has no row in the table of arrows`]
+    const allowed = ARROWS[folder.split('/')[0] ?? ''];
+    if (allowed === undefined) return [`${path}: the folder "${folder}" has no row in the table of arrows`];
     return internal
       .filter(({ to }) => {
-        const target = folderOf(to)
-        return !to.startsWith('src/') || (target !== folder && !allowed.includes(target.split('/')[0] ?? ''))
+        const target = folderOf(to);
+        return !to.startsWith('src/') || (target !== folder && !allowed.includes(target.split('/')[0] ?? ''));
       })
-      .map(({ to, line }) => `${path}:${line}: ${folder} may not import ${to}`)
-  })
+      .map(({ to, line }) => `${path}:${line}: ${folder} may not import ${to}`);
+  });
 }
 
 /** Imports of files that do not exist, or without the `.ts` ending: the other rules would not see through them. */
 export function findUnresolved(files: readonly SourceFile[]): string[] {
-  const known = new Set(files.map(({ path }) => path))
+  const known = new Set(files.map(({ path }) => path));
   return files.flatMap(({ path, internal }) =>
     internal.filter(({ to }) => !known.has(to)).map(({ to, line }) => `${path}:${line}: no such file: ${to}`),
-  )
+  );
 }
 
 /** Groups of files that import each other, type imports included (strongly connected components, Tarjan 1972). */
 export function findCycles(files: readonly SourceFile[]): string[] {
-  const byPath = new Map(files.map((file) => [file.path, file]))
-  const order = new Map<string, number>()
-  const low = new Map<string, number>()
-  const stack: string[] = []
-  const cycles: string[] = []
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const order = new Map<string, number>();
+  const low = new Map<string, number>();
+  const stack: string[] = [];
+  const cycles: string[] = [];
   const visit = (path: string): number => {
-    const index = order.size
-    let lowest = index
-    order.set(path, index)
-    stack.push(path)
+    const index = order.size;
+    let lowest = index;
+    order.set(path, index);
+    stack.push(path);
     for (const { to } of byPath.get(path)?.internal ?? []) {
-      if (!byPath.has(to)) continue
-      if (!order.has(to)) lowest = Math.min(lowest, visit(to))
-      else if (stack.includes(to)) lowest = Math.min(lowest, order.get(to) ?? index)
-      if (to === path) cycles.push(`${path} imports itself`)
+      if (!byPath.has(to)) continue;
+      if (!order.has(to)) lowest = Math.min(lowest, visit(to));
+      else if (stack.includes(to)) lowest = Math.min(lowest, order.get(to) ?? index);
+      if (to === path) cycles.push(`${path} imports itself`);
     }
-    low.set(path, lowest)
+    low.set(path, lowest);
     if (lowest === index) {
-      const members = stack.splice(stack.indexOf(path))
-      if (members.length > 1) cycles.push(members.sort().join(' ⇄ '))
+      const members = stack.splice(stack.indexOf(path));
+      if (members.length > 1) cycles.push(members.sort().join(' ⇄ '));
     }
-    return lowest
-  }
-  for (const { path } of files) if (!order.has(path)) visit(path)
-  return cycles
+    return lowest;
+  };
+  for (const { path } of files) if (!order.has(path)) visit(path);
+  return cycles;
 }
 
 function packageOf(specifier: string): string {
-  const parts = specifier.split('/')
-  return specifier.startsWith('@') ? parts.slice(0, 2).join('/') : (parts[0] ?? '')
+  const parts = specifier.split('/');
+  return specifier.startsWith('@') ? parts.slice(0, 2).join('/') : (parts[0] ?? '');
 }
 
 /** Packages imported elsewhere than through their door, and packages without a door. */
@@ -210,7 +207,7 @@ export function findDoorBreaches(files: readonly SourceFile[]): string[] {
       .filter(({ to }) => !to.startsWith('node:'))
       .filter(({ to }) => !(DOORS[packageOf(to)] ?? []).some((door) => door.test(path)))
       .map(({ to, line }) => `${path}:${line}: this is no door to ${to}`),
-  )
+  );
 }
 
 /** Dependencies without a door, and doors without a dependency. */
@@ -222,7 +219,7 @@ export function compareDoors(dependencies: Readonly<Record<string, string>>): st
     ...Object.keys(DOORS)
       .filter((each) => !(each in dependencies))
       .map((each) => `${each} is no dependency`),
-  ]
+  ];
 }
 
 /** Runtime names, time, chance, console and error texts outside the files where they are at home. */
@@ -236,27 +233,27 @@ export function findForbiddenWords(files: readonly SourceFile[]): string[] {
     ...external
       .filter(({ to }) => to.startsWith('node:') && !EDGE.test(path))
       .map(({ to, line }) => `${path}:${line}: "${to}" is not for here: take a Platform (core/platform.ts)`),
-  ])
+  ]);
 }
 
 /** Chains of imports, types included, that lead from a file of `src/hub/` to what a blind hub must not know. */
 export function findHubSight(files: readonly SourceFile[]): string[] {
-  const byPath = new Map(files.map((file) => [file.path, file]))
-  const cameFrom = new Map<string, string | undefined>()
-  const queue = files.filter(({ folder }) => folder === 'hub').map(({ path }) => path)
-  for (const path of queue) cameFrom.set(path, undefined)
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const cameFrom = new Map<string, string | undefined>();
+  const queue = files.filter(({ folder }) => folder === 'hub').map(({ path }) => path);
+  for (const path of queue) cameFrom.set(path, undefined);
   for (const path of queue) {
     for (const { to } of byPath.get(path)?.internal ?? []) {
-      if (cameFrom.has(to)) continue
-      cameFrom.set(to, path)
-      queue.push(to)
+      if (cameFrom.has(to)) continue;
+      cameFrom.set(to, path);
+      queue.push(to);
     }
   }
   const chain = (path: string): string => {
-    const before = cameFrom.get(path)
-    return before === undefined ? path : `${chain(before)} → ${path}`
-  }
-  return queue.filter((path) => SEALED_FROM_HUB.test(path)).map(chain)
+    const before = cameFrom.get(path);
+    return before === undefined ? path : `${chain(before)} → ${path}`;
+  };
+  return queue.filter((path) => SEALED_FROM_HUB.test(path)).map(chain);
 }
 
 /** Files longer than a reader keeps in mind. */
@@ -264,14 +261,14 @@ export function findLongFiles(files: readonly SourceFile[], limit: number = MAX_
   return files
     .map((file) => ({ path: file.path, lines: countCodeLines(file) }))
     .filter(({ lines }) => lines > limit)
-    .map(({ path, lines }) => `${path}: ${lines} code lines, ${limit} allowed`)
+    .map(({ path, lines }) => `${path}: ${lines} code lines, ${limit} allowed`);
 }
 
 /** Files that do not begin with a line that says what they are for. */
 export function findUnexplainedFiles(files: readonly SourceFile[]): string[] {
   return files
     .filter(({ text }) => !/^\/\*\*(?: |\n \* )\S.{10,}/.test(text))
-    .map(({ path }) => `${path}: the first line is no /** … */ that states the file's one responsibility`)
+    .map(({ path }) => `${path}: the first line is no /** … */ that states the file's one responsibility`);
 }
 
 /** Promises to do something later that no issue remembers. */
@@ -280,34 +277,28 @@ export function findUnownedTodos(files: readonly SourceFile[]): string[] {
     [...text.matchAll(/\b(?:TODO|FIXME|XXX)\b(?!\(#\d+\))/g)].map(
       (match) => `${path}:${lineAt(text, match.index)}: write TODO(#issue)`,
     ),
-  )
+  );
 }
 
 /** Tests that wait for time to pass instead of for an event or a virtual clock. */
 export function findSleeps(files: readonly SourceFile[]): string[] {
-  const pattern = new RegExp(
-    `${name('setTimeout|setInterval')}\\s*\\(|\\bnew\\s+Promise\\b[^\\n]*setTimeout`,
-    'g',
-  )
+  const pattern = new RegExp(`${name('setTimeout|setInterval')}\\s*\\(|\\bnew\\s+Promise\\b[^\\n]*setTimeout`, 'g');
   return files.flatMap(({ path, code, external }) => [
-    ...[...code.matchAll(pattern)].map(
-      (match) => `${path}:${lineAt(code, match.index)}: waits for real time`,
-    ),
+    ...[...code.matchAll(pattern)].map((match) => `${path}:${lineAt(code, match.index)}: waits for real time`),
     ...external
       .filter(({ to }) => to === 'node:timers/promises')
       .map(({ line }) => `${path}:${line}: waits for real time`),
-  ])
+  ]);
 }
 
 /** Skips that some runtimes count as passes (`t.skip()` on Deno), and tests that silence all others. */
 export function findHiddenSkips(files: readonly SourceFile[]): string[] {
-  const pattern =
-    /\b(?:t|context|test|it|describe|suite)\s*\.\s*(?:skip|only|todo)\s*\(|\b(?:only|todo)\s*:\s*true\b/g
+  const pattern = /\b(?:t|context|test|it|describe|suite)\s*\.\s*(?:skip|only|todo)\s*\(|\b(?:only|todo)\s*:\s*true\b/g;
   return files.flatMap(({ path, code }) =>
     [...code.matchAll(pattern)].map(
       (match) => `${path}:${lineAt(code, match.index)}: "${match[0]}": write { skip: lacking('…') }`,
     ),
-  )
+  );
 }
 
 /** Versions in deno.json that differ from package.json, and packages missing on either side. */
@@ -319,20 +310,16 @@ export function compareVersions(
     Object.entries(imports)
       .filter(([key]) => !key.endsWith('/'))
       .map(([key, value]) => [key, value.replace(/^npm:\/?/, '').replace(/^@?[^@]+@/, '')]),
-  )
-  const keys = new Set([...Object.keys(dependencies), ...inDeno.keys()])
+  );
+  const keys = new Set([...Object.keys(dependencies), ...inDeno.keys()]);
   return [...keys]
     .filter((key) => dependencies[key] !== inDeno.get(key))
-    .map(
-      (key) =>
-        `${key}: ${dependencies[key] ?? 'none'} in package.json, ${inDeno.get(key) ?? 'none'} in deno.json`,
-    )
+    .map((key) => `${key}: ${dependencies[key] ?? 'none'} in package.json, ${inDeno.get(key) ?? 'none'} in deno.json`);
 }
 
 /** Code lines per file: middle, nine tenths, longest. */
 export function measure(files: readonly SourceFile[]): { median: number; p90: number; max: number } {
-  const lines = files.map(countCodeLines).sort((a, b) => a - b)
-  const at = (share: number): number =>
-    lines[Math.min(lines.length - 1, Math.floor(lines.length * share))] ?? 0
-  return { median: at(0.5), p90: at(0.9), max: lines.at(-1) ?? 0 }
+  const lines = files.map(countCodeLines).sort((a, b) => a - b);
+  const at = (share: number): number => lines[Math.min(lines.length - 1, Math.floor(lines.length * share))] ?? 0;
+  return { median: at(0.5), p90: at(0.9), max: lines.at(-1) ?? 0 };
 }

@@ -3,8 +3,8 @@
  * Callee: 1xx, head and trailers in HEADERS, body in DATA. END closes a direction that is whole; everything else is a reset.
  */
 
-import type { Bytes } from '../core/bytes.ts';
 import { HEAD_INFORMATIONAL, HEAD_TRAILERS, type HeadedSink, type HeadedStream } from '../core/byte-stream.ts';
+import type { Bytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { DecodeLatin1 } from '../core/text.ts';
 import type { HttpHandler, ReplySink, RequestBody } from './handler.ts';
@@ -114,14 +114,17 @@ class CallerExchange implements HeadedSink, RequestBody {
 
   #onInformational(block: Bytes): void {
     const head = decodeResponseHead(block, this.#decodeLatin1);
-    if (this.#state !== 'head' || head.status >= 200 || head.status === 101) throw violation('informational head out of place');
-    if (++this.#informational > MAX_INFORMATIONAL) throw violation(`more than ${MAX_INFORMATIONAL} informational heads`);
+    if (this.#state !== 'head' || head.status >= 200 || head.status === 101)
+      throw violation('informational head out of place');
+    if (++this.#informational > MAX_INFORMATIONAL)
+      throw violation(`more than ${MAX_INFORMATIONAL} informational heads`);
     this.#reply.onInformational(head);
   }
 
   #onFinal(block: Bytes): void {
     const head = decodeResponseHead(block, this.#decodeLatin1);
-    if (this.#state !== 'head' || (head.status < 200 && head.status !== 101)) throw violation('final head out of place');
+    if (this.#state !== 'head' || (head.status < 200 && head.status !== 101))
+      throw violation('final head out of place');
     const complete = isCompleteResponse(block);
     this.#state = complete ? 'over' : 'body';
     this.#reply.onHead(head, complete);
@@ -232,7 +235,8 @@ class StreamAnswer implements ReplySink {
   onAbort(error: SkeinError): void {
     const state = this.#state;
     this.#state = 'over';
-    if (state === 'head' && (error.code === 'SKEIN_BAD_REQUEST' || error.code === 'SKEIN_MISDIRECTED')) this.#reply(error);
+    if (state === 'head' && (error.code === 'SKEIN_BAD_REQUEST' || error.code === 'SKEIN_MISDIRECTED'))
+      this.#reply(error);
     // The reset carries the code, so that the caller's router can tell what may be tried again.
     else if (state !== 'over') this.#stream.reset(error);
   }
@@ -295,7 +299,13 @@ class RequestReader implements HeadedSink {
   /** Bytes the stream gave and the handler has no room for. */
   #owed = 0;
 
-  constructor(stream: HeadedStream, complete: boolean, body: RequestBody, answer: StreamAnswer, decodeLatin1: DecodeLatin1) {
+  constructor(
+    stream: HeadedStream,
+    complete: boolean,
+    body: RequestBody,
+    answer: StreamAnswer,
+    decodeLatin1: DecodeLatin1,
+  ) {
     this.#stream = stream;
     this.#isOver = complete;
     this.#body = body;
@@ -357,4 +367,3 @@ class RequestReader implements HeadedSink {
 function violation(state: string): SkeinError {
   return new SkeinError('SKEIN_PROTOCOL', `Cannot read HTTP stream: ${state}`);
 }
-

@@ -27,7 +27,7 @@ const MAX_INFORMATIONAL = 64;
  * The application may have seen the request, so only what is idempotent may be sent again.
  */
 export function isStaleConnection(error: SkeinError): boolean {
-  return error.details['reused'] === true && error.details['answered'] === false;
+  return error.details.reused === true && error.details.answered === false;
 }
 
 export class H1Client implements HttpHandler {
@@ -45,7 +45,12 @@ export class H1Client implements HttpHandler {
     this.#stream = stream;
     this.#options = options;
     this.#writer = new H1Writer(stream);
-    this.#owner = { stream, writer: this.#writer, retire: (error) => this.#drop(error), fail: (error) => this.#fail(error) };
+    this.#owner = {
+      stream,
+      writer: this.#writer,
+      retire: (error) => this.#drop(error),
+      fail: (error) => this.#fail(error),
+    };
     this.#parser = H1Parser.forResponses(
       {
         onResponse: (head, complete) => this.#call?.onHead(head, complete, this.#parser.state === 'raw'),
@@ -102,7 +107,8 @@ export class H1Client implements HttpHandler {
     if (call === undefined) {
       this.#stream.consumed(chunk.length);
       // An answer nobody asked for: what it belongs to cannot be told, so nothing more is read here.
-      if (this.#state === 'idle') this.#fail(new SkeinError('SKEIN_APP_PROTOCOL', 'Cannot reuse connection: bytes came unasked'));
+      if (this.#state === 'idle')
+        this.#fail(new SkeinError('SKEIN_APP_PROTOCOL', 'Cannot reuse connection: bytes came unasked'));
       return;
     }
     call.answered = true;
@@ -147,7 +153,8 @@ export class H1Client implements HttpHandler {
       return;
     }
     try {
-      if (this.#parser.isIdle) throw new SkeinError('SKEIN_STREAM_RESET', 'Cannot read answer: connection was closed before it');
+      if (this.#parser.isIdle)
+        throw new SkeinError('SKEIN_STREAM_RESET', 'Cannot read answer: connection was closed before it');
       this.#parser.end();
     } catch (error) {
       this.#fail(toSkeinError(error));
@@ -162,7 +169,10 @@ export class H1Client implements HttpHandler {
     const isReusable = keepAlive && call.keepAlive && call.sentAll && !this.#peerEnded;
     if (isReusable) this.#state = 'idle';
     // Nobody reads the rest of an upload whose answer is complete.
-    else this.#retire(call.sentAll ? undefined : new SkeinError('SKEIN_CANCELLED', 'Cannot go on with upload: answer is complete'));
+    else
+      this.#retire(
+        call.sentAll ? undefined : new SkeinError('SKEIN_CANCELLED', 'Cannot go on with upload: answer is complete'),
+      );
     call.finish();
     if (isReusable && this.#state === 'idle') this.#options.onIdle?.(this);
   }

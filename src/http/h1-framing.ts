@@ -49,7 +49,13 @@ export function readResponseFraming(
   const { status, minorVersion } = scanned;
   const kind = readKind(scanned);
   const length = kind === 'length' ? parseLength(scanned.contentLength) : 0;
-  const base = { minorVersion, keepAlive: keepsAlive(scanned), upgrade: undefined, expectsContinue: false, fields: undefined };
+  const base = {
+    minorVersion,
+    keepAlive: keepsAlive(scanned),
+    upgrade: undefined,
+    expectsContinue: false,
+    fields: undefined,
+  };
   if (status < 200 || status === 204) {
     // RFC 9110 §8.6, RFC 9112 §6.1: such an answer has no length; one that states it leaves room for two readings.
     if (kind === 'chunked' || length > 0) throw malformed(`status ${status} with a body`);
@@ -100,5 +106,7 @@ const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+(?:\/[\w!#$%&'*+.^`|~-]+)?$/;
 /** The first protocol asked for; `h2c` is never one, since its upgrade hides requests from whoever forwards it. */
 function chooseProtocol(scanned: H1Scanner): string | undefined {
   if (!scanned.connection.includes('upgrade')) return undefined;
-  return splitList(scanned.upgrade.toLowerCase()).find((name) => PROTOCOL.test(name) && name !== 'h2c' && name.length <= 256);
+  return splitList(scanned.upgrade.toLowerCase()).find(
+    (name) => PROTOCOL.test(name) && name !== 'h2c' && name.length <= 256,
+  );
 }

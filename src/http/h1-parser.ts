@@ -155,7 +155,9 @@ export class H1Parser {
   #step(bytes: Bytes, at: number, end: number): number {
     switch (this.#state) {
       case 'head':
-        return this.#leading !== 2 && this.#request !== undefined ? this.#skipEmptyLine(bytes, at, end) : this.#pushSection(bytes, at, end);
+        return this.#leading !== 2 && this.#request !== undefined
+          ? this.#skipEmptyLine(bytes, at, end)
+          : this.#pushSection(bytes, at, end);
       case 'trailers':
         return this.#pushSection(bytes, at, end);
       case 'chunk-line':
@@ -239,7 +241,8 @@ export class H1Parser {
       if (length + at - start >= limit) throw malformed(`more than ${limit} bytes of fields`, 431);
       if ((byte === LF && (last !== CR || before === LF)) || (last === CR && byte !== LF)) {
         this.#keep(bytes, start, at + 1);
-        if (this.#scan(this.#pending, 0, this.#pendingLength) === INCOMPLETE) throw malformed('line ends are malformed');
+        if (this.#scan(this.#pending, 0, this.#pendingLength) === INCOMPLETE)
+          throw malformed('line ends are malformed');
         this.#pendingLength = 0;
         this.#pending = EMPTY;
         this.#finishSection();

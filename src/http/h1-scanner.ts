@@ -65,7 +65,8 @@ export class H1Scanner {
     while (at < end && TARGET_CHAR[bytes[at] as number] === 1) at++;
     if (at - targetStart > MAX_VALUE_BYTES) throw malformed('request target is too long', 414);
     if (at === end) return INCOMPLETE;
-    if (at === targetStart || bytes[at] !== SP) throw malformed('request target holds a character that no target may hold');
+    if (at === targetStart || bytes[at] !== SP)
+      throw malformed('request target holds a character that no target may hold');
     const targetEnd = at++;
     at = this.#scanVersion(bytes, at, end);
     if (at === INCOMPLETE) return INCOMPLETE;
@@ -119,7 +120,8 @@ export class H1Scanner {
     for (let i = 0; i < VERSION.length; i++) {
       if (start + i === end) return INCOMPLETE;
       // RFC 9110 §15.6.6: a major version we do not speak is no syntax error.
-      if (bytes[start + i] !== VERSION[i]) throw i === 5 ? otherMajor(bytes, start, end) : malformed('version is not HTTP/1.x');
+      if (bytes[start + i] !== VERSION[i])
+        throw i === 5 ? otherMajor(bytes, start, end) : malformed('version is not HTTP/1.x');
     }
     const at = start + VERSION.length;
     if (at === end) return INCOMPLETE;

@@ -47,7 +47,9 @@ export class H1Writer {
     const { method, path, authority, fields, upgrade } = head;
     const isConnect = method === 'CONNECT';
     const target = isConnect ? authority : path;
-    pool.reserve(method.length + target.length + authority.length + (upgrade ?? '').length + sizeOf(fields) + FIXED_BYTES);
+    pool.reserve(
+      method.length + target.length + authority.length + (upgrade ?? '').length + sizeOf(fields) + FIXED_BYTES,
+    );
     const out = pool.bytes;
     let at = writeChecked(out, pool.at, method, TOKEN_LOWER, 'method');
     out[at++] = SP;
@@ -62,7 +64,8 @@ export class H1Writer {
     if (complete) {
       if (length > 0) throw unsendable(`content-length ${length} without a body`);
       // RFC 9110 §8.6: where a method usually has a body, its absence is said.
-      if (length < 0 && (method === 'POST' || method === 'PUT' || method === 'PATCH')) at = writeAscii(out, at, NO_LENGTH);
+      if (length < 0 && (method === 'POST' || method === 'PUT' || method === 'PATCH'))
+        at = writeAscii(out, at, NO_LENGTH);
     } else if (upgrade === undefined && !isConnect) {
       body = length >= 0 ? 'length' : 'chunked';
       if (body === 'chunked') at = writeAscii(out, at, CHUNKED);
@@ -107,7 +110,12 @@ export class H1Writer {
     this.#begin(body, length, at, keepAlive);
   }
 
-  #begin(body: 'none' | 'length' | 'chunked' | 'until-close' | 'raw', length: number, end: number, keepAlive: boolean): void {
+  #begin(
+    body: 'none' | 'length' | 'chunked' | 'until-close' | 'raw',
+    length: number,
+    end: number,
+    keepAlive: boolean,
+  ): void {
     this.#out.write(pool.take(writeAscii(pool.bytes, end, '\r\n')));
     this.#body = body;
     this.#left = body === 'length' ? length : 0;
@@ -228,7 +236,13 @@ function writeName(out: Bytes, offset: number, name: string): number {
 }
 
 function writeUpgrade(out: Bytes, offset: number, upgrade: string): number {
-  const at = writeChecked(out, writeAscii(out, offset, 'connection: upgrade\r\nupgrade: '), upgrade, TARGET_CHAR, 'protocol');
+  const at = writeChecked(
+    out,
+    writeAscii(out, offset, 'connection: upgrade\r\nupgrade: '),
+    upgrade,
+    TARGET_CHAR,
+    'protocol',
+  );
   return writeAscii(out, at, '\r\n');
 }
 

@@ -96,7 +96,8 @@ export function decodeResponseHead(block: Bytes, decodeLatin1: DecodeLatin1): Re
   if (flags > 3 || status < 100 || status > 599) throw refused('unknown flag or impossible status');
   const upgrade = flags & RESPONSE_UPGRADE ? reader.text(TARGET_CHAR, MAX_NAME_BYTES) : undefined;
   const fields = reader.lastFields();
-  if ((upgrade !== undefined) !== (status === 101) || upgrade === '') throw refused('101 and its protocol must go together');
+  if ((upgrade !== undefined) !== (status === 101) || upgrade === '')
+    throw refused('101 and its protocol must go together');
   return { status, fields, upgrade };
 }
 
@@ -141,7 +142,8 @@ function writeFields(out: Bytes, offset: number, fields: Fields): number {
 function writeText(out: Bytes, offset: number, text: string, allowed: Uint8Array): number {
   const length = text.length;
   // Two bytes are left for the id and the length of what may follow, so that no write falls outside `out`.
-  if (offset + varintLength(length) + length > MAX_BLOCK_BYTES - 2) throw tooLarge(`more than ${MAX_BLOCK_BYTES} bytes`);
+  if (offset + varintLength(length) + length > MAX_BLOCK_BYTES - 2)
+    throw tooLarge(`more than ${MAX_BLOCK_BYTES} bytes`);
   const at = writeVarint(out, offset, length);
   for (let i = 0; i < length; i++) {
     const code = text.charCodeAt(i);

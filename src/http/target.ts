@@ -22,7 +22,9 @@ export interface Authority {
 export const TARGET_CHAR: Uint8Array = new Uint8Array(256).fill(1, 0x21, 0x7f).fill(0, 0x23, 0x24);
 
 /** 1 for a byte of `host[:port]`: no percent sign, no `@`, no path. */
-export const AUTHORITY_CHAR: Uint8Array = TARGET_CHAR.map((_, code) => Number(/[A-Za-z0-9._:[\]-]/.test(String.fromCharCode(code))));
+export const AUTHORITY_CHAR: Uint8Array = TARGET_CHAR.map((_, code) =>
+  Number(/[A-Za-z0-9._:[\]-]/.test(String.fromCharCode(code))),
+);
 
 /** Letters, digits, `-`, `.`, `_`: what registered names and IPv4 addresses are made of. Percent signs and the like only hide names. */
 const REGISTERED_NAME = /^[A-Za-z0-9._-]{1,255}$/;
@@ -44,7 +46,8 @@ export function tryParseAuthority(text: string): Authority | undefined {
 /** @throws SkeinError SKEIN_BAD_REQUEST */
 export function parseAuthority(text: string): Authority {
   const authority = tryParseAuthority(text);
-  if (authority === undefined) throw badRequest(`Cannot read authority: ${JSON.stringify(text.slice(0, 80))} is not host[:port]`);
+  if (authority === undefined)
+    throw badRequest(`Cannot read authority: ${JSON.stringify(text.slice(0, 80))} is not host[:port]`);
   return authority;
 }
 

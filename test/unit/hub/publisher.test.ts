@@ -253,12 +253,22 @@ test('Without a hub the last good catalogue stays, and another hub continues it'
   second.change('Endpoint/db.default/d/80', endpoint('db.default', 'd'));
   const channel = new Channel(a, {
     clock: first.clock,
-    pushes: { catalogue: (push) => (pushed.push(push), sidecar.watch.receive(push)) },
+    pushes: {
+      catalogue: (push) => {
+        pushed.push(push);
+        sidecar.watch.receive(push);
+      },
+    },
     onClose: () => undefined,
   });
   const hubEnd = new Channel(b, {
     clock: first.clock,
-    calls: { watch: ({ services }) => (subscriber.setInterest(services, []), {}) },
+    calls: {
+      watch: ({ services }) => {
+        subscriber.setInterest(services, []);
+        return {};
+      },
+    },
     onClose: () => undefined,
   });
   const subscriber = second.subscribe(hubEnd);

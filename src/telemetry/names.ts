@@ -1,0 +1,97 @@
+/** Every metric of skein: its type, its unit in the name, its help and its labels. The reference page is made from this table. */
+
+export interface MetricDefinition {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds of a histogram, in the unit of the name. */
+  readonly buckets?: readonly number[];
+}
+
+const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+
+export const METRICS = {
+  skein_build_info: {
+    type: 'gauge',
+    help: 'Always 1; the labels say what runs',
+    labels: ['role', 'version', 'runtime'],
+  },
+
+  skein_hub_sidecars: { type: 'gauge', help: 'Sidecars connected to this hub', labels: [] },
+  skein_hub_half_open_links: { type: 'gauge', help: 'Links whose handshake is not finished', labels: [] },
+  skein_hub_links_total: { type: 'counter', help: 'Links accepted', labels: [] },
+  skein_hub_links_refused_total: {
+    type: 'counter',
+    help: 'Links refused or ended before a sidecar was known, by reason',
+    labels: ['reason'],
+  },
+  skein_hub_tokens_created_total: { type: 'counter', help: 'Join tokens made', labels: [] },
+  skein_hub_enrolments_total: {
+    type: 'counter',
+    help: 'Newcomers, by outcome (admitted, or why not)',
+    labels: ['outcome'],
+  },
+  skein_hub_svids_issued_total: { type: 'counter', help: 'WIT-SVIDs issued', labels: [] },
+  skein_hub_services: { type: 'gauge', help: 'Services in the catalogue', labels: [] },
+  skein_hub_endpoints: { type: 'gauge', help: 'Endpoints in the catalogue', labels: ['healthy'] },
+  skein_hub_policies: { type: 'gauge', help: 'Routes and policies in the catalogue', labels: ['kind'] },
+  skein_hub_catalogue_epoch: { type: 'gauge', help: 'Number of this start of the hub', labels: [] },
+  skein_hub_catalogue_revision: { type: 'gauge', help: 'Revision of the catalogue within its epoch', labels: [] },
+  skein_hub_pushes_total: { type: 'counter', help: 'Catalogue messages sent to sidecars', labels: [] },
+  skein_hub_resyncs_total: { type: 'counter', help: 'Sidecars that asked for the whole catalogue again', labels: [] },
+  skein_hub_circuits: { type: 'gauge', help: 'Circuits joined now', labels: [] },
+  skein_hub_circuits_total: {
+    type: 'counter',
+    help: 'Circuits asked for, by outcome (joined, or why not)',
+    labels: ['outcome'],
+  },
+  skein_hub_relayed_bytes_total: { type: 'counter', help: 'Bytes of sealed records passed on', labels: [] },
+  skein_hub_relayed_records_total: { type: 'counter', help: 'Sealed records passed on', labels: [] },
+  skein_hub_relay_waiting_bytes: { type: 'gauge', help: 'Bytes of sealed records waiting here for credit', labels: [] },
+  skein_hub_store_bytes: { type: 'gauge', help: 'Size of the store on disk', labels: [] },
+
+  skein_link_sent_bytes_total: { type: 'counter', help: 'Bytes of link messages sent', labels: [] },
+  skein_link_received_bytes_total: { type: 'counter', help: 'Bytes of link messages received', labels: [] },
+  skein_link_sent_messages_total: { type: 'counter', help: 'Link messages sent', labels: [] },
+  skein_link_received_messages_total: { type: 'counter', help: 'Link messages received', labels: [] },
+
+  skein_sessions: { type: 'gauge', help: 'Sessions open now', labels: [] },
+  skein_session_streams: { type: 'gauge', help: 'Streams open now', labels: [] },
+  skein_session_records_sent_total: { type: 'counter', help: 'Records sealed and sent', labels: [] },
+  skein_session_records_received_total: { type: 'counter', help: 'Records received and opened', labels: [] },
+  skein_session_records_duplicate_total: {
+    type: 'counter',
+    help: 'Records received a second time and dropped',
+    labels: [],
+  },
+  skein_session_records_forged_total: { type: 'counter', help: 'Records that were altered on the way', labels: [] },
+
+  skein_catalogue_applied_total: { type: 'counter', help: 'Catalogue steps applied by this sidecar', labels: [] },
+  skein_catalogue_diverged_total: { type: 'counter', help: 'Catalogue steps that did not fit', labels: [] },
+  skein_catalogue_resyncs_total: { type: 'counter', help: 'Times the whole catalogue was asked for again', labels: [] },
+  skein_catalogue_revision: { type: 'gauge', help: 'Revision of the catalogue this sidecar holds', labels: [] },
+
+  skein_requests_total: {
+    type: 'counter',
+    help: 'Requests, by direction, service, status class and reason of an answer made by the mesh',
+    labels: ['direction', 'service', 'status', 'reason'],
+  },
+  skein_request_duration_seconds: {
+    type: 'histogram',
+    help: 'Time from the request head to the end of the answer',
+    labels: ['direction', 'service'],
+    buckets: LATENCY_SECONDS,
+  },
+  skein_requests_in_flight: { type: 'gauge', help: 'Requests being performed', labels: ['direction'] },
+  skein_retries_total: { type: 'counter', help: 'Attempts after the first, by service', labels: ['service'] },
+} as const satisfies Record<string, MetricDefinition>;
+
+export type MetricName = keyof typeof METRICS;
+
+/** Names of the metrics of one type. */
+export type MetricOf<T extends MetricDefinition['type']> = {
+  [N in MetricName]: (typeof METRICS)[N]['type'] extends T ? N : never;
+}[MetricName];
+
+/** The labels of a metric, every one of them. */
+export type LabelsOf<N extends MetricName> = Readonly<Record<(typeof METRICS)[N]['labels'][number], string>>;

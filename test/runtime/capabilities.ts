@@ -25,6 +25,13 @@ export interface Lack {
 }
 
 export const LACKS: Readonly<Record<string, Lack>> = {
+  'http-silent-connections': {
+    reason: "Bun's node:http tells of a connection with its first request only; its own idle timeout ends silent ones",
+    on: ({ runtime }) => runtime === 'bun',
+    tests: {
+      'test/unit/runtime/http.test.ts': ['closes connections without a request when it closes'],
+    },
+  },
   'network namespaces': {
     reason: 'needs root, and ip and nft of Linux',
     on: (host) => !(host.platform === 'linux' && host.root && host.hasCommand('ip') && host.hasCommand('nft')),

@@ -55,7 +55,28 @@ export function createHttpListener(limits: HttpLimits = HTTP_LIMITS): ListenHttp
     server.maxHeadersCount = limits.maxHeaders;
     server.maxConnections = options.maxConnections ?? limits.maxConnections;
     attachUpgrades(server, options);
-    return listenOn(server, options);
+    return closingSilent(server, listenOn(server, options));
+  };
+}
+
+/** Node's `close` leaves connections alone on which no request ever came, and stops the clock that would end them. */
+async function closingSilent(server: Server, listening: Promise<Listener>): Promise<Listener> {
+  const silent = new Set<Duplex>();
+  server.on('connection', (socket: Duplex) => {
+    silent.add(socket);
+    socket.once('close', () => silent.delete(socket));
+  });
+  server.on('request', ({ socket }: IncomingMessage) => silent.delete(socket));
+  server.on('upgrade', ({ socket }: IncomingMessage) => silent.delete(socket));
+  const listener = await listening;
+  return {
+    ...listener,
+    async close() {
+      await listener.close();
+      for (const socket of silent) socket.destroy();
+      // Requests under way are answered; their connections end right after.
+      server.keepAliveTimeout = 1;
+    },
   };
 }
 

@@ -141,7 +141,8 @@ export class MemoryStream implements HeadedStream {
       const item = this.#inbox[0];
       if (item === undefined) break;
       // A chunk larger than what is left of the window waits until the window is whole, and then goes at once.
-      if (item.kind === 'data' && this.#unconsumed > 0 && this.#unconsumed + item.chunk.length > this.#windowBytes) break;
+      if (item.kind === 'data' && this.#unconsumed > 0 && this.#unconsumed + item.chunk.length > this.#windowBytes)
+        break;
       this.#inbox.shift();
       this.#hand(item, this.#sink);
     }

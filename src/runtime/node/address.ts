@@ -11,6 +11,10 @@ export function formatAddress(host: string | undefined, port: number | undefined
 export function isLoopback(hostname: string): boolean {
   const name = hostname.toLowerCase();
   return (
-    name === 'localhost' || name.endsWith('.localhost') || name === '[::1]' || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name)
+    name === 'localhost' ||
+    name.endsWith('.localhost') ||
+    name === '[::1]' ||
+    name === '::1' ||
+    /^127(\.\d{1,3}){3}$/.test(name)
   );
 }

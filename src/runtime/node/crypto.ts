@@ -25,7 +25,22 @@ const NO_SECRET: Bytes = new Uint8Array(KEY_LENGTH);
 /** DER up to the 32 raw bytes (RFC 8410 §4, §7): node:crypto takes X25519 keys in no rawer form on every runtime. */
 const SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00);
 const PKCS8_PREFIX = Uint8Array.of(
-  0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04, 0x20,
+  0x30,
+  0x2e,
+  0x02,
+  0x01,
+  0x00,
+  0x30,
+  0x05,
+  0x06,
+  0x03,
+  0x2b,
+  0x65,
+  0x6e,
+  0x04,
+  0x22,
+  0x04,
+  0x20,
 );
 
 export const nodeCrypto: Crypto = {
@@ -96,7 +111,10 @@ class NodeX25519 implements X25519KeyPair {
 
   diffieHellman(peerPublicKey: Bytes): Bytes {
     if (peerPublicKey.length !== KEY_LENGTH) {
-      throw new SkeinError('SKEIN_HANDSHAKE', `Cannot agree on a key: peer key has ${peerPublicKey.length} bytes, not 32`);
+      throw new SkeinError(
+        'SKEIN_HANDSHAKE',
+        `Cannot agree on a key: peer key has ${peerPublicKey.length} bytes, not 32`,
+      );
     }
     let secret: Bytes;
     try {

@@ -3,8 +3,14 @@
 import type { Explanation } from './system-error.ts';
 
 const EXPLANATIONS: Readonly<Record<number, Explanation>> = {
-  400: { state: 'handshake refused (400)', remedy: 'Hub and sidecar may be of different versions, or a proxy strips headers.' },
-  401: { state: 'authentication required (401)', remedy: 'Something before the hub asks for credentials; a hub never does here.' },
+  400: {
+    state: 'handshake refused (400)',
+    remedy: 'Hub and sidecar may be of different versions, or a proxy strips headers.',
+  },
+  401: {
+    state: 'authentication required (401)',
+    remedy: 'Something before the hub asks for credentials; a hub never does here.',
+  },
   403: { state: 'forbidden (403)', remedy: 'Something before the hub refuses this client; check its allow list.' },
   404: { state: 'nothing there (404)', remedy: 'Check the path of the URL: a hub answers at / and /skein.' },
   407: { state: 'proxy authentication required (407)', remedy: 'Put user and password into the proxy URL.' },

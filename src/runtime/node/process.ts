@@ -1,13 +1,13 @@
 /** `ProcessPort` on node:process and node:child_process. */
 
-import { spawn } from 'node:child_process'
-import { homedir } from 'node:os'
-import process from 'node:process'
-import type { ChildProcess, ProcessOutput, ProcessPort } from '../../core/process.ts'
-import { systemErrorCode } from './system-error.ts'
+import { spawn } from 'node:child_process';
+import { homedir } from 'node:os';
+import process from 'node:process';
+import type { ChildProcess, ProcessOutput, ProcessPort } from '../../core/process.ts';
+import { systemErrorCode } from './system-error.ts';
 
 /** The longest delay a timer takes, 24.8 days. */
-const LONGEST_DELAY_MS = 2 ** 31 - 1
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
 export function nodeProcess(): ProcessPort {
   return {
@@ -17,7 +17,7 @@ export function nodeProcess(): ProcessPort {
     stdin: {
       // Asked late: the mere mention of process.stdin opens it.
       get isTerminal() {
-        return process.stdin.isTTY === true
+        return process.stdin.isTTY === true;
       },
       read: () => process.stdin,
     },
@@ -25,52 +25,52 @@ export function nodeProcess(): ProcessPort {
     stderr: createOutput(process.stderr),
 
     onSignal(signal, run) {
-      process.on(signal, run)
-      return () => void process.off(signal, run)
+      process.on(signal, run);
+      return () => void process.off(signal, run);
     },
 
     spawn(command, args, options): ChildProcess {
-      const child = spawn(command, args, { env: { ...options.env }, stdio: 'inherit' })
+      const child = spawn(command, args, { env: { ...options.env }, stdio: 'inherit' });
       const ended = new Promise<number | string>((resolve, reject) => {
-        child.once('error', reject)
-        child.once('exit', (code, signal) => resolve(code ?? signal ?? 1))
-      })
-      return { kill: (signal) => void child.kill(signal), ended }
+        child.once('error', reject);
+        child.once('exit', (code, signal) => resolve(code ?? signal ?? 1));
+      });
+      return { kill: (signal) => void child.kill(signal), ended };
     },
 
     hold() {
-      const timer = setInterval(() => undefined, LONGEST_DELAY_MS)
-      return () => clearInterval(timer)
+      const timer = setInterval(() => undefined, LONGEST_DELAY_MS);
+      return () => clearInterval(timer);
     },
 
     exit(code) {
-      process.exit(code)
+      process.exit(code);
     },
-  }
+  };
 }
 
 function createOutput(stream: NodeJS.WriteStream): ProcessOutput {
-  let open = true
-  let watching = false
+  let open = true;
+  let watching = false;
   return {
     get isTerminal() {
-      return stream.isTTY === true
+      return stream.isTTY === true;
     },
     get columns() {
-      return stream.columns
+      return stream.columns;
     },
     write(chunk) {
       if (!watching) {
-        watching = true
+        watching = true;
         // Without a listener a reader that has gone away (`skein … | head`) would end the process with a stack trace.
         stream.on('error', (error) => {
-          if (systemErrorCode(error) === 'EPIPE') open = false
-        })
+          if (systemErrorCode(error) === 'EPIPE') open = false;
+        });
       }
-      if (!open) return Promise.resolve(false)
+      if (!open) return Promise.resolve(false);
       return new Promise((resolve) => {
-        stream.write(chunk, (error) => resolve(!error))
-      })
+        stream.write(chunk, (error) => resolve(!error));
+      });
     },
-  }
+  };
 }

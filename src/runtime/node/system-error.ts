@@ -17,7 +17,10 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   },
   EPIPE: { state: 'connection closed', remedy: 'The other end closed the connection; check its log.' },
   ENOTFOUND: { state: 'name not found', remedy: 'Check the host name for typing errors and the DNS of this machine.' },
-  EAI_AGAIN: { state: 'name lookup failed', remedy: 'The DNS server did not answer; check the network of this machine.' },
+  EAI_AGAIN: {
+    state: 'name lookup failed',
+    remedy: 'The DNS server did not answer; check the network of this machine.',
+  },
   ETIMEDOUT: {
     state: 'no answer in time',
     remedy: 'Check that a firewall does not drop the packets and that the address is right.',
@@ -50,7 +53,10 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     state: 'certificate not trusted (issuer unknown)',
     remedy: 'Serve the full certificate chain, or give the issuing CA in NODE_EXTRA_CA_CERTS.',
   },
-  CERT_HAS_EXPIRED: { state: 'certificate expired', remedy: 'Renew the certificate, and check the clock of this machine.' },
+  CERT_HAS_EXPIRED: {
+    state: 'certificate expired',
+    remedy: 'Renew the certificate, and check the clock of this machine.',
+  },
   ERR_TLS_CERT_ALTNAME_INVALID: {
     state: 'certificate is for another name',
     remedy: 'Use a host name that the certificate holds.',

@@ -1,6 +1,6 @@
 /** TCP connections as `ByteStream`s: credit by pausing, one write per tick, half-close both ways, reset as RST. */
 
-import { createServer, type Socket, connect as connectSocket } from 'node:net';
+import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import type { ByteSink, ByteStream } from '../../core/byte-stream.ts';
 import type { Bytes } from '../../core/bytes.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
@@ -22,7 +22,10 @@ const NO_ANSWER: Explanation = {
   state: 'no answer in time',
   remedy: 'Check that a firewall does not drop the packets and that the address is right.',
 };
-const CLOSED: Explanation = { state: 'connection closed', remedy: 'The other end closed the connection; check its log.' };
+const CLOSED: Explanation = {
+  state: 'connection closed',
+  remedy: 'The other end closed the connection; check its log.',
+};
 
 /** `allowHalfOpen`: an end is half a close, and the answer to it is the application's affair. */
 const SOCKET_OPTIONS = {
@@ -122,7 +125,8 @@ class TcpStream implements ByteStream {
 
   consumed(bytes: number): void {
     this.#unconsumed -= bytes;
-    if (this.#paused && this.#unconsumed <= WINDOW_BYTES / 2 && !this.#closed && this.#sink !== undefined) this.#resume();
+    if (this.#paused && this.#unconsumed <= WINDOW_BYTES / 2 && !this.#closed && this.#sink !== undefined)
+      this.#resume();
   }
 
   connected(): void {

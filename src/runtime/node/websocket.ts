@@ -91,10 +91,17 @@ function dial(url: URL, carrier: Duplex | undefined, signal: AbortSignal | undef
     });
     socket.on('error', (cause) => fail(unreachable(url, explainSystemError(cause), cause)));
     // Bun's ws may close without an error event.
-    socket.on('close', () => fail(unreachable(url, { state: 'closed during the handshake', remedy: 'See the hub log.' })));
+    socket.on('close', () =>
+      fail(unreachable(url, { state: 'closed during the handshake', remedy: 'See the hub log.' })),
+    );
     socket.on('open', () => {
       if (socket.protocol !== SUBPROTOCOL) {
-        fail(unreachable(url, { state: `no ${SUBPROTOCOL} spoken there`, remedy: 'Check that the URL leads to a skein hub.' }));
+        fail(
+          unreachable(url, {
+            state: `no ${SUBPROTOCOL} spoken there`,
+            remedy: 'Check that the URL leads to a skein hub.',
+          }),
+        );
         return;
       }
       settle();
@@ -105,7 +112,11 @@ function dial(url: URL, carrier: Duplex | undefined, signal: AbortSignal | undef
 }
 
 function clientOptions(url: URL, carrier: Duplex | undefined): ClientOptions {
-  const options: ClientOptions = { ...LIMITS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, headers: { 'user-agent': 'skein' } };
+  const options: ClientOptions = {
+    ...LIMITS,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    headers: { 'user-agent': 'skein' },
+  };
   if (carrier !== undefined) options.createConnection = (() => carrier) as unknown as typeof createConnection;
   // Masks keep an attacker's chosen bytes from fooling a plain-text proxy (RFC 6455 §10.3). Inside TLS and on this host
   // there is no such proxy, and masking in JavaScript costs four fifths of the throughput.
@@ -121,17 +132,21 @@ function unreachable(
   retryAfter?: string,
 ): SkeinError {
   const seconds = Number(retryAfter);
-  return new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${url.protocol}//${url.host}: ${explanation.state}`, {
-    cause,
-    details: {
-      // Without user, password and query, which may hold secrets.
-      url: `${url.protocol}//${url.host}${url.pathname}`,
-      remedy: explanation.remedy,
-      systemCode: systemErrorCode(cause),
-      httpStatus,
-      retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
+  return new SkeinError(
+    'SKEIN_HUB_UNREACHABLE',
+    `Cannot reach hub ${url.protocol}//${url.host}: ${explanation.state}`,
+    {
+      cause,
+      details: {
+        // Without user, password and query, which may hold secrets.
+        url: `${url.protocol}//${url.host}${url.pathname}`,
+        remedy: explanation.remedy,
+        systemCode: systemErrorCode(cause),
+        httpStatus,
+        retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
+      },
     },
-  });
+  );
 }
 
 /** Turns HTTP upgrades into pipes. The caller has decided that the request may be upgraded. */
@@ -250,7 +265,9 @@ class WebSocketPipe implements MessagePipe {
 
 /** RFC 6455 §7.4: the codes an endpoint may put into a close message. */
 function isSendableCode(code: number): boolean {
-  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999);
+  return (
+    (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
+  );
 }
 
 /** At most `limit` bytes, never half a character. */

@@ -1,77 +1,77 @@
-import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { describe, it } from 'node:test'
-import { NodeClock } from '../../../src/runtime/node/clock.ts'
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { NodeClock } from '../../../src/runtime/node/clock.ts';
 
 describe('NodeClock', () => {
   it('runs end-of-tick work in order and after the promises of this task', async () => {
-    const clock = new NodeClock()
-    const order: string[] = []
+    const clock = new NodeClock();
+    const order: string[] = [];
     await new Promise<void>((resolve) => {
-      clock.endOfTick(() => order.push('first'))
-      Promise.resolve().then(() => order.push('promise'))
-      clock.endOfTick(() => order.push('second'))
-      clock.endOfTick(resolve)
-      order.push('now')
-    })
-    assert.deepEqual(order, ['now', 'promise', 'first', 'second'])
-  })
+      clock.endOfTick(() => order.push('first'));
+      Promise.resolve().then(() => order.push('promise'));
+      clock.endOfTick(() => order.push('second'));
+      clock.endOfTick(resolve);
+      order.push('now');
+    });
+    assert.deepEqual(order, ['now', 'promise', 'first', 'second']);
+  });
 
   it('leaves work added by end-of-tick work to the next turn', async () => {
-    const clock = new NodeClock()
-    const order: string[] = []
+    const clock = new NodeClock();
+    const order: string[] = [];
     await new Promise<void>((resolve) => {
       clock.endOfTick(() => {
         clock.endOfTick(() => {
-          order.push('later')
-          resolve()
-        })
-        order.push('first')
-      })
-      clock.endOfTick(() => order.push('second'))
-    })
-    assert.deepEqual(order, ['first', 'second', 'later'])
-  })
+          order.push('later');
+          resolve();
+        });
+        order.push('first');
+      });
+      clock.endOfTick(() => order.push('second'));
+    });
+    assert.deepEqual(order, ['first', 'second', 'later']);
+  });
 
   it('fires timers in order of time, never early, and not when cancelled', async () => {
-    const clock = new NodeClock()
-    const order: string[] = []
-    const startMs = clock.monotonicMs()
-    const hold = setInterval(() => undefined, 1000)
+    const clock = new NodeClock();
+    const order: string[] = [];
+    const startMs = clock.monotonicMs();
+    const hold = setInterval(() => undefined, 1000);
     await new Promise<void>((resolve) => {
       clock.setTimer(30.5, () => {
-        order.push('late')
-        resolve()
-      })
-      clock.setTimer(10, () => order.push('early'))
-      clock.setTimer(5, () => order.push('cancelled')).cancel()
-      clock.setTimer(-1, () => order.push('past'))
-    })
-    clearInterval(hold)
-    assert.ok(clock.monotonicMs() - startMs >= 30.5)
-    assert.deepEqual(order, ['past', 'early', 'late'])
-  })
+        order.push('late');
+        resolve();
+      });
+      clock.setTimer(10, () => order.push('early'));
+      clock.setTimer(5, () => order.push('cancelled')).cancel();
+      clock.setTimer(-1, () => order.push('past'));
+    });
+    clearInterval(hold);
+    assert.ok(clock.monotonicMs() - startMs >= 30.5);
+    assert.deepEqual(order, ['past', 'early', 'late']);
+  });
 
   it('keeps delays beyond 24 days', async () => {
-    const clock = new NodeClock()
-    let fired = false
+    const clock = new NodeClock();
+    let fired = false;
     const timer = clock.setTimer(2 ** 40, () => {
-      fired = true
-    })
-    await new Promise<void>((resolve) => clock.endOfTick(() => setTimeout(resolve, 20)))
-    timer.cancel()
-    assert.equal(fired, false)
-  })
+      fired = true;
+    });
+    await new Promise<void>((resolve) => clock.endOfTick(() => setTimeout(resolve, 20)));
+    timer.cancel();
+    assert.equal(fired, false);
+  });
 
   it('does not hold the process open', () => {
-    const module = new URL('../../../src/runtime/node/clock.ts', import.meta.url).href
+    const module = new URL('../../../src/runtime/node/clock.ts', import.meta.url).href;
     // Compiled tests run the compiled module.
-    const target = import.meta.url.endsWith('.ts') ? module : module.replace(/\.ts$/, '.js')
-    const script = `import { NodeClock } from ${JSON.stringify(target)}; new NodeClock().setTimer(60000, () => {});`
-    const deno = process.versions.deno !== undefined
-    const args = deno ? ['eval', '--no-check', script] : ['--input-type=module', '-e', script]
-    const { status, signal } = spawnSync(process.execPath, args, { timeout: 20_000 })
-    assert.equal(signal, null)
-    assert.equal(status, 0)
-  })
-})
+    const target = import.meta.url.endsWith('.ts') ? module : module.replace(/\.ts$/, '.js');
+    const script = `import { NodeClock } from ${JSON.stringify(target)}; new NodeClock().setTimer(60000, () => {});`;
+    const deno = process.versions.deno !== undefined;
+    const args = deno ? ['eval', '--no-check', script] : ['--input-type=module', '-e', script];
+    const { status, signal } = spawnSync(process.execPath, args, { timeout: 20_000 });
+    assert.equal(signal, null);
+    assert.equal(status, 0);
+  });
+});

@@ -1,15 +1,15 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { type Bytes, EMPTY, encodeUtf8, fromHex, toHex } from '../../../src/core/bytes.ts'
-import { nodeCrypto } from '../../../src/runtime/node/crypto.ts'
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Bytes, EMPTY, encodeUtf8, fromHex, toHex } from '../../../src/core/bytes.ts';
+import { nodeCrypto } from '../../../src/runtime/node/crypto.ts';
 
-const KEY_15 = 'feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308'
+const KEY_15 = 'feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308';
 const PLAINTEXT_15 =
   'd9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72' +
-  '1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255'
+  '1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255';
 const CIPHERTEXT_15 =
   '522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa' +
-  '8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad'
+  '8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad';
 
 /** McGrew and Viega, "The Galois/Counter Mode of Operation", appendix B, which NIST SP 800-38D took over. */
 const GCM_CASES = [
@@ -45,87 +45,80 @@ const GCM_CASES = [
     plaintext: PLAINTEXT_15.slice(0, 120),
     sealed: `${CIPHERTEXT_15.slice(0, 120)}76fc6ece0f4e1768cddf8853bb2d551b`,
   },
-]
+];
 
 describe('Aead', () => {
   for (const { name, key, nonce, aad, plaintext, sealed } of GCM_CASES) {
     it(`seals and opens GCM test case ${name}`, () => {
-      const aead = nodeCrypto.createAead(fromHex(key))
-      const out = new Uint8Array(sealed.length / 2 + 7).fill(0xee)
-      aead.seal(fromHex(nonce), fromHex(aad), fromHex(plaintext), out, 3)
-      assert.equal(toHex(out), `eeeeee${sealed}eeeeeeee`)
-      const opened = aead.open(fromHex(nonce), fromHex(aad), fromHex(sealed))
-      assert.ok(opened !== undefined)
-      assert.equal(toHex(opened), plaintext)
-    })
+      const aead = nodeCrypto.createAead(fromHex(key));
+      const out = new Uint8Array(sealed.length / 2 + 7).fill(0xee);
+      aead.seal(fromHex(nonce), fromHex(aad), fromHex(plaintext), out, 3);
+      assert.equal(toHex(out), `eeeeee${sealed}eeeeeeee`);
+      const opened = aead.open(fromHex(nonce), fromHex(aad), fromHex(sealed));
+      assert.ok(opened !== undefined);
+      assert.equal(toHex(opened), plaintext);
+    });
 
     it(`refuses GCM test case ${name} with any bit of its tag, text, nonce or additional data wrong`, () => {
-      const aead = nodeCrypto.createAead(fromHex(key))
+      const aead = nodeCrypto.createAead(fromHex(key));
       for (let at = 0; at < sealed.length / 2; at++) {
-        assert.equal(aead.open(fromHex(nonce), fromHex(aad), flip(fromHex(sealed), at)), undefined)
+        assert.equal(aead.open(fromHex(nonce), fromHex(aad), flip(fromHex(sealed), at)), undefined);
       }
-      assert.equal(aead.open(flip(fromHex(nonce), 11), fromHex(aad), fromHex(sealed)), undefined)
-      assert.equal(aead.open(fromHex(nonce), fromHex(`${aad}00`), fromHex(sealed)), undefined)
-    })
+      assert.equal(aead.open(flip(fromHex(nonce), 11), fromHex(aad), fromHex(sealed)), undefined);
+      assert.equal(aead.open(fromHex(nonce), fromHex(`${aad}00`), fromHex(sealed)), undefined);
+    });
   }
 
   it('opens nothing that is shorter than a tag', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32))
+    const aead = nodeCrypto.createAead(new Uint8Array(32));
     for (let length = 0; length < 16; length++) {
-      assert.equal(aead.open(new Uint8Array(12), EMPTY, new Uint8Array(length)), undefined)
+      assert.equal(aead.open(new Uint8Array(12), EMPTY, new Uint8Array(length)), undefined);
     }
-  })
+  });
 
   it('reads views inside larger buffers', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32).fill(7))
-    const text = encodeUtf8('..hello..').subarray(2, 7)
-    const out = new Uint8Array(40)
-    aead.seal(new Uint8Array(12), EMPTY, text, out, 10)
-    const opened = aead.open(new Uint8Array(12), EMPTY, out.subarray(10, 10 + 5 + 16))
-    assert.deepEqual(opened, new Uint8Array(text))
-  })
+    const aead = nodeCrypto.createAead(new Uint8Array(32).fill(7));
+    const text = encodeUtf8('..hello..').subarray(2, 7);
+    const out = new Uint8Array(40);
+    aead.seal(new Uint8Array(12), EMPTY, text, out, 10);
+    const opened = aead.open(new Uint8Array(12), EMPTY, out.subarray(10, 10 + 5 + 16));
+    assert.deepEqual(opened, new Uint8Array(text));
+  });
 
   it('gives plain arrays, so that slice copies', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32))
-    const out = new Uint8Array(17)
-    aead.seal(new Uint8Array(12), EMPTY, Uint8Array.of(1), out, 0)
-    assert.equal(aead.open(new Uint8Array(12), EMPTY, out)?.constructor, Uint8Array)
-    assert.equal(nodeCrypto.sha256().constructor, Uint8Array)
-    assert.equal(nodeCrypto.createX25519().publicKey.constructor, Uint8Array)
-  })
+    const aead = nodeCrypto.createAead(new Uint8Array(32));
+    const out = new Uint8Array(17);
+    aead.seal(new Uint8Array(12), EMPTY, Uint8Array.of(1), out, 0);
+    assert.equal(aead.open(new Uint8Array(12), EMPTY, out)?.constructor, Uint8Array);
+    assert.equal(nodeCrypto.sha256().constructor, Uint8Array);
+    assert.equal(nodeCrypto.createX25519().publicKey.constructor, Uint8Array);
+  });
 
   it('refuses a key of another length', () => {
-    assert.throws(() => nodeCrypto.createAead(new Uint8Array(16)), RangeError)
-  })
+    assert.throws(() => nodeCrypto.createAead(new Uint8Array(16)), RangeError);
+  });
 
   it('refuses an output without room', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32))
-    assert.throws(
-      () => aead.seal(new Uint8Array(12), EMPTY, new Uint8Array(8), new Uint8Array(23), 0),
-      RangeError,
-    )
-  })
-})
+    const aead = nodeCrypto.createAead(new Uint8Array(32));
+    assert.throws(() => aead.seal(new Uint8Array(12), EMPTY, new Uint8Array(8), new Uint8Array(23), 0), RangeError);
+  });
+});
 
 describe('hashes', () => {
   it('SHA-256 of FIPS 180-4, in one part and in several', () => {
-    const abc = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
-    assert.equal(toHex(nodeCrypto.sha256(encodeUtf8('abc'))), abc)
-    assert.equal(toHex(nodeCrypto.sha256(encodeUtf8('a'), EMPTY, encodeUtf8('bc'))), abc)
-    const empty = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
-    assert.equal(toHex(nodeCrypto.sha256()), empty)
-  })
+    const abc = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
+    assert.equal(toHex(nodeCrypto.sha256(encodeUtf8('abc'))), abc);
+    assert.equal(toHex(nodeCrypto.sha256(encodeUtf8('a'), EMPTY, encodeUtf8('bc'))), abc);
+    const empty = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+    assert.equal(toHex(nodeCrypto.sha256()), empty);
+  });
 
   it('HMAC-SHA-256 of RFC 4231 §4.3', () => {
-    const expected = '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843'
-    const mac = nodeCrypto.hmacSha256(
-      encodeUtf8('Jefe'),
-      encodeUtf8('what do ya want '),
-      encodeUtf8('for nothing?'),
-    )
-    assert.equal(toHex(mac), expected)
-  })
-})
+    const expected = '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843';
+    const mac = nodeCrypto.hmacSha256(encodeUtf8('Jefe'), encodeUtf8('what do ya want '), encodeUtf8('for nothing?'));
+    assert.equal(toHex(mac), expected);
+  });
+});
 
 /** RFC 7748 §5.2. */
 const SCALAR_CASES = [
@@ -139,7 +132,7 @@ const SCALAR_CASES = [
     point: 'e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493',
     product: '95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957',
   },
-]
+];
 
 /** The points of small order on curve and twist, with their forms above the prime. */
 const LOW_ORDER_POINTS = [
@@ -150,51 +143,47 @@ const LOW_ORDER_POINTS = [
   `ec${'ff'.repeat(30)}7f`,
   `ed${'ff'.repeat(30)}7f`,
   `ee${'ff'.repeat(30)}7f`,
-]
+];
 
 describe('X25519', () => {
   for (const { scalar, point, product } of SCALAR_CASES) {
     it(`multiplies as RFC 7748 §5.2, scalar ${scalar.slice(0, 8)}…`, () => {
-      assert.equal(toHex(nodeCrypto.createX25519(fromHex(scalar)).diffieHellman(fromHex(point))), product)
-    })
+      assert.equal(toHex(nodeCrypto.createX25519(fromHex(scalar)).diffieHellman(fromHex(point))), product);
+    });
   }
 
   it('agrees as RFC 7748 §6.1', () => {
-    const alice = nodeCrypto.createX25519(
-      fromHex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a'),
-    )
-    const bob = nodeCrypto.createX25519(
-      fromHex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'),
-    )
-    assert.equal(toHex(alice.publicKey), '8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a')
-    assert.equal(toHex(bob.publicKey), 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f')
-    const secret = '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742'
-    assert.equal(toHex(alice.diffieHellman(bob.publicKey)), secret)
-    assert.equal(toHex(bob.diffieHellman(alice.publicKey)), secret)
-  })
+    const alice = nodeCrypto.createX25519(fromHex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a'));
+    const bob = nodeCrypto.createX25519(fromHex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'));
+    assert.equal(toHex(alice.publicKey), '8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a');
+    assert.equal(toHex(bob.publicKey), 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
+    const secret = '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742';
+    assert.equal(toHex(alice.diffieHellman(bob.publicKey)), secret);
+    assert.equal(toHex(bob.diffieHellman(alice.publicKey)), secret);
+  });
 
   it('makes a new pair each time', () => {
-    const a = nodeCrypto.createX25519()
-    const b = nodeCrypto.createX25519()
-    assert.notDeepEqual(a.publicKey, b.publicKey)
-    assert.deepEqual(a.diffieHellman(b.publicKey), b.diffieHellman(a.publicKey))
-  })
+    const a = nodeCrypto.createX25519();
+    const b = nodeCrypto.createX25519();
+    assert.notDeepEqual(a.publicKey, b.publicKey);
+    assert.deepEqual(a.diffieHellman(b.publicKey), b.diffieHellman(a.publicKey));
+  });
 
   for (const point of LOW_ORDER_POINTS) {
     it(`refuses the low-order point ${point.slice(0, 8)}…`, () => {
-      const pair = nodeCrypto.createX25519()
-      assert.throws(() => pair.diffieHellman(fromHex(point)), { code: 'SKEIN_HANDSHAKE' })
-    })
+      const pair = nodeCrypto.createX25519();
+      assert.throws(() => pair.diffieHellman(fromHex(point)), { code: 'SKEIN_HANDSHAKE' });
+    });
   }
 
   it('refuses keys of another length', () => {
-    const pair = nodeCrypto.createX25519()
-    assert.throws(() => pair.diffieHellman(new Uint8Array(31)), { code: 'SKEIN_HANDSHAKE' })
-    assert.throws(() => nodeCrypto.createX25519(new Uint8Array(33)), RangeError)
-  })
-})
+    const pair = nodeCrypto.createX25519();
+    assert.throws(() => pair.diffieHellman(new Uint8Array(31)), { code: 'SKEIN_HANDSHAKE' });
+    assert.throws(() => nodeCrypto.createX25519(new Uint8Array(33)), RangeError);
+  });
+});
 
 function flip(bytes: Bytes, at: number): Bytes {
-  bytes[at] = (bytes[at] ?? 0) ^ 1
-  return bytes
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  return bytes;
 }

@@ -43,7 +43,8 @@ export class FrameReader {
       const short = second & 127;
       let at = short === 126 ? 4 : short === 127 ? 10 : 2;
       if (this.#bytes.length < at) return;
-      const length = short === 126 ? this.#bytes.readUInt16BE(2) : short === 127 ? Number(this.#bytes.readBigUInt64BE(2)) : short;
+      const length =
+        short === 126 ? this.#bytes.readUInt16BE(2) : short === 127 ? Number(this.#bytes.readBigUInt64BE(2)) : short;
       const mask = (second & 128) !== 0 ? this.#bytes.subarray(at, at + 4) : undefined;
       if (mask !== undefined) at += 4;
       if (this.#bytes.length < at + length) return;
@@ -129,7 +130,13 @@ export async function rawServer(
       if (!head.includes('\r\n\r\n')) return;
       socket.off('data', onData);
       const key = /sec-websocket-key: (.*)\r\n/i.exec(head)?.[1] ?? '';
-      socket.write(answer(createHash('sha1').update(key + GUID).digest('base64')));
+      socket.write(
+        answer(
+          createHash('sha1')
+            .update(key + GUID)
+            .digest('base64'),
+        ),
+      );
       onOpen(socket);
     };
     socket.on('data', onData);

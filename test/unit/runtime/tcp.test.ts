@@ -253,7 +253,10 @@ describe('TCP stream', () => {
     }
     assert.ok(offered < 32 * MIB, 'the writer was never asked to stop');
     // One read may overshoot by what the socket had at hand.
-    assert.ok(server.receivedBytes >= 64 * KIB && server.receivedBytes <= 128 * KIB, `${server.receivedBytes} delivered`);
+    assert.ok(
+      server.receivedBytes >= 64 * KIB && server.receivedBytes <= 128 * KIB,
+      `${server.receivedBytes} delivered`,
+    );
     server.consumes = true;
     server.stream.consumed(server.receivedBytes);
     await client.until(({ drains }) => drains > 0);
@@ -275,9 +278,11 @@ describe('TCP stream', () => {
   it('sends what is written in one tick in one segment', async () => {
     const chunks: number[] = [];
     const { port } = await rawListening((socket) => socket.on('data', (chunk: Buffer) => chunks.push(chunk.length)));
-    const client = new StreamRecorder(dial(port, () => {
-      for (let i = 0; i < 50; i++) client.stream.write(new Uint8Array(20));
-    }));
+    const client = new StreamRecorder(
+      dial(port, () => {
+        for (let i = 0; i < 50; i++) client.stream.write(new Uint8Array(20));
+      }),
+    );
     while (chunks.length === 0) await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(chunks, [1000]);
   });

@@ -8,7 +8,15 @@ import type { HttpServerOptions, MessagePipe } from '../../../src/core/platform.
 import { createHttpListener } from '../../../src/runtime/node/http.ts';
 import { createWebSocketDialler } from '../../../src/runtime/node/websocket.ts';
 import { lacking } from '../../runtime/capabilities.ts';
-import { FrameReader, frame, OPCODE, type RawServer, rawServer, rawUpgrade, switchingProtocols } from './raw-websocket.ts';
+import {
+  FrameReader,
+  frame,
+  OPCODE,
+  type RawServer,
+  rawServer,
+  rawUpgrade,
+  switchingProtocols,
+} from './raw-websocket.ts';
 import { PipeRecorder } from './recorder.ts';
 
 const dial = createWebSocketDialler();
@@ -329,10 +337,14 @@ describe('WebSocket server', () => {
 
   it('picks its subprotocol among several, and negotiates no compression', async () => {
     await withServer(async ({ port, accepted }) => {
-      const { head, socket } = await rawUpgrade(port, {
-        'sec-websocket-protocol': 'chat, skein.v1',
-        'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits',
-      }, '/skein?x=1');
+      const { head, socket } = await rawUpgrade(
+        port,
+        {
+          'sec-websocket-protocol': 'chat, skein.v1',
+          'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits',
+        },
+        '/skein?x=1',
+      );
       await accepted;
       assert.match(head, /^HTTP\/1\.1 101 /);
       assert.match(head, /sec-websocket-protocol: skein\.v1/i);
@@ -351,8 +363,8 @@ describe('WebSocket server', () => {
         await assert.rejects(dial(url), (error: unknown) => {
           assert.ok(error instanceof SkeinError);
           assert.equal(error.code, 'SKEIN_HUB_UNREACHABLE');
-          assert.equal(error.details['httpStatus'], 503);
-          assert.equal(error.details['retryAfterMs'], 7000);
+          assert.equal(error.details.httpStatus, 503);
+          assert.equal(error.details.retryAfterMs, 7000);
           return true;
         });
       },
@@ -393,7 +405,11 @@ describe('dialWebSocket', () => {
     { name: 'a hub that speaks another subprotocol', answer: (accept: string) => switchingProtocols(accept, 'chat') },
     { name: 'a hub that picks no subprotocol', answer: (accept: string) => switchingProtocols(accept, '') },
     { name: 'a wrong accept key', answer: () => switchingProtocols('AAAAAAAAAAAAAAAAAAAAAAAAAAA=') },
-    { name: '401', answer: () => 'HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n', text: /authentication required \(401\)/ },
+    {
+      name: '401',
+      answer: () => 'HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n',
+      text: /authentication required \(401\)/,
+    },
     { name: '403', answer: () => 'HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n', text: /forbidden \(403\)/ },
     { name: '404', answer: () => 'HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n', text: /nothing there \(404\)/ },
     { name: '200', answer: () => 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', text: /no WebSocket there \(200\)/ },
@@ -412,7 +428,7 @@ describe('dialWebSocket', () => {
         assert.equal(error.code, 'SKEIN_HUB_UNREACHABLE');
         assert.match(error.message, /^Cannot reach hub ws:\/\/127\.0\.0\.1:\d+: /);
         if (text !== undefined) assert.match(error.message, text);
-        assert.equal(typeof error.details['remedy'], 'string');
+        assert.equal(typeof error.details.remedy, 'string');
         assert.doesNotMatch(`${error.message} ${JSON.stringify(error.details)}`, /secret/);
         return true;
       });
@@ -465,7 +481,8 @@ describe('dialWebSocket', () => {
     {
       name: 'a text message',
       code: 1003,
-      write: (socket: Socket) => socket.write(frame({ opcode: OPCODE.text, masked: false, payload: Buffer.from('hi') })),
+      write: (socket: Socket) =>
+        socket.write(frame({ opcode: OPCODE.text, masked: false, payload: Buffer.from('hi') })),
     },
     {
       name: 'a masked frame',

@@ -61,7 +61,7 @@ export class H1Parser {
   #leading: 0 | 1 | 2 = 0;
   #requestMethod = '';
   #requestUpgrade: string | undefined;
-  #validHost = '';
+  #validHost: string | undefined;
 
   private constructor(
     request: H1RequestEvents | undefined,

@@ -9,7 +9,7 @@ describe('NodeClock', () => {
     const order: string[] = [];
     await new Promise<void>((resolve) => {
       clock.endOfTick(() => order.push('first'));
-      Promise.resolve().then(() => order.push('promise'));
+      void Promise.resolve().then(() => order.push('promise'));
       clock.endOfTick(() => order.push('second'));
       clock.endOfTick(resolve);
       order.push('now');

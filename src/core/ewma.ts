@@ -25,4 +25,9 @@ export class PeakEwma {
   get value(): number {
     return this.#value;
   }
+
+  /** The mean as it stands now: it falls towards 0 while nothing is observed, so that what was slow once is tried again. */
+  valueAt(nowMs: number): number {
+    return this.#value * Math.exp(-Math.max(0, nowMs - this.#atMs) / this.#decayMs);
+  }
 }

@@ -1,0 +1,37 @@
+/** Facts told by the router, for those who count and log. */
+
+import type { Endpoint } from '../catalog/endpoint.ts';
+import type { SkeinError } from '../core/errors.ts';
+import type { RequestHead } from '../http/head.ts';
+
+/** A request of this member is over. */
+export interface RequestFact {
+  readonly head: RequestHead;
+  /** `name.namespace` */
+  readonly service: string;
+  /** Who answered or failed last; undefined when nobody was asked. */
+  readonly endpoint: Endpoint | undefined;
+  /** 0 when there was no answer. */
+  readonly status: number;
+  /** Why there was none, or why it broke off. */
+  readonly error: SkeinError | undefined;
+  readonly attempts: number;
+  /** From the head of the request to the end of the answer. */
+  readonly durationMs: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
+/** An attempt has failed and another follows. */
+export interface RetryFact {
+  readonly service: string;
+  readonly endpoint: Endpoint;
+  readonly error: SkeinError;
+  readonly attempts: number;
+}
+
+export interface RouterEvents {
+  started: { readonly service: string };
+  finished: RequestFact;
+  retried: RetryFact;
+}

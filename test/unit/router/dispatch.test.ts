@@ -1,0 +1,352 @@
+/** The walk of a request through the dispatcher: waiting for the catalogue, attempts, replay, abort, accounts. */
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Endpoint } from '../../../src/catalog/endpoint.ts';
+import { encodeUtf8 } from '../../../src/core/bytes.ts';
+import { type ErrorCode, SkeinError } from '../../../src/core/errors.ts';
+import { NO_FIELDS } from '../../../src/http/head.ts';
+import { Backends } from '../../../src/router/backends.ts';
+import { Dispatcher } from '../../../src/router/dispatch.ts';
+import type { RequestFact, RetryFact } from '../../../src/router/events.ts';
+import { type RouterOptions, resolveRouterOptions } from '../../../src/router/options.ts';
+import type { Upstream } from '../../../src/router/upstream.ts';
+import { SeededRandom } from '../../../src/testing/seeded-random.ts';
+import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { endpoint, handlerOf, type ReceivedRequest, ReplyRecorder, requestHead, TestSource } from './endpoints.ts';
+
+type Behaviour = (request: ReceivedRequest, at: Endpoint) => void;
+
+function failure(code: ErrorCode, notProcessed?: boolean): SkeinError {
+  return new SkeinError(code, 'Cannot test: as planned', notProcessed === undefined ? {} : { notProcessed });
+}
+
+class Bench {
+  readonly clock = new VirtualClock();
+  readonly source = new TestSource();
+  readonly backends: Backends;
+  readonly dispatcher: Dispatcher;
+  readonly asked: string[] = [];
+  readonly finished: RequestFact[] = [];
+  readonly retried: RetryFact[] = [];
+  behave: Behaviour = (request) => request.answer(200);
+  connect: (at: Endpoint) => Upstream | Promise<Upstream> = (at) => this.upstream(at);
+
+  constructor(limits: Partial<RouterOptions> = {}) {
+    const options = resolveRouterOptions(limits);
+    this.backends = new Backends(this.source, this.clock, options);
+    this.dispatcher = new Dispatcher({
+      backends: this.backends,
+      connector: {
+        connect: (at) => {
+          this.asked.push(at.instance);
+          return this.connect(at);
+        },
+      },
+      clock: this.clock,
+      random: new SeededRandom(1),
+      names: { namespace: 'default' },
+      limits: options,
+    });
+    this.dispatcher.events.on('finished', (fact) => this.finished.push(fact));
+    this.dispatcher.events.on('retried', (fact) => this.retried.push(fact));
+  }
+
+  upstream(at: Endpoint): Upstream {
+    return {
+      http: handlerOf((request) => this.behave(request, at)),
+      openRaw: () => {
+        throw failure('SKEIN_REFUSED');
+      },
+    };
+  }
+
+  get(change = {}): ReplyRecorder {
+    const reply = new ReplyRecorder();
+    this.dispatcher.request(requestHead(change), true, reply);
+    return reply;
+  }
+}
+
+test('a request goes to an endpoint of its service and carries its destination', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a')]);
+  let service = '';
+  bench.behave = (request) => {
+    service = request.head.service;
+    request.answer(204);
+  };
+  const reply = bench.get();
+  await reply.done;
+  equal(reply.head?.status, 204);
+  equal(service, 'api.default:80');
+  equal(bench.finished.length, 1);
+  equal(bench.backends.size, 1);
+});
+
+const refusals: readonly [what: string, head: object, code: ErrorCode][] = [
+  ['a foreign name', { authority: 'example.com' }, 'SKEIN_NOT_A_MESH_NAME'],
+  ['no name', { authority: '' }, 'SKEIN_NOT_A_MESH_NAME'],
+  ['a name nobody serves', { authority: 'nobody.mesh' }, 'SKEIN_NO_SUCH_SERVICE'],
+  ['a port nobody serves', { authority: 'api.mesh:81' }, 'SKEIN_NO_SUCH_SERVICE'],
+  ['https, whose port is 443', { scheme: 'https' }, 'SKEIN_NO_SUCH_SERVICE'],
+  ['a service with no healthy instance', { authority: 'sick.mesh' }, 'SKEIN_NO_ENDPOINT'],
+];
+for (const [what, head, code] of refusals) {
+  test(`${what} is refused with ${code}, and nobody is asked`, async () => {
+    const bench = new Bench();
+    bench.source.tell('api.default', [endpoint('a')]);
+    bench.source.tell('nobody.default', []);
+    bench.source.tell('sick.default', [endpoint('s', { service: 'sick.default', healthy: false })]);
+    const reply = bench.get(head);
+    equal(reply.error, undefined, 'the sink is not called before request returns');
+    await reply.done;
+    equal(reply.error?.code, code);
+    deepEqual(bench.asked, []);
+  });
+}
+
+test('the first request to a service waits until the catalogue has told, its body with it', async () => {
+  const bench = new Bench();
+  let received = '';
+  bench.behave = (request) => {
+    received = request.text;
+    request.answer(200);
+  };
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead({ method: 'POST' }), false, reply);
+  equal(body.write(encodeUtf8('one ')), false);
+  body.write(encodeUtf8('two'));
+  body.end(NO_FIELDS);
+  equal(bench.backends.waiting, 1);
+  bench.source.tell('api.default', [endpoint('a')]);
+  await reply.done;
+  equal(received, 'one two');
+  equal(bench.backends.waiting, 0);
+});
+
+test('who waits longer than the limit is told that no hub answers; too many who wait are refused', async () => {
+  const bench = new Bench({ catalogueWaitMs: 1000, maxWaiting: 1 });
+  const first = bench.get();
+  const second = bench.get();
+  await second.done;
+  equal(second.error?.code, 'SKEIN_LIMIT');
+  bench.clock.advance(999);
+  equal(first.error, undefined);
+  bench.clock.advance(1);
+  await first.done;
+  equal(first.error?.code, 'SKEIN_HUB_UNREACHABLE');
+});
+
+test('a client blocked while its request waits is told when there is room', async () => {
+  const bench = new Bench();
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead({ method: 'POST' }), false, reply);
+  equal(body.write(encodeUtf8('x')), false);
+  equal(reply.drains, 0);
+  bench.source.tell('api.default', [endpoint('a')]);
+  await reply.done;
+  equal(reply.drains, 1);
+});
+
+test('a refused request is tried on another endpoint, with the body it had', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  const bodies: string[] = [];
+  bench.behave = (request) => {
+    bodies.push(request.text);
+    if (bodies.length === 1) request.reply.onAbort(failure('SKEIN_DRAINING'));
+    else request.answer(201);
+  };
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead({ method: 'POST' }), false, reply);
+  body.write(encodeUtf8('payload'));
+  body.end(NO_FIELDS);
+  await reply.done;
+  equal(reply.head?.status, 201);
+  deepEqual(bodies, ['payload', 'payload']);
+  deepEqual([...bench.asked].sort(), ['a', 'b']);
+  equal(bench.retried[0]?.error.code, 'SKEIN_DRAINING');
+  equal(bench.finished[0]?.attempts, 2);
+});
+
+test('a body longer than the replay limit is sent once', async () => {
+  const bench = new Bench({ replayBytes: 4 });
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  bench.behave = (request) => request.reply.onAbort(failure('SKEIN_DRAINING'));
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead({ method: 'POST' }), false, reply);
+  body.write(encodeUtf8('12345'));
+  await reply.done;
+  equal(reply.error?.code, 'SKEIN_DRAINING');
+  equal(bench.asked.length, 1);
+});
+
+test('at most three attempts, each on an endpoint of its own', async () => {
+  const bench = new Bench();
+  bench.source.tell(
+    'api.default',
+    ['a', 'b', 'c', 'd'].map((name) => endpoint(name)),
+  );
+  bench.connect = (at) => Promise.reject(failure('SKEIN_PEER_UNREACHABLE', at.instance !== 'a'));
+  const reply = bench.get();
+  await reply.done;
+  equal(reply.error?.code, 'SKEIN_PEER_UNREACHABLE');
+  equal(bench.asked.length, 3);
+  equal(new Set(bench.asked).size, 3);
+});
+
+test('a verdict on the request is final', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  bench.behave = (request) => request.reply.onAbort(failure('SKEIN_DENIED'));
+  const reply = bench.get();
+  await reply.done;
+  equal(reply.error?.code, 'SKEIN_DENIED');
+  equal(bench.asked.length, 1);
+});
+
+test('the only endpoint is asked again when its session broke before the request was seen', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a')]);
+  bench.behave = (request) => {
+    if (bench.asked.length === 1) request.reply.onAbort(failure('SKEIN_SESSION_LOST', true));
+    else request.answer(200);
+  };
+  const reply = bench.get();
+  await reply.done;
+  equal(reply.head?.status, 200);
+  deepEqual(bench.asked, ['a', 'a']);
+});
+
+test('an instance that came while another failed is found', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('old')]);
+  bench.behave = (request, at) => {
+    if (at.instance === 'new') return request.answer(200);
+    bench.source.tell('api.default', [endpoint('new')]);
+    request.reply.onAbort(failure('SKEIN_DRAINING'));
+  };
+  const reply = bench.get();
+  await reply.done;
+  deepEqual(bench.asked, ['old', 'new']);
+  equal(reply.head?.status, 200);
+});
+
+test('an answer that breaks off is not begun again', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  bench.behave = (request) => {
+    request.answer(200, false);
+    request.reply.onData(encodeUtf8('half'));
+    request.reply.onAbort(failure('SKEIN_STREAM_RESET', true));
+  };
+  const reply = bench.get();
+  await reply.done;
+  equal(reply.text, 'half');
+  equal(reply.error?.code, 'SKEIN_STREAM_RESET');
+  equal(bench.asked.length, 1);
+  equal(bench.finished[0]?.responseBytes, 4);
+});
+
+test('a caller that gives up while its session is made leaves nothing behind', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a')]);
+  let open: (upstream: Upstream) => void = () => undefined;
+  bench.connect = () =>
+    new Promise((resolve) => {
+      open = resolve;
+    });
+  let seen = 0;
+  bench.behave = () => {
+    seen++;
+  };
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead(), true, reply);
+  body.abort(failure('SKEIN_CANCELLED'));
+  open(bench.upstream(endpoint('a')));
+  await bench.clock.settle();
+  equal(seen, 0);
+  equal(reply.error, undefined);
+  equal(bench.finished[0]?.error?.code, 'SKEIN_CANCELLED');
+});
+
+test('an abort during the answer reaches the endpoint', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a')]);
+  let received: ReceivedRequest | undefined;
+  bench.behave = (request) => {
+    received = request;
+    request.answer(200, false);
+  };
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead(), true, reply);
+  await bench.clock.settle();
+  equal(reply.head?.status, 200);
+  body.consumed(5);
+  body.abort(failure('SKEIN_CANCELLED'));
+  equal(received?.abortedBy?.code, 'SKEIN_CANCELLED');
+  equal(received?.consumedBytes, 5);
+});
+
+test('each half of an upgraded connection ends on its own', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a')]);
+  let received: ReceivedRequest | undefined;
+  bench.behave = (request) => {
+    received = request;
+    request.answer(101, false);
+    request.reply.onEnd(NO_FIELDS);
+  };
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead({ upgrade: 'websocket' }), false, reply);
+  await reply.done;
+  body.write(encodeUtf8('still here'));
+  body.end(NO_FIELDS);
+  equal(received?.text, 'still here');
+  deepEqual(received?.trailers, NO_FIELDS);
+  equal(bench.finished.length, 1);
+});
+
+test('what is idle is forgotten, names nobody serves first, and what is pinned stays', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a')]);
+  bench.source.tell('typo.default', []);
+  bench.source.tell('kept.default', [endpoint('k', { service: 'kept.default' })]);
+  await bench.backends.pin('kept.default');
+  for (const authority of ['api.mesh', 'typo.mesh', 'kept.mesh']) await bench.get({ authority }).done;
+  equal(bench.backends.size, 3);
+  bench.clock.advance(90_000);
+  deepEqual(bench.source.forgotten, ['typo.default']);
+  bench.clock.advance(600_000);
+  deepEqual(bench.source.forgotten, ['typo.default', 'api.default']);
+  equal(bench.backends.size, 0);
+});
+
+test('more services than the limit are refused', async () => {
+  const bench = new Bench({ maxServices: 1 });
+  bench.source.tell('api.default', [endpoint('a')]);
+  await bench.get().done;
+  const reply = bench.get({ authority: 'web.mesh' });
+  await reply.done;
+  equal(reply.error?.code, 'SKEIN_LIMIT');
+});
+
+test('loads return to nothing when all is over', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  let turn = 0;
+  bench.behave = (request) => {
+    const kind = turn++ % 4;
+    if (kind === 0) request.answer(200);
+    else if (kind === 1) request.reply.onAbort(failure('SKEIN_STREAM_RESET'));
+    else if (kind === 2) request.reply.onAbort(failure('SKEIN_REFUSED'));
+    else {
+      request.answer(200, false);
+      request.reply.onEnd(NO_FIELDS);
+    }
+  };
+  for (let i = 0; i < 40; i++) await bench.get().done;
+  const backend = await bench.backends.find({ service: 'api.default', port: 80, key: 'api.default:80' });
+  equal(backend.pending, 0);
+  ok(bench.finished.length === 40);
+});

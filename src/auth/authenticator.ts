@@ -1,0 +1,168 @@
+/** The three who authenticate in a handshake: a member with its WIT-SVID, a newcomer with a join token, and the hub. */
+
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import { toHubId } from '../core/spiffe-id.ts';
+import type { Authenticator, HandshakeRole, PeerIdentity } from '../tunnel/handshake.ts';
+import { type Credential, decodeCredential, encodeCredential } from './credential-codec.ts';
+import type { Grant } from './grant.ts';
+import type { JoinToken } from './join-token.ts';
+import { type IdentityKey, type PublicJwk, toPublicJwk, toThumbprint } from './key-pair.ts';
+import { createProof, verifyProof } from './proof.ts';
+import { parseStrictJson } from './strict-json.ts';
+import { verifyWit, type Wit } from './svid.ts';
+import { parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
+
+export interface OwnCredential {
+  readonly wit: string;
+  readonly key: IdentityKey;
+}
+
+export interface MemberOptions {
+  /** Read at each handshake, because it is renewed meanwhile. */
+  readonly credential: () => OwnCredential;
+  readonly bundle: () => TrustBundle;
+  readonly trustDomain: string;
+  readonly clock: Clock;
+  /** Refuses a peer that is not who was dialled. @throws SkeinError SKEIN_IDENTITY */
+  readonly expect?: (wit: Wit) => void;
+}
+
+/** A member of the mesh, in either role. */
+export function createMemberAuthenticator(options: MemberOptions): Authenticator {
+  return {
+    prove: (role, hash) => proveMember(options.credential(), role, hash),
+    verify: (role, hash, payload) => verifyMember(decodeCredential(payload), role, hash, options),
+  };
+}
+
+export interface NewcomerOptions {
+  readonly token: JoinToken;
+  readonly key: IdentityKey;
+  readonly clock: Clock;
+  /** The bundle the hub proved to own; from now on it verifies everybody. */
+  readonly onBundle: (bundle: TrustBundle) => void;
+}
+
+/** A newcomer dialling its hub: the hub is verified against the thumbprint in the join token before the token is shown to it. */
+export function createNewcomerAuthenticator(options: NewcomerOptions): Authenticator {
+  const { token, key, clock, onBundle } = options;
+  return {
+    async prove(role, hash) {
+      return encodeCredential({
+        proof: await createProof(key, role, hash),
+        joinId: token.id,
+        joinSecret: token.secret.reveal(),
+        publicKey: JSON.stringify(key.publicJwk),
+      });
+    },
+    async verify(role, hash, payload) {
+      const credential = decodeCredential(payload);
+      const bundle = parseTrustBundle(readJson(credential.bundle));
+      const issuer = bundle.keys.find(({ use, kid }) => use === 'wit-svid' && kid === token.issuerThumbprint);
+      if (issuer === undefined || (await toThumbprint(issuer)) !== token.issuerThumbprint) {
+        throw refused('this hub is not the one the join token was made by');
+      }
+      // only the issuer the token names may vouch for the hub, whatever else its bundle holds
+      const trusted = { ...bundle, keys: [issuer] };
+      const peer = await verifyMember(credential, role, hash, {
+        bundle: () => trusted,
+        trustDomain: token.trustDomain,
+        clock,
+        expect: expectHub(token.trustDomain),
+      });
+      onBundle(bundle);
+      return peer;
+    },
+  };
+}
+
+export interface HubOptions {
+  readonly credential: () => OwnCredential;
+  readonly bundle: () => TrustBundle;
+  readonly trustDomain: string;
+  readonly clock: Clock;
+  /** Uses up a join token for this key. @throws SkeinError SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED */
+  readonly admit: (
+    join: { readonly id: string; readonly secret: Bytes },
+    publicJwk: PublicJwk,
+  ) => Promise<{ readonly id: PeerIdentity['id']; readonly services: readonly string[] }>;
+}
+
+/** The hub: it shows its bundle along with its credential, and takes members and newcomers. */
+export function createHubAuthenticator(options: HubOptions): Authenticator {
+  return {
+    prove: (role, hash) => proveMember(options.credential(), role, hash, options.bundle()),
+    async verify(role, hash, payload) {
+      const credential = decodeCredential(payload);
+      if (credential.wit !== undefined) return verifyMember(credential, role, hash, options);
+      const { joinId, joinSecret, publicKey, proof } = credential;
+      const publicJwk = toPublicJwk(readJson(publicKey));
+      if (joinId === undefined || joinSecret === undefined || publicJwk === undefined)
+        throw refused('it is neither a member nor a newcomer');
+      // possession first: nobody can use up a token for a key that is not his
+      if (!(await verifyProof(publicJwk, proof, role, hash))) throw refused('the proof of possession is wrong');
+      const { id, services } = await options.admit({ id: joinId, secret: joinSecret.slice() }, publicJwk);
+      return { id, grant: await toGrant('newcomer', services, publicJwk, 0) };
+    },
+  };
+}
+
+/** Refuses every peer but the hub of the trust domain. */
+export function expectHub(trustDomain: string): (wit: Wit) => void {
+  const hub = toHubId(trustDomain).uri;
+  return ({ id }) => {
+    if (id.uri !== hub) throw refused(`the peer is "${id.uri}", not the hub`);
+  };
+}
+
+/** Refuses every peer but `uri`. */
+export function expectPeer(uri: string): (wit: Wit) => void {
+  return ({ id }) => {
+    if (id.uri !== uri) throw refused(`the peer is "${id.uri}", not "${uri}" who was dialled`);
+  };
+}
+
+async function proveMember(own: OwnCredential, role: HandshakeRole, hash: Bytes, bundle?: TrustBundle): Promise<Bytes> {
+  return encodeCredential({
+    wit: own.wit,
+    proof: await createProof(own.key, role, hash),
+    bundle: bundle === undefined ? undefined : JSON.stringify(bundle),
+  });
+}
+
+async function verifyMember(
+  { wit: token, proof }: Credential,
+  role: HandshakeRole,
+  hash: Bytes,
+  options: Pick<MemberOptions, 'bundle' | 'trustDomain' | 'clock' | 'expect'>,
+): Promise<PeerIdentity> {
+  if (token === undefined) throw refused('the peer shows no WIT-SVID');
+  const wit = await verifyWit(token, options.bundle(), options);
+  if (!(await verifyProof(wit.publicJwk, proof, role, hash))) throw refused('the proof of possession is wrong');
+  options.expect?.(wit);
+  return { id: wit.id, grant: await toGrant('member', wit.services, wit.publicJwk, wit.expiresAtMs) };
+}
+
+async function toGrant(
+  kind: Grant['kind'],
+  services: readonly string[],
+  publicJwk: PublicJwk,
+  expiresAtMs: number,
+): Promise<Grant> {
+  return { kind, services, publicJwk, thumbprint: await toThumbprint(publicJwk), expiresAtMs };
+}
+
+function readJson(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return parseStrictJson(text);
+  } catch {
+    throw refused('malformed payload');
+  }
+}
+
+function refused(state: string): SkeinError {
+  return new SkeinError('SKEIN_IDENTITY', `Cannot trust peer: ${state}`);
+}

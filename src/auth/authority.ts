@@ -1,0 +1,108 @@
+/** The issuer: it holds the signing keys of a trust domain, signs WIT-SVIDs and publishes the bundle. */
+
+import type { Clock } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import { Redacted } from '../core/redacted.ts';
+import { isTrustDomain, type SpiffeId } from '../core/spiffe-id.ts';
+import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
+import { mintWit } from './svid.ts';
+import type { BundleKey, TrustBundle } from './trust-bundle.ts';
+
+/** Long, because hubs may be away for a night; renewed hourly, and ended early by revocation, not by expiry. */
+export const WIT_LIFETIME_MS = 24 * 3_600_000;
+const REFRESH_HINT_SECONDS = 300;
+
+/** What the hub keeps in a 0600 file. */
+export interface AuthorityState {
+  readonly trustDomain: string;
+  readonly sequence: number;
+  readonly wit: PrivateJwk;
+}
+
+export interface WitRequest {
+  readonly id: SpiffeId;
+  readonly publicJwk: PublicJwk;
+  /** Services the holder may serve, as `name.namespace`. */
+  readonly services: readonly string[];
+  /** @default WIT_LIFETIME_MS */
+  readonly lifetimeMs?: number;
+}
+
+export class Authority {
+  readonly trustDomain: string;
+  readonly #clock: Clock;
+  readonly #witKey: IdentityKey;
+  readonly #sequence: number;
+
+  private constructor(trustDomain: string, clock: Clock, witKey: IdentityKey, sequence: number) {
+    this.trustDomain = trustDomain;
+    this.#clock = clock;
+    this.#witKey = witKey;
+    this.#sequence = sequence;
+  }
+
+  /** With `state` the issuer it was, without it a new one. @throws SkeinError SKEIN_CONFIG */
+  static async create(options: {
+    readonly trustDomain: string;
+    readonly clock: Clock;
+    readonly state?: unknown;
+  }): Promise<Authority> {
+    const { trustDomain, clock, state } = options;
+    if (!isTrustDomain(trustDomain))
+      throw new SkeinError('SKEIN_CONFIG', `Cannot create issuer: "${trustDomain}" is not a trust domain`);
+    if (state === undefined) return new Authority(trustDomain, clock, await createIdentityKey(), 1);
+    const { trustDomain: stored, sequence, wit } = state as Partial<AuthorityState>;
+    if (stored !== trustDomain) {
+      throw new SkeinError(
+        'SKEIN_CONFIG',
+        `Cannot use issuer state: it is of trust domain "${String(stored)}", not "${trustDomain}"`,
+      );
+    }
+    return new Authority(
+      trustDomain,
+      clock,
+      await importIdentityKey(wit),
+      Number.isSafeInteger(sequence) ? (sequence as number) : 1,
+    );
+  }
+
+  /** RFC 7638 thumbprint of the signing key: join tokens carry it, so a newcomer knows its hub before it speaks. */
+  get thumbprint(): string {
+    return this.#witKey.thumbprint;
+  }
+
+  issueWit(request: WitRequest): Promise<string> {
+    if (request.id.trustDomain !== this.trustDomain) {
+      return Promise.reject(
+        new SkeinError('SKEIN_IDENTITY', 'Cannot issue WIT-SVID: the id is of another trust domain'),
+      );
+    }
+    const nowMs = this.#clock.epochMs();
+    return mintWit(this.#witKey, this.thumbprint, {
+      id: request.id,
+      publicJwk: request.publicJwk,
+      services: request.services,
+      issuedAtMs: nowMs,
+      expiresAtMs: nowMs + (request.lifetimeMs ?? WIT_LIFETIME_MS),
+    });
+  }
+
+  bundle(): TrustBundle {
+    const key: BundleKey = { ...this.#witKey.publicJwk, kid: this.thumbprint, use: 'wit-svid' };
+    return { keys: [key], spiffe_sequence: this.#sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS };
+  }
+
+  /** The set an ordinary OIDC verifier reads: keys of bearer tokens only, without `use`; none is issued yet. */
+  jwks(): { readonly keys: readonly Omit<BundleKey, 'use'>[] } {
+    return {
+      keys: this.bundle()
+        .keys.filter(({ use }) => use === 'jwt-svid')
+        .map(({ use: _use, ...key }) => key),
+    };
+  }
+
+  async exportState(): Promise<Redacted<AuthorityState>> {
+    const wit = (await this.#witKey.exportPrivate()).reveal();
+    return new Redacted({ trustDomain: this.trustDomain, sequence: this.#sequence, wit });
+  }
+}

@@ -1,0 +1,14 @@
+/** What a verified peer may do, as far as its credential says; the tunnel carries it as `PeerIdentity.grant`. */
+
+import type { PublicJwk } from './key-pair.ts';
+
+export interface Grant {
+  readonly kind: 'member' | 'newcomer';
+  /** Services it may serve, as `name.namespace`. */
+  readonly services: readonly string[];
+  readonly publicJwk: PublicJwk;
+  /** RFC 7638 thumbprint of its key. */
+  readonly thumbprint: string;
+  /** End of its WIT-SVID, wall time; 0 for a newcomer, who has none yet. */
+  readonly expiresAtMs: number;
+}

@@ -1,0 +1,109 @@
+/** ES256 identity keys (P-256): make, keep, sign, verify, and their RFC 7638 thumbprints. */
+
+import { calculateJwkThumbprint } from 'jose';
+import { type Bytes, fromBase64Url } from '../core/bytes.ts';
+import { SkeinError } from '../core/errors.ts';
+import { Redacted } from '../core/redacted.ts';
+
+/** The public half as `cnf.jwk` carries it. */
+export interface PublicJwk {
+  readonly kty: 'EC';
+  readonly crv: 'P-256';
+  /** Base64url, 32 bytes each. */
+  readonly x: string;
+  readonly y: string;
+  readonly alg: 'ES256';
+}
+
+/** The private half as a 0600 file keeps it. */
+export interface PrivateJwk extends PublicJwk {
+  readonly d: string;
+}
+
+export interface IdentityKey {
+  readonly publicJwk: PublicJwk;
+  /** Base64url SHA-256 of the canonical public key (RFC 7638). */
+  readonly thumbprint: string;
+  /** ES256 over `data`: r ‖ s, 64 bytes. */
+  sign(data: Bytes): Promise<Bytes>;
+  /** For the store. @throws SkeinError SKEIN_CONFIG when the key was made non-extractable */
+  exportPrivate(): Promise<Redacted<PrivateJwk>>;
+  /** For jose, which signs tokens with it. */
+  readonly privateKey: CryptoKey;
+}
+
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+const SIGNATURE = { name: 'ECDSA', hash: 'SHA-256' } as const;
+
+/** @param extractable false where the runtime keeps keys itself; such a key cannot be stored. @default true */
+export async function createIdentityKey(extractable = true): Promise<IdentityKey> {
+  const pair = await crypto.subtle.generateKey(ALGORITHM, extractable, ['sign', 'verify']);
+  return wrap(pair.privateKey, await crypto.subtle.exportKey('jwk', pair.publicKey));
+}
+
+/** @throws SkeinError SKEIN_CONFIG when the stored key is not an ES256 private key */
+export async function importIdentityKey(stored: unknown): Promise<IdentityKey> {
+  const jwk = toPublicJwk(stored);
+  const d = typeof stored === 'object' && stored !== null && 'd' in stored ? stored.d : undefined;
+  if (jwk === undefined || typeof d !== 'string') {
+    throw new SkeinError('SKEIN_CONFIG', 'Cannot read identity key: it is not an ES256 private key');
+  }
+  const { alg: _alg, ...curve } = jwk;
+  const privateKey = await crypto.subtle.importKey('jwk', { ...curve, d }, ALGORITHM, true, ['sign']);
+  return wrap(privateKey, jwk);
+}
+
+/** An ES256 public key, strictly: the right members, 32 bytes each; undefined otherwise. Members it does not know are dropped. */
+export function toPublicJwk(value: unknown): PublicJwk | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { kty, crv, x, y } = value as Record<string, unknown>;
+  if (kty !== 'EC' || crv !== 'P-256' || !isCoordinate(x) || !isCoordinate(y)) return undefined;
+  return { kty, crv, x, y, alg: 'ES256' };
+}
+
+export function toThumbprint(jwk: PublicJwk): Promise<string> {
+  return calculateJwkThumbprint({ kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, 'sha256');
+}
+
+/** Whether `signature` (r ‖ s) is by the private half of `jwk` over `data`. A key that is no point of the curve verifies nothing. */
+export async function verifySignature(jwk: PublicJwk, signature: Bytes, data: Bytes): Promise<boolean> {
+  try {
+    const { alg: _alg, ...curve } = jwk;
+    const key = await crypto.subtle.importKey('jwk', { ...curve }, ALGORITHM, false, ['verify']);
+    return await crypto.subtle.verify(SIGNATURE, key, toBuffer(signature), toBuffer(data));
+  } catch {
+    return false;
+  }
+}
+
+async function wrap(privateKey: CryptoKey, exported: unknown): Promise<IdentityKey> {
+  const publicJwk = toPublicJwk(exported) as PublicJwk;
+  return {
+    publicJwk,
+    privateKey,
+    thumbprint: await toThumbprint(publicJwk),
+    async sign(data) {
+      return new Uint8Array(await crypto.subtle.sign(SIGNATURE, privateKey, toBuffer(data)));
+    },
+    async exportPrivate() {
+      if (!privateKey.extractable)
+        throw new SkeinError('SKEIN_CONFIG', 'Cannot store identity key: it is not extractable');
+      const { d } = await crypto.subtle.exportKey('jwk', privateKey);
+      return new Redacted({ ...publicJwk, d: d as string });
+    },
+  };
+}
+
+function isCoordinate(value: unknown): value is string {
+  if (typeof value !== 'string' || value.length !== 43) return false;
+  try {
+    return fromBase64Url(value).length === 32;
+  } catch {
+    return false;
+  }
+}
+
+/** WebCrypto takes only views of plain buffers. */
+function toBuffer(bytes: Bytes): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
+}

@@ -4,7 +4,6 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
-  createHmac,
   createPrivateKey,
   createPublicKey,
   createSecretKey,
@@ -12,7 +11,7 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { type Bytes, concatBytes, equalBytes } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, equalBytes, fromBase64Url, toBase64Url } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { Aead, Crypto, X25519KeyPair } from '../../core/platform.ts';
 
@@ -22,8 +21,7 @@ const TAG_OPTIONS = { authTagLength: TAG_LENGTH };
 const KEY_LENGTH = 32;
 const NO_SECRET: Bytes = new Uint8Array(KEY_LENGTH);
 
-/** DER up to the 32 raw bytes (RFC 8410 §4, §7): node:crypto takes X25519 keys in no rawer form on every runtime. */
-const SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00);
+/** DER up to the 32 raw bytes of a private key (RFC 8410 §7): a JWK would need the public key beside it. */
 const PKCS8_PREFIX = Uint8Array.of(
   0x30,
   0x2e,
@@ -43,6 +41,8 @@ const PKCS8_PREFIX = Uint8Array.of(
   0x20,
 );
 
+const HASH_BLOCK_LENGTH = 64;
+
 export const nodeCrypto: Crypto = {
   createAead(key) {
     return new NodeAead(key);
@@ -55,9 +55,15 @@ export const nodeCrypto: Crypto = {
   },
 
   hmacSha256(key, ...parts) {
-    const hmac = createHmac('sha256', key);
-    for (const part of parts) hmac.update(part);
-    return toBytes(hmac.digest());
+    // RFC 2104 on two hashes: `createHmac` with a raw key costs 25 µs on Node 24, this 6 µs and less everywhere.
+    const inner = new Uint8Array(HASH_BLOCK_LENGTH);
+    inner.set(key.length > HASH_BLOCK_LENGTH ? nodeCrypto.sha256(key) : key);
+    const outer = inner.slice();
+    for (let i = 0; i < HASH_BLOCK_LENGTH; i++) {
+      inner[i] = (inner[i] as number) ^ 0x36;
+      outer[i] = (outer[i] as number) ^ 0x5c;
+    }
+    return nodeCrypto.sha256(outer, nodeCrypto.sha256(inner, ...parts));
   },
 
   createX25519(privateKey) {
@@ -104,9 +110,10 @@ class NodeX25519 implements X25519KeyPair {
   readonly #privateKey: KeyObject;
 
   constructor(privateKey: Bytes | undefined) {
-    this.#privateKey = privateKey === undefined ? generateKeyPairSync('x25519').privateKey : importPrivate(privateKey);
-    const spki = createPublicKey(this.#privateKey).export({ format: 'der', type: 'spki' });
-    this.publicKey = toBytes(spki).slice(SPKI_PREFIX.length);
+    const pair = privateKey === undefined ? generateKeyPairSync('x25519') : importPair(privateKey);
+    this.#privateKey = pair.privateKey;
+    const { x } = pair.publicKey.export({ format: 'jwk' });
+    this.publicKey = fromBase64Url(x ?? '');
   }
 
   diffieHellman(peerPublicKey: Bytes): Bytes {
@@ -118,11 +125,9 @@ class NodeX25519 implements X25519KeyPair {
     }
     let secret: Bytes;
     try {
-      const publicKey = createPublicKey({
-        key: asBuffer(concatBytes(SPKI_PREFIX, peerPublicKey)),
-        format: 'der',
-        type: 'spki',
-      });
+      // As a JWK, not as DER: OpenSSL 3 takes 150 µs to find a decoder for DER, three times the agreement itself.
+      const jwk = { kty: 'OKP', crv: 'X25519', x: toBase64Url(peerPublicKey) };
+      const publicKey = createPublicKey({ key: jwk, format: 'jwk' });
       secret = toBytes(diffieHellman({ privateKey: this.#privateKey, publicKey }));
     } catch (cause) {
       throw new SkeinError('SKEIN_HANDSHAKE', 'Cannot agree on a key: peer key was refused', { cause });
@@ -135,13 +140,11 @@ class NodeX25519 implements X25519KeyPair {
   }
 }
 
-function importPrivate(raw: Bytes): KeyObject {
+function importPair(raw: Bytes): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
   if (raw.length !== KEY_LENGTH) throw new RangeError(`Cannot import X25519 key: ${raw.length} bytes, not 32`);
-  return createPrivateKey({ key: asBuffer(concatBytes(PKCS8_PREFIX, raw)), format: 'der', type: 'pkcs8' });
-}
-
-function asBuffer(bytes: Bytes): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const der = Buffer.from(concatBytes(PKCS8_PREFIX, raw));
+  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  return { privateKey, publicKey: createPublicKey(privateKey) };
 }
 
 /** A plain view: `slice` of a Buffer would alias where neutral code expects a copy. */

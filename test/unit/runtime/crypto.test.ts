@@ -104,6 +104,36 @@ describe('Aead', () => {
   });
 });
 
+/** RFC 4231 §4.2, §4.3, §4.7, §4.8: short, shorter than a block, and longer than a block. */
+const HMAC_CASES = [
+  {
+    name: '4.2',
+    key: '0b'.repeat(20),
+    data: 'Hi There',
+    mac: 'b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7',
+  },
+  {
+    name: '4.3',
+    key: '4a656665',
+    data: 'what do ya want for nothing?',
+    mac: '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843',
+  },
+  {
+    name: '4.7',
+    key: 'aa'.repeat(131),
+    data: 'Test Using Larger Than Block-Size Key - Hash Key First',
+    mac: '60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54',
+  },
+  {
+    name: '4.8',
+    key: 'aa'.repeat(131),
+    data:
+      'This is a test using a larger than block-size key and a larger than block-size data. ' +
+      'The key needs to be hashed before being used by the HMAC algorithm.',
+    mac: '9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2',
+  },
+];
+
 describe('hashes', () => {
   it('SHA-256 of FIPS 180-4, in one part and in several', () => {
     const abc = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
@@ -113,10 +143,20 @@ describe('hashes', () => {
     assert.equal(toHex(nodeCrypto.sha256()), empty);
   });
 
-  it('HMAC-SHA-256 of RFC 4231 §4.3', () => {
-    const expected = '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843';
-    const mac = nodeCrypto.hmacSha256(encodeUtf8('Jefe'), encodeUtf8('what do ya want '), encodeUtf8('for nothing?'));
-    assert.equal(toHex(mac), expected);
+  for (const { name, key, data, mac } of HMAC_CASES) {
+    it(`HMAC-SHA-256 of RFC 4231 §${name}`, () => {
+      assert.equal(toHex(nodeCrypto.hmacSha256(fromHex(key), encodeUtf8(data))), mac);
+      assert.equal(
+        toHex(nodeCrypto.hmacSha256(fromHex(key), encodeUtf8(data.slice(0, 3)), encodeUtf8(data.slice(3)))),
+        mac,
+      );
+    });
+  }
+
+  it('HMAC-SHA-256 leaves its key as it was', () => {
+    const key = new Uint8Array(32).fill(9);
+    nodeCrypto.hmacSha256(key, EMPTY);
+    assert.deepEqual(key, new Uint8Array(32).fill(9));
   });
 });
 

@@ -39,8 +39,16 @@ export function toDecisionPath(target: string): DecisionPath {
     }
     text = decoded;
   }
-  if (/[\\\u0000-\u001f\u007f]/.test(text) || text.includes('#')) ambiguous = true;
+  if (hasControlOrBackslash(text) || text.includes('#')) ambiguous = true;
   return { path: removeDots(text.replaceAll('\\', '/')), ambiguous };
+}
+
+function hasControlOrBackslash(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || code === 0x7f || code === 0x5c) return true;
+  }
+  return false;
 }
 
 function tryDecode(text: string): string | undefined {

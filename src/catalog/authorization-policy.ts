@@ -16,8 +16,9 @@ export const SAME_NAMESPACE = '$same';
 const MAX_RULES = 512;
 const MAX_VALUES = 256;
 
-const values = <T extends v.GenericSchema<unknown, string>>(item: T) =>
-  v.optional(v.pipe(v.array(item), v.minLength(1, 'is empty, which would match nothing'), v.maxLength(MAX_VALUES)));
+const EMPTY_LIST = 'is empty, which would match nothing';
+const list = <T extends v.GenericSchema>(item: T) =>
+  v.optional(v.pipe(v.array(item), v.minLength(1, EMPTY_LIST), v.maxLength(MAX_VALUES)));
 
 const label = v.pipe(v.string(), v.check(isLabel, 'is not a DNS label'));
 const idPattern = v.pipe(
@@ -37,33 +38,29 @@ const path = v.pipe(
 );
 const header = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/, 'is not a lower-case field name')),
-  values: values(glob),
+  values: list(glob),
 });
 
 const source = v.strictObject({
-  ids: values(idPattern),
-  notIds: values(idPattern),
-  namespaces: values(namespace),
-  notNamespaces: values(namespace),
-  trustDomains: values(trustDomain),
+  ids: list(idPattern),
+  notIds: list(idPattern),
+  namespaces: list(namespace),
+  notNamespaces: list(namespace),
+  trustDomains: list(trustDomain),
 });
 
 const operation = v.strictObject({
-  methods: values(method),
-  notMethods: values(method),
-  paths: values(path),
-  notPaths: values(path),
-  hosts: values(glob),
+  methods: list(method),
+  notMethods: list(method),
+  paths: list(path),
+  notPaths: list(path),
+  hosts: list(glob),
   headers: v.optional(v.pipe(v.array(header), v.minLength(1), v.maxLength(MAX_VALUES))),
 });
 
 const rule = v.strictObject({
-  from: v.optional(
-    v.pipe(v.array(source), v.minLength(1, 'is empty, which would match nothing'), v.maxLength(MAX_VALUES)),
-  ),
-  to: v.optional(
-    v.pipe(v.array(operation), v.minLength(1, 'is empty, which would match nothing'), v.maxLength(MAX_VALUES)),
-  ),
+  from: v.optional(v.pipe(v.array(source), v.minLength(1, EMPTY_LIST), v.maxLength(MAX_VALUES))),
+  to: v.optional(v.pipe(v.array(operation), v.minLength(1, EMPTY_LIST), v.maxLength(MAX_VALUES))),
 });
 
 const rules = v.optional(v.pipe(v.array(rule), v.maxLength(MAX_RULES)));
@@ -71,7 +68,7 @@ const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
 const spec = v.pipe(
   v.strictObject({
-    targets: values2(v.strictObject({ service: label, ports: v.optional(v.pipe(v.array(port), v.minLength(1))) })),
+    targets: list(v.strictObject({ service: label, ports: v.optional(v.pipe(v.array(port), v.minLength(1))) })),
     deny: rules,
     allow: rules,
     shadowDeny: rules,
@@ -82,12 +79,6 @@ const spec = v.pipe(
     'has none of deny, allow and shadowDeny',
   ),
 );
-
-function values2<T extends v.GenericSchema>(item: T) {
-  return v.optional(
-    v.pipe(v.array(item), v.minLength(1, 'is empty, which would match nothing'), v.maxLength(MAX_VALUES)),
-  );
-}
 
 /** Fields of one source and of one operation must all match; of a list, one value must; `not…`: none may. */
 export type PolicySource = v.InferOutput<typeof source>;

@@ -2,7 +2,7 @@
  * What a runtime or a machine cannot do, and which tests skip for it: the one list. Tests ask `lacking(…)`; the test
  * tools fail on any skip that is not written here, and on any that is written here and did not happen.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 
@@ -41,12 +41,53 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Carries HTTP, WebSockets and TCP between two sites without one error',
         'Carries the same when nginx ends TLS in front of the hub',
       ],
+      'test/e2e/real-apps.test.ts': [
+        'curl downloads 1 GiB unchanged while the hub stays small',
+        'curl uploads 1 GiB unchanged while the hub stays small',
+        'pgbench keeps its books straight through a TCP listener',
+        'A hono application serves in process, without a port',
+      ],
+    },
+  },
+  '/proc': {
+    reason: 'needs /proc of Linux, to look into processes',
+    on: (host) => host.platform !== 'linux',
+    tests: {
+      'test/e2e/blindness.test.ts': [
+        'Canaries sent both ways are nowhere in its memory, its files, its log or on either link',
+      ],
+      'test/e2e/hostile.test.ts': [
+        'The hub survives link messages of strangers',
+        'The hub survives HTTP of strangers',
+        'The sidecar survives mutants of all of them',
+      ],
+      'test/e2e/slow-reader.test.ts': ['Does not slow the other 99, and pins no more than its window'],
+    },
+  },
+  curl: {
+    reason: 'needs curl',
+    on: (host) => !host.hasCommand('curl'),
+    tests: {
+      'test/e2e/demo.test.ts': [
+        'Prints one ready line, answers across the mesh, and ends clean',
+        'Shows a person the call and what to try',
+      ],
+      'test/e2e/real-apps.test.ts': [
+        'curl downloads 1 GiB unchanged while the hub stays small',
+        'curl uploads 1 GiB unchanged while the hub stays small',
+        'A hono application serves in process, without a port',
+      ],
     },
   },
   nginx: {
     reason: 'needs nginx and openssl',
     on: (host) => !(host.hasCommand('nginx') && host.hasCommand('openssl')),
     tests: { 'test/e2e/nat.test.ts': ['Carries the same when nginx ends TLS in front of the hub'] },
+  },
+  PostgreSQL: {
+    reason: "needs Debian's PostgreSQL",
+    on: (host) => !host.hasCommand('pg_ctlcluster'),
+    tests: { 'test/e2e/real-apps.test.ts': ['pgbench keeps its books straight through a TCP listener'] },
   },
   'websocket-fragment-limit': {
     reason:
@@ -66,9 +107,16 @@ export function currentHost(): Host {
     runtime,
     major: Number.parseInt(versions[runtime] ?? '0', 10),
     platform: process.platform,
-    root: process.getuid?.() === 0,
+    root: process.getuid?.() === 0 && mayMakeNamespaces(),
     hasCommand: (name) => folders.some((folder) => existsSync(join(folder, name))),
   };
+}
+
+/** Root inside a plain container may not: CAP_NET_ADMIN is bit 12 of its capabilities, CAP_SYS_ADMIN bit 21. */
+function mayMakeNamespaces(): boolean {
+  if (!existsSync('/proc/self/status')) return false;
+  const held = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0'}`);
+  return ((held >> 12n) & 1n) === 1n && ((held >> 21n) & 1n) === 1n;
 }
 
 /** For a test's `skip` option: the reason when this host lacks it, else false. */

@@ -82,16 +82,24 @@ export class TestMesh {
   async startHub(): Promise<void> {
     const listen = this.#hubUrl === '' ? (this.#hubOptions.listen ?? '127.0.0.1:0') : this.hubAddress;
     const args = ['hub', '--listen', listen, '--data', this.hubData, ...(this.#hubOptions.args ?? [])];
-    this.#hub = this.#keep(startSkein(args, { name: 'hub', ...this.#hubOptions }));
+    this.#hub = this.#keep(
+      startSkein(args, { name: 'hub', ...this.#hubOptions, env: this.#environment(this.#hubOptions.env) }),
+    );
     const { addresses } = await this.#hub.ready();
     if (addresses.hub === undefined) throw new Error('The ready line of the hub names no address');
     this.#hubUrl = addresses.hub;
   }
 
+  /** A second hub on the same data, which must not start. */
+  launchSecondHub(): Program {
+    const args = ['hub', '--listen', '127.0.0.1:0', '--data', this.hubData];
+    return this.#keep(startSkein(args, { name: 'second hub', env: this.#environment() }));
+  }
+
   /** Runs a command against this hub with the admin token of its data folder, and gives its stdout. */
   async admin(...args: readonly string[]): Promise<string> {
     const all = [...args, '--hub', this.#hubUrl, '--data', this.hubData];
-    const { code, program } = await runSkein(all, { within: this.#hubOptions.within });
+    const { code, program } = await runSkein(all, { within: this.#hubOptions.within, env: this.#environment() });
     if (code !== 0) throw new Error(`skein ${args.join(' ')} ended with ${code}\n${program.tail()}`);
     return program.stdout;
   }
@@ -124,7 +132,7 @@ export class TestMesh {
       ...(options.tcp ?? []).flatMap((service) => ['--listen-tcp', `${service}=127.0.0.1:0`]),
       ...(options.args ?? []),
     ];
-    return this.#keep(startSkein(args, options));
+    return this.#keep(startSkein(args, { ...options, env: this.#environment(options.env) }));
   }
 
   /** The application of the tests; its addresses are `http` and `tcp`. */
@@ -150,6 +158,11 @@ export class TestMesh {
         .filter(({ text }) => /unhandled|uncaught|^\s+at .*\(?(?:file|node):/i.test(text))
         .map(({ text }) => `${program.name}: ${text}`),
     );
+  }
+
+  /** The profile of `skein` lives below the home folder: tests keep out of the user's own. */
+  #environment(env: ProgramOptions['env'] = {}): Readonly<Record<string, string>> {
+    return { HOME: this.folder, XDG_CONFIG_HOME: this.folder, XDG_STATE_HOME: this.folder, ...env };
   }
 
   #keep(program: Program): Program {

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { runProgram } from './process.ts';
+import { Program } from './process.ts';
 
 export interface Certificate {
   readonly certificatePath: string;
@@ -58,40 +58,37 @@ export interface NginxOptions {
 
 /** One running nginx. */
 export class Nginx {
-  readonly folder: string;
-  readonly pid: number;
-  readonly #stopAtExit = () => this.stop();
-  #running = true;
+  readonly #folder: string;
+  readonly #program: Program;
 
-  private constructor(folder: string) {
-    this.folder = folder;
-    this.pid = Number(readFileSync(join(folder, 'nginx.pid'), 'latin1'));
-    process.on('exit', this.#stopAtExit);
+  private constructor(folder: string, program: Program) {
+    this.#folder = folder;
+    this.#program = program;
   }
 
-  /** Started means: its sockets listen. nginx leaves the foreground only then. */
+  /** Started means: its sockets listen. */
   static async start(options: NginxOptions): Promise<Nginx> {
     const folder = mkdtempSync(join(tmpdir(), 'skein-nginx-'));
     mkdirSync(join(folder, 'temp'));
     writeFileSync(join(folder, 'nginx.conf'), configure(folder, options));
-    await runProgram('nginx', ['-p', folder, '-e', join(folder, 'error.log'), '-c', join(folder, 'nginx.conf')], {
+    const program = new Program('nginx', ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')], {
       within: options.within,
     });
-    return new Nginx(folder);
+    // Workers start after the sockets listen.
+    await program.waitForLog(({ text }) => text.includes('start worker process '));
+    return new Nginx(folder, program);
   }
 
   /** The master and its workers, for measuring. */
   pids(): number[] {
-    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'latin1');
-    return [this.pid, ...children.split(' ').filter(Boolean).map(Number)];
+    const { pid } = this.#program;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
+    return [pid, ...children.split(' ').filter(Boolean).map(Number)];
   }
 
-  stop(): void {
-    if (!this.#running) return;
-    this.#running = false;
-    process.off('exit', this.#stopAtExit);
-    process.kill(this.pid, 'SIGTERM');
-    rmSync(this.folder, { recursive: true, force: true });
+  async stop(): Promise<void> {
+    await this.#program.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
@@ -116,10 +113,10 @@ export function terminatingProxy(listen: string, certificate: Certificate, upstr
 
 function configure(folder: string, { http, workers = 1 }: NginxOptions): string {
   return `
-daemon on;
+daemon off;
 pid ${folder}/nginx.pid;
 worker_processes ${workers};
-error_log ${folder}/error.log warn;
+error_log stderr notice;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 events { worker_connections 4096; }
 http {

@@ -1,11 +1,11 @@
 /** A PostgreSQL of its own in a temporary folder: made with initdb, run as the user postgres, gone afterwards. */
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { runProgram } from './process.ts';
+import { Program } from './process.ts';
 
 const DEBIAN = '/usr/lib/postgresql';
 
@@ -19,73 +19,51 @@ export function postgresFolder(): string | undefined {
 }
 
 export class Postgres {
-  /** `host:port`. */
-  readonly address: string;
   readonly #folder: string;
   readonly #programs: string;
-  #running = true;
-  readonly #stopAtExit = () => this.#stopNow();
+  readonly #server: Program;
 
-  private constructor(folder: string, programs: string, port: number) {
+  private constructor(folder: string, programs: string, server: Program) {
     this.#folder = folder;
     this.#programs = programs;
-    this.address = `127.0.0.1:${port}`;
-    process.on('exit', this.#stopAtExit);
+    this.#server = server;
   }
 
+  /** Listens on 127.0.0.1 only; everybody there may do everything. */
   static async start(options: { readonly port: number; readonly within?: readonly string[] }): Promise<Postgres> {
     const programs = postgresFolder();
     if (programs === undefined) throw new Error('Cannot start PostgreSQL: it is not installed');
     const folder = mkdtempSync(join(tmpdir(), 'skein-postgres-'));
-    chmodSync(folder, 0o700);
-    const user = unprivileged();
-    if (user.length > 0) chownSync(folder, idOf('postgres', '-u'), idOf('postgres', '-g'));
     const data = join(folder, 'data');
-    const run = (program: string, ...args: string[]) => {
-      const [command = '', ...rest] = [...user, join(programs, program), ...args];
-      return runProgram(command, rest, { within: options.within, cwd: folder });
-    };
-    await run('initdb', '--no-sync', '--auth=trust', '--username=postgres', '--encoding=UTF8', '--locale=C', data);
-    // fsync would measure the disk; the test is about the connection.
-    const settings = `-h 127.0.0.1 -p ${options.port} -k ${folder} -c fsync=off -c max_connections=50`;
-    await run('pg_ctl', '-w', '-D', data, '-l', join(folder, 'log'), '-o', settings, 'start');
-    return new Postgres(folder, programs, options.port);
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) chownSync(folder, idOf('postgres', '-u'), idOf('postgres', '-g'));
+    // PostgreSQL refuses to run as root.
+    const user = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups', '--'] : [];
+    const start = (program: string, args: readonly string[]) =>
+      new Program(join(programs, program), args, { within: [...(options.within ?? []), ...user], cwd: folder });
+    const made = start('initdb', ['--no-sync', '-A', 'trust', '-U', 'postgres', '-E', 'UTF8', '--locale=C', data]);
+    const { code } = await made.waitForExit(60_000);
+    if (code !== 0) throw new Error(`initdb ended with ${code}\n${made.stdout}\n${made.tail()}`);
+    // fsync would measure the disk; the tests are about connections.
+    const settings = ['-h', '127.0.0.1', '-p', String(options.port), '-k', folder, '-c', 'fsync=off'];
+    const server = start('postgres', ['-D', data, ...settings]);
+    await server.waitForLog(({ text }) => text.includes('ready to accept connections'));
+    return new Postgres(folder, programs, server);
   }
 
-  /** One of PostgreSQL's own client programs. */
+  /** Path of one of PostgreSQL's own client programs. */
   program(name: string): string {
     return join(this.#programs, name);
   }
 
   async stop(): Promise<void> {
-    if (!this.#running) return;
-    const pid = this.#stopNow();
-    if (pid !== undefined) await waitForEnd(pid);
+    // SIGINT is its fast shutdown: connections are ended, the data are written.
+    this.#server.signal('SIGINT');
+    await this.#server.waitForExit(20_000);
     rmSync(this.#folder, { recursive: true, force: true });
   }
-
-  /** SIGINT is PostgreSQL's fast shutdown. */
-  #stopNow(): number | undefined {
-    this.#running = false;
-    process.off('exit', this.#stopAtExit);
-    const path = join(this.#folder, 'data/postmaster.pid');
-    if (!existsSync(path)) return undefined;
-    const pid = Number.parseInt(readFileSync(path, 'latin1'), 10);
-    process.kill(pid, 'SIGINT');
-    return pid;
-  }
-}
-
-/** PostgreSQL refuses to run as root. */
-function unprivileged(): readonly string[] {
-  return process.getuid?.() === 0 ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups', '--'] : [];
 }
 
 function idOf(user: string, which: '-u' | '-g'): number {
   return Number(execFileSync('id', [which, user], { encoding: 'utf8' }));
-}
-
-/** `tail --pid` ends when the process does; a process that is not our child gives no event. */
-async function waitForEnd(pid: number): Promise<void> {
-  await runProgram('tail', ['--pid', String(pid), '-s', '0.1', '-f', '/dev/null'], { withinMs: 20_000 });
 }

@@ -116,6 +116,12 @@ export class Program {
     return this.log.find(matches) as LogLine;
   }
 
+  /** All that was printed on stdout, once it matches. */
+  async waitForOutput(pattern: RegExp, withinMs = 15_000): Promise<string> {
+    await this.#waitUntil(() => pattern.test(this.#stdout), withinMs, `output like ${pattern}`);
+    return this.#stdout;
+  }
+
   signal(signal: NodeJS.Signals): void {
     if (this.#exit === undefined && this.#child.pid !== undefined) this.#child.kill(signal);
   }

@@ -10,13 +10,15 @@
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import process from 'node:process';
 import { WebSocketServer } from 'ws';
 import { deterministicStream } from '../deterministic-bytes.ts';
 
 const [httpPort = '0', tcpPort = '0', name = 'origin'] = process.argv.slice(2);
-const stats = { connections: 0, requests: 0, upgrades: 0, tcpConnections: 0 };
+const stats = { requests: 0, holding: 0, smuggled: 0, upgrades: 0, tcpConnections: 0 };
+/** Sockets that a long download was asked on. */
+const downloads = new Set<Socket>();
 const waitingForEvents = new Set<() => void>();
 
 const routes: Record<string, (request: IncomingMessage, response: ServerResponse, url: URL) => void> = {
@@ -44,10 +46,13 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
     request.on('data', (chunk: Buffer) => hash.update(chunk));
     request.on('end', () => response.end(`${hash.digest('hex')}\n`));
   },
-  bytes: (_, response, url) => {
+  bytes: (request, response, url) => {
     const length = Number(url.pathname.split('/')[2]);
     if (!url.searchParams.has('chunked')) response.setHeader('content-length', length);
     deterministicStream(length).pipe(response);
+    const { socket } = request;
+    downloads.add(socket);
+    response.on('close', () => downloads.delete(socket));
   },
   sse: (request, response, url) => {
     if (url.pathname === '/sse/next') {
@@ -73,12 +78,26 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
     response.statusCode = Number(url.pathname.split('/')[2]);
     response.end();
   },
-  hold: (_, response, url) => void setTimeout(() => response.end('held\n'), Number(url.searchParams.get('ms'))),
-  stats: (_, response) => void response.end(JSON.stringify(stats)),
+  hold: (_, response, url) => {
+    stats.holding++;
+    setTimeout(
+      () => {
+        stats.holding--;
+        response.end('held\n');
+      },
+      Number(url.searchParams.get('ms')),
+    );
+  },
+  stats: (_, response) => {
+    // What the kernel took of the download that went farthest.
+    const sent = Math.max(0, ...[...downloads].map((socket) => socket.bytesWritten - socket.writableLength));
+    response.end(JSON.stringify({ ...stats, sent }));
+  },
 };
 
 const server = createServer((request, response) => {
-  stats.requests++;
+  if (!request.url?.startsWith('/stats')) stats.requests++;
+  if (request.url?.includes('smuggled')) stats.smuggled++;
   const url = new URL(request.url ?? '/', 'http://origin');
   const route = routes[url.pathname.split('/')[1] ?? ''];
   if (route !== undefined) route(request, response, url);
@@ -88,7 +107,6 @@ const server = createServer((request, response) => {
   }
 });
 server.keepAliveTimeout = 60_000;
-server.on('connection', () => stats.connections++);
 
 const sockets = new WebSocketServer({ noServer: true });
 server.on('upgrade', (request, socket, head) => {

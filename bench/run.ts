@@ -1,0 +1,176 @@
+/**
+ * `npm run bench`: P1, P4 and P5 of bench/README.md. Each pair runs the peer and skein one after the other in the same minute
+ * against the same origin; what counts is the ratio within a pair, and of those the median.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { currentHost } from '../test/runtime/capabilities.ts';
+import { cpuSecondsOf } from '../test/support/process.ts';
+import { root } from '../test/support/repository.ts';
+import { type Contender, startContenders } from './contenders.ts';
+import { type Download, download, runWrk, type WrkResult } from './generators.ts';
+
+const DOWNLOAD_BYTES = 64 * 1024 * 1024;
+
+interface Measured<T> {
+  readonly result: T;
+  /** Seconds of processor time by group of processes, as `proxies` and `hub`. */
+  readonly cpuSeconds: Readonly<Record<string, number>>;
+}
+
+const { values } = parseArgs({
+  options: {
+    pairs: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '5' },
+    only: { type: 'string', default: 'P1,P4,P5' },
+  },
+});
+const pairs = Number(values.pairs);
+const seconds = Number(values.seconds);
+const wanted = new Set(values.only.split(','));
+
+for (const command of ['nginx', 'openssl', 'wrk', 'curl']) {
+  if (currentHost().hasCommand(command)) continue;
+  process.stderr.write(`Cannot run the benches: ${command} is not installed (Debian: apt-get install ${command})\n`);
+  process.exit(1);
+}
+
+const { contenders, versions, close } = await startContenders(DOWNLOAD_BYTES);
+const { nginx, skein, pipe } = contenders;
+const figures: Record<string, unknown> = {};
+try {
+  for (const each of Object.values(contenders)) await runWrk(each, 64, 1); // warm
+  if (wanted.has('P1')) figures.P1 = await benchThroughput();
+  if (wanted.has('P4')) figures.P4 = await benchLatency();
+  if (wanted.has('P5')) figures.P5 = await benchDownload();
+} finally {
+  await close();
+}
+
+const report = {
+  measuredAt: new Date().toISOString(),
+  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim(),
+  path: skein.description,
+  machine: { processor: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version },
+  versions,
+  pairs,
+  seconds,
+  figures,
+};
+const folder = join(root, 'bench/results');
+mkdirSync(folder, { recursive: true });
+writeFileSync(join(folder, 'end-to-end.json'), `${JSON.stringify(report, undefined, 2)}\n`);
+
+async function benchThroughput(): Promise<unknown> {
+  const runs = await alternate(nginx, skein, (contender) => runWrk(contender, 64, seconds));
+  const perRequest = (run: Measured<WrkResult>, groups: readonly string[]) =>
+    (groups.reduce((sum, group) => sum + (run.cpuSeconds[group] ?? 0), 0) / run.result.requests) * 1e6;
+  const rows = runs.map(([peer, own]) => ({
+    nginx: { ...peer.result, cpuMicros: perRequest(peer, ['proxies']) },
+    skein: {
+      ...own.result,
+      cpuMicros: perRequest(own, ['proxies']),
+      cpuMicrosWithHub: perRequest(own, ['proxies', 'hub']),
+    },
+  }));
+  const summary = {
+    requestsPerSecond: pair(rows, (row) => [row.nginx.perSecond, row.skein.perSecond]),
+    cpuMicros: pair(rows, (row) => [row.nginx.cpuMicros, row.skein.cpuMicros]),
+    cpuMicrosWithHub: pair(rows, (row) => [row.nginx.cpuMicros, row.skein.cpuMicrosWithHub]),
+    p99Ms: pair(rows, (row) => [row.nginx.p99Ms, row.skein.p99Ms]),
+    errors: rows.reduce((sum, row) => sum + row.nginx.errors + row.skein.errors, 0),
+  };
+  say('P1  64 connections, 100 bytes', summary);
+  return { summary, rows };
+}
+
+async function benchLatency(): Promise<unknown> {
+  const toPipe = await alternate(pipe, skein, (contender) => runWrk(contender, 1, seconds));
+  const toNginx = await alternate(nginx, skein, (contender) => runWrk(contender, 1, seconds));
+  const p50 = ([peer, own]: readonly [Measured<WrkResult>, Measured<WrkResult>]) =>
+    [peer.result.p50Ms, own.result.p50Ms] as const;
+  const summary = { p50MsToRawPipe: pair(toPipe, p50), p50MsToNginx: pair(toNginx, p50) };
+  say('P4  1 connection', summary);
+  return { summary, rows: [toPipe, toNginx] };
+}
+
+async function benchDownload(): Promise<unknown> {
+  const runs = await alternate(nginx, skein, (contender) => download(contender, DOWNLOAD_BYTES));
+  const cpu = (run: Measured<Download>, ...groups: string[]) =>
+    groups.reduce((sum, group) => sum + (run.cpuSeconds[group] ?? 0), 0) * 1000;
+  const summary = {
+    megabytesPerSecond: pair(runs, ([peer, own]) => [peer.result.megabytesPerSecond, own.result.megabytesPerSecond]),
+    cpuMs: pair(runs, ([peer, own]) => [cpu(peer, 'proxies'), cpu(own, 'proxies')]),
+    cpuMsWithHub: pair(runs, ([peer, own]) => [cpu(peer, 'proxies'), cpu(own, 'proxies', 'hub')]),
+  };
+  say(`P5  download of ${DOWNLOAD_BYTES / 2 ** 20} MiB, one stream`, summary);
+  return { summary, rows: runs };
+}
+
+/** Peer and skein in turn, who begins changing from pair to pair. */
+async function alternate<T>(
+  peer: Contender,
+  own: Contender,
+  run: (contender: Contender) => Promise<T>,
+): Promise<(readonly [Measured<T>, Measured<T>])[]> {
+  const results: (readonly [Measured<T>, Measured<T>])[] = [];
+  for (let i = 0; i < pairs; i++) {
+    if (i % 2 === 0) {
+      const first = await measure(peer, run);
+      results.push([first, await measure(own, run)]);
+    } else {
+      const first = await measure(own, run);
+      results.push([await measure(peer, run), first]);
+    }
+  }
+  return results;
+}
+
+async function measure<T>(contender: Contender, run: (contender: Contender) => Promise<T>): Promise<Measured<T>> {
+  const read = () =>
+    Object.fromEntries(
+      Object.entries(contender.pids()).map(([group, pids]) => [
+        group,
+        pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0),
+      ]),
+    );
+  const before = read();
+  const result = await run(contender);
+  const after = read();
+  const spent = Object.entries(after).map(([group, total]) => [group, total - (before[group] ?? 0)] as const);
+  return { result, cpuSeconds: Object.fromEntries(spent) };
+}
+
+/** Medians of both sides, and the median of skein ÷ peer within a pair. */
+function pair<T>(rows: readonly T[], read: (row: T) => readonly [peer: number, own: number]) {
+  const both = rows.map(read);
+  return {
+    peer: round(median(both.map(([peer]) => peer))),
+    skein: round(median(both.map(([, own]) => own))),
+    ratio: round(median(both.map(([peer, own]) => own / peer))),
+  };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
+
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+function say(title: string, summary: Readonly<Record<string, unknown>>): void {
+  process.stdout.write(`${title}   (skein: ${skein.description})\n`);
+  for (const [name, value] of Object.entries(summary)) {
+    const { peer, skein: own, ratio } = value as { peer?: number; skein?: number; ratio?: number };
+    const text = peer === undefined ? String(value) : `peer ${peer}   skein ${own}   ratio ${ratio}`;
+    process.stdout.write(`    ${name.padEnd(20)} ${text}\n`);
+  }
+  process.stdout.write(`${JSON.stringify({ figures: title.slice(0, 2), ...summary })}\n`);
+}

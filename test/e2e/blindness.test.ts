@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { lacking } from '../runtime/capabilities.ts';
+import { printFigures } from '../support/figures.ts';
+import { ask, echo, openWebSocket } from '../support/load.ts';
+import { type Sidecar, TestMesh } from '../support/mesh.ts';
+import { countInMemory } from '../support/proc-memory.ts';
+import { Tap } from '../support/tap.ts';
+
+const noProc = lacking('/proc');
+/** A WebSocket payload this large holds a record with a body, whatever the framing around it. */
+const RECORD_BYTES = 200;
+
+const canary = (place: string): string => `canary-${place}-${randomBytes(12).toString('hex')}`;
+
+describe('The hub is blind', () => {
+  let mesh: TestMesh;
+  let tapA: Tap;
+  let tapB: Tap;
+  let a: Sidecar;
+  let b: Sidecar;
+  const places = ['path', 'query', 'request-header', 'request-body', 'response-body', 'socket-message'] as const;
+  const canaries = Object.fromEntries(places.map((place) => [place, canary(place)])) as Record<
+    (typeof places)[number],
+    string
+  >;
+
+  before(async () => {
+    mesh = await TestMesh.start();
+    [tapA, tapB] = await Promise.all([Tap.listen(mesh.hubAddress), Tap.listen(mesh.hubAddress)]);
+    const origin = await mesh.startOrigin();
+    b = await mesh.startSidecar({
+      name: 'sidecar b',
+      hub: `ws://${tapB.address}`,
+      services: ['secretive'],
+      expose: [`secretive=${origin.http}`],
+    });
+    a = await mesh.startSidecar({ name: 'sidecar a', hub: `ws://${tapA.address}`, services: ['client'] });
+  });
+
+  after(async () => {
+    await tapA?.close();
+    await tapB?.close();
+    await mesh?.close();
+  });
+
+  const target = () => ({ through: a.http, host: 'secretive.mesh' });
+
+  it('Canaries sent both ways are nowhere in its memory, its files, its log or on either link', {
+    skip: noProc,
+  }, async () => {
+    for (let i = 0; i < 20; i++) {
+      const answer = await ask({
+        ...target(),
+        method: 'POST',
+        path: `/echo/${canaries.path}?q=${canaries.query}`,
+        headers: { 'x-canary': canaries['request-header'], 'content-type': 'text/plain' },
+        body: `${canaries['request-body']} ${canaries['response-body']}`,
+      });
+      assert.equal(answer.status, 200);
+      // What the application saw comes back whole in the response, so each canary crosses twice.
+      for (const place of places.slice(0, 5)) assert.ok(answer.body.includes(canaries[place as 'path']), place);
+    }
+    const socket = await openWebSocket(target());
+    for (let i = 0; i < 20; i++) await echo(socket, Buffer.from(canaries['socket-message']));
+    socket.terminate();
+
+    const texts = Object.values(canaries);
+    const countIn = (bytes: Buffer) => texts.filter((text) => bytes.includes(text)).length;
+    const wire = Buffer.concat([...tapA.captured, ...tapB.captured]);
+    const log = Buffer.from(mesh.hub.log.map(({ text }) => text).join('\n') + mesh.hub.stdout);
+    const files = Buffer.concat(
+      readdirSync(mesh.hubData, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => readFileSync(join(entry.parentPath ?? entry.path, entry.name))),
+    );
+    const hub = countInMemory(mesh.hub.pid, texts);
+    const sidecars = [a, b].map(({ program }) => countInMemory(program.pid, texts));
+    const found = {
+      hubMemory: [...hub.values()].filter((count) => count > 0).length,
+      hubLog: countIn(log),
+      hubFiles: countIn(files),
+      wire: countIn(wire),
+      callerMemory: [...(sidecars[0] ?? [])].filter(([, count]) => count > 0).length,
+      calleeMemory: [...(sidecars[1] ?? [])].filter(([, count]) => count > 0).length,
+    };
+    printFigures('blindness', { canaries: texts.length, capturedBytes: wire.length, found });
+
+    // The controls first: a scan that finds nothing anywhere proves nothing.
+    assert.ok(
+      found.callerMemory >= 4 && found.calleeMemory >= 4,
+      `the scan finds the canaries in the sidecars: ${JSON.stringify(found)}`,
+    );
+    assert.ok(wire.length > 20 * 500 && log.length > 0 && files.length > 0, 'there was something to look at');
+    assert.ok(wire.includes('skein.v1'), 'the capture holds the links from their first byte');
+    assert.deepEqual([found.hubMemory, found.hubLog, found.hubFiles, found.wire], [0, 0, 0, 0]);
+  });
+
+  for (const [where, choose] of [
+    ['the tag', (length: number) => length - 1],
+    ['the body', (length: number) => length >> 1],
+    ['the record header', (_: number) => 6],
+  ] as const) {
+    it(`One flipped bit in ${where} is noticed, never delivered, and the mesh recovers`, async () => {
+      const socket = await openWebSocket(target());
+      await echo(socket, randomBytes(1_000));
+      const sent = randomBytes(5_000);
+      const received: Buffer[] = [];
+      const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+      socket.on('message', (data) => received.push(data as Buffer));
+
+      const before = tapA.flippedBits;
+      const seen = b.program.log.length;
+      tapA.tamper = ({ direction, payloadBytes }) => {
+        if (direction !== 'up' || payloadBytes < RECORD_BYTES || tapA.flippedBits > before) return undefined;
+        return choose(payloadBytes);
+      };
+      socket.send(sent);
+      const noticed = (line: { event?: string; text: string }) =>
+        /tamper|does not open|tag|link-closed|link-lost|session/i.test(line.text);
+      await Promise.race([
+        closed,
+        b.program.waitForLog((line) => b.program.log.indexOf(line) >= seen && noticed(line)),
+      ]);
+      tapA.tamper = undefined;
+      assert.equal(tapA.flippedBits, before + 1);
+      for (const message of received)
+        assert.deepEqual(message, sent, 'something else than what was sent was delivered');
+      socket.terminate();
+
+      // Whatever had to be closed comes back by itself.
+      const answer = await askUntilUp();
+      assert.ok(answer.body.includes('hello'));
+    });
+  }
+
+  /** Requests until one is answered: the link may be dialling again. */
+  async function askUntilUp() {
+    const deadline = performance.now() + 15_000;
+    for (;;) {
+      const answer = await ask({ ...target(), path: '/' }).catch((error: Error) => error);
+      if ('status' in answer && answer.status === 200) return answer;
+      if (performance.now() > deadline)
+        throw new Error(`No answer after a flipped bit: ${JSON.stringify(answer)}\n${a.program.tail()}`);
+    }
+  }
+});

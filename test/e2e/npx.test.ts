@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { printFigures } from '../support/figures.ts';
+import { runProgram } from '../support/process.ts';
+import { root } from '../support/repository.ts';
+
+/** Every entry of package.json's exports, used the way its types promise. */
+const CONSUMER = `
+import { createMesh, SkeinError } from 'skein';
+import { ERROR_CODES, type ErrorCode } from 'skein/errors';
+import * as neutral from 'skein/neutral';
+
+export async function callOverTheMesh(token: string): Promise<string> {
+  const mesh = await createMesh({ hub: 'wss://hub.example.com', token });
+  await mesh.serve('web', (request: Request) => new Response(request.url));
+  const reply: Response = await mesh.fetch('http://api.mesh/orders/7', { method: 'POST', body: 'x' });
+  await mesh.close();
+  return reply.text();
+}
+export const codes: ErrorCode[] = Object.keys(ERROR_CODES) as ErrorCode[];
+export const isOurs = (error: unknown): boolean => error instanceof SkeinError && error.code === 'SKEIN_DENIED';
+export const names: string[] = Object.keys(neutral);
+// @ts-expect-error a hub is needed
+export const wrong = () => createMesh({ token: 'x' });
+`;
+
+describe('The package', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'skein-npx-'));
+  const user = join(folder, 'user');
+  const npm = (...args: string[]) =>
+    runProgram('npm', [...args, '--no-fund', '--no-audit', '--loglevel=error'], { cwd: user, withinMs: 120_000 });
+
+  before(async () => {
+    mkdirSync(user);
+    // Built by whoever runs the tests; packing builds nothing.
+    await runProgram('npm', ['pack', '--pack-destination', folder, '--loglevel=error'], { cwd: root });
+    const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) as string;
+    writeFileSync(join(user, 'package.json'), '{ "name": "user", "private": true, "type": "module" }\n');
+    await npm('install', '--prefer-offline', '--ignore-scripts', join(folder, tarball));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('Gives a working `npx skein` in an empty folder', async () => {
+    const help = await npm('exec', '--no', '--', 'skein', '--help');
+    for (const command of ['hub', 'sidecar', 'token', 'run', 'call', 'demo'])
+      assert.match(help, new RegExp(`\\b${command}\\b`));
+    const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+    assert.match(await npm('exec', '--no', '--', 'skein', '--version'), new RegExp(version.replaceAll('.', '\\.')));
+  });
+
+  it('Has typed entries that a strict user can compile', async () => {
+    writeFileSync(join(user, 'consumer.ts'), CONSUMER);
+    const options = {
+      compilerOptions: {
+        target: 'es2023',
+        module: 'nodenext',
+        lib: ['es2023', 'dom', 'dom.iterable'],
+        types: [],
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        skipLibCheck: false,
+        outDir: 'out',
+      },
+      files: ['consumer.ts'],
+    };
+    writeFileSync(join(user, 'tsconfig.json'), JSON.stringify(options));
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    await runProgram(process.execPath, [tsc, '-p', user], { cwd: user });
+    const names = await runProgram(
+      process.execPath,
+      ['-e', "import('./out/consumer.js').then((m) => console.log(m.codes.length, m.isOurs(0)))"],
+      { cwd: user },
+    );
+    assert.match(names, /^\d+ false\n$/);
+  });
+
+  it('Holds no tests, no sources of ours alone, and few packages', () => {
+    const installed = join(user, 'node_modules');
+    const files = readdirSync(join(installed, 'skein'), { recursive: true }) as string[];
+    assert.deepEqual(
+      files.filter((path) => /\.test\.|(?:^|\/)(?:test|tests|bench|tools|\.ci)(?:\/|$)/.test(path)),
+      [],
+    );
+    const lock = JSON.parse(readFileSync(join(user, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { hasInstallScript?: boolean }>;
+    };
+    const packages = Object.entries(lock.packages).filter(([path]) => path !== '');
+    const scripted = packages.filter(([, { hasInstallScript }]) => hasInstallScript).map(([path]) => path);
+    printFigures('package', {
+      files: files.length,
+      packages: packages.map(([path]) => path.replace('node_modules/', '')),
+      scripted,
+    });
+  });
+});

@@ -6,6 +6,9 @@ import type { ListenAddress, Listener } from '../../core/platform.ts';
 import { formatAddress } from './address.ts';
 import { explainSystemError, systemErrorCode } from './system-error.ts';
 
+/** Connections the kernel holds for us: after a hub restart thousands of sidecars come within seconds. */
+const BACKLOG = 4096;
+
 /** @throws SkeinError SKEIN_CONFIG */
 export function listenOn(server: Server, at: ListenAddress): Promise<Listener> {
   const host = at.host.startsWith('[') && at.host.endsWith(']') ? at.host.slice(1, -1) : at.host;
@@ -17,7 +20,7 @@ export function listenOn(server: Server, at: ListenAddress): Promise<Listener> {
       reject(new SkeinError('SKEIN_CONFIG', message, { cause, details }));
     };
     server.once('error', fail);
-    server.listen({ host, port: at.port }, () => {
+    server.listen({ host, port: at.port, backlog: BACKLOG }, () => {
       server.off('error', fail);
       // A failed accept (too many open files) must not end the process; the kernel's queue holds the connection.
       server.on('error', () => undefined);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { MemoryLink, type MemoryLinkOptions } from '../../../src/testing/memory-pipe.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { PipeRecorder } from '../runtime/recorder.ts';
@@ -142,5 +143,41 @@ describe('MemoryLink', () => {
       [0, 1, 2, 3, 4],
     );
     assert.equal(a.pipe.outstandingBytes, 0);
+  });
+
+  it('loses, doubles and reorders nothing, whatever the delays and stalls', () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('send' as const), size: fc.integer({ min: 1, max: 300 }) }),
+      fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 50 }) }),
+      fc.record({ kind: fc.constantFrom('stall' as const, 'resume' as const) }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 60 }),
+        fc.integer({ min: 0, max: 40 }),
+        fc.constantFrom(1_000, 50_000, Number.POSITIVE_INFINITY),
+        fc.constantFrom(0, 200, 100_000),
+        (steps, latencyMs, bytesPerSecond, kernelBytes) => {
+          const { clock, link: made, a, b } = link({ latencyMs, bytesPerSecond, kernelBytes });
+          const sizes: number[] = [];
+          for (const each of steps) {
+            if (each.kind === 'send') {
+              sizes.push(each.size);
+              a.pipe.send(new Uint8Array(each.size));
+            } else if (each.kind === 'wait') clock.advance(each.ms);
+            else if (each.kind === 'stall') made.stall(made.a);
+            else made.resume(made.a);
+            assert.ok(a.pipe.outstandingBytes >= 0);
+          }
+          made.resume(made.a);
+          clock.advance(60_000);
+          assert.deepEqual(
+            b.messages.map(({ length }) => length),
+            sizes,
+          );
+          assert.equal(a.pipe.outstandingBytes, 0);
+        },
+      ),
+    );
   });
 });

@@ -34,6 +34,8 @@ export class H1Answer implements ReplySink {
   readonly request: RequestHead;
   /** The request's body has arrived whole. */
   requestComplete: boolean;
+  /** Grows with everything that is answered. */
+  progress = 0;
   readonly #owner: AnswerOwner;
   readonly #facts: H1RequestFacts;
   #body: RequestBody = NO_BODY;
@@ -63,10 +65,6 @@ export class H1Answer implements ReplySink {
 
   get isStalled(): boolean {
     return this.#owedOut > 0;
-  }
-
-  get hasHead(): boolean {
-    return this.#state !== 'head';
   }
 
   start(body: RequestBody): void {
@@ -122,6 +120,7 @@ export class H1Answer implements ReplySink {
     const keepAlive = this.#mayContinue && (this.requestComplete || !complete);
     if (!this.#write(() => this.#owner.writer.response(head, complete, this.#context(keepAlive)))) return;
     this.#state = 'body';
+    this.progress++;
     if (this.request.upgrade !== undefined) this.#body.end(NO_FIELDS);
     if (complete) this.#finish();
   }
@@ -140,6 +139,7 @@ export class H1Answer implements ReplySink {
   onData(chunk: Bytes): void {
     const length = chunk.length;
     if (this.#state !== 'body' && this.#state !== 'raw') return;
+    this.progress++;
     let hasRoom: boolean;
     try {
       hasRoom = this.#owner.writer.data(chunk);

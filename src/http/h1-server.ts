@@ -39,6 +39,12 @@ export interface H1ServerOptions {
 /** After the last answer, what the client still sends is read and dropped this long: closing at once could destroy the answer on its way. */
 const LINGER_MS = 2000;
 
+/**
+ * A client that has ended its direction has usually gone away, and its request should end too; one that only says that
+ * it sends no more still gets an answer that comes, or goes on, within this time.
+ */
+const HALF_CLOSED_MS = 1000;
+
 export interface H1Server {
   /** No request is being served. */
   readonly isIdle: boolean;
@@ -53,8 +59,8 @@ export function serveH1(stream: ByteStream, handler: HttpHandler, options: H1Ser
   return new H1Connection(stream, handler, options);
 }
 
-/** What a connection waits for from its client; each has its deadline. */
-type Awaited = 'request' | 'head' | 'body' | 'reading' | 'nothing';
+/** What a connection waits for; each has its deadline. `answer` has one only when the client may be gone. */
+type Awaited = 'request' | 'head' | 'body' | 'reading' | 'answer' | 'nothing';
 
 /** Stands in for a request that could not be read. */
 const UNREADABLE: RequestHead = {
@@ -86,6 +92,8 @@ class H1Connection implements H1Server, AnswerOwner {
   /** Bytes of the chunk being read that the handler has no room for. */
   #withheld = 0;
   #awaited: Awaited = 'nothing';
+  /** The answer's progress when its deadline was set. */
+  #progress = 0;
 
   constructor(stream: ByteStream, handler: HttpHandler, options: H1ServerOptions) {
     this.stream = stream;
@@ -341,6 +349,7 @@ class H1Connection implements H1Server, AnswerOwner {
     if (this.#state !== 'open' || this.#pumping) return;
     const awaited = this.#chooseAwaited();
     const isSame = awaited === this.#awaited;
+    if (!isSame && awaited === 'answer') this.#progress = this.#answer?.progress ?? 0;
     this.#awaited = awaited;
     if (awaited === 'nothing') this.#deadline.clear();
     // A head must be whole in time; a body only has to go on.
@@ -349,7 +358,11 @@ class H1Connection implements H1Server, AnswerOwner {
 
   #chooseAwaited(): Awaited {
     const answer = this.#answer;
-    if (answer !== undefined) return answer.isStalled ? 'reading' : answer.awaitsBody ? 'body' : 'nothing';
+    if (answer !== undefined) {
+      if (answer.isStalled) return 'reading';
+      if (this.#peerEnded) return 'answer';
+      return answer.awaitsBody ? 'body' : 'nothing';
+    }
     if (this.#parser.state === 'done') return 'nothing';
     return this.#parser.isIdle ? 'request' : 'head';
   }
@@ -361,7 +374,13 @@ class H1Connection implements H1Server, AnswerOwner {
       bodyTimeoutMs = 30_000,
       stallTimeoutMs = 300_000,
     } = this.#options;
-    return { request: idleTimeoutMs, head: headerTimeoutMs, body: bodyTimeoutMs, reading: stallTimeoutMs }[awaited];
+    return {
+      request: idleTimeoutMs,
+      head: headerTimeoutMs,
+      body: bodyTimeoutMs,
+      reading: stallTimeoutMs,
+      answer: HALF_CLOSED_MS,
+    }[awaited];
   }
 
   #expire(): void {
@@ -369,6 +388,8 @@ class H1Connection implements H1Server, AnswerOwner {
       this.close(new SkeinError('SKEIN_CANCELLED', 'Cannot close connection in peace: client goes on sending'));
     } else if (this.#awaited === 'request') {
       this.#linger();
+    } else if (this.#awaited === 'answer') {
+      this.#expectAnswer();
     } else if (this.#awaited === 'reading') {
       this.close(new SkeinError('SKEIN_DEADLINE', 'Cannot write answer: client does not read it'));
     } else {
@@ -376,5 +397,16 @@ class H1Connection implements H1Server, AnswerOwner {
         new SkeinError('SKEIN_DEADLINE', `Cannot read request: ${this.#awaited} took too long`, { status: 408 }),
       );
     }
+  }
+
+  /** The client has ended its direction: only an answer that goes on keeps the connection. */
+  #expectAnswer(): void {
+    const progress = this.#answer?.progress ?? 0;
+    if (progress === this.#progress) {
+      this.close(new SkeinError('SKEIN_CANCELLED', 'Cannot answer: client has gone'));
+      return;
+    }
+    this.#progress = progress;
+    this.#deadline.set(HALF_CLOSED_MS);
   }
 }

@@ -89,6 +89,17 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     on: (host) => !host.hasCommand('pg_ctlcluster'),
     tests: { 'test/e2e/real-apps.test.ts': ['pgbench keeps its books straight through a TCP listener'] },
   },
+  openssl: {
+    reason: 'needs openssl for keys and certificates',
+    on: (host) => !host.hasCommand('openssl'),
+    tests: {
+      'test/unit/runtime/websocket-tls.test.ts': [
+        'refuses a certificate of nobody known, and says how to trust it',
+        'with the CA in the environment, wss://localhost gives: echo 1,2,3',
+        'with the CA in the environment, wss://127.0.0.1 gives: certificate is for another name',
+      ],
+    },
+  },
   'websocket-fragment-limit': {
     reason:
       "Bun's own ws has no maxFragments; its flood pins no more than maxPayload (measured: 110 KB for 16,000 fragments)",

@@ -43,15 +43,15 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ENOENT: { state: 'no such file', remedy: 'Check the path.' },
   DEPTH_ZERO_SELF_SIGNED_CERT: {
     state: 'certificate not trusted (self-signed)',
-    remedy: 'Give the issuing CA in NODE_EXTRA_CA_CERTS, or use a certificate of a public CA.',
+    remedy: 'Give the issuing CA in NODE_EXTRA_CA_CERTS (Deno: DENO_CERT), or use a certificate of a public CA.',
   },
   SELF_SIGNED_CERT_IN_CHAIN: {
     state: 'certificate not trusted (unknown CA)',
-    remedy: 'Give the issuing CA in NODE_EXTRA_CA_CERTS; a proxy that opens TLS may be in the way.',
+    remedy: 'Give the issuing CA in NODE_EXTRA_CA_CERTS (Deno: DENO_CERT); a proxy that opens TLS may be in the way.',
   },
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: {
     state: 'certificate not trusted (issuer unknown)',
-    remedy: 'Serve the full certificate chain, or give the issuing CA in NODE_EXTRA_CA_CERTS.',
+    remedy: 'Serve the full certificate chain, or give the issuing CA in NODE_EXTRA_CA_CERTS (Deno: DENO_CERT).',
   },
   CERT_HAS_EXPIRED: {
     state: 'certificate expired',

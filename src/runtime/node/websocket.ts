@@ -259,6 +259,9 @@ class WebSocketPipe implements MessagePipe {
 
   #onClose(code: number, reason: string): void {
     this.#closed = { code, reason };
+    this.#outstandingBytes = 0;
+    this.#sizes.length = 0;
+    this.#firstSize = 0;
     this.#events?.onClose(code, reason);
   }
 }

@@ -166,6 +166,21 @@ describe('WebSocket pipe', () => {
     });
   });
 
+  it('has nothing outstanding once it is closed', async () => {
+    await withServer(async ({ port, accepted }) => {
+      const { socket } = await rawUpgrade(port);
+      const server = await accepted;
+      socket.pause();
+      for (let i = 0; i < 256; i++) server.pipe.send(new Uint8Array(128 * KIB));
+      assert.ok(server.pipe.outstandingBytes > 0);
+      server.pipe.terminate();
+      await server.untilClosed();
+      assert.equal(server.pipe.outstandingBytes, 0);
+      assert.equal(server.late, 0);
+      socket.destroy();
+    });
+  });
+
   it('reports close code and reason of the other end, once', async () => {
     await withPair(async (client, server) => {
       client.pipe.send(Uint8Array.of(1));

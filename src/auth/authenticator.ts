@@ -33,7 +33,9 @@ export interface MemberOptions {
 export function createMemberAuthenticator(options: MemberOptions): Authenticator {
   return {
     prove: (role, hash) => proveMember(options.credential(), role, hash),
-    verify: (role, hash, payload) => verifyMember(decodeCredential(payload), role, hash, options),
+    async verify(role, hash, payload) {
+      return verifyMember(decodeCredential(payload), role, hash, options);
+    },
   };
 }
 

@@ -21,6 +21,8 @@ const frame = v.strictObject({
     name: label,
     namespace: v.optional(label, DEFAULT_NAMESPACE),
     labels: v.optional(v.record(v.string(), v.string())),
+    /** The version that the writer has seen; the hub compares it. */
+    resourceVersion: v.optional(v.pipe(v.string(), v.maxLength(64))),
     annotations: v.optional(v.record(v.string(), v.string())),
   }),
   spec: v.optional(v.unknown()),

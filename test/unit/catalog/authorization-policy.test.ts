@@ -1,0 +1,110 @@
+/** parseManifest: a policy is taken whole or refused whole, with every issue and where it is. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { STARTER_POLICY } from '../../../src/catalog/authorization-policy.ts';
+import { parseManifest } from '../../../src/catalog/parse.ts';
+
+const base = (spec: unknown, metadata: unknown = { name: 'p', namespace: 'default' }): unknown => ({
+  apiVersion: 'skein.dev/v1',
+  kind: 'AuthorizationPolicy',
+  metadata,
+  spec,
+});
+
+describe('parseManifest', () => {
+  const good: unknown[] = [
+    STARTER_POLICY,
+    base({ allow: [{}] }),
+    base({ deny: [] }),
+    base({
+      allow: [
+        {
+          from: [{ ids: ['spiffe://a.b/ns/*/sa/**'] }],
+          to: [
+            {
+              methods: ['GET'],
+              paths: ['/a', '/b*', '*c', '/{*}/{**}'],
+              hosts: ['*'],
+              headers: [{ name: 'x-a', values: ['1*'] }],
+            },
+          ],
+        },
+      ],
+    }),
+    base({ allow: [{}], mode: 'audit', targets: [{ service: 'api', ports: [80] }] }, { name: 'p' }),
+  ];
+  it('takes what is right, and fills a silent namespace', () => {
+    for (const value of good) assert.ok('value' in parseManifest(value), JSON.stringify(parseManifest(value)));
+    const parsed = parseManifest(good[4]);
+    assert.equal('value' in parsed && parsed.value.metadata.namespace, 'default');
+  });
+
+  const bad: [what: string, value: unknown, path: string][] = [
+    ['nothing', undefined, ''],
+    ['null', null, ''],
+    ['a list', [], 'kind'],
+    ['text', 'kind: x', ''],
+    ['no kind', { metadata: { name: 'p' } }, 'kind'],
+    ['an unknown kind', { kind: 'Deployment', metadata: { name: 'p' }, spec: {} }, 'kind'],
+    ['a kind of the prototype', { kind: 'constructor', metadata: { name: 'p' }, spec: {} }, 'kind'],
+    ['no metadata', { kind: 'AuthorizationPolicy', spec: {} }, 'metadata'],
+    ['a bad name', base({ allow: [{}] }, { name: 'P!' }), 'metadata.name'],
+    ['a reserved namespace', base({ allow: [{}] }, { name: 'p', namespace: 'skein' }), 'metadata.namespace'],
+    ['an unknown member on top', { ...(base({ allow: [{}] }) as object), extra: 1 }, 'extra'],
+    ['no spec', { kind: 'AuthorizationPolicy', metadata: { name: 'p' } }, 'spec'],
+    ['an empty spec', base({}), 'spec'],
+    ['an unknown member of spec', base({ allow: [{}], alow: [] }), 'spec.alow'],
+    ['an unknown member of a rule', base({ allow: [{ form: [] }] }), 'spec.allow[0].form'],
+    [
+      'an unknown member of a source',
+      base({ allow: [{ from: [{ namespace: ['a'] }] }] }),
+      'spec.allow[0].from[0].namespace',
+    ],
+    ['an empty list, which Istio would take for everything', base({ allow: [{ from: [] }] }), 'spec.allow[0].from'],
+    ['an empty list of values', base({ allow: [{ to: [{ methods: [] }] }] }), 'spec.allow[0].to[0].methods'],
+    ['a bad id pattern', base({ allow: [{ from: [{ ids: ['spiffe://a.b/**/x'] }] }] }), 'spec.allow[0].from[0].ids[0]'],
+    ['an id without scheme', base({ allow: [{ from: [{ ids: ['a.b/ns/x'] }] }] }), 'spec.allow[0].from[0].ids[0]'],
+    ['a star in the middle', base({ allow: [{ to: [{ paths: ['/a*b'] }] }] }), 'spec.allow[0].to[0].paths[0]'],
+    ['a path without a slash', base({ allow: [{ to: [{ paths: ['a'] }] }] }), 'spec.allow[0].to[0].paths[0]'],
+    [
+      'a template whose {**} is not last',
+      base({ allow: [{ to: [{ paths: ['/{**}/a'] }] }] }),
+      'spec.allow[0].to[0].paths[0]',
+    ],
+    [
+      'a template with half a segment',
+      base({ allow: [{ to: [{ paths: ['/a{*}'] }] }] }),
+      'spec.allow[0].to[0].paths[0]',
+    ],
+    [
+      'a field name in capitals',
+      base({ allow: [{ to: [{ headers: [{ name: 'X-A' }] }] }] }),
+      'spec.allow[0].to[0].headers[0].name',
+    ],
+    [
+      'a port out of range',
+      base({ allow: [{}], targets: [{ service: 'api', ports: [0] }] }),
+      'spec.targets[0].ports[0]',
+    ],
+    ['a mode that is not one', base({ allow: [{}], mode: 'Audit' }), 'spec.mode'],
+    ['a number for text', base({ allow: [{ to: [{ methods: [1] }] }] }), 'spec.allow[0].to[0].methods[0]'],
+    ['too many rules', base({ allow: Array.from({ length: 513 }, () => ({})) }), 'spec.allow'],
+  ];
+  for (const [what, value, path] of bad) {
+    it(`refuses ${what}`, () => {
+      const parsed = parseManifest(value);
+      assert.ok('issues' in parsed);
+      assert.ok(
+        parsed.issues.some((issue) => issue.path === path),
+        `${path} in ${JSON.stringify(parsed.issues)}`,
+      );
+    });
+  }
+
+  it('lists every issue, not the first', () => {
+    const parsed = parseManifest(base({ allow: [{ to: [{ methods: ['G T'], paths: ['x'] }] }], deny: [{ nope: 1 }] }));
+    assert.ok('issues' in parsed);
+    assert.equal(parsed.issues.length, 3);
+  });
+});

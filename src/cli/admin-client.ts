@@ -71,9 +71,14 @@ export class AdminClient {
         },
       });
     }
-    return new SkeinError(known ?? 'SKEIN_INTERNAL', message ?? `Cannot use hub ${this.hub}: it answered ${status}`, {
+    const state =
+      issues === undefined ? message : `Cannot accept: ${issues.length === 1 ? '1 issue' : `${issues.length} issues`}`;
+    return new SkeinError(known ?? 'SKEIN_INTERNAL', state ?? `Cannot use hub ${this.hub}: it answered ${status}`, {
       status,
-      details: issues === undefined ? {} : { issues },
+      details: {
+        ...(issues === undefined ? {} : { issues }),
+        ...(status === 404 ? { remedy: 'Check kind, name and namespace: `skein get` lists what there is.' } : {}),
+      },
     });
   }
 }

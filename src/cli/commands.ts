@@ -4,6 +4,9 @@ import type { CommandSpec } from './command.ts';
 import { apply } from './commands/apply.ts';
 import { remove } from './commands/delete.ts';
 import { get } from './commands/get.ts';
+import { hub } from './commands/hub.ts';
+import { services } from './commands/services.ts';
+import { status } from './commands/status.ts';
 import { tokenCreate } from './commands/token.ts';
 
-export const COMMANDS: readonly CommandSpec[] = [tokenCreate, apply, get, remove];
+export const COMMANDS: readonly CommandSpec[] = [hub, tokenCreate, services, status, apply, get, remove];

@@ -116,8 +116,8 @@ export const EXPLANATIONS = {
     fix: 'Make a token that holds every exposed name: `skein token create --service api,web`, and join with a new `--data` folder.',
   },
   SKEIN_RESOURCE_INVALID: {
-    cause: 'A route or policy has entries that are not allowed; all of it was refused.',
-    fix: 'Correct the listed entries; nothing was changed.',
+    cause: 'A route, a policy or a request to the hub has entries that are not allowed; all of it was refused.',
+    fix: 'Correct what the message names; nothing was changed.',
   },
   SKEIN_CONFLICT: {
     cause: 'The resource was changed by someone else in the meantime.',

@@ -3,6 +3,7 @@
 import { SkeinError } from '../core/errors.ts';
 import type { ConfigIssue } from './environment.ts';
 import { EXPLANATIONS } from './explanations.ts';
+import { redact } from './log.ts';
 import { type Painter, toPrintable } from './output.ts';
 
 /** A chain of causes longer than this is cut: nobody reads further. */
@@ -32,7 +33,7 @@ export function toFailureFields(error: unknown): Record<string, unknown> {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return redact(error instanceof Error ? error.message : String(error));
 }
 
 function codeOf(error: unknown): string {

@@ -26,7 +26,9 @@ const LEVEL_COLOUR: Readonly<Record<LogLevel, Colour>> = {
 };
 
 /** Fields whose names announce a secret. A second fence: callers already wrap secrets in `Redacted`. */
-const SECRET_NAME = /^(?:.*_)?(?:token|secret|password|authorization|privatekey|wit|jwt)$/i;
+const SECRET_NAME = /^(?:.*_)?(?:secret|password|authorization|privatekey|wit|jwt)$|.[_-]?token$/i;
+/** Join tokens and signed tokens, wherever in a text they are. `token` alone names the id of one, which is no secret. */
+const SECRET_VALUE = /\bskein_[\w-]{24,}|\beyJ[\w-]+\.[\w-]+\.[\w-]+/g;
 const REDACTED = '[redacted]';
 
 export function createLogger(options: LoggerOptions): Logger {
@@ -62,7 +64,7 @@ function toText(name: string, value: unknown): string {
 
 /** JSON's replacer: errors become their code and message, big numbers text, secrets nothing. */
 function replaceUnprintable(name: string, value: unknown): unknown {
-  if (typeof value === 'string' && SECRET_NAME.test(name)) return REDACTED;
+  if (typeof value === 'string') return SECRET_NAME.test(name) ? REDACTED : redact(value);
   if (typeof value === 'bigint') return value.toString();
   if (value instanceof SkeinError) {
     return {
@@ -71,7 +73,12 @@ function replaceUnprintable(name: string, value: unknown): unknown {
       ...(value.cause === undefined ? {} : { cause: value.cause }),
     };
   }
-  if (value instanceof Error) return value.message;
+  if (value instanceof Error) return redact(value.message);
   if (value instanceof Uint8Array) return `${value.length} bytes`;
   return value;
+}
+
+/** The text without the tokens in it. */
+export function redact(text: string): string {
+  return text.replace(SECRET_VALUE, REDACTED);
 }

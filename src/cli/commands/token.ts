@@ -1,6 +1,7 @@
 /** `skein token create`: a single-use join token, alone on stdout so that a script can take it. */
 
 import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
+import { tryParseDuration } from '../../core/duration.ts';
 import { SkeinError } from '../../core/errors.ts';
 import { parseServicePort } from '../address.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
@@ -32,11 +33,15 @@ export const tokenCreate: CommandSpec = {
   async run(context) {
     const services = context.input.list('service') ?? [];
     if (services.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot make token: --service is missing');
+    const ttl = context.input.text('ttl') ?? DEFAULT_TTL;
+    if (!tryParseDuration(ttl)) {
+      throw new SkeinError('SKEIN_CONFIG', `Cannot use --ttl "${ttl}": expected a duration such as 15m or 1h30m`);
+    }
     const admin = await openAdmin(context);
     const token = await createToken(admin, {
       services,
       namespace: context.input.text('namespace') ?? DEFAULT_NAMESPACE,
-      ttl: context.input.text('ttl') ?? DEFAULT_TTL,
+      ttl,
     });
     await context.print(`${token}\n`);
     return EXIT.done;

@@ -57,12 +57,20 @@ test('secrets do not reach a line, wrapped or by their name', () => {
     const { lines, logger } = collect(format);
     logger.log('info', 'event', {
       wrapped: new Redacted('hunter2'),
-      token: 'hunter2',
+      text: `before ${'skein_'}${'hunter2'.repeat(8)} after`,
+      signed: 'eyJhbGciOiJub25lIn0.eyJodW50ZXIyIn0.aHVudGVyMg',
+      error: new Error(`${'skein_'}${'hunter2'.repeat(8)}`),
       admin_token: 'hunter2',
       deep: { secret: 'hunter2', list: [{ authorization: 'hunter2' }] },
     });
-    ok(!lines[0]?.includes('hunter2'), lines[0]);
+    ok(!/hunter2|eyJ/.test(lines[0] ?? ''), lines[0]);
   }
+});
+
+test('the id of a token is no secret', () => {
+  const { lines, logger } = collect('json');
+  logger.log('info', 'token-created', { token: 'Zm9vYmFyYmF6MTIz' });
+  equal(JSON.parse(lines[0] ?? '').token, 'Zm9vYmFyYmF6MTIz');
 });
 
 test('an error becomes its code and message, with its cause', () => {

@@ -1,0 +1,76 @@
+/** `skein hub`: the place where sidecars meet. */
+
+import { join } from 'node:path';
+import { encodeUtf8 } from '../../core/bytes.ts';
+import { createHub, type Hub } from '../../hub/hub.ts';
+import { HUB_URL_FILE } from '../admin.ts';
+import type { CommandSpec } from '../command.ts';
+import type { CommandContext } from '../context.ts';
+import { EXIT } from '../exit-code.ts';
+import { HUB_OPTIONS, type HubSettings, readHubSettings } from '../hub-settings.ts';
+import { openProfile, requireFiles } from '../profile.ts';
+import { type Addresses, formatReady } from '../ready.ts';
+import { Stopping } from '../stopping.ts';
+
+export const hub: CommandSpec = {
+  name: 'hub',
+  summary: 'run the hub: the one place that every sidecar can reach',
+  description: 'It introduces sidecars to each other and relays their encrypted sessions, which it cannot read.',
+  options: HUB_OPTIONS,
+  examples: [
+    ['skein hub', 'on this machine only, state in ./hub'],
+    ['skein hub --listen 0.0.0.0:7000 --data /var/lib/skein', 'for other machines'],
+    ['skein hub --url wss://hub.example.com', 'behind a TLS proxy that forwards to 127.0.0.1:7000'],
+  ],
+  async run(context) {
+    const settings = await readHubSettings(context);
+    // Taken over before the start: a signal in the middle of it must not leave half a store.
+    const stopping = new Stopping(context);
+    try {
+      const running = await createHub(context.platform, {
+        listen: settings.listen,
+        ...(settings.data === undefined ? {} : { dataFolder: settings.data }),
+        store: settings.store,
+        ...(settings.url === undefined ? {} : { url: settings.url }),
+        ...(settings.region === undefined ? {} : { region: settings.region }),
+        ...(settings.trustDomain === undefined ? {} : { trustDomain: settings.trustDomain }),
+        roles: settings.roles,
+        starterPolicy: settings.starterPolicy,
+        ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),
+        log: context.logger,
+      });
+      await announce(context, settings, running);
+      await stopping.asked;
+      await running.drain();
+      return EXIT.done;
+    } finally {
+      stopping.release();
+    }
+  },
+};
+
+/** Tells commands on this machine where the hub is, and then everybody that it is ready. */
+async function announce(context: CommandContext, settings: HubSettings, running: Hub): Promise<void> {
+  const { platform, process, logger } = context;
+  const local = toLocalUrl(running.address);
+  if (settings.data !== undefined) {
+    await requireFiles(platform).replace(join(settings.data, HUB_URL_FILE), encodeUtf8(`${local}\n`));
+    try {
+      await openProfile(platform, process).update({ hub: local, hubData: settings.data });
+    } catch (error) {
+      // A service account may have no home; the profile only saves typing.
+      logger.log('debug', 'profile-not-written', { error });
+    }
+  }
+  const addresses: Addresses = { hub: local, ...(settings.url === undefined ? {} : { url: settings.url }) };
+  await context.print(formatReady(context, 'hub', addresses));
+  const elsewhere = settings.url ?? local;
+  context.say(
+    `\nLet a service in (the token works once):\n  skein token create --service api\n  skein sidecar --hub ${elsewhere} --token … --expose api=http://127.0.0.1:3000\nOr, on this machine, without a token:\n  skein expose api 3000\n`,
+  );
+}
+
+/** The bound address as a URL that works on this machine. */
+function toLocalUrl(address: string): string {
+  return `ws://${address.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')}`;
+}

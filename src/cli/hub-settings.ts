@@ -1,0 +1,99 @@
+/** What a hub is asked to be: flags, else environment, else its file. */
+
+import { basename, dirname, resolve } from 'node:path';
+import { decodeUtf8 } from '../core/bytes.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { ListenAddress } from '../core/platform.ts';
+import { Redacted } from '../core/redacted.ts';
+import { isTrustDomain } from '../core/spiffe-id.ts';
+import { HUB_ROLES, type HubRole } from '../hub/options.ts';
+import { parseHubUrl, parseListenAddress } from './address.ts';
+import { DEFAULT_HUB_DATA } from './admin.ts';
+import { parseHubFile } from './config.ts';
+import type { CommandContext } from './context.ts';
+import type { OptionSpec } from './input.ts';
+import { requireFiles } from './profile.ts';
+
+const DEFAULT_LISTEN = '127.0.0.1:7000';
+
+export interface HubSettings {
+  readonly listen: ListenAddress;
+  readonly store: 'file' | 'memory';
+  /** Absolute path; undefined when the store is in memory and nobody named a folder. */
+  readonly data: string | undefined;
+  /** Undefined: the one in `data`. */
+  readonly adminToken: Redacted<string> | undefined;
+  readonly url: string | undefined;
+  readonly region: string | undefined;
+  readonly trustDomain: string | undefined;
+  readonly roles: readonly HubRole[];
+  readonly starterPolicy: boolean;
+}
+
+export const HUB_OPTIONS: readonly OptionSpec[] = [
+  {
+    flags: '--listen <address>',
+    description: 'address of sidecars and administrators; 0.0.0.0:7000 listens to other machines too',
+    fallback: DEFAULT_LISTEN,
+  },
+  { flags: '--data <folder>', description: 'keeps the issuer, tokens and policies', fallback: DEFAULT_HUB_DATA },
+  { flags: '--url <url>', description: 'how others reach this hub, such as wss://hub.example.com' },
+  { flags: '--region <name>', description: 'where this hub runs' },
+  { flags: '--store <kind>', description: 'where state is kept', choices: ['file', 'memory'], fallback: 'file' },
+  {
+    flags: '--roles <names>',
+    description: `parts that this hub plays, of ${HUB_ROLES.join(', ')}`,
+    fallback: 'all',
+    list: true,
+    commas: true,
+  },
+  { flags: '--trust-domain <name>', description: 'SPIFFE trust domain, fixed at the first start' },
+  { flags: '--no-starter-policy', description: 'a new hub starts without the policy allow-same-namespace' },
+  { flags: '--config <file>', description: 'a YAML file; flags and environment go before it' },
+];
+
+/** @throws SkeinError SKEIN_CONFIG */
+export async function readHubSettings({ input, platform, process }: CommandContext): Promise<HubSettings> {
+  const config = input.text('config');
+  const path = config === undefined ? undefined : resolve(process.workFolder, config);
+  const content = path === undefined ? undefined : await requireFiles(platform).read(path);
+  if (path !== undefined && content === undefined) {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot read --config: no file "${path}"`);
+  }
+  const file =
+    path === undefined || content === undefined ? {} : parseHubFile(basename(path), decodeUtf8(content), process.env);
+
+  const store = input.text('store') ?? file.store ?? 'file';
+  if (store !== 'file' && store !== 'memory') {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot use store "${store}": expected file or memory`);
+  }
+  const data = input.text('data');
+  const fileData = file.data === undefined || path === undefined ? undefined : resolve(dirname(path), file.data);
+  const named = data === undefined ? fileData : resolve(process.workFolder, data);
+  const adminToken = process.env.SKEIN_ADMIN_TOKEN;
+  const url = input.text('url') ?? file.url;
+  const trustDomain = input.text('trust-domain') ?? file.trustDomain;
+  if (trustDomain !== undefined && !isTrustDomain(trustDomain)) {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot use trust domain "${trustDomain}": expected a-z, 0-9, ., _ and -`);
+  }
+  const roles = input.list('roles') ?? (file.roles === undefined ? HUB_ROLES : [file.roles].flat());
+  return {
+    listen: parseListenAddress(input.text('listen') ?? file.listen ?? DEFAULT_LISTEN),
+    store,
+    data: named ?? (store === 'memory' ? undefined : resolve(process.workFolder, DEFAULT_HUB_DATA)),
+    adminToken: adminToken === undefined || adminToken === '' ? undefined : new Redacted(adminToken.trim()),
+    url: url === undefined ? undefined : parseHubUrl(url),
+    region: input.text('region') ?? file.region,
+    trustDomain,
+    roles: roles.map(parseRole),
+    starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
+  };
+}
+
+function parseRole(text: string): HubRole {
+  const role = HUB_ROLES.find((known) => known === text);
+  if (role === undefined) {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot use role "${text}": expected one of ${HUB_ROLES.join(', ')}`);
+  }
+  return role;
+}

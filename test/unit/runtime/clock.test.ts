@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import { NodeClock } from '../../../src/runtime/node/clock.ts';
 
@@ -37,7 +39,7 @@ describe('NodeClock', () => {
     const clock = new NodeClock();
     const order: string[] = [];
     const startMs = clock.monotonicMs();
-    const hold = setInterval(() => undefined, 1000);
+    const release = await holdOpen();
     await new Promise<void>((resolve) => {
       clock.setTimer(30.5, () => {
         order.push('late');
@@ -47,7 +49,7 @@ describe('NodeClock', () => {
       clock.setTimer(5, () => order.push('cancelled')).cancel();
       clock.setTimer(-1, () => order.push('past'));
     });
-    clearInterval(hold);
+    release();
     assert.ok(clock.monotonicMs() - startMs >= 30.5);
     assert.deepEqual(order, ['past', 'early', 'late']);
   });
@@ -75,3 +77,10 @@ describe('NodeClock', () => {
     assert.equal(status, 0);
   });
 });
+
+/** A listening socket keeps the process up, as the clock's timers do not. */
+async function holdOpen(): Promise<() => void> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return () => server.close();
+}

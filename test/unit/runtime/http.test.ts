@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
+import { setPeriodic } from '../../../src/core/clock.ts';
 import type { HttpServerOptions, Listener } from '../../../src/core/platform.ts';
+import { NodeClock } from '../../../src/runtime/node/clock.ts';
 import { createHttpListener, HTTP_LIMITS, type HttpLimits } from '../../../src/runtime/node/http.ts';
 import { createWebSocketDialler } from '../../../src/runtime/node/websocket.ts';
 import { lacking } from '../../runtime/capabilities.ts';
@@ -147,9 +149,9 @@ describe('listenHttp', () => {
     const listener = await serve({}, slow);
     const { socket, received } = await rawClient(listener.port);
     socket.write('GET / HTTP/1.1\r\nhost: x\r\n');
-    const drip = setInterval(() => socket.write('a: b\r\n'), 20);
+    const drip = setPeriodic(new NodeClock(), 20, () => socket.write('a: b\r\n'));
     const text = await received;
-    clearInterval(drip);
+    drip.cancel();
     assert.doesNotMatch(text, /^HTTP\/1\.1 200/);
   });
 

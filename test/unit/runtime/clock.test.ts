@@ -60,7 +60,9 @@ describe('NodeClock', () => {
     const timer = clock.setTimer(2 ** 40, () => {
       fired = true;
     });
-    await new Promise<void>((resolve) => clock.endOfTick(() => setTimeout(resolve, 20)));
+    const release = await holdOpen();
+    await new Promise<void>((resolve) => clock.setTimer(20, resolve));
+    release();
     timer.cancel();
     assert.equal(fired, false);
   });

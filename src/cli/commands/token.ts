@@ -3,11 +3,10 @@
 import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
 import { tryParseDuration } from '../../core/duration.ts';
 import { SkeinError } from '../../core/errors.ts';
-import { parseServicePort } from '../address.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
-import { type AdminClient, asRecord } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
+import { createToken } from '../join-token.ts';
 
 const DEFAULT_TTL = '15m';
 
@@ -47,20 +46,3 @@ export const tokenCreate: CommandSpec = {
     return EXIT.done;
   },
 };
-
-export interface TokenRequest {
-  /** Names, without namespace. */
-  readonly services: readonly string[];
-  readonly namespace: string;
-  readonly ttl: string;
-}
-
-export async function createToken(admin: AdminClient, request: TokenRequest): Promise<string> {
-  // Refused here, with the option's name, before the hub is asked.
-  for (const service of request.services) parseServicePort(service, request.namespace);
-  const { token } = asRecord(await admin.post('/v1/tokens', request));
-  if (typeof token !== 'string') {
-    throw new SkeinError('SKEIN_PROTOCOL', `Cannot make token: hub ${admin.hub} answered without one`);
-  }
-  return token;
-}

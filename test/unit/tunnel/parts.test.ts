@@ -1,0 +1,197 @@
+/** The small parts of the tunnel, each alone: windows, resend buffer, replay window, scheduler, stream counts, options. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ReceiveWindow, SendWindow } from '../../../src/tunnel/flow-control.ts';
+import { MinRtt } from '../../../src/tunnel/min-rtt.ts';
+import { resolveTunnelOptions } from '../../../src/tunnel/options.ts';
+import { readRecordEpoch, readRecordSequence, readRecordType, writeRecordHeader } from '../../../src/tunnel/record.ts';
+import { ReplayWindow } from '../../../src/tunnel/replay-window.ts';
+import { ResendBuffer } from '../../../src/tunnel/resend-buffer.ts';
+import { CLASS_BULK, CLASS_FRESH, CLASS_NORMAL, Scheduler } from '../../../src/tunnel/scheduler.ts';
+import type { MuxStream } from '../../../src/tunnel/stream.ts';
+import { StreamCount } from '../../../src/tunnel/stream-count.ts';
+
+describe('SendWindow', () => {
+  it('takes only higher offsets', () => {
+    const window = new SendWindow(100);
+    window.take(60);
+    assert.equal(window.available, 40);
+    assert.equal(window.raise(90), false);
+    assert.equal(window.raise(160), true);
+    assert.equal(window.available, 100);
+  });
+});
+
+describe('ReceiveWindow', () => {
+  it('returns credit when bytes are consumed, not when they arrive', () => {
+    const window = new ReceiveWindow(1_000, 8_000, 0);
+    assert.equal(window.receive(1_000), true);
+    assert.equal(window.isGrantDue(10_000, 10), false);
+    assert.equal(window.receive(1), false, 'one byte beyond');
+    window.consume(500);
+    assert.equal(window.isGrantDue(0, 10), true);
+    assert.ok(window.grant(1_000_000, 10) >= 1_500);
+    assert.equal(window.unread, 501);
+  });
+
+  it('doubles while a window is consumed per round trip, up to its limit, and never blocks itself', () => {
+    const window = new ReceiveWindow(1_000, 64_000, 0);
+    let granted = 1_000;
+    let sent = 0;
+    for (let now = 50; now < 5_000; now += 50) {
+      const bytes = granted - sent; // the sender uses all it has, each round trip
+      window.receive(bytes);
+      sent += bytes;
+      window.consume(bytes);
+      granted = window.grant(now, 50);
+    }
+    assert.equal(window.windowBytes, 64_000);
+  });
+
+  it('does not grow for a slow reader', () => {
+    const window = new ReceiveWindow(1_000, 64_000, 0);
+    for (let now = 50; now < 5_000; now += 50) {
+      window.receive(100);
+      window.consume(100);
+      window.grant(now, 50);
+    }
+    assert.equal(window.windowBytes, 1_000);
+  });
+});
+
+describe('ResendBuffer', () => {
+  it('keeps order and bytes, and forgets what is acknowledged', () => {
+    const buffer = new ResendBuffer();
+    const messages = Array.from({ length: 500 }, (_, i) => new Uint8Array(10).fill(i));
+    for (const [i, message] of messages.entries()) {
+      assert.equal(buffer.nextSequence, i);
+      buffer.push(message, i);
+    }
+    assert.equal(buffer.acknowledge(0), undefined);
+    assert.equal(buffer.acknowledge(300), 299, 'when the newest of them was sent');
+    assert.deepEqual([buffer.firstSequence, buffer.nextSequence, buffer.bytes], [300, 500, 2_000]);
+    assert.deepEqual([...buffer.unacknowledged()], messages.slice(300));
+    assert.equal(buffer.acknowledge(200), undefined, 'an old acknowledgement');
+    buffer.acknowledge(500);
+    assert.deepEqual([buffer.bytes, [...buffer.unacknowledged()].length], [0, 0]);
+  });
+});
+
+describe('ReplayWindow', () => {
+  it('tells next, duplicate and early apart, and keeps early ones within the budget', () => {
+    const window = new ReplayWindow(25);
+    const message = (n: number): Uint8Array => new Uint8Array(10).fill(n);
+    assert.equal(window.judge(0, message(0)), 'next');
+    assert.equal(window.advance(), undefined);
+    assert.equal(window.judge(0, message(0)), 'duplicate');
+    assert.equal(window.judge(2, message(2)), 'ahead');
+    assert.equal(window.judge(2, message(2)), 'duplicate');
+    assert.equal(window.judge(3, message(3)), 'ahead');
+    assert.equal(window.judge(4, message(4)), 'ahead');
+    assert.equal(window.aheadBytes, 20, 'the third did not fit and is dropped: the sender has it');
+    assert.deepEqual(window.advance(), message(2));
+    assert.deepEqual(window.advance(), message(3));
+    assert.equal(window.advance(), undefined);
+    assert.deepEqual([window.next, window.aheadBytes], [4, 0]);
+  });
+});
+
+describe('Scheduler', () => {
+  it('serves every class by its weight, so that bulk is slow but never starves', () => {
+    const scheduler = new Scheduler();
+    const streams = [CLASS_FRESH, CLASS_NORMAL, CLASS_BULK].map(
+      (trafficClass) => ({ trafficClass }) as unknown as MuxStream,
+    );
+    for (const [i, trafficClass] of [CLASS_FRESH, CLASS_NORMAL, CLASS_BULK].entries())
+      scheduler.push(streams[i] as MuxStream, trafficClass);
+    const turns = new Map<number, number>();
+    for (let i = 0; i < 21_000; i++) {
+      const trafficClass = scheduler.chooseClass();
+      const stream = scheduler.shift(trafficClass);
+      scheduler.charge(trafficClass, 16_384);
+      turns.set(trafficClass, (turns.get(trafficClass) ?? 0) + 1);
+      scheduler.push(stream, trafficClass);
+    }
+    assert.deepEqual([turns.get(CLASS_FRESH), turns.get(CLASS_NORMAL), turns.get(CLASS_BULK)], [16_000, 4_000, 1_000]);
+  });
+
+  it('keeps first in, first out within a class, also for one that is put back', () => {
+    const scheduler = new Scheduler();
+    const names = Array.from({ length: 200 }, (_, i) => ({ i }) as unknown as MuxStream);
+    for (const stream of names) scheduler.push(stream, CLASS_NORMAL);
+    for (const stream of names) {
+      assert.equal(scheduler.chooseClass(), CLASS_NORMAL);
+      const first = scheduler.shift(CLASS_NORMAL);
+      assert.equal(first, stream);
+      scheduler.unshift(first, CLASS_NORMAL);
+      assert.equal(scheduler.shift(CLASS_NORMAL), stream);
+    }
+    assert.equal(scheduler.chooseClass(), -1);
+  });
+});
+
+describe('StreamCount', () => {
+  it('gives credit back when streams end, a quarter at a time', () => {
+    const count = new StreamCount('responder', 8, 2);
+    for (let i = 0; i < 8; i++) assert.equal(count.accept(1 + 2 * i), undefined);
+    assert.match(count.accept(17) ?? '', /more than it was granted/);
+    assert.equal(count.finish(), 0);
+    assert.equal(count.finish(), 10);
+    assert.equal(count.accept(17), undefined);
+    assert.match(count.accept(17) ?? '', /out of order/);
+    assert.match(count.accept(20) ?? '', /out of order/);
+  });
+
+  it('opens as many as the peer allows', () => {
+    const count = new StreamCount('initiator', 8, 2);
+    assert.deepEqual([count.open(), count.open(), count.mayOpen], [1, 3, false]);
+    count.unopen();
+    assert.equal(count.mayOpen, true);
+    assert.equal(count.open(), 5);
+    assert.equal(count.allow(2), false);
+    assert.equal(count.allow(3), true);
+    assert.equal(count.wasOpened(5), true);
+    assert.equal(count.wasOpened(7), false);
+  });
+});
+
+describe('MinRtt', () => {
+  it('keeps the smallest sample of ten seconds', () => {
+    const rtt = new MinRtt();
+    rtt.observe(40, 0);
+    rtt.observe(20, 100);
+    rtt.observe(30, 5_000);
+    assert.equal(rtt.valueMs, 20);
+    rtt.observe(30, 10_200);
+    assert.equal(rtt.valueMs, 30);
+  });
+});
+
+describe('Record header', () => {
+  for (const sequence of [0, 1, 2 ** 31, 2 ** 32, 2 ** 40 + 12_345, 2 ** 48 - 1]) {
+    it(`carries sequence ${sequence}`, () => {
+      const bytes = new Uint8Array(9);
+      writeRecordHeader(bytes, 2, 1, 63, sequence);
+      assert.deepEqual(
+        [readRecordType(bytes, 2), readRecordEpoch(bytes, 2), readRecordSequence(bytes, 2)],
+        [1, 63, sequence],
+      );
+    });
+  }
+});
+
+describe('resolveTunnelOptions', () => {
+  for (const options of [
+    { maxStreams: 0 },
+    { maxStreams: 1.5 },
+    { maxStreams: Number.NaN },
+    { sessionWindowBytes: 1_000_000 },
+    { maxSessionWindowBytes: 8 * 1024 * 1024 },
+    { initialCircuitWindowBytes: 1_000 },
+  ]) {
+    it(`refuses ${JSON.stringify(options)}`, () => {
+      assert.throws(() => resolveTunnelOptions(options), RangeError);
+    });
+  }
+});

@@ -16,8 +16,8 @@ export interface H1Framing {
   readonly minorVersion: number;
   readonly upgrade: string | undefined;
   readonly expectsContinue: boolean;
-  /** Instead of the scanned fields, where some of them mean nothing here. */
-  readonly fields: Fields | undefined;
+  /** The scanned fields without those that mean nothing here. */
+  readonly fields: Fields;
 }
 
 /** @throws SkeinError SKEIN_BAD_REQUEST with 400 or 501 */
@@ -36,7 +36,7 @@ export function readRequestFraming(scanned: H1Scanner): H1Framing {
     upgrade: isCurrent && complete && scanned.upgrade !== '' ? chooseProtocol(scanned) : undefined,
     expectsContinue: scanned.expects && isCurrent && !complete,
     // RFC 9110 §10.1.1: an HTTP/1.0 client cannot mean it.
-    fields: scanned.expects && !isCurrent ? removeField(scanned.fields, 'expect') : undefined,
+    fields: scanned.expects && !isCurrent ? removeField(scanned.fields, 'expect') : scanned.fields,
   };
 }
 
@@ -46,31 +46,36 @@ export function readResponseFraming(
   requestMethod: string,
   requestUpgrade: string | undefined,
 ): H1Framing {
-  const { status, minorVersion } = scanned;
+  const { status, fields } = scanned;
   const kind = readKind(scanned);
   const length = kind === 'length' ? parseLength(scanned.contentLength) : 0;
-  const base = {
-    minorVersion,
-    keepAlive: keepsAlive(scanned),
-    upgrade: undefined,
-    expectsContinue: false,
-    fields: undefined,
-  };
   if (status < 200 || status === 204) {
     // RFC 9110 §8.6, RFC 9112 §6.1: such an answer has no length; one that states it leaves room for two readings.
     if (kind === 'chunked' || length > 0) throw malformed(`status ${status} with a body`);
-    const fields = kind === undefined ? undefined : removeField(scanned.fields, 'content-length');
-    if (status !== 101) return { ...base, kind: 'none', length: 0, fields };
+    const bare = kind === undefined ? fields : removeField(fields, 'content-length');
+    if (status !== 101) return toFraming(scanned, 'none', 0, bare);
     const upgrade = requestUpgrade === undefined ? undefined : chooseProtocol(scanned);
     if (upgrade === undefined) throw malformed('status 101 without an upgrade that was asked for');
-    return { ...base, kind: 'raw', length: 0, upgrade, fields };
+    return toFraming(scanned, 'raw', 0, bare, upgrade);
   }
   if (requestMethod === 'CONNECT' && status < 300) {
-    return { ...base, kind: 'raw', length: 0, fields: removeField(scanned.fields, 'content-length') };
+    return toFraming(scanned, 'raw', 0, removeField(fields, 'content-length'));
   }
-  if (requestMethod === 'HEAD' || status === 304) return { ...base, kind: 'none', length: 0 };
-  if (kind === undefined) return { ...base, kind: 'until-close', length: 0, keepAlive: false };
-  return { ...base, kind: kind === 'length' && length === 0 ? 'none' : kind, length };
+  if (requestMethod === 'HEAD' || status === 304) return toFraming(scanned, 'none', 0, fields);
+  if (kind === undefined) return toFraming(scanned, 'until-close', 0, fields);
+  return toFraming(scanned, kind === 'length' && length === 0 ? 'none' : kind, length, fields);
+}
+
+function toFraming(
+  scanned: H1Scanner,
+  kind: H1Framing['kind'],
+  length: number,
+  fields: Fields,
+  upgrade: string | undefined = undefined,
+): H1Framing {
+  const { minorVersion } = scanned;
+  const keepAlive = kind !== 'until-close' && keepsAlive(scanned);
+  return { kind, length, keepAlive, minorVersion, upgrade, expectsContinue: false, fields };
 }
 
 /** What the head says about the body; undefined when it says nothing. */

@@ -284,7 +284,7 @@ export class H1Parser {
   }
 
   #finishRequest(events: H1RequestEvents): void {
-    const { method, target, host, hostCount, fields } = this.#scanner;
+    const { method, target, host, hostCount } = this.#scanner;
     const framing = readRequestFraming(this.#scanner);
     if (hostCount > 1 || (hostCount === 0 && framing.minorVersion === 1)) throw malformed(`${hostCount} Host fields`);
     if (hostCount === 1 && host !== this.#validHost) {
@@ -300,7 +300,7 @@ export class H1Parser {
       scheme: form === undefined || form.scheme === '' ? this.#scheme : form.scheme,
       authority: form === undefined || form.authority === '' ? host : form.authority,
       path: form === undefined ? target : form.path,
-      fields: framing.fields ?? fields,
+      fields: framing.fields,
       upgrade: framing.upgrade,
       service: '',
     };
@@ -308,11 +308,11 @@ export class H1Parser {
   }
 
   #finishResponse(events: H1ResponseEvents): void {
-    const { status, fields } = this.#scanner;
+    const { status } = this.#scanner;
     const framing = readResponseFraming(this.#scanner, this.#requestMethod, this.#requestUpgrade);
     this.#start(framing);
     if (status < 200 && status !== 101) this.#state = 'head';
-    const head: ResponseHead = { status, fields: framing.fields ?? fields, upgrade: framing.upgrade };
+    const head: ResponseHead = { status, fields: framing.fields, upgrade: framing.upgrade };
     events.onResponse(head, framing.kind === 'none');
   }
 

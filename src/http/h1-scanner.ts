@@ -209,7 +209,7 @@ export class H1Scanner {
         this.transferEncodingCount++;
         return false;
       case NAME_ID.connection:
-        this.connection = [...this.connection, ...splitList(value.toLowerCase())];
+        this.connection = joinOptions(this.connection, value);
         return false;
       case NAME_ID.upgrade:
         this.upgrade = this.upgrade === '' ? value : `${this.upgrade},${value}`;
@@ -225,10 +225,23 @@ export class H1Scanner {
 const FIELD_STRIDE = 4;
 const NO_OPTIONS: readonly string[] = [];
 
+const KEEP_ALIVE: readonly string[] = ['keep-alive'];
+const CLOSE: readonly string[] = ['close'];
+
+/** Nearly every `Connection` is one of four texts, which cost no list of their own. */
+function joinOptions(options: readonly string[], value: string): readonly string[] {
+  if (options === NO_OPTIONS) {
+    if (value === 'keep-alive' || value === 'Keep-Alive') return KEEP_ALIVE;
+    if (value === 'close' || value === 'Close') return CLOSE;
+  }
+  return [...options, ...splitList(value.toLowerCase())];
+}
+
 /** Options that every peer sends and that name no field we would have kept; `te: trailers` passes although it must be listed. */
 const PLAIN_OPTIONS: ReadonlySet<string> = new Set(['close', 'keep-alive', 'upgrade', 'te']);
 
 function withoutNamed(fields: string[], options: readonly string[]): Fields {
+  if (options === KEEP_ALIVE || options === CLOSE) return fields;
   const named = options.filter((option) => !PLAIN_OPTIONS.has(option));
   if (named.length === 0) return fields;
   const kept: string[] = [];

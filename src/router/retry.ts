@@ -28,9 +28,9 @@ export function mayRetry({ error, attempts, maxAttempts, isReplayable, hasAnswer
 }
 
 /**
- * May the same endpoint be asked again when there is no other? Its session broke, which says nothing about the instance;
- * one that refuses, drains or cannot be reached would only do so again.
+ * May the same endpoint be asked again when there is no other? Its session broke or is being replaced, which says nothing
+ * about the instance; one that refuses or cannot be reached would only do so again.
  */
 export function mayRepeat(error: SkeinError): boolean {
-  return error.code === 'SKEIN_SESSION_LOST';
+  return error.code === 'SKEIN_SESSION_LOST' || error.code === 'SKEIN_DRAINING';
 }

@@ -1,10 +1,10 @@
 /** Raw connections of this member: the same walk as in dispatch.ts, once per connection; what follows is bytes. */
 
-import type { ByteSink, ByteStream } from '../core/byte-stream.ts';
-import type { Bytes } from '../core/bytes.ts';
+import type { ByteStream } from '../core/byte-stream.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
+import { WatchedStream } from '../core/watched-stream.ts';
 import { NO_FIELDS, type RequestHead } from '../http/head.ts';
 import type { Backends } from './backends.ts';
 import { classifyError } from './classify.ts';
@@ -44,7 +44,7 @@ export class TcpDispatcher {
       tried.push(load);
       try {
         const upstream = await connector.connect(load.endpoint);
-        return new CountedStream(upstream.openRaw(toConnectHead(destination)), load);
+        return countLoad(upstream.openRaw(toConnectHead(destination)), load);
       } catch (thrown) {
         const error = new SkeinError(toSkeinError(thrown).code, toSkeinError(thrown).message, {
           cause: thrown,
@@ -72,70 +72,10 @@ function toConnectHead({ service, key }: Destination): RequestHead {
   };
 }
 
-/** Counts as load of its endpoint until both directions have ended. */
-class CountedStream implements ByteStream, ByteSink {
-  readonly #stream: ByteStream;
-  #load: EndpointLoad | undefined;
-  #sink: ByteSink | undefined;
-  #openDirections = 2;
-  #ended = false;
-
-  constructor(stream: ByteStream, load: EndpointLoad) {
-    this.#stream = stream;
-    this.#load = load;
-    load.pending++;
-  }
-
-  attach(sink: ByteSink): void {
-    const isFirst = this.#sink === undefined;
-    this.#sink = sink;
-    if (isFirst) this.#stream.attach(this);
-  }
-
-  write(chunk: Bytes): boolean {
-    return this.#stream.write(chunk);
-  }
-
-  end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#stream.end();
-    this.#endDirection();
-  }
-
-  reset(error: SkeinError): void {
-    this.#stream.reset(error);
-    this.#release();
-  }
-
-  consumed(bytes: number): void {
-    this.#stream.consumed(bytes);
-  }
-
-  onData(chunk: Bytes): void {
-    this.#sink?.onData(chunk);
-  }
-
-  onEnd(): void {
-    this.#endDirection();
-    this.#sink?.onEnd();
-  }
-
-  onDrain(): void {
-    this.#sink?.onDrain();
-  }
-
-  onReset(error: SkeinError): void {
-    this.#release();
-    this.#sink?.onReset(error);
-  }
-
-  #endDirection(): void {
-    if (--this.#openDirections === 0) this.#release();
-  }
-
-  #release(): void {
-    if (this.#load !== undefined) this.#load.pending--;
-    this.#load = undefined;
-  }
+/** The stream is load of its endpoint until it is over. */
+function countLoad(stream: ByteStream, load: EndpointLoad): ByteStream {
+  load.pending++;
+  return new WatchedStream(stream, () => {
+    load.pending--;
+  });
 }

@@ -38,9 +38,9 @@ test('nothing that may have been seen is sent again, whatever the code', () => {
     equal(mayRetry(facts(code, { notProcessed: false })), false, code);
 });
 
-test('the same endpoint is asked again only when its session broke', () => {
+test('the same endpoint is asked again only when its session broke or is being replaced', () => {
   for (const code of Object.keys(ERROR_CODES) as ErrorCode[]) {
-    equal(mayRepeat(facts(code).error), code === 'SKEIN_SESSION_LOST', code);
+    equal(mayRepeat(facts(code).error), ['SKEIN_SESSION_LOST', 'SKEIN_DRAINING'].includes(code), code);
   }
 });
 

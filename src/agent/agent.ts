@@ -1,0 +1,267 @@
+/** `Agent`: one member of the mesh without any listening socket, put together from its parts, from its start to its end. */
+
+import type { AppProtocol } from '../catalog/endpoint.ts';
+import { parseServiceName } from '../catalog/service.ts';
+import type { ByteStream } from '../core/byte-stream.ts';
+import { setPeriodic, type Timer, wait } from '../core/clock.ts';
+import { Emitter } from '../core/emitter.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { createId } from '../core/id.ts';
+import { type Logger, SILENT_LOGGER } from '../core/log.ts';
+import type { Platform } from '../core/platform.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { HttpHandler } from '../http/handler.ts';
+import { Backends } from '../router/backends.ts';
+import type { Destination, NameOptions } from '../router/destination.ts';
+import { Dispatcher } from '../router/dispatch.ts';
+import type { RouterEvents } from '../router/events.ts';
+import { TcpDispatcher } from '../router/tcp.ts';
+import type { TunnelObserver } from '../telemetry/observe.ts';
+import type { HubConnection } from './hub-connection.ts';
+import { Identity } from './identity.ts';
+import { Inbound, type InboundEvents } from './inbound.ts';
+import { Mirror } from './mirror.ts';
+import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } from './options.ts';
+import { createOutbound } from './outbound.ts';
+import { Peers } from './peers.ts';
+import { Registrar } from './registrar.ts';
+import { type LocalService, LocalServices, type ServiceHandle } from './services.ts';
+import { Uplink } from './uplink.ts';
+
+export interface AgentEvents {
+  /** A hub has taken this member, at the start or again. */
+  connected: { readonly hub: string };
+  /** The hub is gone; what is known stays, and another connection is being made. */
+  disconnected: { readonly error: SkeinError };
+}
+
+export interface AgentParts {
+  readonly observer?: TunnelObserver;
+}
+
+/** How often it is looked whether a renewal is due: the clock of the wall may have jumped, or the machine slept. */
+const RENEWAL_CHECK_MS = 30_000;
+const DRAIN_POLL_MS = 25;
+
+/**
+ * An agent with its identity, stored or to be got with the token; nothing is dialled before `start`.
+ * @throws SkeinError SKEIN_CONFIG, SKEIN_IDENTITY, SKEIN_TOKEN_INVALID, SKEIN_STORE
+ */
+export async function createAgent(platform: Platform, options: AgentOptions, parts: AgentParts = {}): Promise<Agent> {
+  const resolved = resolveAgentOptions(options);
+  const identity = await Identity.open({
+    platform,
+    token: resolved.token,
+    data: resolved.data,
+    services: resolved.services ?? [],
+    renewAfterMs: resolved.limits.renewAfterMs,
+  });
+  return new Agent(platform, resolved, identity, parts);
+}
+
+export class Agent {
+  /** This process, as others find it in the catalogue. */
+  readonly instance = createId();
+  readonly events = new Emitter<AgentEvents>();
+  readonly inboundEvents: Emitter<InboundEvents>;
+  readonly outboundEvents: Emitter<RouterEvents>;
+  /** Performs requests of local applications to services of the mesh. */
+  readonly outbound: HttpHandler;
+  readonly mirror: Mirror;
+  readonly peers: Peers;
+  readonly identity: Identity;
+  /** How names without a namespace are read. */
+  readonly names: NameOptions;
+  readonly log: Logger;
+  readonly #platform: Platform;
+  readonly #services: LocalServices;
+  readonly #registrar: Registrar;
+  readonly #inbound: Inbound;
+  readonly #backends: Backends;
+  readonly #tcp: TcpDispatcher;
+  readonly #uplink: Uplink;
+  #renewal: Timer | undefined;
+  #isClosed = false;
+
+  /** @internal use `createAgent` */
+  constructor(platform: Platform, options: ResolvedAgentOptions, identity: Identity, { observer }: AgentParts) {
+    const { limits, router, log = SILENT_LOGGER } = options;
+    const { clock, random, decodeLatin1 } = platform;
+    const staticKey = platform.crypto.createX25519();
+    const { instance } = this;
+    this.#platform = platform;
+    this.identity = identity;
+    this.log = log;
+    // The own namespace is known once there is an identity.
+    const names = {
+      get namespace(): string {
+        return options.namespace ?? identity.namespace;
+      },
+    };
+    this.names = names;
+    this.mirror = new Mirror({ platform, log, onPolicies: () => this.#inbound.reconsider() });
+    this.#services = new LocalServices(() => this.#onServices());
+    this.#registrar = new Registrar({
+      clock,
+      instance,
+      region: options.region,
+      zone: options.zone,
+      services: () => this.#services.registrations(),
+    });
+    this.#inbound = new Inbound({ services: this.#services, mirror: this.mirror, clock, decodeLatin1, log, limits });
+    this.inboundEvents = this.#inbound.events;
+    this.peers = new Peers({
+      ...{ platform, identity, instance, staticKey, limits, log, observer },
+      route: () => this.#uplink.current,
+      local: { http: { request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, openRaw: refuseOwn },
+      onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
+    });
+    this.#backends = new Backends(this.mirror, clock, router);
+    const routing = { backends: this.#backends, connector: this.peers, clock, random, limits: router };
+    const dispatcher = new Dispatcher({ ...routing, names });
+    this.outboundEvents = dispatcher.events;
+    this.outbound = createOutbound(dispatcher, random);
+    this.#tcp = new TcpDispatcher(routing);
+    this.#uplink = new Uplink({
+      ...{ platform, identity, instance, staticKey, limits, log, observer },
+      hubs: options.hubs,
+      events: {
+        onCatalogue: (push, from) => this.mirror.receive(push, from.channel),
+        onCircuit: (push, from) => this.peers.accept(push, from),
+      },
+      onUp: (connection) => this.#onUp(connection),
+      onDown: (error) => this.events.emit('disconnected', { error }),
+    });
+  }
+
+  /** @throws SkeinError SKEIN_IDENTITY before the first hub was there */
+  get id(): SpiffeId {
+    return this.identity.id;
+  }
+
+  /** URL of the hub in use, or undefined. */
+  get hub(): string | undefined {
+    return this.#uplink.current?.url;
+  }
+
+  /** Rejects when a hub has refused this member for good; never resolves. */
+  get refused(): Promise<never> {
+    return this.#uplink.refused;
+  }
+
+  get services(): LocalServices {
+    return this.#services;
+  }
+
+  /** Streams of others that are served now. */
+  get liveStreams(): number {
+    return this.#inbound.live;
+  }
+
+  /** Joins. Resolves when a hub has taken this member; tries for ever. @throws SkeinError what a refusal says */
+  async start(): Promise<void> {
+    this.#uplink.start();
+    this.#renewal = setPeriodic(this.#platform.clock, RENEWAL_CHECK_MS, () => this.#renewIfDue());
+    await Promise.race([this.#uplink.ready, this.#uplink.refused]);
+  }
+
+  /**
+   * Serves a service. Before `start` it is told to the hub with the first registration, and a refusal shows there.
+   * `registered` resolves when the hub knows.
+   */
+  serve(service: LocalService, isHealthy = true): ServiceHandle & { readonly registered: Promise<void> } {
+    const handle = this.#services.add(service, isHealthy);
+    const registered = this.#registrar.changed();
+    registered.catch(() => undefined); // for those who ask
+    return { ...handle, registered };
+  }
+
+  /** A service in full, by a name as a local caller writes it. @throws SkeinError SKEIN_RESOURCE_INVALID */
+  toServiceKey(name: string): string {
+    return parseServiceName(name.replace(/\.mesh$/, ''), this.names.namespace).key;
+  }
+
+  /** Opens a raw connection. @throws SkeinError */
+  connect(destination: Destination): Promise<ByteStream> {
+    return this.#tcp.open(destination);
+  }
+
+  /** How the service speaks. @throws SkeinError SKEIN_NO_SUCH_SERVICE, SKEIN_HUB_UNREACHABLE */
+  async protocolOf(destination: Destination): Promise<AppProtocol> {
+    const { protocol } = await this.#backends.find(destination);
+    if (protocol !== undefined) return protocol;
+    throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach service "${destination.key}": nobody serves it`);
+  }
+
+  /** Keeps watching a service that will be called. */
+  watch(service: string): void {
+    this.#backends.pin(service).catch((thrown) => {
+      this.log.log('warn', 'service-not-watched', { service, error: toSkeinError(thrown).message });
+    });
+  }
+
+  /**
+   * Leaves in order: others choose this member no more, what was begun is finished, at most for `timeoutMs`.
+   * @returns whether all was finished
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#platform;
+    const endMs = clock.monotonicMs() + timeoutMs;
+    await this.#registrar.leave().catch((thrown) => {
+      this.log.log('warn', 'hub-not-told', { error: toSkeinError(thrown).message });
+    });
+    this.peers.drain();
+    while (this.peers.openStreams + this.#inbound.live > 0) {
+      if (clock.monotonicMs() >= endMs) return false;
+      await wait(clock, DRAIN_POLL_MS);
+    }
+    return true;
+  }
+
+  /** Ends all at once. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#renewal?.cancel();
+    this.peers.close(new SkeinError('SKEIN_CANCELLED', 'Cannot use session: this member has left'));
+    this.#uplink.close();
+    this.#backends.close();
+  }
+
+  async #onUp(connection: HubConnection): Promise<void> {
+    const { channel, url } = connection;
+    // What is watched and what is served are told together: policies are here before the first caller can be.
+    await Promise.all([this.mirror.attach(channel), this.#registrar.attach(channel)]);
+    this.events.emit('connected', { hub: url });
+    this.#renewIfDue();
+  }
+
+  #onServices(): void {
+    this.#registrar.changed().catch((thrown) => {
+      this.log.log('error', 'services-not-registered', { error: toSkeinError(thrown).message });
+    });
+  }
+
+  #renewIfDue(): void {
+    const connection = this.#uplink.current;
+    if (connection === undefined || !this.identity.isRenewalDue) return;
+    this.#renew(connection).catch((thrown) => {
+      this.log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message });
+    });
+  }
+
+  async #renew({ channel }: HubConnection): Promise<void> {
+    await this.identity.accept(await channel.call('renew', {}));
+    this.log.log('info', 'identity-renewed', {
+      id: this.id.uri,
+      expiresAt: new Date(this.identity.expiresAtMs).toISOString(),
+    });
+  }
+}
+
+function refuseOwn(): never {
+  throw new SkeinError(
+    'SKEIN_PEER_UNREACHABLE',
+    'Cannot connect: a raw connection of an instance to itself goes around the mesh',
+  );
+}

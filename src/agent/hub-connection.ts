@@ -1,0 +1,200 @@
+/** One link to one hub, from the dial to the end: handshake, control channel, and for a newcomer the enrolment. */
+
+import { Channel } from '../control/channel.ts';
+import type { Push } from '../control/messages.ts';
+import { encodeControlOffer } from '../control/version.ts';
+import { concatBytes } from '../core/bytes.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
+import type { TunnelObserver } from '../telemetry/observe.ts';
+import type { Circuit } from '../tunnel/circuit.ts';
+import { toWireCode } from '../tunnel/codes.ts';
+import { Link } from '../tunnel/link.ts';
+import { Session } from '../tunnel/session.ts';
+import { STREAM_KIND } from '../tunnel/stream.ts';
+import type { Identity } from './identity.ts';
+import { toRawStream } from './raw-stream.ts';
+
+/** What the hub pushes, and the end. Nothing follows `onClose`. */
+export interface HubEvents {
+  onCatalogue(push: Push<'catalogue'>, from: HubConnection): void;
+  onCircuit(push: Push<'circuit'>, from: HubConnection): void;
+  onGoAway(push: Push<'goaway'>, from: HubConnection): void;
+  /** Called once, after the connection was open. */
+  onClose(error: SkeinError, from: HubConnection): void;
+}
+
+export interface HubConnectionOptions {
+  readonly platform: Platform;
+  readonly identity: Identity;
+  /** This process, as others find it in the catalogue. */
+  readonly instance: string;
+  readonly staticKey: X25519KeyPair;
+  readonly observer: TunnelObserver | undefined;
+  readonly events: HubEvents;
+}
+
+/** Close codes of RFC 6455 §7.4.1. */
+const NORMAL = 1000;
+
+export class HubConnection {
+  readonly url: string;
+  readonly #options: HubConnectionOptions;
+  readonly #link: Link;
+  #session: Session | undefined;
+  #channel: Channel | undefined;
+  #isOpen = false;
+  #isAuthenticated = false;
+  #closedBy: SkeinError | undefined;
+
+  private constructor(url: string, pipe: MessagePipe, options: HubConnectionOptions) {
+    this.url = url;
+    this.#options = options;
+    const { platform, observer } = options;
+    this.#link = new Link(pipe, {
+      role: 'dialler',
+      clock: platform.clock,
+      random: platform.random,
+      onClose: (error) => this.#finish(error),
+    });
+    observer?.watchLink(this.#link);
+  }
+
+  /**
+   * Dials `url` and becomes a member there, or proves to be one.
+   * @throws SkeinError SKEIN_HUB_UNREACHABLE and what went wrong; `wasRefusedByHub` tells whose verdict it was
+   */
+  static async open(url: string, options: HubConnectionOptions, signal: AbortSignal): Promise<HubConnection> {
+    const pipe = await options.platform.dialWebSocket(url, { signal });
+    const connection = new HubConnection(url, pipe, options);
+    const abort = (): void => connection.close();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await connection.#start();
+      return connection;
+    } catch (thrown) {
+      const error = connection.#closedBy ?? toSkeinError(thrown);
+      connection.close(error);
+      throw connection.#isAuthenticated
+        ? new SkeinError(error.code, error.message, { cause: error, details: TOLD })
+        : error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  get channel(): Channel {
+    return this.#channel as Channel;
+  }
+
+  get isClosed(): boolean {
+    return this.#closedBy !== undefined;
+  }
+
+  get rttMs(): number {
+    return this.#session?.rttMs ?? 0;
+  }
+
+  /**
+   * A circuit to `instance`. Records may be sent on it.
+   * @throws SkeinError SKEIN_NO_ENDPOINT when that instance is not connected to this hub
+   */
+  async openCircuit(instance: string): Promise<Circuit> {
+    const circuit = this.#link.openCircuit();
+    try {
+      await this.channel.call('openCircuit', { instance, circuit: circuit.id });
+      return circuit;
+    } catch (thrown) {
+      const error = toSkeinError(thrown);
+      circuit.close(toWireCode(error.code));
+      throw error;
+    }
+  }
+
+  /** The circuit that the hub announced. @throws SkeinError SKEIN_PROTOCOL, SKEIN_LIMIT */
+  adoptCircuit(id: number): Circuit {
+    return this.#link.adoptCircuit(id);
+  }
+
+  close(error = new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use hub: the link was closed here')): void {
+    if (this.#closedBy !== undefined) return;
+    this.#closedBy = error;
+    this.#session?.close(error);
+    this.#link.close(NORMAL, 'leaving');
+    this.#forget();
+  }
+
+  async #start(): Promise<void> {
+    const { platform, identity, instance, staticKey, observer } = this.#options;
+    await this.#link.ready;
+    this.#session = new Session({
+      role: 'initiator',
+      circuit: this.#link.control,
+      authenticator: identity.hubAuthenticator(),
+      crypto: platform.crypto,
+      clock: platform.clock,
+      random: platform.random,
+      trustDomain: identity.trustDomain,
+      localInstance: instance,
+      remoteInstance: '',
+      staticKey,
+      binding: concatBytes(...this.#link.transcript),
+      onStream: (stream) => stream.reset(new SkeinError('SKEIN_REFUSED', 'Cannot take stream: a hub opens none')),
+      onClose: (error) => this.#finish(error),
+    });
+    observer?.watchSession(this.#session);
+    await this.#session.ready;
+    this.#isAuthenticated = true;
+    this.#channel = this.#openChannel(this.#session);
+    if (!identity.isMember) await identity.accept(await this.#channel.call('enrol', {}));
+    this.#isOpen = true;
+  }
+
+  #openChannel(session: Session): Channel {
+    const { platform, identity, events } = this.#options;
+    const offer = encodeControlOffer();
+    return new Channel(toRawStream(session.openStream(STREAM_KIND.internal, offer, offer.length, false)), {
+      clock: platform.clock,
+      pushes: {
+        catalogue: (push) => events.onCatalogue(push, this),
+        circuit: (push) => events.onCircuit(push, this),
+        goaway: (push) => events.onGoAway(push, this),
+        bundle: ({ bundle }) => {
+          identity.updateBundle(bundle).catch((thrown) => this.#fail(toSkeinError(thrown)));
+        },
+      },
+      // A link whose control stream is gone is of no use to a member.
+      onClose: (error) => this.#fail(error),
+    });
+  }
+
+  #fail(error: SkeinError): void {
+    if (this.#closedBy !== undefined) return;
+    // The session may be ending with a better reason; it tells before the end of this tick.
+    queueMicrotask(() => {
+      this.#session?.close(error);
+      this.#finish(error);
+    });
+  }
+
+  #finish(error: SkeinError): void {
+    if (this.#closedBy !== undefined) return;
+    this.#closedBy = error;
+    this.#link.close(NORMAL, error.reason);
+    this.#forget();
+    if (this.#isOpen) this.#options.events.onClose(error, this);
+  }
+
+  #forget(): void {
+    const { observer } = this.#options;
+    observer?.forgetLink(this.#link);
+    if (this.#session !== undefined) observer?.forgetSession(this.#session);
+  }
+}
+
+const TOLD = { toldByHub: true } as const;
+
+/** Was it the hub that refused, after it had proven to be one? Else it is this end's own judgement, or the network. */
+export function wasRefusedByHub(error: SkeinError): boolean {
+  return error.details.toldByHub === true;
+}

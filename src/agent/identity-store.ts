@@ -1,0 +1,112 @@
+/** Where a member keeps its key, its WIT-SVID and the bundle: a file of mode 0600 in its data folder, or nowhere. */
+
+import { type IdentityKey, importIdentityKey, type PrivateJwk } from '../auth/key-pair.ts';
+import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
+import { decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Files } from '../core/platform.ts';
+
+export interface StoredIdentity {
+  readonly key: IdentityKey;
+  readonly wit: string;
+  readonly bundle: TrustBundle;
+}
+
+/** A key made for a token, whose enrolment may have been cut off before its answer came. */
+export interface StoredEnrolment {
+  readonly key: IdentityKey;
+  readonly tokenId: string;
+}
+
+interface IdentityFile {
+  readonly version: 1;
+  readonly key: PrivateJwk;
+  readonly wit: string;
+  readonly bundle: TrustBundle;
+}
+
+interface EnrolmentFile {
+  readonly version: 1;
+  readonly key: PrivateJwk;
+  readonly tokenId: string;
+}
+
+const IDENTITY = 'identity.json';
+const ENROLMENT = 'enrolment.json';
+
+export class IdentityStore {
+  readonly #files: Files | undefined;
+  readonly #folder: string;
+  /** Writes follow each other, so that the last one wins. */
+  #writing: Promise<void> = Promise.resolve();
+
+  /** @throws SkeinError SKEIN_CONFIG when a folder is named where there are no files */
+  constructor(files: Files | undefined, folder: string | undefined) {
+    if (folder !== undefined && files === undefined) {
+      throw new SkeinError('SKEIN_CONFIG', 'Cannot keep identity: this runtime has no files');
+    }
+    this.#files = folder === undefined ? undefined : files;
+    this.#folder = folder ?? '';
+  }
+
+  /** @throws SkeinError SKEIN_STORE when there is a file and it cannot be read */
+  readIdentity(): Promise<StoredIdentity | undefined> {
+    return this.#read(IDENTITY, async ({ key, wit, bundle }: Partial<IdentityFile>) => {
+      if (typeof wit !== 'string') throw new SyntaxError('no WIT-SVID');
+      return { key: await importIdentityKey(key), wit, bundle: parseTrustBundle(bundle) };
+    });
+  }
+
+  /** @throws SkeinError SKEIN_STORE when there is a file and it cannot be read */
+  readEnrolment(): Promise<StoredEnrolment | undefined> {
+    return this.#read(ENROLMENT, async ({ key, tokenId }: Partial<EnrolmentFile>) => {
+      if (typeof tokenId !== 'string') throw new SyntaxError('no token id');
+      return { key: await importIdentityKey(key), tokenId };
+    });
+  }
+
+  /** Replaces the identity; an enrolment is finished by it. @throws SkeinError SKEIN_STORE */
+  writeIdentity({ key, wit, bundle }: StoredIdentity): Promise<void> {
+    return this.#write(async (files) => {
+      const file: IdentityFile = { version: 1, key: (await key.exportPrivate()).reveal(), wit, bundle };
+      await files.replace(`${this.#folder}/${IDENTITY}`, encodeUtf8(`${JSON.stringify(file)}\n`));
+      await files.remove(`${this.#folder}/${ENROLMENT}`);
+    });
+  }
+
+  /** @throws SkeinError SKEIN_STORE */
+  writeEnrolment({ key, tokenId }: StoredEnrolment): Promise<void> {
+    return this.#write(async (files) => {
+      const file: EnrolmentFile = { version: 1, key: (await key.exportPrivate()).reveal(), tokenId };
+      await files.makeFolder(this.#folder);
+      await files.replace(`${this.#folder}/${ENROLMENT}`, encodeUtf8(`${JSON.stringify(file)}\n`));
+    });
+  }
+
+  async #read<T, F>(name: string, parse: (file: F) => Promise<T>): Promise<T | undefined> {
+    const path = `${this.#folder}/${name}`;
+    try {
+      const content = await this.#files?.read(path);
+      if (content === undefined) return undefined;
+      const file = JSON.parse(decodeUtf8(content));
+      if (file?.version !== 1) throw new SyntaxError('unknown version');
+      return await parse(file);
+    } catch (cause) {
+      throw new SkeinError('SKEIN_STORE', `Cannot read identity: "${path}" is damaged; remove it and join anew`, {
+        cause,
+      });
+    }
+  }
+
+  #write(run: (files: Files) => Promise<void>): Promise<void> {
+    const files = this.#files;
+    if (files === undefined) return Promise.resolve();
+    this.#writing = this.#writing
+      .catch(() => undefined) // told to whoever wrote
+      .then(() => run(files))
+      .catch((thrown) => {
+        throw toSkeinError(thrown, 'SKEIN_STORE');
+      });
+    return this.#writing;
+  }
+}

@@ -1,0 +1,215 @@
+/** The identity of this member: a key, and a WIT-SVID that is got with a join token, kept, and renewed every hour. */
+
+import {
+  createMemberAuthenticator,
+  createNewcomerAuthenticator,
+  expectHub,
+  expectPeer,
+} from '../auth/authenticator.ts';
+import { type JoinToken, parseJoinToken } from '../auth/join-token.ts';
+import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
+import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
+import { chooseNewerBundle, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
+import { parseServiceName } from '../catalog/service.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { Platform } from '../core/platform.ts';
+import { jitter } from '../core/random.ts';
+import type { Redacted } from '../core/redacted.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { Authenticator } from '../tunnel/handshake.ts';
+import { IdentityStore, type StoredIdentity } from './identity-store.ts';
+
+export interface IdentityOptions {
+  readonly platform: Platform;
+  readonly token: Redacted<string> | undefined;
+  readonly data: string | undefined;
+  /** Services this member wants to serve, `name[.namespace]`. */
+  readonly services: readonly string[];
+  readonly renewAfterMs: number;
+}
+
+/** ± 10 %, so that members that started together do not renew together. */
+const RENEWAL_SPREAD = 0.1;
+
+/** A WIT-SVID in use. */
+interface Membership {
+  readonly text: string;
+  readonly wit: Wit;
+  readonly renewAtMs: number;
+}
+
+export class Identity {
+  readonly #options: IdentityOptions;
+  readonly #store: IdentityStore;
+  readonly #key: IdentityKey;
+  readonly #token: JoinToken | undefined;
+  #bundle: TrustBundle | undefined;
+  #membership: Membership | undefined;
+
+  private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, token: JoinToken | undefined) {
+    this.#options = options;
+    this.#store = store;
+    this.#key = key;
+    this.#token = token;
+  }
+
+  /**
+   * The stored identity if it is good for what is wanted, else a newcomer with the token.
+   * @throws SkeinError SKEIN_CONFIG, SKEIN_IDENTITY, SKEIN_TOKEN_INVALID, SKEIN_STORE
+   */
+  static async open(options: IdentityOptions): Promise<Identity> {
+    const store = new IdentityStore(options.platform.files, options.data);
+    const token = options.token === undefined ? undefined : parseJoinToken(options.token.reveal());
+    const stored = await store.readIdentity();
+    const wit = stored === undefined ? undefined : await tryVerify(stored, options.platform);
+    if (stored !== undefined && wit !== undefined) {
+      if (token === undefined || isSufficient(stored.bundle, wit, token, options.services)) {
+        const identity = new Identity(options, store, stored.key, undefined);
+        identity.#bundle = stored.bundle;
+        identity.#adopt(stored.wit, wit);
+        return identity;
+      }
+    }
+    if (token === undefined) throw noWayIn(stored);
+    // A start that broke off before the answer came is finished with the same key: the hub takes it for the same newcomer.
+    const begun = await store.readEnrolment();
+    if (begun?.tokenId === token.id) return new Identity(options, store, begun.key, token);
+    const key = await createIdentityKey();
+    await store.writeEnrolment({ key, tokenId: token.id });
+    return new Identity(options, store, key, token);
+  }
+
+  get isMember(): boolean {
+    return this.#membership !== undefined;
+  }
+
+  get trustDomain(): string {
+    return this.#membership?.wit.id.trustDomain ?? (this.#token as JoinToken).trustDomain;
+  }
+
+  /** @throws SkeinError SKEIN_IDENTITY before the enrolment */
+  get id(): SpiffeId {
+    return this.#member.wit.id;
+  }
+
+  get namespace(): string {
+    return this.id.namespace ?? '';
+  }
+
+  /** Services this member may serve, `name.namespace`. */
+  get services(): readonly string[] {
+    return this.#member.wit.services;
+  }
+
+  /** End of the WIT-SVID, wall time. */
+  get expiresAtMs(): number {
+    return this.#member.wit.expiresAtMs;
+  }
+
+  get isRenewalDue(): boolean {
+    return this.#membership !== undefined && this.#options.platform.clock.epochMs() >= this.#membership.renewAtMs;
+  }
+
+  /** For the session with a hub. */
+  hubAuthenticator(): Authenticator {
+    const { clock } = this.#options.platform;
+    if (this.#membership !== undefined) return this.#memberAuthenticator(expectHub(this.trustDomain));
+    return createNewcomerAuthenticator({
+      token: this.#token as JoinToken,
+      key: this.#key,
+      clock,
+      onBundle: (bundle) => {
+        this.#bundle = bundle;
+      },
+    });
+  }
+
+  /** For a session with another member: the one whose id is `expected`, or whoever proves to be one. */
+  peerAuthenticator(expected?: string): Authenticator {
+    return this.#memberAuthenticator(expected === undefined ? undefined : expectPeer(expected));
+  }
+
+  /**
+   * Takes over a WIT-SVID that the hub has issued, and keeps it.
+   * @throws SkeinError SKEIN_IDENTITY when it is not for this member's key, SKEIN_STORE
+   */
+  async accept(answer: { readonly wit: string; readonly bundle: unknown }): Promise<void> {
+    const { platform } = this.#options;
+    const bundle = chooseNewerBundle(this.#bundle, parseTrustBundle(answer.bundle));
+    const wit = await verifyWit(answer.wit, bundle, { clock: platform.clock, trustDomain: this.trustDomain });
+    const { x, y } = this.#key.publicJwk;
+    if (wit.publicJwk.x !== x || wit.publicJwk.y !== y) throw refused('it names another key');
+    const before = this.#membership?.wit.id.uri;
+    if (before !== undefined && before !== wit.id.uri) throw refused('it names another identity');
+    this.#bundle = bundle;
+    this.#adopt(answer.wit, wit);
+    await this.#keep();
+  }
+
+  /** Takes over the keys of the trust domain. @throws SkeinError SKEIN_IDENTITY, SKEIN_STORE */
+  async updateBundle(value: unknown): Promise<void> {
+    const bundle = chooseNewerBundle(this.#bundle, parseTrustBundle(value));
+    if (bundle === this.#bundle) return;
+    this.#bundle = bundle;
+    await this.#keep();
+  }
+
+  #memberAuthenticator(expect: ((wit: Wit) => void) | undefined): Authenticator {
+    return createMemberAuthenticator({
+      credential: () => ({ wit: this.#member.text, key: this.#key }),
+      bundle: () => this.#trustBundle,
+      trustDomain: this.trustDomain,
+      clock: this.#options.platform.clock,
+      ...(expect === undefined ? {} : { expect }),
+    });
+  }
+
+  get #member(): Membership {
+    if (this.#membership === undefined)
+      throw new SkeinError('SKEIN_IDENTITY', 'Cannot act: not a member of the mesh yet');
+    return this.#membership;
+  }
+
+  get #trustBundle(): TrustBundle {
+    if (this.#bundle === undefined) throw new SkeinError('SKEIN_IDENTITY', 'Cannot verify peer: no hub was seen yet');
+    return this.#bundle;
+  }
+
+  #adopt(text: string, wit: Wit): void {
+    const { platform, renewAfterMs } = this.#options;
+    const spreadMs = jitter(platform.random, renewAfterMs, RENEWAL_SPREAD);
+    this.#membership = { text, wit, renewAtMs: wit.issuedAtMs + spreadMs };
+  }
+
+  async #keep(): Promise<void> {
+    if (this.#membership === undefined || this.#bundle === undefined) return;
+    await this.#store.writeIdentity({ key: this.#key, wit: this.#membership.text, bundle: this.#bundle });
+  }
+}
+
+async function tryVerify(stored: StoredIdentity, platform: Platform): Promise<Wit | undefined> {
+  const trustDomain = readClaimedId(stored.wit)?.trustDomain;
+  if (trustDomain === undefined) return undefined;
+  try {
+    return await verifyWit(stored.wit, stored.bundle, { clock: platform.clock, trustDomain });
+  } catch {
+    return undefined; // expired, or damaged: as if it were not there
+  }
+}
+
+/** Is what is stored of the mesh that made the token, and may it serve all that is wanted? Else the token goes first. */
+function isSufficient(bundle: TrustBundle, wit: Wit, token: JoinToken, services: readonly string[]): boolean {
+  if (wit.id.trustDomain !== token.trustDomain || !bundle.keys.some(({ kid }) => kid === token.issuerThumbprint))
+    return false;
+  return services.every((name) => wit.services.includes(parseServiceName(name, wit.id.namespace).key));
+}
+
+function noWayIn(stored: StoredIdentity | undefined): SkeinError {
+  if (stored === undefined)
+    return new SkeinError('SKEIN_CONFIG', 'Cannot join mesh: no join token and no stored identity');
+  return new SkeinError('SKEIN_IDENTITY', 'Cannot use stored identity: it has expired; create a new join token');
+}
+
+function refused(state: string): SkeinError {
+  return new SkeinError('SKEIN_IDENTITY', `Cannot use WIT-SVID of the hub: ${state}`);
+}

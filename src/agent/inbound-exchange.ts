@@ -1,0 +1,161 @@
+/** One request on its way to a local service and the answer on its way back: what only the mesh may say is taken out of both. */
+
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock } from '../core/clock.ts';
+import type { SkeinError } from '../core/errors.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import { stripUntrusted } from '../http/fields.ts';
+import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
+import type { Fields, RequestHead, ResponseHead } from '../http/head.ts';
+import { NO_BODY } from '../http/refusal.ts';
+import type { Destination } from '../router/destination.ts';
+
+/** A request of another member is over. */
+export interface InboundFact {
+  readonly head: RequestHead;
+  readonly caller: SpiffeId;
+  /** `name.namespace` */
+  readonly service: string;
+  /** 0 when there was no answer. */
+  readonly status: number;
+  readonly error: SkeinError | undefined;
+  /** The rule that decided. */
+  readonly rule: string;
+  readonly durationMs: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
+export interface InboundExchangeOptions {
+  readonly head: RequestHead;
+  readonly caller: SpiffeId;
+  readonly destination: Destination;
+  readonly clock: Clock;
+  readonly reply: ReplySink;
+}
+
+export class InboundExchange implements RequestBody, ReplySink {
+  /** As the application sees it: nothing in it claims an identity but ours. */
+  readonly head: RequestHead;
+  rule = '';
+  onFinish: (fact: InboundFact) => void = () => undefined;
+  readonly #options: InboundExchangeOptions;
+  readonly #startedMs: number;
+  #body: RequestBody = NO_BODY;
+  /** `answered`: the answer is whole, and the request, or the other half of an upgraded connection, is not. */
+  #state: 'open' | 'answered' | 'over' = 'open';
+  #sentAll = false;
+  #status = 0;
+  #requestBytes = 0;
+  #responseBytes = 0;
+
+  constructor(options: InboundExchangeOptions) {
+    const { head, caller, clock } = options;
+    this.#options = options;
+    this.#startedMs = clock.monotonicMs();
+    this.head = { ...head, fields: [...stripUntrusted(head.fields), 'x-skein-client-id', caller.uri] };
+  }
+
+  start(handler: HttpHandler, complete: boolean): RequestBody {
+    this.#sentAll = complete;
+    this.#body = handler.request(this.head, complete, this);
+    return this;
+  }
+
+  /** Ends both directions: who asked and who answers are told. */
+  cancel(error: SkeinError): void {
+    if (this.#state === 'over') return;
+    const isAnswered = this.#state === 'answered';
+    this.#body.abort(error);
+    if (!isAnswered) this.#finish(error);
+    this.#state = 'over';
+    this.#options.reply.onAbort(error);
+  }
+
+  write(chunk: Bytes): boolean {
+    if (this.#state === 'over') return true;
+    this.#requestBytes += chunk.length;
+    return this.#body.write(chunk);
+  }
+
+  end(trailers: Fields): void {
+    if (this.#state === 'over' || this.#sentAll) return;
+    this.#sentAll = true;
+    if (this.#state === 'answered') this.#state = 'over';
+    this.#body.end(stripUntrusted(trailers));
+  }
+
+  abort(error: SkeinError): void {
+    if (this.#state === 'over') return;
+    if (this.#state === 'open') this.#finish(error);
+    this.#state = 'over';
+    this.#body.abort(error);
+  }
+
+  consumed(bytes: number): void {
+    this.#body.consumed(bytes);
+  }
+
+  onInformational(head: ResponseHead): void {
+    if (this.#state === 'open') this.#options.reply.onInformational(strip(head));
+  }
+
+  onHead(head: ResponseHead, complete: boolean): void {
+    if (this.#state !== 'open') return;
+    this.#status = head.status;
+    if (complete) this.#finishAnswer();
+    // What the mesh itself answers here, a denial, keeps its reason.
+    this.#options.reply.onHead(this.isMeshReply ? head : strip(head), complete);
+  }
+
+  /** The answer is the mesh's own. */
+  isMeshReply = false;
+
+  onData(chunk: Bytes): void {
+    if (this.#state !== 'open') return;
+    this.#responseBytes += chunk.length;
+    this.#options.reply.onData(chunk);
+  }
+
+  onEnd(trailers: Fields): void {
+    if (this.#state !== 'open') return;
+    this.#finishAnswer();
+    this.#options.reply.onEnd(stripUntrusted(trailers));
+  }
+
+  onAbort(error: SkeinError): void {
+    if (this.#state === 'over') return;
+    if (this.#state === 'open') this.#finish(error);
+    this.#state = 'over';
+    this.#options.reply.onAbort(error);
+  }
+
+  onDrain(): void {
+    if (this.#state !== 'over') this.#options.reply.onDrain();
+  }
+
+  #finishAnswer(): void {
+    this.#finish(undefined);
+    this.#state = this.#sentAll ? 'over' : 'answered';
+  }
+
+  #finish(error: SkeinError | undefined): void {
+    const { head, caller, destination, clock } = this.#options;
+    this.onFinish({
+      head,
+      caller,
+      service: destination.service,
+      status: this.#status,
+      error,
+      rule: this.rule,
+      durationMs: clock.monotonicMs() - this.#startedMs,
+      requestBytes: this.#requestBytes,
+      responseBytes: this.#responseBytes,
+    });
+  }
+}
+
+function strip(head: ResponseHead): ResponseHead {
+  const fields = stripUntrusted(head.fields);
+  return fields === head.fields ? head : { ...head, fields };
+}

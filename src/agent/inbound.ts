@@ -1,0 +1,177 @@
+/**
+ * Inbound: a stream of another member arrives. Which service, may this caller, then to who serves it. The caller's identity
+ * is that of the session, for every stream anew; nothing in a request can claim another.
+ */
+
+import type { Verdict } from '../auth/authorizer.ts';
+import { namespaceOf } from '../catalog/service.ts';
+import type { Clock } from '../core/clock.ts';
+import { Emitter } from '../core/emitter.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { DecodeLatin1 } from '../core/text.ts';
+import { serveStream } from '../http/exchange.ts';
+import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
+import type { RequestHead } from '../http/head.ts';
+import { decodeRequestHead } from '../http/head-codec.ts';
+import { refuseLater } from '../http/refusal.ts';
+import { checkAuthority, type Destination, isMeshAuthority, parseDestinationKey } from '../router/destination.ts';
+import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
+import { type Denial, DenialLog } from './denials.ts';
+import { replyDenied } from './denied-reply.ts';
+import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
+import { LiveStreams } from './live-streams.ts';
+import type { Mirror } from './mirror.ts';
+import type { AgentLimits } from './options.ts';
+import { toRawStream } from './raw-stream.ts';
+import type { LocalService, LocalServices } from './services.ts';
+
+export interface InboundOptions {
+  readonly services: LocalServices;
+  readonly mirror: Mirror;
+  readonly clock: Clock;
+  readonly decodeLatin1: DecodeLatin1;
+  readonly log: Logger;
+  readonly limits: AgentLimits;
+}
+
+export interface InboundEvents {
+  started: { readonly service: string };
+  finished: InboundFact;
+}
+
+/** What a stream asks for. */
+interface Found {
+  readonly service: LocalService;
+  readonly destination: Destination;
+}
+
+export class Inbound {
+  readonly events = new Emitter<InboundEvents>();
+  readonly #options: InboundOptions;
+  readonly #denials: DenialLog;
+  readonly #live = new LiveStreams();
+
+  constructor(options: InboundOptions) {
+    this.#options = options;
+    this.#denials = new DenialLog(options.log, options.clock, options.limits);
+  }
+
+  /** Streams being served. */
+  get live(): number {
+    return this.#live.size;
+  }
+
+  onStream(stream: IncomingStream, caller: SpiffeId): void {
+    const { decodeLatin1 } = this.#options;
+    try {
+      switch (stream.kind) {
+        case STREAM_KIND.http:
+        case STREAM_KIND.grpc:
+        case STREAM_KIND.upgrade: {
+          const head = decodeRequestHead(stream.meta, decodeLatin1);
+          serveStream(stream, stream.complete, head, this.handlerFor(caller), decodeLatin1);
+          return;
+        }
+        case STREAM_KIND.raw:
+          this.#acceptRaw(stream, decodeRequestHead(stream.meta, decodeLatin1), caller);
+          return;
+        default:
+          throw new SkeinError('SKEIN_REFUSED', 'Cannot take stream: members open no streams of this kind');
+      }
+    } catch (thrown) {
+      stream.reset(toSkeinError(thrown));
+    }
+  }
+
+  /** Performs requests of `caller`. */
+  handlerFor(caller: SpiffeId): HttpHandler {
+    return { request: (head, complete, reply) => this.#request(head, complete, reply, caller) };
+  }
+
+  /** Other policies hold: streams that they do not allow any more are reset, the others go on. */
+  reconsider(): void {
+    this.#live.reconsider((denial) => this.#denials.note(denial));
+  }
+
+  #request(head: RequestHead, complete: boolean, reply: ReplySink, caller: SpiffeId): RequestBody {
+    const { clock } = this.#options;
+    let found: Found;
+    try {
+      found = this.#find(head);
+    } catch (thrown) {
+      return refuseLater(reply, toSkeinError(thrown));
+    }
+    const { destination, service } = found;
+    const exchange = new InboundExchange({ head, caller, destination, clock, reply });
+    const decide = (): Verdict => this.#decide(caller, destination, exchange.head);
+    const verdict = decide();
+    const denial = toDenial(caller, destination, head);
+    exchange.rule = verdict.rule;
+    exchange.onFinish = (fact) => {
+      this.#live.delete(exchange);
+      this.events.emit('finished', fact);
+    };
+    this.events.emit('started', { service: destination.service });
+    if (!verdict.allow) {
+      this.#denials.note({ ...denial, rule: verdict.rule });
+      exchange.isMeshReply = true;
+      return exchange.start(replyDenied(destination, caller, clock), complete);
+    }
+    this.#live.add(exchange, { decide, denial });
+    return exchange.start(toHandler(service, destination), complete);
+  }
+
+  #acceptRaw(stream: IncomingStream, head: RequestHead, caller: SpiffeId): void {
+    const { service, destination } = this.#find(head);
+    const decide = (): Verdict => this.#decide(caller, destination, undefined);
+    const verdict = decide();
+    const denial = toDenial(caller, destination, undefined);
+    if (!verdict.allow) {
+      this.#denials.note({ ...denial, rule: verdict.rule });
+      throw new SkeinError('SKEIN_DENIED', `Cannot connect to "${destination.key}": no policy allows it`);
+    }
+    const { target } = service;
+    // Bytes for an HTTP service would pass by the rules on its requests.
+    if (target.protocol !== 'tcp') {
+      throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot connect to "${destination.key}": it takes requests, not bytes`);
+    }
+    target.accept(this.#live.watch(toRawStream(stream), { decide, denial }), caller);
+  }
+
+  #find(head: RequestHead): Found {
+    const destination = parseDestinationKey(head.service);
+    const service = this.#options.services.get(destination.key);
+    if (service === undefined) {
+      throw new SkeinError(
+        'SKEIN_NO_SUCH_SERVICE',
+        `Cannot reach "${destination.key}": this instance does not serve it`,
+      );
+    }
+    // A name of the mesh that is another service's would be judged, and answered, under a false name.
+    if (isMeshAuthority(head.authority)) {
+      checkAuthority(head.authority, destination, { namespace: namespaceOf(destination.service) });
+    }
+    return { service, destination };
+  }
+
+  #decide(caller: SpiffeId, { service, port }: Destination, head: RequestHead | undefined): Verdict {
+    const http =
+      head === undefined
+        ? undefined
+        : { method: head.method, path: head.path, host: head.authority, fields: head.fields };
+    return this.#options.mirror.authorizer.decide({ caller, service, port, http });
+  }
+}
+
+function toHandler({ target }: LocalService, { key }: Destination): HttpHandler {
+  if (target.protocol !== 'tcp') return target.handler;
+  const error = new SkeinError('SKEIN_BAD_REQUEST', `Cannot perform request: "${key}" takes bytes, not requests`);
+  return { request: (_head, _complete, reply) => refuseLater(reply, error) };
+}
+
+function toDenial({ uri }: SpiffeId, { key }: Destination, head: RequestHead | undefined): Omit<Denial, 'rule'> {
+  if (head === undefined) return { caller: uri, service: key };
+  return { caller: uri, service: key, method: head.method, path: head.path.replace(/\?.*$/s, '') };
+}

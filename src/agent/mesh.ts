@@ -1,0 +1,117 @@
+/** `Mesh`: the face of an agent for applications — fetch, serve, connect, listen. */
+
+import type { Listener } from '../core/emitter.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { Platform } from '../core/platform.ts';
+import { SERVICE_PORT, toDestination } from '../router/destination.ts';
+import { type Agent, type AgentEvents, createAgent } from './agent.ts';
+import { type IncomingSocket, type MeshSocket, toSocket } from './connect.ts';
+import { createFetch, type Fetch } from './fetch.ts';
+import { AGENT_LIMITS, type AgentOptions } from './options.ts';
+import { createServeHandler, type ServeHandler } from './serve.ts';
+import type { ServiceHandle, ServiceTarget } from './services.ts';
+
+export interface MeshOptions extends AgentOptions {
+  /** Gives up joining. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ServiceOptions {
+  /** Port of the service in the mesh. @default 80 */
+  readonly port?: number;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** A service that this member serves, until `close`. */
+export type ServedService = ServiceHandle;
+
+export interface Mesh {
+  /** The own SPIFFE id. */
+  readonly id: string;
+  /** This process, as others find it in the catalogue. */
+  readonly instance: string;
+  /** `fetch` for URLs of the mesh, `http://api.mesh/…`; errors of the mesh are answers with `x-skein-reason`. */
+  readonly fetch: Fetch;
+  /** Serves `name[.namespace]`; resolves when others can find it. @throws SkeinError SKEIN_NAME_NOT_GRANTED */
+  serve(name: string, handler: ServeHandler, options?: ServiceOptions): Promise<ServedService>;
+  /** Opens a raw connection to `name[.namespace]`. @throws SkeinError */
+  connect(name: string, options?: { readonly port?: number }): Promise<MeshSocket>;
+  /** Takes raw connections to `name[.namespace]`. @throws SkeinError SKEIN_NAME_NOT_GRANTED */
+  listen(
+    name: string,
+    onConnection: (socket: IncomingSocket) => void,
+    options?: ServiceOptions,
+  ): Promise<ServedService>;
+  /** Calls `listener` on each event; returns what stops that. */
+  on<K extends keyof AgentEvents>(event: K, listener: Listener<AgentEvents[K]>): () => void;
+  /** Leaves in order; what was begun is finished within `drainMs`. @default 0 */
+  close(options?: { readonly drainMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Joins the mesh. Resolves when a hub has taken this member.
+ * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY; the reason of `signal`
+ */
+export async function createMesh(platform: Platform, options: MeshOptions): Promise<Mesh> {
+  const { signal, ...rest } = options;
+  signal?.throwIfAborted();
+  const agent = await createAgent(platform, rest);
+  try {
+    await raceSignal(agent.start(), signal);
+  } catch (thrown) {
+    agent.close();
+    throw thrown;
+  }
+  return toMesh(agent, rest);
+}
+
+function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
+  const windowBytes = limits?.bodyWindowBytes ?? AGENT_LIMITS.bodyWindowBytes;
+  const serve = async (name: string, target: ServiceTarget, options: ServiceOptions): Promise<ServedService> => {
+    const { port = SERVICE_PORT, labels = {} } = options;
+    const { registered, ...handle } = agent.serve({ service: agent.toServiceKey(name), port, labels, target });
+    try {
+      await registered;
+    } catch (thrown) {
+      handle.close();
+      throw thrown;
+    }
+    return handle;
+  };
+  const close = async (drainMs = 0): Promise<void> => {
+    if (drainMs > 0) await agent.drain(drainMs);
+    agent.close();
+  };
+  return {
+    id: agent.id.uri,
+    instance: agent.instance,
+    fetch: createFetch(agent.outbound),
+    serve: (name, handler, options = {}) =>
+      serve(name, { protocol: 'http', handler: createServeHandler(handler, { log: agent.log, windowBytes }) }, options),
+    connect: async (name, { port = SERVICE_PORT } = {}) =>
+      toSocket(await agent.connect(toDestination(agent.toServiceKey(name), port))),
+    listen: (name, onConnection, options = {}) =>
+      serve(
+        name,
+        {
+          protocol: 'tcp',
+          accept: (stream, caller) => onConnection(Object.assign(toSocket(stream), { clientId: caller.uri })),
+        },
+        options,
+      ),
+    on: (event, listener) => agent.events.on(event, listener),
+    close: ({ drainMs } = {}) => close(drainMs),
+    [Symbol.asyncDispose]: () => close(),
+  };
+}
+
+function raceSignal<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const abort = (): void =>
+      reject(signal.reason ?? new SkeinError('SKEIN_CANCELLED', 'Cannot join mesh: told to stop'));
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,113 @@
+/** Mirror: the local copy of the catalogue, and the authorizer compiled from it; both stay as they are while no hub is there. */
+
+import { Authorizer } from '../auth/authorizer.ts';
+import {
+  AUTHORIZATION_POLICY,
+  type AuthorizationPolicy,
+  parseAuthorizationPolicy,
+} from '../catalog/authorization-policy.ts';
+import type { Endpoint } from '../catalog/endpoint.ts';
+import type { Manifest } from '../catalog/resource.ts';
+import type { Snapshot } from '../catalog/snapshot.ts';
+import type { Channel } from '../control/channel.ts';
+import type { CataloguePush } from '../control/messages.ts';
+import { CatalogueWatch, type WatchStats } from '../control/watch.ts';
+import { toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Platform } from '../core/platform.ts';
+import type { EndpointSource } from '../router/upstream.ts';
+
+export interface MirrorOptions {
+  readonly platform: Platform;
+  readonly log: Logger;
+  /** Other policies hold from now on. */
+  readonly onPolicies: () => void;
+}
+
+export class Mirror implements EndpointSource {
+  readonly #options: MirrorOptions;
+  readonly #watch: CatalogueWatch;
+  #channel: Channel | undefined;
+  #manifests: readonly Manifest[] = [];
+  #authorizer = new Authorizer([]);
+
+  constructor(options: MirrorOptions) {
+    this.#options = options;
+    const { platform, log } = options;
+    this.#watch = new CatalogueWatch({
+      sha256: platform.crypto.sha256,
+      clock: platform.clock,
+      random: platform.random,
+      log,
+      onSnapshot: (snapshot) => this.#onSnapshot(snapshot),
+    });
+  }
+
+  get snapshot(): Snapshot {
+    return this.#watch.snapshot;
+  }
+
+  get stats(): WatchStats {
+    return this.#watch.stats;
+  }
+
+  /** What the policies of the last catalogue say; before the first it denies everything. */
+  get authorizer(): Authorizer {
+    return this.#authorizer;
+  }
+
+  /** Follows the catalogue over `channel` from now on. Resolves when it has told what is watched. */
+  attach(channel: Channel): Promise<void> {
+    this.#channel = channel;
+    return this.#watch.attach(channel);
+  }
+
+  detach(channel: Channel): void {
+    if (this.#channel === channel) this.#channel = undefined;
+    this.#watch.detach(channel);
+  }
+
+  receive(push: CataloguePush, channel: Channel): void {
+    if (this.#channel !== channel) return;
+    try {
+      this.#watch.receive(push);
+    } catch (thrown) {
+      channel.close(toSkeinError(thrown));
+    }
+  }
+
+  isKnown(service: string): boolean {
+    return this.#watch.isKnown(service);
+  }
+
+  endpoints(service: string): readonly Endpoint[] {
+    return this.#watch.snapshot.endpoints(service);
+  }
+
+  watch(service: string): Promise<void> {
+    return this.#watch.add(service);
+  }
+
+  forget(service: string): void {
+    this.#watch.remove(service);
+  }
+
+  #onSnapshot(snapshot: Snapshot): void {
+    const manifests = snapshot.manifests(AUTHORIZATION_POLICY);
+    if (manifests === this.#manifests) return;
+    this.#manifests = manifests;
+    this.#authorizer = new Authorizer(manifests.map((manifest) => this.#readPolicy(manifest)));
+    const policies = manifests.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+    this.#options.log.log('info', 'policies-changed', { revision: snapshot.revision, policies });
+    this.#options.onPolicies();
+  }
+
+  /** A policy that this version cannot read may be one that denies: until it can, its namespace takes no calls. */
+  #readPolicy(manifest: Manifest): AuthorizationPolicy {
+    const parsed = parseAuthorizationPolicy(manifest);
+    if ('value' in parsed) return parsed.value;
+    const { name, namespace } = manifest.metadata;
+    this.#options.log.log('error', 'policy-unreadable', { policy: `${namespace}/${name}`, issues: parsed.issues });
+    return { name, namespace, spec: { deny: [{}] } };
+  }
+}

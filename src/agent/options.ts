@@ -1,0 +1,106 @@
+/** What a member of the mesh is asked to be, and the limits of the folder; a number appears here and nowhere else. */
+
+import { isLabel } from '../catalog/service.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import { Redacted } from '../core/redacted.ts';
+import { type RouterOptions, resolveRouterOptions } from '../router/options.ts';
+
+export interface AgentOptions {
+  /** Hubs, `wss://…` or `ws://…`; one after the other is tried until one answers. */
+  readonly hub: string | readonly string[];
+  /** Join token, as `skein token create` printed it. Not needed when `data` holds an identity. */
+  readonly token?: string | Redacted<string> | undefined;
+  /** Folder that keeps key and identity (0600), so that a restart needs no new token. Without it they live in memory. */
+  readonly data?: string | undefined;
+  /** Services that will be served, as `name` or `name.namespace`: an identity in `data` that may not serve them is replaced by the token's. */
+  readonly services?: readonly string[] | undefined;
+  /** Namespace of names that give none. @default that of the own identity */
+  readonly namespace?: string | undefined;
+  /** Where this member runs, for locality-aware choices. */
+  readonly region?: string | undefined;
+  readonly zone?: string | undefined;
+  /** @default silent */
+  readonly log?: Logger | undefined;
+  readonly limits?: Partial<AgentLimits> | undefined;
+  readonly router?: Partial<RouterOptions> | undefined;
+}
+
+export interface AgentLimits {
+  /** Sessions with one instance at once: one each way and one being replaced, with one to spare. */
+  readonly maxSessionsPerPeer: number;
+  /** Sessions with all instances; a link carries as many circuits. */
+  readonly maxSessions: number;
+  /** Handshakes that others have begun and not finished. */
+  readonly maxHalfOpen: number;
+  /** A session without a stream for so long is closed; the next request makes a new one in a round trip or two. */
+  readonly idleSessionMs: number;
+  /** Life of a WIT-SVID's use, ± 10 %: it is valid for 24 h, so that a hub may be away for most of a day. */
+  readonly renewAfterMs: number;
+  /** A link that held so long was good: the next dial is at once. Shorter, and a flapping link hammers the hub. */
+  readonly healthyAfterMs: number;
+  /** First and largest ceiling of the wait between dials. */
+  readonly reconnectBaseMs: number;
+  readonly reconnectCapMs: number;
+  /** Refused requests logged per second, and at once: a caller must not fill the disk. */
+  readonly denialsPerSecond: number;
+  readonly denialsBurst: number;
+  /** Bytes read ahead of an application that uses WHATWG streams. */
+  readonly bodyWindowBytes: number;
+}
+
+export const AGENT_LIMITS: AgentLimits = {
+  maxSessionsPerPeer: 4,
+  maxSessions: 1000,
+  maxHalfOpen: 256,
+  idleSessionMs: 300_000,
+  renewAfterMs: 3_600_000,
+  healthyAfterMs: 30_000,
+  reconnectBaseMs: 250,
+  reconnectCapMs: 20_000,
+  denialsPerSecond: 20,
+  denialsBurst: 100,
+  bodyWindowBytes: 64 * 1024,
+};
+
+export interface ResolvedAgentOptions extends Omit<AgentOptions, 'hub' | 'token' | 'limits' | 'router'> {
+  readonly hubs: readonly string[];
+  readonly token: Redacted<string> | undefined;
+  readonly limits: AgentLimits;
+  readonly router: RouterOptions;
+}
+
+/** @throws SkeinError SKEIN_CONFIG, RangeError on a limit that is no positive integer */
+export function resolveAgentOptions(options: AgentOptions): ResolvedAgentOptions {
+  const { hub, token, limits, router, ...rest } = options;
+  const hubs = (typeof hub === 'string' ? hub.split(',') : hub).map((url) => url.trim()).filter((url) => url !== '');
+  if (hubs.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot join mesh: no hub is named');
+  for (const url of hubs) checkHubUrl(url);
+  if (options.namespace !== undefined && !isLabel(options.namespace)) {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot use namespace "${options.namespace}": not a DNS label in lower case`);
+  }
+  return {
+    ...rest,
+    hubs,
+    token: typeof token === 'string' ? new Redacted(token) : token,
+    limits: resolveLimits(limits),
+    router: resolveRouterOptions(router),
+  };
+}
+
+function checkHubUrl(url: string): void {
+  if (!/^wss?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/.test(url)) {
+    throw new SkeinError('SKEIN_CONFIG', 'Cannot use hub URL: not wss://host[:port] or ws://host[:port]');
+  }
+}
+
+function resolveLimits(limits: Partial<AgentLimits> = {}): AgentLimits {
+  const resolved: AgentLimits = { ...AGENT_LIMITS, ...limits };
+  for (const [name, value] of Object.entries(resolved)) {
+    if (!Object.hasOwn(AGENT_LIMITS, name)) throw new RangeError(`Cannot use agent limit "${name}": unknown name`);
+    if (!Number.isSafeInteger(value) || value <= 0) {
+      throw new RangeError(`Cannot use agent limit "${name}": not a positive integer`);
+    }
+  }
+  return resolved;
+}

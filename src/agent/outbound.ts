@@ -1,0 +1,60 @@
+/** Outbound: a request of a local application leaves. What only the mesh may say is taken out, the trace is kept or begun. */
+
+import type { Random } from '../core/random.ts';
+import { stripUntrusted } from '../http/fields.ts';
+import type { HttpHandler, RequestBody } from '../http/handler.ts';
+import { type Fields, getField, type RequestHead } from '../http/head.ts';
+import { createTraceParent, formatTraceParent, parseTraceParent } from '../telemetry/traceparent.ts';
+
+/** In front of the dispatcher: every request of this member passes here, from a listener or from `fetch`. */
+export function createOutbound(dispatcher: HttpHandler, random: Random): HttpHandler {
+  return {
+    request(head, complete, reply) {
+      const body = dispatcher.request(toOutboundHead(head, random), complete, reply);
+      return complete ? body : new OutboundBody(body);
+    },
+  };
+}
+
+function toOutboundHead(head: RequestHead, random: Random): RequestHead {
+  const fields = stripUntrusted(head.fields);
+  const trace = getField(fields, 'traceparent');
+  if (trace !== undefined && parseTraceParent(trace) !== undefined)
+    return fields === head.fields ? head : { ...head, fields };
+  return { ...head, fields: [...withoutTrace(fields), 'traceparent', formatTraceParent(createTraceParent(random))] };
+}
+
+/** `tracestate` belongs to the trace of its `traceparent`; without a valid one neither means anything (W3C Trace Context §3.3). */
+function withoutTrace(fields: Fields): Fields {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (name !== 'traceparent' && name !== 'tracestate') kept.push(name, fields[i + 1] as string);
+  }
+  return kept;
+}
+
+/** Trailers claim identities as well as heads do. */
+class OutboundBody implements RequestBody {
+  readonly #body: RequestBody;
+
+  constructor(body: RequestBody) {
+    this.#body = body;
+  }
+
+  write(chunk: Uint8Array): boolean {
+    return this.#body.write(chunk);
+  }
+
+  end(trailers: Fields): void {
+    this.#body.end(stripUntrusted(trailers));
+  }
+
+  abort(error: Parameters<RequestBody['abort']>[0]): void {
+    this.#body.abort(error);
+  }
+
+  consumed(bytes: number): void {
+    this.#body.consumed(bytes);
+  }
+}

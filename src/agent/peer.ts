@@ -1,0 +1,101 @@
+/** One session with one other member: opens streams on it for requests, and ends it when an identity does. */
+
+import type { Grant } from '../auth/grant.ts';
+import type { Endpoint } from '../catalog/endpoint.ts';
+import type { ByteStream } from '../core/byte-stream.ts';
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { DecodeLatin1 } from '../core/text.ts';
+import { createStreamHandler } from '../http/exchange.ts';
+import type { HttpHandler } from '../http/handler.ts';
+import type { RequestHead } from '../http/head.ts';
+import { encodeRequestHead, MAX_BLOCK_BYTES } from '../http/head-codec.ts';
+import type { Upstream } from '../router/upstream.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
+import type { Session } from '../tunnel/session.ts';
+import { STREAM_KIND } from '../tunnel/stream.ts';
+import { toRawStream } from './raw-stream.ts';
+
+/** At this part of what is left of the peer's SVID new requests get a session with a fresh one; the old one ends with its SVID. */
+const RETIRE_AT = 0.8;
+
+/** Blocks are copied by the session, so that one buffer serves all. */
+const scratch: Bytes = new Uint8Array(MAX_BLOCK_BYTES);
+
+export interface PeerOptions {
+  readonly session: Session;
+  readonly identity: PeerIdentity;
+  readonly clock: Clock;
+  readonly decodeLatin1: DecodeLatin1;
+}
+
+export class Peer implements Upstream {
+  readonly session: Session;
+  readonly id: SpiffeId;
+  readonly http: HttpHandler;
+  /** Monotonic time at which there was last a stream. Written by `Peers`. */
+  usedMs: number;
+  readonly #services: ReadonlySet<string>;
+  readonly #timers: readonly Timer[];
+  #isRetired = false;
+
+  constructor({ session, identity, clock, decodeLatin1 }: PeerOptions) {
+    const { services, expiresAtMs } = identity.grant as Grant;
+    this.session = session;
+    this.id = identity.id;
+    this.usedMs = clock.monotonicMs();
+    this.http = createStreamHandler(
+      (kind, block, length, complete) => session.openStream(kind, block, length, complete),
+      decodeLatin1,
+    );
+    this.#services = new Set(services);
+    const leftMs = expiresAtMs - clock.epochMs();
+    this.#timers = [
+      clock.setTimer(leftMs * RETIRE_AT, () => this.retire()),
+      clock.setTimer(leftMs, () =>
+        session.close(
+          new SkeinError('SKEIN_IDENTITY', 'Cannot keep session: the SVID of the peer has expired', {
+            notProcessed: false,
+          }),
+        ),
+      ),
+    ];
+  }
+
+  get instance(): string {
+    return this.session.remoteInstance;
+  }
+
+  /** May new streams be opened? */
+  get isUsable(): boolean {
+    return !this.#isRetired && this.session.isOpen && !this.session.isDraining;
+  }
+
+  /** Does the SVID of the peer say that it may serve that, whatever the catalogue says? */
+  mayServe(service: string): boolean {
+    return this.#services.has(service);
+  }
+
+  openRaw(head: RequestHead): ByteStream {
+    const length = encodeRequestHead(scratch, head);
+    return toRawStream(this.session.openStream(STREAM_KIND.raw, scratch, length, false));
+  }
+
+  /** No new streams from this side. */
+  retire(): void {
+    this.#isRetired = true;
+  }
+
+  /** The session is over. */
+  release(): void {
+    for (const timer of this.#timers) timer.cancel();
+  }
+}
+
+/** @throws SkeinError SKEIN_IDENTITY: a catalogue that was tampered with cannot lead a request to a member not granted the name */
+export function checkServes(peer: Peer, { service, id, instance }: Endpoint): void {
+  if (peer.id.uri === id && peer.mayServe(service)) return;
+  throw new SkeinError('SKEIN_IDENTITY', `Cannot use instance "${instance}": its identity may not serve "${service}"`);
+}

@@ -1,0 +1,88 @@
+/** The services that this member serves: who answers for each, and what the hub is told of them. */
+
+import type { AppProtocol } from '../catalog/endpoint.ts';
+import type { ServedService } from '../control/messages.ts';
+import type { ByteStream } from '../core/byte-stream.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { HttpHandler } from '../http/handler.ts';
+
+/** Who answers for a service. */
+export type ServiceTarget =
+  | { readonly protocol: 'http' | 'h2c'; readonly handler: HttpHandler }
+  | { readonly protocol: 'tcp'; readonly accept: (stream: ByteStream, caller: SpiffeId) => void };
+
+export interface LocalService {
+  /** `name.namespace` */
+  readonly service: string;
+  /** Port in the mesh. */
+  readonly port: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly target: ServiceTarget;
+}
+
+interface Entry extends LocalService {
+  isHealthy: boolean;
+}
+
+/** A service that is served, until `close`. */
+export interface ServiceHandle {
+  /** Others choose this instance only while it is healthy. */
+  setHealthy(isHealthy: boolean): void;
+  close(): void;
+}
+
+export class LocalServices {
+  readonly #entries = new Map<string, Entry>();
+  readonly #onChange: () => void;
+
+  /** @param onChange what `registrations` says is another thing now */
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  all(): IterableIterator<LocalService & { readonly isHealthy: boolean }> {
+    return this.#entries.values();
+  }
+
+  /** By `name.namespace:port`. */
+  get(key: string): LocalService | undefined {
+    return this.#entries.get(key);
+  }
+
+  /** @throws SkeinError SKEIN_CONFIG when it is served already */
+  add(service: LocalService, isHealthy = true): ServiceHandle {
+    const key = `${service.service}:${service.port}`;
+    if (this.#entries.has(key)) throw new SkeinError('SKEIN_CONFIG', `Cannot serve "${key}": it is served already`);
+    const entry: Entry = { ...service, isHealthy };
+    this.#entries.set(key, entry);
+    this.#onChange();
+    return {
+      setHealthy: (healthy) => {
+        if (entry.isHealthy === healthy || this.#entries.get(key) !== entry) return;
+        entry.isHealthy = healthy;
+        this.#onChange();
+      },
+      close: () => {
+        if (this.#entries.get(key) !== entry) return;
+        this.#entries.delete(key);
+        this.#onChange();
+      },
+    };
+  }
+
+  /** What the hub is told. */
+  registrations(): ServedService[] {
+    return [...this.#entries.values()].map(({ service, port, labels, target, isHealthy }) => ({
+      service,
+      port,
+      protocol: target.protocol satisfies AppProtocol,
+      labels: { ...labels },
+      healthy: isHealthy,
+    }));
+  }
+}

@@ -33,12 +33,15 @@ export class Authority {
   readonly #clock: Clock;
   readonly #witKey: IdentityKey;
   readonly #sequence: number;
+  readonly #bundle: TrustBundle;
 
   private constructor(trustDomain: string, clock: Clock, witKey: IdentityKey, sequence: number) {
     this.trustDomain = trustDomain;
     this.#clock = clock;
     this.#witKey = witKey;
     this.#sequence = sequence;
+    const key: BundleKey = { ...witKey.publicJwk, kid: witKey.thumbprint, use: 'wit-svid' };
+    this.#bundle = { keys: [key], spiffe_sequence: sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS };
   }
 
   /** With `state` the issuer it was, without it a new one. @throws SkeinError SKEIN_CONFIG */
@@ -87,9 +90,9 @@ export class Authority {
     });
   }
 
+  /** The same object as long as nothing changes. */
   bundle(): TrustBundle {
-    const key: BundleKey = { ...this.#witKey.publicJwk, kid: this.thumbprint, use: 'wit-svid' };
-    return { keys: [key], spiffe_sequence: this.#sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS };
+    return this.#bundle;
   }
 
   /** The set an ordinary OIDC verifier reads: keys of bearer tokens only, without `use`; none is issued yet. */

@@ -3,13 +3,13 @@
  * without the signature of its `cnf` key over a handshake (`proof.ts`), so a stolen one is useless.
  */
 
-import { importJWK, jwtVerify, SignJWT } from 'jose';
+import { jwtVerify, SignJWT } from 'jose';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { parseSpiffeId, type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import { tryParseCompactJws } from './compact-jws.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
-import { findKey, type TrustBundle } from './trust-bundle.ts';
+import { findKey, type TrustBundle, toCryptoKey } from './trust-bundle.ts';
 
 /** What a verified WIT-SVID says. */
 export interface Wit {
@@ -83,8 +83,7 @@ async function tryVerifyWit(
   const key = findKey(bundle, header.kid, 'wit-svid');
   if (key === undefined) return undefined;
   try {
-    const { kty, crv, x, y } = key;
-    await jwtVerify(token, await importJWK({ kty, crv, x, y }, 'ES256'), {
+    await jwtVerify(token, await toCryptoKey(key), {
       algorithms: ['ES256'],
       currentDate: new Date(nowMs),
       clockTolerance: LEEWAY_MS / 1000,

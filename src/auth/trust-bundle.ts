@@ -1,7 +1,7 @@
 /** SPIFFE bundle of one trust domain: the keys that may have signed its SVIDs (SPIFFE Trust Domain and Bundle §4). */
 
 import { SkeinError } from '../core/errors.ts';
-import { type PublicJwk, toPublicJwk } from './key-pair.ts';
+import { importPublicKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
 
 /** Which tokens a key signs; a key of one use verifies nothing of the other. */
 export type KeyUse = 'wit-svid' | 'jwt-svid';
@@ -56,6 +56,19 @@ export function chooseNewerBundle(current: TrustBundle | undefined, offered: Tru
 
 export function findKey(bundle: TrustBundle, kid: string, use: KeyUse): BundleKey | undefined {
   return bundle.keys.find((key) => key.kid === kid && key.use === use);
+}
+
+/** Keys of bundles in use; importing one costs as much as verifying with it. */
+const imported = new WeakMap<BundleKey, Promise<CryptoKey>>();
+
+/** The key as Web Crypto and jose take it. @throws when it is no point of the curve */
+export function toCryptoKey(key: BundleKey): Promise<CryptoKey> {
+  let handle = imported.get(key);
+  if (handle === undefined) {
+    handle = importPublicKey(key);
+    imported.set(key, handle);
+  }
+  return handle;
 }
 
 function toBundleKey(entry: unknown): BundleKey | undefined {

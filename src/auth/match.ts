@@ -1,90 +1,79 @@
-/** Compiled conditions of a policy rule: every source and operation becomes a list of small tests. */
+/**
+ * Compiled conditions of a policy rule. Where it is unclear whether a condition holds — the path reads in two ways, the
+ * stream is not HTTP — a rule that denies matches and a rule that allows does not; that is decided here, at compile time.
+ */
 
-import {
-  type PolicyOperation,
-  type PolicyRule,
-  type PolicySource,
-  SAME_NAMESPACE,
-} from '../catalog/authorization-policy.ts';
+import { type PolicyOperation, type PolicySource, SAME_NAMESPACE } from '../catalog/authorization-policy.ts';
 import { matchesSpiffePattern, type SpiffePattern, tryParseSpiffePattern } from '../catalog/spiffe-pattern.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
+import { getField } from '../http/head.ts';
 
-/** One stream as policy sees it. The L7 members are undefined on a stream that is not HTTP. */
-export interface Access {
-  readonly caller: SpiffeId;
-  readonly method: string | undefined;
-  /** Decision path (`decision-path.ts`). */
-  readonly path: string | undefined;
+/** One HTTP request as policy sees it. */
+export interface HttpView {
+  readonly method: string;
+  /** Decision path (`decision-path.ts`), and whether it is the only reading. */
+  readonly path: string;
   readonly pathAmbiguous: boolean;
-  /** Host without port, lower case. */
-  readonly host: string | undefined;
+  /** Host without port and last dot, lower case. */
+  readonly host: string;
   /** Flat name/value list; names lower case. */
-  readonly fields: readonly string[] | undefined;
+  readonly fields: readonly string[];
 }
 
-/** What a rule says: the third word is for conditions that cannot be decided, and the caller chooses the safe reading. */
-export type Match = 'yes' | 'no' | 'unknown';
+/** `same` is the namespace of the service that is called. */
+export type SourceTest = (caller: SpiffeId, same: string) => boolean;
+/** undefined stands for a stream that is not HTTP. */
+export type OperationTest = (request: HttpView | undefined) => boolean;
 
-export interface CompiledRule {
-  readonly from: readonly ((id: SpiffeId) => boolean)[];
-  readonly to: readonly ((access: Access) => Match)[];
-}
+type TextTest = (text: string) => boolean;
 
-export function compileRule(rule: PolicyRule, policyNamespace: string): CompiledRule {
-  return {
-    from: (rule.from ?? []).map((source) => compileSource(source, policyNamespace)),
-    to: (rule.to ?? []).map(compileOperation),
-  };
-}
-
-/** No `from` means everybody in the mesh, no `to` every operation. */
-export function matchRule(rule: CompiledRule, access: Access): Match {
-  if (rule.from.length > 0 && !rule.from.some((matches) => matches(access.caller))) return 'no';
-  if (rule.to.length === 0) return 'yes';
-  let result: Match = 'no';
-  for (const operation of rule.to) {
-    const match = operation(access);
-    if (match === 'yes') return 'yes';
-    if (match === 'unknown') result = 'unknown';
-  }
-  return result;
-}
-
-function compileSource(source: PolicySource, policyNamespace: string): (id: SpiffeId) => boolean {
+export function compileSource(source: PolicySource): SourceTest {
   const ids = source.ids?.map(toPattern);
   const notIds = source.notIds?.map(toPattern);
-  const resolve = (name: string): string => (name === SAME_NAMESPACE ? policyNamespace : name);
-  const namespaces = source.namespaces && new Set(source.namespaces.map(resolve));
-  const notNamespaces = source.notNamespaces && new Set(source.notNamespaces.map(resolve));
+  const namespaces = source.namespaces && new Set(source.namespaces);
+  const notNamespaces = source.notNamespaces && new Set(source.notNamespaces);
   const trustDomains = source.trustDomains && new Set(source.trustDomains);
-  return (id) => {
+  return (id, same) => {
     if (ids && !ids.some((pattern) => matchesSpiffePattern(pattern, id))) return false;
     if (notIds?.some((pattern) => matchesSpiffePattern(pattern, id))) return false;
-    if (namespaces && (id.namespace === undefined || !namespaces.has(id.namespace))) return false;
-    if (notNamespaces && id.namespace !== undefined && notNamespaces.has(id.namespace)) return false;
+    if (namespaces && !hasNamespace(namespaces, id, same)) return false;
+    if (notNamespaces && hasNamespace(notNamespaces, id, same)) return false;
     return !trustDomains || trustDomains.has(id.trustDomain);
   };
 }
 
-function compileOperation(operation: PolicyOperation): (access: Access) => Match {
+function hasNamespace(names: ReadonlySet<string>, { namespace }: SpiffeId, same: string): boolean {
+  return namespace !== undefined && (names.has(namespace) || (namespace === same && names.has(SAME_NAMESPACE)));
+}
+
+/** @param denies whether the rule matches when in doubt; the operation has at least one condition */
+export function compileOperation(operation: PolicyOperation, denies: boolean): OperationTest {
   const methods = operation.methods && new Set(operation.methods);
   const notMethods = operation.notMethods && new Set(operation.notMethods);
-  const paths = operation.paths?.map(compilePath);
-  const notPaths = operation.notPaths?.map(compilePath);
+  const isIn = operation.paths && compilePaths(operation.paths, denies);
+  const isOut = operation.notPaths && compilePaths(operation.notPaths, !denies);
   const hosts = operation.hosts?.map((host) => compileGlob(host.toLowerCase()));
   const headers = operation.headers?.map(({ name, values }) => ({ name, values: values?.map(compileGlob) }));
-  const needsPath = paths !== undefined || notPaths !== undefined;
-  return ({ method, path, pathAmbiguous, host, fields }) => {
-    if (method === undefined || path === undefined) return 'unknown';
-    if (methods && !methods.has(method)) return 'no';
-    if (notMethods?.has(method)) return 'no';
-    if (hosts && !hosts.some((matches) => matches(host ?? ''))) return 'no';
-    if (headers && !headers.every(({ name, values }) => hasField(fields ?? [], name, values))) return 'no';
-    if (needsPath && pathAmbiguous) return 'unknown';
-    if (paths && !paths.some((matches) => matches(path))) return 'no';
-    return notPaths?.some((matches) => matches(path)) ? 'no' : 'yes';
+  return (request) => {
+    if (request === undefined) return denies;
+    if (methods && !methods.has(request.method)) return false;
+    if (notMethods?.has(request.method)) return false;
+    if (hosts && !hosts.some((matches) => matches(request.host))) return false;
+    if (headers && !headers.every(({ name, values }) => hasField(request.fields, name, values))) return false;
+    if (isIn === undefined && isOut === undefined) return true;
+    if (request.pathAmbiguous) return denies;
+    return (isIn === undefined || isIn(request.path)) && (isOut === undefined || !isOut(request.path));
   };
+}
+
+/** Holds for every stream, also one that is not HTTP. */
+export function isUnconditional(operation: PolicyOperation): boolean {
+  return Object.values(operation).every((condition) => condition === undefined);
+}
+
+export function readsPath(operation: PolicyOperation): boolean {
+  return operation.paths !== undefined || operation.notPaths !== undefined;
 }
 
 function toPattern(text: string): SpiffePattern {
@@ -95,14 +84,34 @@ function toPattern(text: string): SpiffePattern {
 }
 
 /** Exact, `prefix*`, `*suffix`, or `*` for anything that is there. */
-function compileGlob(text: string): (value: string) => boolean {
+function compileGlob(text: string): TextTest {
   if (text === '*') return (value) => value !== '';
-  if (text.endsWith('*')) return (value) => value.startsWith(text.slice(0, -1));
-  if (text.startsWith('*')) return (value) => value.endsWith(text.slice(1));
+  if (text.endsWith('*')) {
+    const prefix = text.slice(0, -1);
+    return (value) => value.startsWith(prefix);
+  }
+  if (text.startsWith('*')) {
+    const suffix = text.slice(1);
+    return (value) => value.endsWith(suffix);
+  }
   return (value) => value === text;
 }
 
-function compilePath(text: string): (path: string) => boolean {
+/**
+ * `wide` also takes what a lenient server takes for the same: another case, and one slash more or less at the end
+ * (Express does both unless told otherwise). What denies is wide, what allows is not.
+ */
+function compilePaths(patterns: readonly string[], wide: boolean): TextTest {
+  const tests = patterns.map((pattern) => compilePath(wide ? pattern.toLowerCase() : pattern));
+  const matches: TextTest = (path) => tests.some((test) => test(path));
+  if (!wide) return matches;
+  return (path) => {
+    const folded = path.toLowerCase();
+    return matches(folded) || matches(folded.endsWith('/') ? folded.slice(0, -1) : `${folded}/`);
+  };
+}
+
+function compilePath(text: string): TextTest {
   if (!text.includes('{')) return compileGlob(text);
   const wanted = text.slice(1).split('/');
   const open = wanted[wanted.length - 1] === '{**}';
@@ -110,20 +119,17 @@ function compilePath(text: string): (path: string) => boolean {
   return (path) => {
     const segments = path.slice(1).split('/');
     if (open ? segments.length < named.length : segments.length !== named.length) return false;
-    return named.every((name, i) => (name === '{*}' ? segments[i] !== '' : name === segments[i]));
+    return named.every((name, i) => (name.startsWith('{') ? segments[i] !== '' : name === segments[i]));
   };
 }
 
 /** Whether any field of that name has a wanted value; without values, whether there is one at all. */
-function hasField(
-  fields: readonly string[],
-  name: string,
-  values: readonly ((value: string) => boolean)[] | undefined,
-): boolean {
+function hasField(fields: readonly string[], name: string, values: readonly TextTest[] | undefined): boolean {
+  if (values === undefined) return getField(fields, name) !== undefined;
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] !== name) continue;
     const value = fields[i + 1] as string;
-    if (values === undefined || values.some((matches) => matches(value))) return true;
+    if (values.some((matches) => matches(value))) return true;
   }
   return false;
 }

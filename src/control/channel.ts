@@ -4,7 +4,7 @@
  */
 
 import * as v from 'valibot';
-import type { ByteSink, ByteStream } from '../core/byte-stream.ts';
+import type { ByteStream, HeadedSink, HeadedStream } from '../core/byte-stream.ts';
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { isErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
@@ -53,8 +53,8 @@ interface Pending {
   readonly reject: (error: SkeinError) => void;
 }
 
-export class Channel implements ByteSink {
-  readonly #stream: ByteStream;
+export class Channel implements HeadedSink {
+  readonly #stream: ByteStream | HeadedStream;
   readonly #options: ChannelOptions;
   readonly #reader = new MessageReader();
   readonly #pending = new Map<number, Pending>();
@@ -64,7 +64,7 @@ export class Channel implements ByteSink {
   #queuedBytes = 0;
   #closedBy: SkeinError | undefined;
 
-  constructor(stream: ByteStream, options: ChannelOptions) {
+  constructor(stream: ByteStream | HeadedStream, options: ChannelOptions) {
     this.#stream = stream;
     this.#options = options;
     stream.attach(this);
@@ -126,6 +126,10 @@ export class Channel implements ByteSink {
       return;
     }
     this.#stream.consumed(chunk.length);
+  }
+
+  onHead(): void {
+    this.close(new SkeinError('SKEIN_PROTOCOL', 'Cannot read control stream: it carries no heads'));
   }
 
   onEnd(): void {

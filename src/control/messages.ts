@@ -33,7 +33,7 @@ const weight = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000));
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
 const wit = text(8192);
 /** A SPIFFE bundle (JWKS); `auth` reads it strictly. */
-const bundle = v.looseObject({ keys: v.array(v.record(v.string(), v.unknown())) });
+const bundle = v.custom<object>((value) => typeof value === 'object' && value !== null && 'keys' in value);
 const nothing = v.object({});
 
 const endpoint = v.looseObject({

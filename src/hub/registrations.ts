@@ -11,7 +11,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Publisher } from './publisher.ts';
-import type { Store } from './store.ts';
+import { type Store, tryParseJson } from './store.ts';
 
 export interface RegistrationsOptions {
   readonly publisher: Publisher;
@@ -57,10 +57,18 @@ export class Registrations {
     return this.#instances.size;
   }
 
+  /** The catalogue with everything registered so far. */
+  get version(): { readonly epoch: number; readonly revision: number } {
+    const { publisher } = this.#options;
+    publisher.flush();
+    const { epoch, revision } = publisher.snapshot;
+    return { epoch, revision };
+  }
+
   /** Takes what an earlier start of the hub knew; who does not come back is forgotten. */
   async load(): Promise<void> {
     for (const { key, value } of await this.#options.store.list(PREFIX)) {
-      const stored = v.safeParse(STORED, parseJson(value));
+      const stored = v.safeParse(STORED, tryParseJson(value));
       if (!stored.success) {
         this.#options.log.log('warn', 'registration-not-read', { key });
         continue;
@@ -200,12 +208,4 @@ function toEndpoints({ instance, id, registration, presence }: Instance): Endpoi
     healthy: healthy && reachable,
     weight: weight ?? 1,
   }));
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -30,3 +30,12 @@ export interface Store {
   /** Finishes what was begun. */
   close(): Promise<void>;
 }
+
+/** The JSON value of an entry, or undefined: what an older or a younger hub wrote may be anything. */
+export function tryParseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

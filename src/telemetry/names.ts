@@ -14,7 +14,7 @@ export const METRICS = {
   skein_build_info: {
     type: 'gauge',
     help: 'Always 1; the labels say what runs',
-    labels: ['role', 'version', 'runtime'],
+    labels: ['role', 'runtime'],
   },
 
   skein_hub_sidecars: { type: 'gauge', help: 'Sidecars connected to this hub', labels: [] },

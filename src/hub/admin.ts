@@ -1,0 +1,159 @@
+/** What administrators may ask of a hub, without HTTP: tokens, services, status, resources. */
+
+import * as v from 'valibot';
+import type { Manifest } from '../catalog/resource.ts';
+import type { Clock } from '../core/clock.ts';
+import { tryParseDuration } from '../core/duration.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { Enrolment } from './enroll.ts';
+import type { Applied, Policies } from './policies.ts';
+import type { Presence } from './presence.ts';
+import type { Publisher } from './publisher.ts';
+import type { Relay } from './relay.ts';
+
+export interface AdminOptions {
+  readonly clock: Clock;
+  readonly enrolment: Enrolment;
+  readonly policies: Policies;
+  readonly presence: Presence;
+  readonly publisher: Publisher;
+  readonly relay: Relay;
+  readonly about: HubAbout;
+}
+
+/** What does not change while a hub runs. */
+export interface HubAbout {
+  readonly instance: string;
+  readonly trustDomain: string;
+  readonly region: string;
+  readonly roles: readonly string[];
+  readonly runtime: string;
+  readonly startedAtMs: number;
+}
+
+const tokenRequest = v.strictObject({
+  services: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(256)),
+  namespace: v.optional(v.string()),
+  /** GEP-2257, as "15m". */
+  ttl: v.optional(v.string()),
+});
+
+export class Admin {
+  readonly #options: AdminOptions;
+
+  constructor(options: AdminOptions) {
+    this.#options = options;
+  }
+
+  /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_REFUSED */
+  async createToken(request: unknown): Promise<{ token: string; id: string; expiresAt: string }> {
+    const { enrolment } = this.#options;
+    const parsed = v.safeParse(tokenRequest, request);
+    if (!parsed.success) {
+      const issues = parsed.issues.map(({ path, message }) => ({
+        path: path?.map(({ key }) => String(key)).join('.') ?? '',
+        message,
+      }));
+      throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot make token: the request is not valid', {
+        details: { issues },
+      });
+    }
+    const { services, namespace, ttl } = parsed.output;
+    const ttlMs = ttl === undefined ? undefined : tryParseDuration(ttl);
+    if (ttl !== undefined && ttlMs === undefined) {
+      throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: "${ttl}" is no duration such as 15m`);
+    }
+    const token = await enrolment.createToken({
+      services,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+    });
+    return { token: token.text, id: token.id, expiresAt: new Date(token.expiresAtMs).toISOString() };
+  }
+
+  services(): unknown {
+    const { publisher, presence } = this.#options;
+    publisher.flush();
+    const services = [...publisher.snapshot.services()].map(({ name, namespace, endpoints }) => ({
+      name,
+      namespace,
+      endpoints: endpoints.map(({ instance, id, port, protocol, labels, region, zone, healthy, weight }) => ({
+        instance,
+        id,
+        port,
+        protocol,
+        labels,
+        region,
+        zone,
+        healthy,
+        weight,
+        connected: presence.get(instance) !== undefined,
+      })),
+    }));
+    services.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
+    return { services };
+  }
+
+  status(): unknown {
+    const { about, clock, presence, publisher, relay } = this.#options;
+    publisher.flush();
+    const { snapshot } = publisher;
+    const { circuits, bytes, records } = relay.totals;
+    const { startedAtMs, ...hub } = about;
+    return {
+      hub: {
+        ...hub,
+        startedAt: new Date(startedAtMs).toISOString(),
+        uptimeMs: Math.max(0, clock.epochMs() - startedAtMs),
+      },
+      catalogue: {
+        epoch: snapshot.epoch,
+        revision: snapshot.revision,
+        digest: snapshot.digest,
+        resources: snapshot.size,
+      },
+      relay: { circuits, bytes, records },
+      sidecars: [...presence.all()].map(({ instance, id, link, grants, connectedAtMs }) => ({
+        instance,
+        id: id.uri,
+        address: link.remoteAddress ?? '',
+        grants: [...grants],
+        rttMs: Math.round(link.rttMs * 10) / 10,
+        circuits: link.circuitCount,
+        connectedMs: Math.round(clock.monotonicMs() - connectedAtMs),
+      })),
+    };
+  }
+
+  /** One manifest or a list of them. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT */
+  async apply(body: unknown): Promise<{ results: readonly Applied[] }> {
+    return { results: await this.#options.policies.apply(Array.isArray(body) ? body : [body]) };
+  }
+
+  async resources(): Promise<{ resources: readonly Manifest[] }> {
+    return { resources: await this.#options.policies.list() };
+  }
+
+  /** @throws SkeinError SKEIN_RESOURCE_INVALID (404) */
+  async resource(kind: string, namespace: string, name: string): Promise<Manifest> {
+    const manifest = await this.#options.policies.get(kind, namespace, name);
+    if (manifest === undefined) throw notFound(kind, namespace, name);
+    return manifest;
+  }
+
+  /** @throws SkeinError SKEIN_RESOURCE_INVALID (404) */
+  async deleteResource(kind: string, namespace: string, name: string): Promise<{ deleted: string }> {
+    if (!(await this.#options.policies.delete(kind, namespace, name))) throw notFound(kind, namespace, name);
+    return { deleted: `${kind}/${namespace}/${name}` };
+  }
+}
+
+function notFound(kind: string, namespace: string, name: string): SkeinError {
+  return new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot find ${kind}/${name} in namespace "${namespace}"`, {
+    status: 404,
+  });
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,169 @@
+/** The hub's HTTP: health, metrics, public keys, and the admin API behind a bearer token; the only door to hono in the hub. */
+
+import { type Context, Hono } from 'hono';
+import { type Bytes, concatBytes, decodeUtf8, encodeUtf8, equalBytes } from '../core/bytes.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Crypto } from '../core/platform.ts';
+import type { Redacted } from '../core/redacted.ts';
+import type { Metrics } from '../telemetry/prometheus.ts';
+import type { Admin } from './admin.ts';
+
+export interface AppOptions {
+  readonly admin: Admin;
+  readonly adminToken: Redacted<string>;
+  readonly crypto: Crypto;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly isReady: () => boolean;
+  /** Keys that verify SVIDs, as JWKS (`jwt-svid` only) and as SPIFFE bundle; undefined in a hub that is no issuer. */
+  readonly jwks: () => unknown;
+  readonly bundle: () => unknown;
+  /** Host names under which proxies reach this hub, beside the loopback ones. */
+  readonly hosts: readonly string[];
+  readonly maxBodyBytes: number;
+}
+
+/** What the listener knows of a request. */
+export interface RequestInfo {
+  /** `address:port` of the client. */
+  readonly remoteAddress: string;
+}
+
+export type App = (request: Request, info: RequestInfo) => Promise<Response>;
+
+type Env = { Bindings: RequestInfo };
+
+const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
+
+export function createApp(options: AppOptions): App {
+  const { admin, metrics } = options;
+  const app = new Hono<Env>();
+
+  app.get('/healthz', (c) => c.text('ok\n', 200, NO_STORE));
+  app.get('/readyz', (c) =>
+    options.isReady() ? c.text('ready\n', 200, NO_STORE) : c.text('not ready\n', 503, NO_STORE),
+  );
+  app.get('/.well-known/jwks.json', (c) => publish(c, options.jwks()));
+  app.get('/.well-known/spiffe-bundle', (c) => publish(c, options.bundle()));
+  app.get('/metrics', async (c) => {
+    // Numbers only, but of everybody: for those on this machine, and for those with the token.
+    if (!isLoopback(c.env.remoteAddress)) authorize(c, options);
+    return c.body(await metrics.render(), 200, { 'content-type': metrics.contentType, ...NO_STORE });
+  });
+
+  app.use('/v1/*', async (c, next) => {
+    refuseForeignPages(c);
+    authorize(c, options);
+    await next();
+  });
+  app.post('/v1/tokens', async (c) => c.json(await admin.createToken(await readJson(c, options)), 201, NO_STORE));
+  app.get('/v1/services', (c) => c.json(admin.services() as object, 200, NO_STORE));
+  app.get('/v1/status', (c) => c.json(admin.status() as object, 200, NO_STORE));
+  app.get('/v1/resources', async (c) => c.json(await admin.resources(), 200, NO_STORE));
+  app.post('/v1/resources', async (c) => c.json(await admin.apply(await readJson(c, options)), 200, NO_STORE));
+  app.get('/v1/resources/:kind/:namespace/:name', async (c) => {
+    const { kind, namespace, name } = c.req.param();
+    return c.json(await admin.resource(kind, namespace, name), 200, NO_STORE);
+  });
+  app.delete('/v1/resources/:kind/:namespace/:name', async (c) => {
+    const { kind, namespace, name } = c.req.param();
+    return c.json(await admin.deleteResource(kind, namespace, name), 200, NO_STORE);
+  });
+
+  app.notFound((c) => failure(c, new SkeinError('SKEIN_BAD_REQUEST', 'Cannot answer: no such page', { status: 404 })));
+  app.onError((thrown, c) => {
+    if (thrown instanceof SkeinError) return failure(c, thrown);
+    options.log.log('error', 'admin-request-failed', { path: c.req.path, error: toSkeinError(thrown).message });
+    return failure(c, new SkeinError('SKEIN_INTERNAL', 'Cannot answer: internal error'));
+  });
+
+  return async (request, info) => {
+    const error = checkHost(request, info, options.hosts);
+    if (error !== undefined) return Response.json(toBody(error), { status: error.status, headers: NO_STORE });
+    return app.fetch(request, info);
+  };
+}
+
+/**
+ * A page of the web can make a browser ask this machine under a name that its author controls (DNS rebinding). Whoever
+ * comes over loopback must therefore mean this machine, or the name that a proxy in front of it is known by.
+ */
+function checkHost(request: Request, { remoteAddress }: RequestInfo, hosts: readonly string[]): SkeinError | undefined {
+  if (!isLoopback(remoteAddress)) return undefined;
+  const host = hostName(request.headers.get('host') ?? '');
+  if (LOOPBACK_NAMES.has(host) || hosts.includes(host)) return undefined;
+  return new SkeinError('SKEIN_MISDIRECTED', 'Cannot answer: this hub is not known by that host name');
+}
+
+const LOOPBACK_NAMES = new Set(['127.0.0.1', '[::1]', 'localhost']);
+
+function hostName(host: string): string {
+  return host.replace(/:\d+$/, '').toLowerCase();
+}
+
+function isLoopback(remoteAddress: string): boolean {
+  return /^(?:127\.\d+\.\d+\.\d+|\[?::1\]?|\[?::ffff:127\.\d+\.\d+\.\d+\]?)(?::\d+)?$/.test(remoteAddress);
+}
+
+/** There is no page that may call this API: a browser that names one is being used. */
+function refuseForeignPages(c: Context<Env>): void {
+  const site = c.req.header('sec-fetch-site');
+  if (c.req.header('origin') === undefined && (site === undefined || site === 'none')) return;
+  throw new SkeinError('SKEIN_DENIED', 'Cannot use admin API: it is not for pages');
+}
+
+function authorize(c: Context<Env>, { adminToken, crypto }: AppOptions): void {
+  const [scheme = '', token = ''] = (c.req.header('authorization') ?? '').split(' ');
+  // Hashes are compared, so that neither contents nor length show in the time it takes.
+  const given = crypto.sha256(encodeUtf8(token));
+  const wanted = crypto.sha256(encodeUtf8(adminToken.reveal()));
+  if (scheme.toLowerCase() === 'bearer' && equalBytes(given, wanted)) return;
+  throw new SkeinError('SKEIN_TOKEN_INVALID', 'Cannot use admin API: the bearer token is missing or wrong');
+}
+
+/** A JSON body. Its type is required, because a page may send others without asking first. */
+async function readJson(c: Context<Env>, { maxBodyBytes }: AppOptions): Promise<unknown> {
+  const type = (c.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase();
+  if (type !== 'application/json') {
+    throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read request: it is not application/json', { status: 415 });
+  }
+  const body = await readBody(c.req.raw, maxBodyBytes);
+  try {
+    return JSON.parse(decodeUtf8(body));
+  } catch {
+    throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read request: it is no JSON');
+  }
+}
+
+async function readBody(request: Request, maxBytes: number): Promise<Bytes> {
+  const chunks: Bytes[] = [];
+  let bytes = 0;
+  const reader = request.body?.getReader();
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+    if (done) return concatBytes(...chunks);
+    bytes += value.length;
+    if (bytes > maxBytes) {
+      await reader?.cancel();
+      throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot read request: more than ${maxBytes} bytes`, { status: 413 });
+    }
+    chunks.push(value);
+  }
+}
+
+function publish(c: Context<Env>, document: unknown): Response {
+  if (document === undefined) {
+    return failure(c, new SkeinError('SKEIN_BAD_REQUEST', 'Cannot answer: this hub is no issuer', { status: 404 }));
+  }
+  return c.json(document as object, 200, { ...NO_STORE, 'cache-control': 'public, max-age=60' });
+}
+
+function failure(c: Context<Env>, error: SkeinError): Response {
+  if (error.status === 401) c.header('www-authenticate', 'Bearer');
+  return c.json(toBody(error), error.status as 400, NO_STORE);
+}
+
+function toBody({ code, message, details }: SkeinError): object {
+  return { code, message, details };
+}

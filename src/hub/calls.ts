@@ -1,0 +1,118 @@
+/** The calls that a sidecar makes on its control stream, and what it may ask for. */
+
+import type { Grant } from '../auth/grant.ts';
+import type { CallHandlers } from '../control/channel.ts';
+import type { CallAnswer, Registration } from '../control/messages.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { HubIssuer } from './issuer.ts';
+import type { HubRole } from './options.ts';
+import type { Member, Presence } from './presence.ts';
+import type { Registrations } from './registrations.ts';
+import type { Relay } from './relay.ts';
+import type { Subscriber } from './subscriber.ts';
+
+/** The parts of the hub that calls reach. */
+export interface CallServices {
+  readonly roles: ReadonlySet<HubRole>;
+  readonly issuer: HubIssuer | undefined;
+  readonly presence: Presence;
+  readonly registrations: Registrations;
+  readonly relay: Relay;
+}
+
+/** The connection a caller speaks from; `join` makes it known to others, once its identity has a SVID. */
+export interface Caller {
+  readonly id: SpiffeId;
+  readonly grant: Grant;
+  readonly member: Member;
+  readonly subscriber: Subscriber;
+  /** @throws SkeinError SKEIN_CONFLICT */
+  join(): void;
+  /** The SVID that proves the caller is now good until then. */
+  extend(expiresAtMs: number): void;
+}
+
+/** @param caller known by the time the first call arrives */
+export function createCallHandlers(services: CallServices, caller: () => Caller): CallHandlers {
+  const { roles, presence, registrations, relay } = services;
+  let watched: readonly string[] = [];
+  let isEnrolled = false;
+
+  const need = (role: HubRole): Caller => {
+    const from = caller();
+    if (!roles.has(role)) throw new SkeinError('SKEIN_REFUSED', `Cannot answer call: this hub does not play "${role}"`);
+    if (from.grant.kind === 'newcomer' && !isEnrolled) {
+      throw new SkeinError('SKEIN_IDENTITY', 'Cannot answer call: enrol first');
+    }
+    return from;
+  };
+  const issue = async ({ id, grant, extend }: Caller): Promise<CallAnswer<'renew'>> => {
+    const { issuer } = services;
+    if (issuer === undefined) throw new SkeinError('SKEIN_REFUSED', 'Cannot issue SVID: this hub is no issuer');
+    const { wit, expiresAtMs } = await issuer.issue(id, grant.publicJwk, grant.services);
+    extend(expiresAtMs);
+    return { wit, bundle: issuer.bundle() };
+  };
+  const updateInterest = ({ member, subscriber }: Caller): void => {
+    subscriber.setInterest(watched, registrations.served(member.instance));
+  };
+
+  return {
+    enrol: async () => {
+      const from = caller();
+      if (from.grant.kind !== 'newcomer')
+        throw new SkeinError('SKEIN_PROTOCOL', 'Cannot enrol: there is an identity already');
+      const issued = await issue(from);
+      if (!isEnrolled) from.join();
+      isEnrolled = true;
+      return { ...issued, id: from.id.uri, services: [...from.grant.services] };
+    },
+    renew: () => issue(need('issuer')),
+    register: (registration) => {
+      const from = need('catalogue');
+      checkRegistration(registration, from.member, registrations);
+      registrations.register(from.member.instance, from.id.uri, registration);
+      updateInterest(from);
+      return registrations.version;
+    },
+    watch: ({ services: names }) => {
+      const from = need('catalogue');
+      watched = names;
+      updateInterest(from);
+      return {};
+    },
+    resync: () => {
+      need('catalogue').subscriber.resync();
+      return {};
+    },
+    leave: () => {
+      registrations.leave(need('catalogue').member.instance);
+      return {};
+    },
+    openCircuit: ({ instance, circuit }) => {
+      relay.open(need('relay').member, presence.get(instance), circuit);
+      return {};
+    },
+    acceptCircuit: ({ circuit }) => {
+      relay.accept(need('relay').member, circuit);
+      return {};
+    },
+  };
+}
+
+function checkRegistration(registration: Registration, member: Member, registrations: Registrations): void {
+  if (registration.instance !== member.instance) {
+    throw new SkeinError('SKEIN_PROTOCOL', 'Cannot register: this session is of another instance');
+  }
+  const known = registrations.idOf(member.instance);
+  if (known !== undefined && known !== member.id.uri) {
+    throw new SkeinError('SKEIN_CONFLICT', 'Cannot register: another identity has registered this instance');
+  }
+  for (const { service } of registration.services) {
+    if (member.grants.has(service)) continue;
+    throw new SkeinError('SKEIN_NAME_NOT_GRANTED', `Cannot register "${service}": the join token did not name it`, {
+      details: { service, granted: [...member.grants] },
+    });
+  }
+}

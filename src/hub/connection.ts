@@ -1,0 +1,234 @@
+/** One link to the hub from its first byte to its last: handshake, control stream, presence. */
+
+import type { Grant } from '../auth/grant.ts';
+import { Channel } from '../control/channel.ts';
+import type { Push } from '../control/messages.ts';
+import { chooseControlVersion } from '../control/version.ts';
+import { concatBytes } from '../core/bytes.ts';
+import type { Timer } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
+import type { TunnelObserver } from '../telemetry/observe.ts';
+import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
+import { Link } from '../tunnel/link.ts';
+import { Session } from '../tunnel/session.ts';
+import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
+import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
+import type { HubLimits } from './options.ts';
+import type { Member } from './presence.ts';
+import type { Publisher } from './publisher.ts';
+import type { Subscriber } from './subscriber.ts';
+
+export interface ConnectionOptions extends CallServices {
+  readonly platform: Platform;
+  readonly log: Logger;
+  readonly limits: HubLimits;
+  readonly trustDomain: string;
+  /** This start of the hub, as sidecars see it in the handshake. */
+  readonly instance: string;
+  readonly staticKey: X25519KeyPair;
+  readonly authenticator: Authenticator;
+  readonly observer: TunnelObserver;
+  readonly publisher: Publisher;
+  /** The handshake is over; with an error when the link was refused. Called once. */
+  readonly onSettled: (error?: SkeinError) => void;
+  /** Called once. */
+  readonly onClose: (connection: Connection) => void;
+}
+
+/** Close codes of RFC 6455 §7.4.1. */
+const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
+/** Clocks differ: a SVID is honoured this long after its end, in milliseconds. */
+const EXPIRY_LEEWAY_MS = 30_000;
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #link: Link;
+  #session: Session | undefined;
+  #caller: Caller | undefined;
+  #hasJoined = false;
+  /** What this link must do next, or be closed: authenticate, open the control stream, renew its SVID. */
+  #deadline: Timer;
+  #isSettled = false;
+  #isClosed = false;
+
+  constructor(pipe: MessagePipe, options: ConnectionOptions) {
+    const { platform, limits, observer } = options;
+    this.#options = options;
+    this.#deadline = this.#setDeadline(limits.authTimeoutMs, 'SKEIN_HANDSHAKE', 'it did not authenticate in time');
+    this.#link = new Link(pipe, {
+      role: 'acceptor',
+      clock: platform.clock,
+      random: platform.random,
+      onClose: (error) => this.#finish(error),
+    });
+    observer.watchLink(this.#link);
+    this.#link.ready.then(
+      () => this.#startSession(),
+      () => undefined, // onClose has been called
+    );
+  }
+
+  /** Tells the sidecar, if it listens already. */
+  push<N extends 'goaway' | 'bundle'>(name: N, body: Push<N>): void {
+    this.#caller?.member.channel.push(name, body);
+  }
+
+  close(error: SkeinError, code: number = POLICY_VIOLATION): void {
+    if (this.#isClosed) return;
+    this.#session?.close(error);
+    this.#link.close(code, error.reason);
+    this.#finish(error);
+  }
+
+  /** The hub stops. */
+  leave(): void {
+    this.close(new SkeinError('SKEIN_DRAINING', 'Cannot use hub: it stops'), GOING_AWAY);
+  }
+
+  #startSession(): void {
+    if (this.#isClosed) return;
+    const { platform, trustDomain, instance, staticKey, authenticator, observer } = this.#options;
+    const session = new Session({
+      role: 'responder',
+      circuit: this.#link.control,
+      authenticator,
+      crypto: platform.crypto,
+      clock: platform.clock,
+      random: platform.random,
+      trustDomain,
+      localInstance: instance,
+      remoteInstance: '',
+      staticKey,
+      binding: concatBytes(...this.#link.transcript),
+      onStream: (stream) => this.#onStream(session, stream),
+      onClose: (error) => this.close(error),
+    });
+    this.#session = session;
+    observer.watchSession(session);
+    session.ready.then(
+      () => this.#onAuthenticated(),
+      () => undefined, // onClose has been called
+    );
+  }
+
+  #onAuthenticated(): void {
+    if (this.#isClosed) return;
+    this.#settle();
+    if (this.#caller !== undefined) return; // the control stream came with the last message of the handshake
+    this.#deadline.cancel();
+    const { controlTimeoutMs } = this.#options.limits;
+    this.#deadline = this.#setDeadline(controlTimeoutMs, 'SKEIN_PROTOCOL', 'it opened no control stream in time');
+  }
+
+  /** Sidecars open one stream to a hub: the control stream. */
+  #onStream(session: Session, stream: IncomingStream): void {
+    try {
+      const { peer } = session;
+      if (peer === undefined || this.#caller !== undefined || stream.kind !== STREAM_KIND.internal || stream.complete) {
+        throw new SkeinError('SKEIN_PROTOCOL', 'Cannot open stream: a hub takes one control stream and nothing else');
+      }
+      chooseControlVersion(stream.meta);
+      this.#listen(stream, session, peer);
+    } catch (thrown) {
+      stream.reset(toSkeinError(thrown));
+    }
+  }
+
+  #listen(stream: IncomingStream, session: Session, { id, grant }: PeerIdentity): void {
+    const { platform, limits, publisher } = this.#options;
+    const { clock } = platform;
+    const sidecar = grant as Grant;
+    const channel: Channel = new Channel(stream, {
+      clock,
+      calls: createCallHandlers(this.#options, () => caller),
+      onClose: (error) => this.close(error),
+      onWritable: () => subscriber.flushIfWritable(),
+    });
+    const subscriber: Subscriber = publisher.subscribe(channel);
+    const member: Member = {
+      instance: session.remoteInstance,
+      id,
+      grants: new Set(sidecar.services),
+      link: this.#link,
+      session,
+      channel,
+      circuitTokens: new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, clock.monotonicMs()),
+      connectedAtMs: clock.monotonicMs(),
+    };
+    const caller: Caller = {
+      id,
+      grant: sidecar,
+      member,
+      subscriber,
+      join: () => this.#join(member),
+      extend: (expiresAtMs) => this.#extend(expiresAtMs),
+    };
+    this.#caller = caller;
+    this.#extend(sidecar.expiresAtMs);
+    if (sidecar.kind === 'member') this.#join(member);
+  }
+
+  /** From now on others find this sidecar. */
+  #join(member: Member): void {
+    const { presence, log } = this.#options;
+    const before = presence.get(member.instance);
+    if (before !== undefined && before.id.uri !== member.id.uri) {
+      throw new SkeinError('SKEIN_CONFLICT', 'Cannot join mesh: another identity uses this instance');
+    }
+    presence.join(member);
+    this.#hasJoined = true;
+    log.log('info', 'sidecar-joined', {
+      instance: member.instance,
+      id: member.id.uri,
+      address: member.link.remoteAddress,
+      replaced: before !== undefined,
+    });
+    before?.channel.close(new SkeinError('SKEIN_CONFLICT', 'Cannot use link: the same instance has opened another'));
+  }
+
+  #extend(expiresAtMs: number): void {
+    const leftMs = Math.max(0, expiresAtMs - this.#options.platform.clock.epochMs()) + EXPIRY_LEEWAY_MS;
+    this.#deadline.cancel();
+    this.#deadline = this.#setDeadline(leftMs, 'SKEIN_IDENTITY', 'its SVID has expired');
+  }
+
+  #setDeadline(afterMs: number, code: 'SKEIN_HANDSHAKE' | 'SKEIN_PROTOCOL' | 'SKEIN_IDENTITY', state: string): Timer {
+    return this.#options.platform.clock.setTimer(afterMs, () => {
+      this.close(new SkeinError(code, `Cannot use link: ${state}`));
+    });
+  }
+
+  #settle(error?: SkeinError): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#options.onSettled(error);
+  }
+
+  #finish(error: SkeinError): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { observer, presence, registrations, log } = this.#options;
+    this.#deadline.cancel();
+    this.#settle(error);
+    observer.forgetLink(this.#link);
+    if (this.#session !== undefined) {
+      observer.forgetSession(this.#session);
+      this.#session.close(error);
+    }
+    const caller = this.#caller;
+    if (caller !== undefined) {
+      const { member, subscriber } = caller;
+      subscriber.close();
+      member.channel.close(error);
+      if (presence.leave(member)) registrations.lose(member.instance);
+      if (this.#hasJoined) {
+        log.log('info', 'sidecar-left', { instance: member.instance, id: member.id.uri, reason: error.reason });
+      }
+    }
+    this.#options.onClose(this);
+  }
+}

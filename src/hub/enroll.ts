@@ -1,0 +1,201 @@
+/** Enrolment: join tokens, which work once and for one key, and what becomes of those who present them. */
+
+import * as v from 'valibot';
+import { createJoinToken, hashSecret, matchesSecret } from '../auth/join-token.ts';
+import { type PublicJwk, toThumbprint } from '../auth/key-pair.ts';
+import { MESH_NAMESPACE, namespaceOf, parseServiceName } from '../catalog/service.ts';
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock } from '../core/clock.ts';
+import { type ErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Crypto } from '../core/platform.ts';
+import type { Random } from '../core/random.ts';
+import { RESERVED_NAMESPACE, type SpiffeId, toWorkloadId } from '../core/spiffe-id.ts';
+import type { HubLimits } from './options.ts';
+import { type Store, type StoreEntry, tryParseJson } from './store.ts';
+
+export interface EnrolmentOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly log: Logger;
+  readonly trustDomain: string;
+  /** Thumbprint of the issuer's key, which the token carries so that a newcomer knows this hub. */
+  readonly issuerThumbprint: string;
+  readonly limits: HubLimits;
+}
+
+export interface TokenRequest {
+  /** Names that its holder may serve; the first is its identity's service account. */
+  readonly services: readonly string[];
+  /** @default "default" */
+  readonly namespace?: string;
+  /** @default 15 minutes */
+  readonly ttlMs?: number;
+}
+
+/** Counters, read at scrape time. */
+export interface EnrolmentStats {
+  tokensCreated: number;
+  readonly outcomes: Map<string, number>;
+}
+
+export interface CreatedToken {
+  /** The token itself: a secret. */
+  readonly text: string;
+  /** What logs call it. */
+  readonly id: string;
+  readonly expiresAtMs: number;
+}
+
+export interface PresentedToken {
+  readonly id: string;
+  readonly secret: Bytes;
+}
+
+/** What a newcomer is, by its token. */
+export interface Admission {
+  readonly id: SpiffeId;
+  /** `name.namespace` of each. */
+  readonly services: readonly string[];
+}
+
+const PREFIX = 'token/';
+/**
+ * A token may be presented again by the same key for this long: the first answer may have been lost with its link.
+ * It is the same newcomer, because it has proven the key both times.
+ */
+const RETRY_MS = 60_000;
+
+const STORED = v.object({
+  secretHash: v.string(),
+  services: v.array(v.string()),
+  namespace: v.string(),
+  expiresAtMs: v.number(),
+  used: v.optional(v.object({ atMs: v.number(), by: v.string() })),
+});
+type StoredToken = v.InferOutput<typeof STORED>;
+
+export class Enrolment {
+  readonly stats: EnrolmentStats = { tokensCreated: 0, outcomes: new Map() };
+  readonly #options: EnrolmentOptions;
+
+  constructor(options: EnrolmentOptions) {
+    this.#options = options;
+  }
+
+  /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_LIMIT, SKEIN_STORE */
+  async createToken(request: TokenRequest): Promise<CreatedToken> {
+    const { clock, limits, store, crypto, trustDomain, issuerThumbprint, random, log } = this.#options;
+    const { services, namespace } = readNames(request);
+    const ttlMs = request.ttlMs ?? limits.tokenTtlMs;
+    if (!(ttlMs >= 1000 && ttlMs <= limits.maxTokenTtlMs)) {
+      throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: its life of ${ttlMs} ms is out of range`);
+    }
+    await this.sweep();
+    if ((await store.list(PREFIX)).length >= limits.maxTokens) {
+      throw new SkeinError('SKEIN_LIMIT', `Cannot make token: ${limits.maxTokens} are remembered already`);
+    }
+    const expiresAtMs = clock.epochMs() + ttlMs;
+    const { text, id, secret } = createJoinToken({ trustDomain, issuerThumbprint, random });
+    const secretHash = hashSecret(crypto.sha256, secret.reveal());
+    const stored: StoredToken = { secretHash, services, namespace, expiresAtMs };
+    if ((await store.compareAndSet(PREFIX + id, 0, JSON.stringify(stored))) === undefined) {
+      throw new SkeinError('SKEIN_CONFLICT', 'Cannot make token: its id exists already');
+    }
+    this.stats.tokensCreated++;
+    log.log('info', 'token-created', { token: id, services, expiresAt: new Date(expiresAtMs).toISOString() });
+    return { text, id, expiresAtMs };
+  }
+
+  /**
+   * Takes the token that a newcomer with `publicJwk` has presented; called once the newcomer has proven that key.
+   * @throws SkeinError SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_STORE
+   */
+  async admit(join: PresentedToken, publicJwk: PublicJwk): Promise<Admission> {
+    try {
+      const admission = await this.#admit(join, await toThumbprint(publicJwk));
+      this.#count('admitted');
+      this.#options.log.log('info', 'sidecar-enrolled', {
+        token: join.id,
+        id: admission.id.uri,
+        services: admission.services,
+      });
+      return admission;
+    } catch (thrown) {
+      const error = toSkeinError(thrown);
+      this.#count(error.reason);
+      const event = error.code === 'SKEIN_TOKEN_USED' ? 'token-reused' : 'token-refused';
+      this.#options.log.log('warn', event, { token: join.id, reason: error.reason, ...error.details });
+      throw error;
+    }
+  }
+
+  /** Forgets tokens that nobody will ask about any more. */
+  async sweep(): Promise<void> {
+    const { store, clock, limits } = this.#options;
+    for (const entry of await store.list(PREFIX)) {
+      const token = readToken(entry);
+      if (token !== undefined && token.expiresAtMs + limits.tokenMemoryMs > clock.epochMs()) continue;
+      await store.delete(entry.key, entry.revision);
+    }
+  }
+
+  async #admit({ id, secret }: PresentedToken, thumbprint: string): Promise<Admission> {
+    const { store, clock, crypto, trustDomain } = this.#options;
+    for (;;) {
+      const entry = /^[A-Za-z0-9_-]{1,64}$/.test(id) ? await store.get(PREFIX + id) : undefined;
+      const token = entry === undefined ? undefined : readToken(entry);
+      if (entry === undefined || token === undefined) throw refusal('SKEIN_TOKEN_INVALID', 'this hub has not made it');
+      if (!matchesSecret(crypto.sha256, secret, token.secretHash)) {
+        throw refusal('SKEIN_TOKEN_INVALID', 'this hub has not made it');
+      }
+      const nowMs = clock.epochMs();
+      const { used } = token;
+      if (used !== undefined && (used.by !== thumbprint || nowMs > used.atMs + RETRY_MS)) {
+        throw refusal('SKEIN_TOKEN_USED', 'it was used already', { usedAt: new Date(used.atMs).toISOString() });
+      }
+      if (nowMs >= token.expiresAtMs) throw refusal('SKEIN_TOKEN_EXPIRED', 'it has expired');
+      const marked: StoredToken = { ...token, used: used ?? { atMs: nowMs, by: thumbprint } };
+      if (
+        used === undefined &&
+        (await store.compareAndSet(entry.key, entry.revision, JSON.stringify(marked))) === undefined
+      ) {
+        continue; // somebody was faster; the next look tells who
+      }
+      const [first = ''] = token.services;
+      return {
+        id: toWorkloadId(trustDomain, token.namespace, first.slice(0, -token.namespace.length - 1)),
+        services: token.services,
+      };
+    }
+  }
+
+  #count(outcome: string): void {
+    this.stats.outcomes.set(outcome, (this.stats.outcomes.get(outcome) ?? 0) + 1);
+  }
+}
+
+function readNames({ services, namespace }: TokenRequest): { readonly services: string[]; readonly namespace: string } {
+  const keys = [...new Set(services.map((service) => parseServiceName(service, namespace).key))];
+  const [first] = keys;
+  if (first === undefined) throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot make token: no service is named');
+  const space = namespaceOf(first);
+  if (keys.some((key) => namespaceOf(key) !== space)) {
+    throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot make token: its services are of several namespaces');
+  }
+  if (space === RESERVED_NAMESPACE || space === MESH_NAMESPACE) {
+    throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: namespace "${space}" is reserved`);
+  }
+  return { services: keys, namespace: space };
+}
+
+function readToken({ value }: StoreEntry): StoredToken | undefined {
+  const result = v.safeParse(STORED, tryParseJson(value));
+  return result.success ? result.output : undefined;
+}
+
+function refusal(code: ErrorCode, state: string, details: Readonly<Record<string, unknown>> = {}): SkeinError {
+  return new SkeinError(code, `Cannot enrol with this token: ${state}`, { details });
+}

@@ -1,0 +1,336 @@
+/** `createHub`: the parts of a hub put together, from its start to its end. */
+
+import { createHubAuthenticator } from '../auth/authenticator.ts';
+import { STARTER_POLICY } from '../catalog/authorization-policy.ts';
+import { setPeriodic, type Timer } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { createId } from '../core/id.ts';
+import { type Logger, SILENT_LOGGER } from '../core/log.ts';
+import type { Listener, MessagePipe, Platform } from '../core/platform.ts';
+import { jitter } from '../core/random.ts';
+import type { Redacted } from '../core/redacted.ts';
+import { TunnelObserver } from '../telemetry/observe.ts';
+import { Metrics } from '../telemetry/prometheus.ts';
+import { Admin } from './admin.ts';
+import { createApp } from './app.ts';
+import type { CallServices } from './calls.ts';
+import { Connection, type ConnectionOptions } from './connection.ts';
+import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
+import { HubIssuer } from './issuer.ts';
+import { defineHubMetrics, type LinkCounts } from './metrics.ts';
+import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions } from './options.ts';
+import { type Applied, Policies } from './policies.ts';
+import { Presence } from './presence.ts';
+import { Publisher } from './publisher.ts';
+import { Registrations } from './registrations.ts';
+import { Relay } from './relay.ts';
+import { type HubState, openState } from './state.ts';
+
+const SWEEP_TOKENS_MS = 3_600_000;
+/** Sidecars told to go come back after about this long, in milliseconds. */
+const RECONNECT_MS = 1000;
+
+/** A running hub. */
+export interface Hub {
+  /** Bound address, `host:port`. */
+  readonly address: string;
+  /** What sidecars dial: `ws://…` or the `url` of the options. */
+  readonly url: string;
+  readonly trustDomain: string;
+  readonly adminToken: Redacted<string>;
+  readonly metrics: Metrics;
+  /** A single-use join token. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_REFUSED, SKEIN_STORE */
+  createJoinToken(request: TokenRequest): Promise<CreatedToken>;
+  /** Applies manifests as `skein apply` does. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_STORE */
+  apply(manifests: readonly unknown[]): Promise<readonly Applied[]>;
+  /** Sends sidecars elsewhere, waits until they have gone or `drainMs` has passed, and closes. */
+  drain(): Promise<void>;
+  /** Ends at once; what was answered is on disk. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
+export async function createHub(platform: Platform, options: HubOptions = {}): Promise<Hub> {
+  const log = options.log ?? SILENT_LOGGER;
+  const state = await openState(platform, options, log);
+  try {
+    return await RunningHub.start(platform, options, log, state);
+  } catch (thrown) {
+    await state.store.close();
+    throw thrown;
+  }
+}
+
+class RunningHub implements Hub {
+  readonly trustDomain: string;
+  readonly adminToken: Redacted<string>;
+  readonly metrics = new Metrics();
+  readonly #platform: Platform;
+  readonly #options: HubOptions;
+  readonly #limits: HubLimits;
+  readonly #log: Logger;
+  readonly #state: HubState;
+  readonly #issuer: HubIssuer;
+  readonly #enrolment: Enrolment;
+  readonly #publisher: Publisher;
+  readonly #registrations: Registrations;
+  readonly #policies: Policies;
+  readonly #presence = new Presence();
+  readonly #relay: Relay;
+  readonly #admin: Admin;
+  readonly #connections = new Set<Connection>();
+  readonly #links: LinkCounts = { accepted: 0, halfOpen: 0, refused: new Map() };
+  readonly #connectionOptions: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
+  #listener: Listener | undefined;
+  #tokenSweep: Timer | undefined;
+  /** Set while draining. */
+  #onEmpty: () => void = () => undefined;
+  #closing: Promise<void> | undefined;
+  #life: 'starting' | 'ready' | 'draining' | 'closed' = 'starting';
+
+  private constructor(platform: Platform, options: HubOptions, log: Logger, state: HubState, issuer: HubIssuer) {
+    const limits: HubLimits = { ...HUB_LIMITS, ...options.limits };
+    const { clock, random, crypto } = platform;
+    const { sha256 } = crypto;
+    const { store, epoch } = state;
+    const { trustDomain } = issuer;
+    this.#platform = platform;
+    this.#options = options;
+    this.#limits = limits;
+    this.#log = log;
+    this.#state = state;
+    this.#issuer = issuer;
+    this.trustDomain = trustDomain;
+    this.adminToken = state.adminToken;
+    this.#publisher = new Publisher({ clock, sha256, epoch, debounceMs: limits.debounceMs });
+    this.#registrations = new Registrations({ publisher: this.#publisher, store, clock, log, absence: limits.absence });
+    this.#policies = new Policies({ store, publisher: this.#publisher, log, limits });
+    this.#relay = new Relay({ clock, log, limits });
+    this.#enrolment = new Enrolment({
+      store,
+      clock,
+      random,
+      crypto,
+      log,
+      trustDomain,
+      issuerThumbprint: issuer.thumbprint,
+      limits,
+    });
+    const instance = createId();
+    const roles = options.roles ?? HUB_ROLES;
+    const services: CallServices = {
+      roles: new Set(roles),
+      issuer,
+      presence: this.#presence,
+      registrations: this.#registrations,
+      relay: this.#relay,
+    };
+    this.#admin = new Admin({
+      clock,
+      enrolment: this.#enrolment,
+      policies: this.#policies,
+      presence: this.#presence,
+      publisher: this.#publisher,
+      relay: this.#relay,
+      about: {
+        instance,
+        trustDomain,
+        region: options.region ?? '',
+        roles,
+        runtime: platform.name,
+        startedAtMs: clock.epochMs(),
+      },
+    });
+    this.#connectionOptions = {
+      ...services,
+      platform,
+      log,
+      limits,
+      trustDomain,
+      instance,
+      staticKey: crypto.createX25519(),
+      authenticator: createHubAuthenticator({
+        credential: () => issuer.credential(),
+        bundle: () => issuer.bundle(),
+        trustDomain,
+        clock,
+        admit: (join, publicJwk) => this.#enrolment.admit(join, publicJwk),
+      }),
+      observer: new TunnelObserver(this.metrics),
+      publisher: this.#publisher,
+    };
+    defineHubMetrics(this.metrics, {
+      runtime: platform.name,
+      presence: this.#presence,
+      publisher: this.#publisher,
+      relay: this.#relay,
+      issuer,
+      enrolment: this.#enrolment,
+      links: this.#links,
+      storeBytes: state.storeBytes,
+    });
+  }
+
+  static async start(platform: Platform, options: HubOptions, log: Logger, state: HubState): Promise<RunningHub> {
+    const issuer = await HubIssuer.open({
+      platform,
+      log,
+      trustDomain: options.trustDomain,
+      stateFile: state.issuerFile,
+    });
+    const hub = new RunningHub(platform, options, log, state, issuer);
+    try {
+      await hub.#load();
+      await hub.#listen();
+    } catch (thrown) {
+      hub.#stop();
+      throw thrown;
+    }
+    return hub;
+  }
+
+  get address(): string {
+    return this.#listener?.address ?? '';
+  }
+
+  get url(): string {
+    return this.#options.url ?? `ws://${this.address.replace(/^(?:0\.0\.0\.0|\[::\])(?=:)/, '127.0.0.1')}`;
+  }
+
+  createJoinToken(request: TokenRequest): Promise<CreatedToken> {
+    return this.#enrolment.createToken(request);
+  }
+
+  apply(manifests: readonly unknown[]): Promise<readonly Applied[]> {
+    return this.#policies.apply(manifests);
+  }
+
+  async drain(): Promise<void> {
+    if (this.#life !== 'ready') return this.close();
+    this.#life = 'draining';
+    this.#log.log('info', 'hub-draining', { sidecars: this.#presence.size });
+    const { clock, random } = this.#platform;
+    await this.#listener?.close();
+    for (const connection of this.#connections) {
+      connection.push('goaway', { reconnectInMs: Math.round(jitter(random, RECONNECT_MS, 0.5)) });
+    }
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      clock.setTimer(this.#limits.drainMs, resolve);
+      if (this.#connections.size === 0) resolve();
+    });
+    await this.close();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#life = 'closed';
+    await this.#listener?.close();
+    this.#stop();
+    await this.#state.store.close();
+    this.#log.log('info', 'hub-closed', {});
+  }
+
+  async #load(): Promise<void> {
+    await this.#registrations.load();
+    await this.#policies.load();
+    if (this.#state.isFirstStart && (this.#options.starterPolicy ?? true)) await this.#policies.apply([STARTER_POLICY]);
+    this.#publisher.flush();
+    await this.#enrolment.sweep();
+    this.#tokenSweep = setPeriodic(this.#platform.clock, SWEEP_TOKENS_MS, () => {
+      this.#enrolment.sweep().catch((thrown) => {
+        this.#log.log('warn', 'tokens-not-swept', { error: toSkeinError(thrown).message });
+      });
+    });
+  }
+
+  async #listen(): Promise<void> {
+    const { listenHttp, crypto } = this.#platform;
+    if (listenHttp === undefined) {
+      throw new SkeinError('SKEIN_CONFIG', `Cannot start hub: ${this.#platform.name} cannot listen`);
+    }
+    const { listen = { host: '127.0.0.1', port: 0 }, url } = this.#options;
+    const app = createApp({
+      admin: this.#admin,
+      adminToken: this.adminToken,
+      crypto,
+      metrics: this.metrics,
+      log: this.#log,
+      isReady: () => this.#life === 'ready',
+      jwks: () => this.#issuer.jwks(),
+      bundle: () => this.#issuer.bundle(),
+      hosts: url === undefined ? [] : [new URL(url).hostname],
+      maxBodyBytes: this.#limits.maxBodyBytes,
+    });
+    this.#listener = await listenHttp({
+      ...listen,
+      fetch: app,
+      onWebSocket: (pipe) => this.#accept(pipe),
+      admitWebSocket: () => this.#admit(),
+    });
+    this.#life = 'ready';
+    const { epoch } = this.#state;
+    this.#log.log('info', 'hub-listening', {
+      address: this.address,
+      url: this.url,
+      trustDomain: this.trustDomain,
+      epoch,
+    });
+  }
+
+  /** Refuses a WebSocket before it costs anything. */
+  #admit(): { readonly status: number; readonly retryAfterSeconds: number } | undefined {
+    const full = this.#links.halfOpen >= this.#limits.maxHalfOpen || this.#connections.size >= this.#limits.maxLinks;
+    if (this.#life === 'ready' && !full) return undefined;
+    this.#countRefusal(full ? 'limit' : 'draining');
+    return { status: 503, retryAfterSeconds: 1 };
+  }
+
+  #accept(pipe: MessagePipe): void {
+    this.#links.accepted++;
+    this.#links.halfOpen++;
+    this.#connections.add(
+      new Connection(pipe, {
+        ...this.#connectionOptions,
+        onSettled: (refusal) => {
+          this.#links.halfOpen--;
+          if (refusal !== undefined) this.#onRefused(pipe, refusal);
+        },
+        onClose: (connection) => {
+          this.#connections.delete(connection);
+          if (this.#connections.size === 0) this.#onEmpty();
+        },
+      }),
+    );
+  }
+
+  #onRefused(pipe: MessagePipe, refusal: SkeinError): void {
+    this.#countRefusal(refusal.reason);
+    // Who merely goes away before the end of the handshake is nobody's trouble.
+    const level = refusal.code === 'SKEIN_HUB_UNREACHABLE' ? 'debug' : 'warn';
+    this.#log.log(level, 'link-refused', {
+      address: pipe.remoteAddress,
+      reason: refusal.reason,
+      error: refusal.message,
+    });
+  }
+
+  #countRefusal(reason: string): void {
+    const { refused } = this.#links;
+    refused.set(reason, (refused.get(reason) ?? 0) + 1);
+  }
+
+  #stop(): void {
+    this.#life = 'closed';
+    this.#tokenSweep?.cancel();
+    for (const connection of [...this.#connections]) connection.leave();
+    this.#issuer.close();
+    this.#policies.close();
+    this.#registrations.close();
+    this.#publisher.close();
+  }
+}

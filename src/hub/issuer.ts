@@ -1,0 +1,125 @@
+/** The hub as issuer: its signing authority, kept in the data folder, and the identity it issues to itself. */
+
+import type { OwnCredential } from '../auth/authenticator.ts';
+import { Authority, type AuthorityState, WIT_LIFETIME_MS } from '../auth/authority.ts';
+import { createIdentityKey, type IdentityKey, type PublicJwk } from '../auth/key-pair.ts';
+import type { TrustBundle } from '../auth/trust-bundle.ts';
+import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
+import type { Timer } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Platform } from '../core/platform.ts';
+import { jitter } from '../core/random.ts';
+import { type SpiffeId, toHubId } from '../core/spiffe-id.ts';
+import { DEFAULT_TRUST_DOMAIN } from './options.ts';
+
+export interface HubIssuerOptions {
+  readonly platform: Platform;
+  readonly log: Logger;
+  /** Undefined: that of the first start, or the default. */
+  readonly trustDomain: string | undefined;
+  /** File of the signing key; without it the key lives as long as the hub. */
+  readonly stateFile: string | undefined;
+}
+
+/** The hub's own SVID is renewed as often as everybody's. */
+const RENEW_MS = 3_600_000;
+const RENEW_SPREAD = 0.1;
+const RETRY_MS = 60_000;
+
+export class HubIssuer {
+  /** SVIDs issued, the hub's own included. */
+  issued = 0;
+  readonly #authority: Authority;
+  readonly #options: HubIssuerOptions;
+  readonly #key: IdentityKey;
+  #wit = '';
+  #timer: Timer | undefined;
+
+  private constructor(authority: Authority, key: IdentityKey, options: HubIssuerOptions) {
+    this.#authority = authority;
+    this.#key = key;
+    this.#options = options;
+  }
+
+  /** The issuer it was, or a new one at the first start. @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
+  static async open(options: HubIssuerOptions): Promise<HubIssuer> {
+    const { platform, stateFile } = options;
+    const { clock, files } = platform;
+    const stored = stateFile === undefined ? undefined : await files?.read(stateFile);
+    const state = stored === undefined ? undefined : readState(stored, stateFile ?? '');
+    const trustDomain = options.trustDomain ?? state?.trustDomain ?? DEFAULT_TRUST_DOMAIN;
+    const authority = await Authority.create({ trustDomain, clock, ...(state === undefined ? {} : { state }) });
+    if (stateFile !== undefined && stored === undefined) {
+      const fresh = await authority.exportState();
+      await files?.replace(stateFile, encodeUtf8(`${JSON.stringify(fresh.reveal())}\n`));
+    }
+    const issuer = new HubIssuer(authority, await createIdentityKey(), options);
+    await issuer.#renewOwn();
+    return issuer;
+  }
+
+  get trustDomain(): string {
+    return this.#authority.trustDomain;
+  }
+
+  get thumbprint(): string {
+    return this.#authority.thumbprint;
+  }
+
+  bundle(): TrustBundle {
+    return this.#authority.bundle();
+  }
+
+  jwks(): unknown {
+    return this.#authority.jwks();
+  }
+
+  /** What the hub shows in a handshake. */
+  credential(): OwnCredential {
+    return { wit: this.#wit, key: this.#key };
+  }
+
+  async issue(
+    id: SpiffeId,
+    publicJwk: PublicJwk,
+    services: readonly string[],
+  ): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
+    const expiresAtMs = this.#options.platform.clock.epochMs() + WIT_LIFETIME_MS;
+    const wit = await this.#authority.issueWit({ id, publicJwk, services });
+    this.issued++;
+    this.#options.log.log('debug', 'svid-issued', { id: id.uri, services });
+    return { wit, expiresAtMs };
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  async #renewOwn(): Promise<void> {
+    const { platform } = this.#options;
+    const { wit } = await this.issue(toHubId(this.trustDomain), this.#key.publicJwk, []);
+    this.#wit = wit;
+    this.#schedule(jitter(platform.random, RENEW_MS, RENEW_SPREAD));
+  }
+
+  #schedule(delayMs: number): void {
+    const { platform, log } = this.#options;
+    this.#timer = platform.clock.setTimer(delayMs, () => {
+      this.#renewOwn().catch((thrown) => {
+        log.log('error', 'hub-svid-not-renewed', { error: toSkeinError(thrown).message });
+        this.#schedule(RETRY_MS);
+      });
+    });
+  }
+}
+
+function readState(bytes: Bytes, path: string): Partial<AuthorityState> {
+  try {
+    return JSON.parse(decodeUtf8(bytes)) as Partial<AuthorityState>;
+  } catch {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot read issuer state '${path}': it is not JSON`, {
+      details: { path, remedy: 'restore the file from a backup; a new one would shut out every sidecar' },
+    });
+  }
+}

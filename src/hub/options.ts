@@ -1,0 +1,90 @@
+/** Options and limits of the hub, each with its reason; a number appears here and nowhere else. */
+
+import type { Logger } from '../core/log.ts';
+import type { ListenAddress } from '../core/platform.ts';
+import type { AbsenceLimits } from './registrations.ts';
+import type { Store } from './store.ts';
+
+export interface HubOptions {
+  /** Where to listen. @default 127.0.0.1, any free port */
+  readonly listen?: ListenAddress;
+  /** Folder of the hub's state. Without it the hub forgets everything when it ends. */
+  readonly dataFolder?: string;
+  /** `file` (needs `dataFolder`), `memory`, or a store of the caller's. @default file with a `dataFolder`, else memory */
+  readonly store?: 'file' | 'memory' | Store;
+  /** How sidecars reach this hub from elsewhere, `wss://…`. @default made of the address it listens on */
+  readonly url?: string;
+  readonly region?: string;
+  /** SPIFFE trust domain; fixed at the first start. @default "skein.mesh" */
+  readonly trustDomain?: string;
+  /** Parts of the hub that this one plays. @default all */
+  readonly roles?: readonly HubRole[];
+  /** At the first start, allow calls inside a namespace, so that a mesh works before anybody writes a policy. @default true */
+  readonly starterPolicy?: boolean;
+  /** Bearer token of the admin API. @default the one in `dataFolder`, made at the first start */
+  readonly adminToken?: string;
+  readonly log?: Logger;
+  readonly limits?: Partial<HubLimits>;
+}
+
+/**
+ * *issuer* enrols and signs, *catalogue* says who serves what, *signal* introduces two sidecars, *relay* passes their
+ * sealed records on.
+ */
+export type HubRole = 'issuer' | 'catalogue' | 'signal' | 'relay';
+
+export const HUB_ROLES: readonly HubRole[] = ['issuer', 'catalogue', 'signal', 'relay'];
+
+export const DEFAULT_TRUST_DOMAIN = 'skein.mesh';
+
+export interface HubLimits {
+  /** Links with an unfinished handshake; each costs two Diffie-Hellman and a signature before it has proven anything. */
+  readonly maxHalfOpen: number;
+  /** Links at once, in all. */
+  readonly maxLinks: number;
+  /** Time for a link to authenticate, in milliseconds. */
+  readonly authTimeoutMs: number;
+  /** Time for an authenticated sidecar to open its control stream, in milliseconds. */
+  readonly controlTimeoutMs: number;
+  /** Circuits that one sidecar may ask for, per second and at once. */
+  readonly circuitsPerSecond: number;
+  readonly circuitsBurst: number;
+  /** Time for the other end to take a circuit, in milliseconds. */
+  readonly acceptTimeoutMs: number;
+  /** Least time between two steps of the catalogue, in milliseconds. */
+  readonly debounceMs: number;
+  readonly absence: AbsenceLimits;
+  /** Life of a join token, in milliseconds. */
+  readonly tokenTtlMs: number;
+  readonly maxTokenTtlMs: number;
+  /** How long a used or expired token is remembered as such, in milliseconds. */
+  readonly tokenMemoryMs: number;
+  /** Join tokens that wait for their use. */
+  readonly maxTokens: number;
+  readonly maxResources: number;
+  readonly maxResourceBytes: number;
+  /** Body of an admin request. */
+  readonly maxBodyBytes: number;
+  /** Time for sidecars to go elsewhere when the hub drains, in milliseconds. */
+  readonly drainMs: number;
+}
+
+export const HUB_LIMITS: HubLimits = {
+  maxHalfOpen: 256,
+  maxLinks: 16_000,
+  authTimeoutMs: 2_000,
+  controlTimeoutMs: 5_000,
+  circuitsPerSecond: 50,
+  circuitsBurst: 100,
+  acceptTimeoutMs: 5_000,
+  debounceMs: 50,
+  absence: { unhealthyAfterMs: 1_000, unhealthyAfterStartMs: 10_000, removedAfterMs: 30_000 },
+  tokenTtlMs: 15 * 60_000,
+  maxTokenTtlMs: 24 * 3_600_000,
+  tokenMemoryMs: 24 * 3_600_000,
+  maxTokens: 10_000,
+  maxResources: 10_000,
+  maxResourceBytes: 32 * 1024,
+  maxBodyBytes: 1024 * 1024,
+  drainMs: 10_000,
+};

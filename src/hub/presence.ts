@@ -1,0 +1,49 @@
+/** Presence: who is connected to this hub. One instance has one link; of two, the later one is true. */
+
+import type { Channel } from '../control/channel.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { TokenBucket } from '../core/token-bucket.ts';
+import type { Link } from '../tunnel/link.ts';
+import type { Session } from '../tunnel/session.ts';
+
+/** One connected sidecar. */
+export interface Member {
+  readonly instance: string;
+  readonly id: SpiffeId;
+  /** Services that its SVID allows it to serve, as `name.namespace`. */
+  readonly grants: ReadonlySet<string>;
+  readonly link: Link;
+  readonly session: Session;
+  readonly channel: Channel;
+  /** Limits how often it asks for circuits. */
+  readonly circuitTokens: TokenBucket;
+  readonly connectedAtMs: number;
+}
+
+export class Presence {
+  readonly #members = new Map<string, Member>();
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  get(instance: string): Member | undefined {
+    return this.#members.get(instance);
+  }
+
+  all(): IterableIterator<Member> {
+    return this.#members.values();
+  }
+
+  /** @returns the member that had this instance before, whose link is to be closed */
+  join(member: Member): Member | undefined {
+    const before = this.#members.get(member.instance);
+    this.#members.set(member.instance, member);
+    return before;
+  }
+
+  /** False when another link of this instance has taken its place. */
+  leave(member: Member): boolean {
+    return this.#members.get(member.instance) === member && this.#members.delete(member.instance);
+  }
+}

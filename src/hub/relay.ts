@@ -1,0 +1,160 @@
+/** Relay: joins a circuit of one sidecar to one of another. The records that pass are sealed; the hub holds no key to them. */
+
+import type { Clock, Timer } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Circuit } from '../tunnel/circuit.ts';
+import { toWireCode } from '../tunnel/codes.ts';
+import { type RelayStats, relayCircuits } from '../tunnel/relay.ts';
+import type { HubLimits } from './options.ts';
+import type { Member } from './presence.ts';
+
+export interface RelayOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits: HubLimits;
+}
+
+/** Sums over all pairings, read at scrape time. */
+export interface RelayTotals {
+  readonly circuits: number;
+  readonly bytes: number;
+  readonly records: number;
+  readonly waitingBytes: number;
+  /** Circuits asked for, by outcome: `joined`, or the reason why not. */
+  readonly outcomes: ReadonlyMap<string, number>;
+}
+
+/** A circuit announced to its target, which has not taken it yet. Records of the caller wait in `from`, within its credit. */
+interface Announced {
+  readonly caller: Member;
+  readonly from: Circuit;
+  readonly to: Circuit;
+  readonly timer: Timer;
+}
+
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #announced = new Map<Member, Map<number, Announced>>();
+  readonly #live = new Set<RelayStats>();
+  readonly #outcomes = new Map<string, number>();
+  #bytes = 0;
+  #records = 0;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+  }
+
+  get totals(): RelayTotals {
+    let [bytes, records, waitingBytes] = [this.#bytes, this.#records, 0];
+    for (const stats of this.#live) {
+      bytes += stats.bytes;
+      records += stats.messages;
+      waitingBytes += stats.waitingBytes;
+    }
+    return { circuits: this.#live.size, bytes, records, waitingBytes, outcomes: this.#outcomes };
+  }
+
+  /**
+   * Takes the circuit that `caller` has opened and announces one to `target`.
+   * @throws SkeinError SKEIN_LIMIT, SKEIN_NO_ENDPOINT, SKEIN_PROTOCOL
+   */
+  open(caller: Member, target: Member | undefined, circuit: number): void {
+    try {
+      this.#announce(caller, target, circuit);
+    } catch (thrown) {
+      const error = toSkeinError(thrown);
+      this.#count(error.reason);
+      throw error;
+    }
+  }
+
+  /** `target` listens on the circuit announced to it: from now on records pass. @throws SkeinError SKEIN_CANCELLED */
+  accept(target: Member, circuit: number): void {
+    const announced = this.#take(target, circuit);
+    if (announced === undefined) {
+      throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
+    }
+    const { caller, from, to } = announced;
+    // A leg that has closed meanwhile is told of at once, before there is anything to count.
+    let stats: RelayStats | undefined;
+    // The target's leg first: it must be listening when the records that wait in the caller's are passed on.
+    stats = relayCircuits(to, from, () => {
+      if (stats !== undefined) this.#ended(stats);
+    });
+    if (to.isClosed || from.isClosed) {
+      throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
+    }
+    this.#live.add(stats);
+    this.#count('joined');
+    this.#options.log.log('debug', 'circuit-opened', {
+      from: caller.instance,
+      caller: caller.id.uri,
+      to: target.instance,
+      callee: target.id.uri,
+    });
+  }
+
+  #announce(caller: Member, target: Member | undefined, circuit: number): void {
+    const { clock, limits } = this.#options;
+    if (!caller.circuitTokens.take(clock.monotonicMs())) {
+      throw new SkeinError('SKEIN_LIMIT', `Cannot open circuit: more than ${limits.circuitsPerSecond} a second`);
+    }
+    if (target === undefined || target.link.isClosed) {
+      throw new SkeinError('SKEIN_NO_ENDPOINT', 'Cannot open circuit: that instance is not connected here');
+    }
+    const from = caller.link.adoptCircuit(circuit);
+    let to: Circuit;
+    try {
+      to = target.link.openCircuit();
+    } catch (thrown) {
+      const error = toSkeinError(thrown);
+      from.close(toWireCode(error.code));
+      throw error;
+    }
+    const fail = (error: SkeinError): void => this.#refuse(target, to.id, error);
+    to.attach({
+      onRecord: () =>
+        fail(new SkeinError('SKEIN_PROTOCOL', 'Cannot join circuit: its target spoke before it listened')),
+      onWritable: () => undefined,
+      onClose: fail,
+    });
+    const timer = clock.setTimer(limits.acceptTimeoutMs, () => {
+      fail(new SkeinError('SKEIN_PEER_UNREACHABLE', 'Cannot join circuit: its target did not take it in time'));
+    });
+    const waiting = this.#announced.get(target);
+    const announced = { caller, from, to, timer };
+    if (waiting === undefined) this.#announced.set(target, new Map([[to.id, announced]]));
+    else waiting.set(to.id, announced);
+    target.channel.push('circuit', { circuit: to.id, instance: caller.instance, id: caller.id.uri });
+  }
+
+  #refuse(target: Member, circuit: number, error: SkeinError): void {
+    const announced = this.#take(target, circuit);
+    if (announced === undefined) return;
+    this.#count(error.reason);
+    const code = toWireCode(error.code);
+    announced.from.close(code);
+    announced.to.close(code);
+  }
+
+  #take(target: Member, circuit: number): Announced | undefined {
+    const waiting = this.#announced.get(target);
+    const announced = waiting?.get(circuit);
+    if (waiting === undefined || announced === undefined) return undefined;
+    announced.timer.cancel();
+    waiting.delete(circuit);
+    if (waiting.size === 0) this.#announced.delete(target);
+    return announced;
+  }
+
+  #ended(stats: RelayStats): void {
+    if (!this.#live.delete(stats)) return;
+    this.#bytes += stats.bytes;
+    this.#records += stats.messages;
+  }
+
+  #count(outcome: string): void {
+    this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
+  }
+}

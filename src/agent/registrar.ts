@@ -42,9 +42,10 @@ export class Registrar {
     const channel = this.#channel;
     if (channel === undefined || channel.isClosed) return Promise.resolve();
     if (this.#next !== undefined) return this.#next;
+    const before = this.#last;
     const next = new Promise<void>((resolve) => this.#options.clock.endOfTick(resolve))
       // One after the other, so that the hub hears of the last state last.
-      .then(() => this.#last.catch(() => undefined))
+      .then(() => before.catch(() => undefined))
       .then(() => {
         this.#next = undefined;
         const current = this.#channel;

@@ -1,6 +1,7 @@
 /** A command as data — name, options, examples, what it does — and how commander reads a command line into it. */
 
 import { Argument, Command, CommanderError, Option } from 'commander';
+import type { LogLevel } from '../core/log.ts';
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-code.ts';
 import { Input, type OptionSpec } from './input.ts';
@@ -14,6 +15,8 @@ export interface CommandSpec {
   readonly args?: readonly ArgumentSpec[];
   readonly options: readonly OptionSpec[];
   readonly examples: readonly [commandLine: string, does: string][];
+  /** Least important events to log when nobody says. @default info */
+  readonly logLevel?: LogLevel;
   /** The arguments are another program's command line: options behind the first belong to it. */
   readonly wrapsProgram?: boolean;
   /** Returns the exit code. */
@@ -38,7 +41,7 @@ export const COMMON_OPTIONS: readonly OptionSpec[] = [
     flags: '--log-level <level>',
     description: 'least important events to log',
     choices: ['debug', 'info', 'warn', 'error'],
-    fallback: 'info',
+    fallback: 'info; for single calls error',
   },
 ];
 

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { Platform } from '../core/platform.ts';
 import type { ProcessPort } from '../core/process.ts';
 import { nodePlatform, nodeProcess } from '../node.ts';
-import { parseCommandLine } from './command.ts';
+import { type CommandSpec, parseCommandLine } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { formatFailure, toFailureFields } from './failure.ts';
@@ -43,7 +43,7 @@ export async function runProgram(argv: readonly string[], surroundings: Surround
   } else {
     const release = process.hold();
     try {
-      exitCode = await run(invocation.spec.run, invocation.input, { ...surroundings, say });
+      exitCode = await run(invocation.spec, invocation.input, { ...surroundings, say });
     } finally {
       release();
     }
@@ -53,7 +53,7 @@ export async function runProgram(argv: readonly string[], surroundings: Surround
 }
 
 async function run(
-  command: (typeof COMMANDS)[number]['run'],
+  spec: CommandSpec,
   input: Input,
   { platform, process, version, say }: Surroundings & { readonly say: (text: string) => void },
 ): Promise<number> {
@@ -63,12 +63,12 @@ async function run(
     logFormat = input.text('log') === 'json' ? 'json' : 'text';
     const logger = createLogger({
       format: logFormat,
-      level: toLevel(input.text('log-level')),
+      level: toLevel(input.text('log-level') ?? spec.logLevel),
       clock: platform.clock,
       colour,
       write: say,
     });
-    return await command({
+    return await spec.run({
       platform,
       process,
       input,

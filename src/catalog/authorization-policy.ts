@@ -30,11 +30,23 @@ const namespace = v.pipe(
   v.check((text) => text === SAME_NAMESPACE || isLabel(text), 'is neither a namespace nor "$same"'),
 );
 const trustDomain = v.pipe(v.string(), v.check(isTrustDomain, 'is not a trust domain'));
-const method = v.pipe(v.string(), v.regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/, 'is not an HTTP method'));
+const method = v.pipe(
+  v.string(),
+  v.regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/, 'is not an HTTP method'),
+  v.check((text) => !/^(?:get|head|post|put|delete|connect|options|trace|patch)$/.test(text), 'is not in capitals'),
+);
 const glob = v.pipe(v.string(), v.check(isGlob, 'may hold one "*", at its start or its end'));
 const path = v.pipe(
   v.string(),
-  v.check(isPathPattern, 'is not "/exact", "/prefix*", "*suffix", or a template with "{*}" and a last "{**}"'),
+  v.check(isPathPattern, 'is not "/exact", "/prefix*", "*suffix", or a template with "{name}" and a last "{**}"'),
+  v.check(
+    isReachablePath,
+    'can match nothing: paths are compared decoded, without ".", "..", "//", parameters, query and fragment',
+  ),
+);
+const host = v.pipe(
+  glob,
+  v.check((text) => !/:[0-9]*$|\.$/.test(text), 'can match nothing: hosts are compared without port and last dot'),
 );
 const header = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/, 'is not a lower-case field name')),
@@ -54,7 +66,7 @@ const operation = v.strictObject({
   notMethods: list(method),
   paths: list(path),
   notPaths: list(path),
-  hosts: list(glob),
+  hosts: list(host),
   headers: v.optional(v.pipe(v.array(header), v.minLength(1), v.maxLength(MAX_VALUES))),
 });
 
@@ -126,10 +138,20 @@ function isGlob(text: string): boolean {
 
 function isPathPattern(text: string): boolean {
   if (!text.includes('{')) return isGlob(text) && (text.startsWith('/') || text.startsWith('*'));
-  if (!text.startsWith('/') || text.includes('*') !== /\{\*\*?\}/.test(text)) return false;
+  if (!text.startsWith('/')) return false;
   const segments = text.slice(1).split('/');
   return segments.every((segment, i) => {
     if (segment === '{**}') return i === segments.length - 1;
-    return segment === '{*}' || !/[{}*]/.test(segment);
+    return /^\{(?:\*|[A-Za-z_][A-Za-z0-9_]*)\}$/.test(segment) || !/[{}*]/.test(segment);
   });
+}
+
+/** A rule that can never match is a mistake of its writer: one that denies would be thought to protect something. */
+function isReachablePath(text: string): boolean {
+  return !/\/\/|\/\.\.?(?:\/|$)|[;?#\\]|%[0-9a-f]{2}/i.test(text) && !hasControl(text);
+}
+
+function hasControl(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 0x20 || text.charCodeAt(i) === 0x7f) return true;
+  return false;
 }

@@ -24,7 +24,7 @@ describe('parseManifest', () => {
           to: [
             {
               methods: ['GET'],
-              paths: ['/a', '/b*', '*c', '/{*}/{**}'],
+              paths: ['/a', '/b*', '*c', '/{*}/{**}', '/a/{id}', '/.well-known/x', '/100%', '/a b', '/...', '/'],
               hosts: ['*'],
               headers: [{ name: 'x-a', values: ['1*'] }],
             },
@@ -75,6 +75,24 @@ describe('parseManifest', () => {
     [
       'a template with half a segment',
       base({ allow: [{ to: [{ paths: ['/a{*}'] }] }] }),
+      'spec.allow[0].to[0].paths[0]',
+    ],
+    ...['/a//b', '/a/../b', '/a/.', '/a;b', '/a?b', '/a#b', '/a\\b', '/%61', '*%2F', '/a/..', '/{x}/../b', '/\n'].map(
+      (path): [string, unknown, string] => [
+        `${JSON.stringify(path)}, which matches nothing`,
+        base({ deny: [{ to: [{ paths: [path] }] }] }),
+        'spec.deny[0].to[0].paths[0]',
+      ],
+    ),
+    ...['api.mesh:80', 'api.mesh.', '*:80'].map((host): [string, unknown, string] => [
+      `the host ${host}, which matches nothing`,
+      base({ deny: [{ to: [{ hosts: [host] }] }] }),
+      'spec.deny[0].to[0].hosts[0]',
+    ]),
+    ['a method in small letters', base({ deny: [{ to: [{ methods: ['get'] }] }] }), 'spec.deny[0].to[0].methods[0]'],
+    [
+      'a name that is no name in braces',
+      base({ allow: [{ to: [{ paths: ['/{1}'] }] }] }),
       'spec.allow[0].to[0].paths[0]',
     ],
     [

@@ -8,7 +8,7 @@ import { isEndpoint, type Resource } from '../catalog/resource.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
-import { Subscriber } from './subscriber.ts';
+import { type PublisherStats, Subscriber } from './subscriber.ts';
 
 export interface PublisherOptions {
   readonly clock: Clock;
@@ -17,12 +17,6 @@ export interface PublisherOptions {
   readonly epoch: number;
   /** Least time between two steps of the catalogue, in milliseconds. @default 50 */
   readonly debounceMs?: number;
-}
-
-/** Counters, read at scrape time. */
-export interface PublisherStats {
-  pushes: number;
-  resyncs: number;
 }
 
 const DEBOUNCE_MS = 50;

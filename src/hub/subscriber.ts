@@ -8,7 +8,12 @@ import type { Channel } from '../control/channel.ts';
 import { splitDelta } from '../control/parts.ts';
 import type { Clock } from '../core/clock.ts';
 import { toSkeinError } from '../core/errors.ts';
-import type { PublisherStats } from './publisher.ts';
+
+/** Counters, read at scrape time. */
+export interface PublisherStats {
+  pushes: number;
+  resyncs: number;
+}
 
 export interface SubscriberOptions {
   readonly channel: Channel;

@@ -41,7 +41,7 @@ export interface AgentParts {
 
 /** How often it is looked whether a renewal is due: the clock of the wall may have jumped, or the machine slept. */
 const RENEWAL_CHECK_MS = 30_000;
-const DRAIN_POLL_MS = 25;
+const FINISH_POLL_MS = 25;
 
 /**
  * An agent with its identity, stored or to be got with the token; nothing is dialled before `start`.
@@ -93,10 +93,11 @@ export class Agent {
     this.identity = identity;
     this.log = log;
     // The own namespace is known once there is an identity.
-    const names = {
+    const names: NameOptions = {
       get namespace(): string {
         return options.namespace ?? identity.namespace;
       },
+      allowShort: true,
     };
     this.names = names;
     this.mirror = new Mirror({ platform, log, onPolicies: () => this.#inbound.reconsider() });
@@ -200,20 +201,21 @@ export class Agent {
     });
   }
 
-  /**
-   * Leaves in order: others choose this member no more, what was begun is finished, at most for `timeoutMs`.
-   * @returns whether all was finished
-   */
-  async drain(timeoutMs: number): Promise<boolean> {
-    const { clock } = this.#platform;
-    const endMs = clock.monotonicMs() + timeoutMs;
+  /** Others should choose this member no more, and open no streams to it; what was begun goes on. */
+  async leave(): Promise<void> {
     await this.#registrar.leave().catch((thrown) => {
       this.log.log('warn', 'hub-not-told', { error: toSkeinError(thrown).message });
     });
     this.peers.drain();
+  }
+
+  /** Waits until all streams have ended, at most for `timeoutMs`. @returns whether they have */
+  async finish(timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#platform;
+    const endMs = clock.monotonicMs() + timeoutMs;
     while (this.peers.openStreams + this.#inbound.live > 0) {
       if (clock.monotonicMs() >= endMs) return false;
-      await wait(clock, DRAIN_POLL_MS);
+      await wait(clock, FINISH_POLL_MS);
     }
     return true;
   }

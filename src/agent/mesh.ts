@@ -80,7 +80,10 @@ function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
     return handle;
   };
   const close = async (drainMs = 0): Promise<void> => {
-    if (drainMs > 0) await agent.drain(drainMs);
+    if (drainMs > 0) {
+      await agent.leave();
+      await agent.finish(drainMs);
+    }
     agent.close();
   };
   return {

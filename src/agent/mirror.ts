@@ -94,7 +94,7 @@ export class Mirror implements EndpointSource {
 
   #onSnapshot(snapshot: Snapshot): void {
     const manifests = snapshot.manifests(AUTHORIZATION_POLICY);
-    if (manifests === this.#manifests) return;
+    if (manifests === this.#manifests || manifests.length + this.#manifests.length === 0) return;
     this.#manifests = manifests;
     this.#authorizer = new Authorizer(manifests.map((manifest) => this.#readPolicy(manifest)));
     const policies = manifests.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);

@@ -62,7 +62,8 @@ export function pipe(a: ByteStream, b: ByteStream, onClose?: (error?: SkeinError
     closed = true;
     onClose?.(error);
   };
-  const direction = (from: ByteStream, to: ByteStream, back: () => Direction): Direction => new Direction(from, to, back, ended, failed);
+  const direction = (from: ByteStream, to: ByteStream, back: () => Direction): Direction =>
+    new Direction(from, to, back, ended, failed);
   const ended = (): void => {
     if (--open === 0) close();
   };

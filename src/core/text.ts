@@ -10,7 +10,8 @@ const CHUNK = 4096;
 export const decodeLatin1: DecodeLatin1 = (bytes, start, end) => {
   if (end - start <= CHUNK) return String.fromCharCode(...bytes.subarray(start, end));
   let text = '';
-  for (let at = start; at < end; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + CHUNK)));
+  for (let at = start; at < end; at += CHUNK)
+    text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + CHUNK)));
   return text;
 };
 

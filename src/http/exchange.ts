@@ -230,6 +230,8 @@ class StreamAnswer implements ReplySink {
     if (trailers.length > 0 && !this.#send(() => encodeTrailers(scratch, trailers), HEAD_TRAILERS)) return;
     this.#state = 'over';
     this.#stream.end();
+    // Nobody tells of room behind the end, and the handler's connection may be wanted for another request.
+    this.release();
   }
 
   onAbort(error: SkeinError): void {
@@ -340,6 +342,7 @@ class RequestReader implements HeadedSink {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#body.end(this.#trailers ?? NO_FIELDS);
+    this.release();
   }
 
   onDrain(): void {

@@ -84,14 +84,20 @@ export class H1Answer implements ReplySink {
   receiveEnd(trailers: Fields): void {
     this.requestComplete = true;
     this.#body.end(trailers);
+    // Nobody tells of room any more behind the end, and the next request wants its credit.
+    this.onDrain();
   }
 
   /** The connection has room again. */
   release(): void {
+    this.#settle();
+    this.#owner.onCredit();
+  }
+
+  #settle(): void {
     const owed = this.#owedOut;
     this.#owedOut = 0;
     if (owed > 0) this.#body.consumed(owed);
-    this.#owner.onCredit();
   }
 
   /** The client is gone, or will not be listened to any more. */
@@ -158,6 +164,7 @@ export class H1Answer implements ReplySink {
   onEnd(trailers: Fields): void {
     if (this.#state === 'raw') {
       this.#state = 'over';
+      this.#settle();
       this.#owner.onFinished(this);
     } else if (this.#state === 'body' && this.#write(() => this.#owner.writer.end(trailers))) {
       this.#finish();
@@ -203,6 +210,8 @@ export class H1Answer implements ReplySink {
 
   #finish(): void {
     this.#state = 'over';
+    // The handler's connection must not wait for this client once its answer is read.
+    this.#settle();
     if (!this.requestComplete) {
       this.#body.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot go on with upload: answer is complete'));
     }

@@ -88,6 +88,8 @@ class H1Connection implements H1Server, AnswerOwner {
   #answer: H1Answer | undefined;
   #tunnel: H1Tunnel | undefined;
   #pumping = false;
+  /** The stream has asked to stop, and has not told of room since. */
+  #isClogged = false;
   #peerEnded = false;
   /** Bytes of the chunk being read that the handler has no room for. */
   #withheld = 0;
@@ -97,7 +99,13 @@ class H1Connection implements H1Server, AnswerOwner {
 
   constructor(stream: ByteStream, handler: HttpHandler, options: H1ServerOptions) {
     this.stream = stream;
-    this.writer = new H1Writer(stream);
+    this.writer = new H1Writer({
+      write: (chunk) => {
+        const hasRoom = stream.write(chunk);
+        this.#isClogged = !hasRoom;
+        return hasRoom;
+      },
+    });
     this.#handler = handler;
     this.#options = options;
     this.#deadline = new H1Deadline(options.clock, () => this.#expire());
@@ -116,7 +124,7 @@ class H1Connection implements H1Server, AnswerOwner {
     stream.attach({
       onData: (chunk) => this.#receive(chunk),
       onEnd: () => this.#endOfStream(),
-      onDrain: () => (this.#tunnel === undefined ? this.#answer?.release() : this.#tunnel.onDrain()),
+      onDrain: () => this.#drained(),
       onReset: (error) => this.#lose(error),
     });
   }
@@ -159,6 +167,8 @@ class H1Connection implements H1Server, AnswerOwner {
     this.#pumping = true;
     while (this.#state === 'open') {
       if (this.#answer?.isFinished === true && !this.#advance(this.#answer)) break;
+      // A client that asks on without reading would fill the memory with answers.
+      if (this.#answer === undefined && this.#isClogged) break;
       if (this.#parser.state === 'done') break;
       const chunk = this.#held.shift();
       if (chunk === undefined) break;
@@ -282,6 +292,16 @@ class H1Connection implements H1Server, AnswerOwner {
     }
   }
 
+  #drained(): void {
+    this.#isClogged = false;
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.onDrain();
+      return;
+    }
+    this.#answer?.release();
+    this.#pump();
+  }
+
   #lose(error: SkeinError): void {
     const answer = this.#answer;
     const tunnel = this.#tunnel;
@@ -358,6 +378,7 @@ class H1Connection implements H1Server, AnswerOwner {
 
   #chooseAwaited(): Awaited {
     const answer = this.#answer;
+    if (answer === undefined && this.#isClogged) return 'reading';
     if (answer !== undefined) {
       if (answer.isStalled) return 'reading';
       if (this.#peerEnded) return 'answer';

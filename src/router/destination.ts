@@ -16,7 +16,7 @@ export interface Destination {
 export interface NameOptions {
   /** Namespace of names that give none. */
   readonly namespace: string;
-  /** Is a bare `api`, or `api.default`, a name of the mesh? Where names of other networks may come, it is not. @default false */
+  /** Is a bare `api` a name of the mesh? @default false */
   readonly allowShort?: boolean;
   /** Port of names that give none. @default 80 */
   readonly port?: number;
@@ -32,7 +32,7 @@ export function toDestination(service: string, port: number): Destination {
   return { service, port, key: `${service}:${port}` };
 }
 
-/** Reads `api.mesh`, `api.default.mesh`, and with `allowShort` also `api` and `api.default`; each may have a port. */
+/** Reads `api.mesh`, `api.default.mesh`, and with `allowShort` also `api`; each may have a port. */
 export function tryParseDestination(authority: string, options: NameOptions): Destination | undefined {
   const parsed = tryParseAuthority(authority);
   if (parsed === undefined) return undefined;
@@ -41,7 +41,9 @@ export function tryParseDestination(authority: string, options: NameOptions): De
   const port = parsed.port ?? options.port ?? SERVICE_PORT;
   if (port === 0) return undefined;
   const isMeshName = host.endsWith(SUFFIX);
-  if (!isMeshName && options.allowShort !== true) return undefined;
+  // A name with dots belongs to somebody; `localhost` and `mesh` alone mean other things (RFC 6761 §6.3).
+  const isShort = !host.includes('.') && host !== 'localhost' && host !== MESH_DOMAIN;
+  if (!isMeshName && !(isShort && options.allowShort === true)) return undefined;
   const name = tryParseServiceName(isMeshName ? host.slice(0, -SUFFIX.length) : host, options.namespace);
   return name === undefined ? undefined : toDestination(name.key, port);
 }

@@ -10,7 +10,7 @@ import type { TunnelOptions } from '../../src/tunnel/options.ts';
 import { STREAM_KIND } from '../../src/tunnel/stream.ts';
 import { createSessions, type SessionPair } from '../support/tunnel.ts';
 
-const RUNS = 200;
+const RUNS = 40;
 /** Small windows, so that every schedule runs into them. */
 const LIMITS: Partial<TunnelOptions> = {
   streamWindowBytes: 4_096,

@@ -246,6 +246,23 @@ test('An exchange returns credit only as bytes are taken, in both directions', (
   equal(pair.seen().consumedBytes, 1200);
 });
 
+test('An exchange returns the credit of the last bytes at the end, in both directions', () => {
+  const pair = new Pair((request) => {
+    request.hasRoom = false;
+  }, 1000);
+  const { reply, body } = pair.request(requestHead({ method: 'POST' }), false);
+  body.write(new Uint8Array(600));
+  body.end(NO_FIELDS);
+  pair.run();
+  equal(pair.streams[0]![1].unconsumedBytes, 0);
+  reply.holds = true;
+  pair.seen().reply.onHead(responseHead(200), false);
+  pair.seen().reply.onData(new Uint8Array(2000));
+  equal(pair.seen().consumedBytes, 0);
+  pair.seen().reply.onEnd(NO_FIELDS);
+  equal(pair.seen().consumedBytes, 2000);
+});
+
 interface Violation {
   readonly name: string;
   readonly act: (callee: MemoryStream) => void;

@@ -192,6 +192,35 @@ test('serveH1 returns the handler’s credit only as the client takes the answer
   equal(request.consumedBytes, 3000);
 });
 
+test('serveH1 returns the credit of an answer’s last bytes when it ends, and of a body’s when that ends', () => {
+  const connection = new Connection(undefined, {}, 1000);
+  connection.holds = true;
+  connection.send(`POST / HTTP/1.1\r\n${HOST}Content-Length: 10\r\n\r\n`);
+  const request = connection.request();
+  request.hasRoom = false;
+  connection.send('0123456789');
+  equal(connection.stream.unconsumedBytes, 0);
+  request.reply.onHead(responseHead(200, ['content-length', '3000']), false);
+  request.reply.onData(new Uint8Array(3000));
+  equal(request.consumedBytes, 0);
+  request.reply.onEnd([]);
+  equal(request.consumedBytes, 3000);
+});
+
+test('serveH1 does not begin another request for a client that does not read its answers', () => {
+  const connection = new Connection(undefined, {}, 1000);
+  connection.holds = true;
+  connection.send(GET + GET);
+  connection.request().answer(200, 'x'.repeat(3000));
+  connection.run();
+  equal(connection.handler.seen.length, 1);
+  for (let i = 0; i < 5; i++) {
+    connection.client.consumed(connection.client.unconsumedBytes);
+    connection.run();
+  }
+  equal(connection.handler.seen.length, 2);
+});
+
 test('serveH1 passes 100-continue through, and only to who asked', () => {
   const asking = new Connection();
   asking.send(`POST / HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 1\r\n\r\n`);

@@ -1,0 +1,213 @@
+/** What a sidecar is asked to be: checked whole, every issue told, names and addresses read into one form. */
+
+import * as v from 'valibot';
+import type { AgentOptions } from '../agent/options.ts';
+import { DEFAULT_NAMESPACE, isLabel, tryParseServiceName } from '../catalog/service.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { ListenAddress } from '../core/platform.ts';
+import { tryParseAuthority } from '../http/target.ts';
+import { SERVICE_PORT } from '../router/destination.ts';
+
+/** The options of an agent, and what a sidecar adds: an application to expose, and listeners for it. */
+export interface SidecarOptions extends Omit<AgentOptions, 'services'> {
+  readonly expose?: readonly ExposeOptions[] | undefined;
+  readonly listen?: ListenOptions | undefined;
+  /** Readiness, metrics and status over HTTP; loopback only. @default none */
+  readonly admin?: string | ListenAddress | undefined;
+  /** Time for what was begun when the sidecar leaves, in milliseconds. @default 30_000 */
+  readonly drainMs?: number | undefined;
+  /** Gives up starting. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ExposeOptions {
+  /** `name[.namespace]` */
+  readonly service: string;
+  /** Port of the service in the mesh. @default 80 */
+  readonly port?: number | undefined;
+  /** Where the application listens: `http://127.0.0.1:3000` or `tcp://127.0.0.1:5432`. */
+  readonly target: string | TargetOptions;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** @default a TCP connection is tried every 5 s */
+  readonly health?: HealthOptions | undefined;
+}
+
+export interface TargetOptions {
+  readonly protocol: 'http' | 'tcp' | 'h2c';
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HealthOptions {
+  /** Asked with GET; 200..399 is healthy. Without it a TCP connection is enough. */
+  readonly path?: string | undefined;
+  /** @default 5_000 */
+  readonly intervalMs?: number | undefined;
+}
+
+export interface ListenOptions {
+  /** HTTP proxy: absolute-form and CONNECT for names of the mesh, or `Host: api.mesh`. */
+  readonly http?: string | ListenAddress | undefined;
+  /** A local port for each service that is called without a proxy. */
+  readonly tcp?: readonly TcpListenOptions[] | undefined;
+}
+
+export interface TcpListenOptions {
+  /** `name[.namespace]` */
+  readonly service: string;
+  /** Port of the service in the mesh. @default 80 */
+  readonly port?: number | undefined;
+  readonly address: string | ListenAddress;
+}
+
+export interface Exposed {
+  /** `name.namespace` */
+  readonly service: string;
+  readonly port: number;
+  readonly target: TargetOptions;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly health: { readonly path: string | undefined; readonly intervalMs: number };
+}
+
+export interface TcpListen {
+  /** As it was asked for: its name among the addresses of the ready line. */
+  readonly name: string;
+  readonly service: string;
+  readonly port: number;
+  readonly address: ListenAddress;
+}
+
+export interface ResolvedSidecarOptions {
+  readonly agent: AgentOptions;
+  readonly expose: readonly Exposed[];
+  readonly http: ListenAddress | undefined;
+  readonly tcp: readonly TcpListen[];
+  readonly admin: ListenAddress | undefined;
+  readonly drainMs: number;
+}
+
+const DRAIN_MS = 30_000;
+const PROBE_INTERVAL_MS = 5_000;
+const MIN_PROBE_INTERVAL_MS = 100;
+
+const natural = (min: number, max: number) => v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
+const host = v.pipe(v.string(), v.minLength(1), v.maxLength(253));
+const listenAddress = v.union([
+  v.pipe(v.string(), v.check((text) => tryParseListen(text) !== undefined, 'expected host:port')),
+  v.strictObject({ host, port: natural(0, 65_535) }),
+]);
+const target = v.union([
+  v.pipe(v.string(), v.check((text) => tryParseTarget(text) !== undefined, 'expected http://host:port or tcp://host:port')),
+  v.strictObject({ protocol: v.picklist(['http', 'tcp', 'h2c']), host, port: natural(1, 65_535) }),
+]);
+const service = v.pipe(
+  v.string(),
+  v.check((text) => tryParseServiceName(text, DEFAULT_NAMESPACE) !== undefined, 'expected name[.namespace]'),
+);
+const port = v.optional(natural(1, 65_535));
+const originPath = v.pipe(v.string(), v.regex(/^\/[!-"$-~]*$/, 'expected a path such as /healthz'));
+
+const schema = v.object({
+  namespace: v.optional(v.pipe(v.string(), v.check(isLabel, 'expected a DNS label'))),
+  expose: v.optional(
+    v.array(
+      v.strictObject({
+        service,
+        port,
+        target,
+        labels: v.optional(v.record(v.string(), v.string())),
+        health: v.optional(
+          v.strictObject({
+            path: v.optional(originPath),
+            intervalMs: v.optional(natural(MIN_PROBE_INTERVAL_MS, 3_600_000)),
+          }),
+        ),
+      }),
+    ),
+  ),
+  listen: v.optional(
+    v.strictObject({
+      http: v.optional(listenAddress),
+      tcp: v.optional(v.array(v.strictObject({ service, port, address: listenAddress }))),
+    }),
+  ),
+  admin: v.optional(listenAddress),
+  drainMs: v.optional(natural(0, 3_600_000)),
+});
+
+/** @throws SkeinError SKEIN_CONFIG with every issue in its details */
+export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarOptions {
+  const { expose, listen, admin, drainMs, signal: _signal, ...agent } = options;
+  const result = v.safeParse(schema, options);
+  if (!result.success) throw invalid(result.issues.map(({ path, message }) => ({ path: toPath(path), message })));
+  const namespace = options.namespace ?? DEFAULT_NAMESPACE;
+  const exposed = (expose ?? []).map((item) => toExposed(item, namespace));
+  const h2c = exposed.find((item) => item.target.protocol === 'h2c');
+  if (h2c !== undefined) throw invalid([{ path: 'expose', message: `"${h2c.service}": h2c:// targets cannot be served yet` }]);
+  return {
+    agent: { ...agent, services: exposed.map((item) => item.service) },
+    expose: exposed,
+    http: toListen(listen?.http),
+    tcp: (listen?.tcp ?? []).map((item) => toTcpListen(item, namespace)),
+    admin: toListen(admin),
+    drainMs: drainMs ?? DRAIN_MS,
+  };
+}
+
+function toExposed(item: ExposeOptions, namespace: string): Exposed {
+  return {
+    service: toServiceKey(item.service, namespace),
+    port: item.port ?? SERVICE_PORT,
+    target: typeof item.target === 'string' ? (tryParseTarget(item.target) as TargetOptions) : item.target,
+    labels: item.labels ?? {},
+    health: { path: item.health?.path, intervalMs: item.health?.intervalMs ?? PROBE_INTERVAL_MS },
+  };
+}
+
+function toTcpListen(item: TcpListenOptions, namespace: string): TcpListen {
+  const key = toServiceKey(item.service, namespace);
+  const port = item.port ?? SERVICE_PORT;
+  const short = key.endsWith(`.${namespace}`) ? key.slice(0, -namespace.length - 1) : key;
+  return {
+    name: port === SERVICE_PORT ? short : `${short}:${port}`,
+    service: key,
+    port,
+    address: toListen(item.address) as ListenAddress,
+  };
+}
+
+/** The text was checked by the schema. */
+function toServiceKey(text: string, namespace: string): string {
+  return tryParseServiceName(text, namespace)?.key ?? '';
+}
+
+function toListen(value: string | ListenAddress | undefined): ListenAddress | undefined {
+  return typeof value === 'string' ? tryParseListen(value) : value;
+}
+
+function tryParseListen(text: string): ListenAddress | undefined {
+  const authority = tryParseAuthority(text);
+  return authority?.port === undefined ? undefined : { host: unbracket(authority.host), port: authority.port };
+}
+
+function tryParseTarget(text: string): TargetOptions | undefined {
+  const match = /^(http|tcp|h2c):\/\/([^/]+)\/?$/.exec(text);
+  const authority = tryParseAuthority(match?.[2] ?? '');
+  const protocol = match?.[1] as TargetOptions['protocol'] | undefined;
+  const port = authority?.port ?? (protocol === 'http' ? 80 : undefined);
+  if (authority === undefined || protocol === undefined || port === undefined || port === 0) return undefined;
+  return { protocol, host: unbracket(authority.host), port };
+}
+
+function unbracket(name: string): string {
+  return name.replace(/^\[|\]$/g, '');
+}
+
+function toPath(path: readonly { readonly key: unknown }[] | undefined): string {
+  return (path ?? []).map(({ key }) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('').slice(1);
+}
+
+function invalid(issues: readonly { readonly path: string; readonly message: string }[]): SkeinError {
+  const lines = issues.map(({ path, message }) => `${path}: ${message}`);
+  return new SkeinError('SKEIN_CONFIG', `Cannot start sidecar: ${lines.join('; ')}`, { details: { issues } });
+}

@@ -52,7 +52,7 @@ export class FrameWriter {
   readonly bytes: Bytes;
   length = 0;
   limit: number;
-  /** Whether anything was written that the peer should acknowledge without waiting for data of its own. */
+  /** Whether anything was written that the peer acknowledges soon, and not just with data of its own. */
   elicitsAck = false;
 
   constructor(bytes: Bytes) {
@@ -145,6 +145,9 @@ export class FrameWriter {
   }
 }
 
+/** Frames that say what was received or consumed; the next record that is due anyway acknowledges them (RFC 9000 §13.2.1). */
+const UNHURRIED: ReadonlySet<number> = new Set([CREDIT, PING, ACK, MAX_STREAMS]);
+
 /** RFC 9218 §4.1 */
 export const DEFAULT_URGENCY = 3;
 
@@ -170,6 +173,8 @@ export interface FrameHandler {
   onMaxStreams(count: number): void;
   /** False stops reading: the session is over. */
   readonly isReading: boolean;
+  /** Set by `readFrames` when a frame came for which the peer waits; an ACK for anything less would itself be acknowledged, for ever. */
+  elicitsAck: boolean;
 }
 
 /** Reads one record's plaintext. Returns what is wrong with it, or undefined. */
@@ -180,6 +185,7 @@ export function readFrames(plaintext: Bytes, handler: FrameHandler): string | un
     const type = first >> 4;
     const flags = first & 15;
     if ((flags & ~(ALLOWED_FLAGS[type] as number)) !== 0) return 'a frame has an unknown flag';
+    if (!UNHURRIED.has(type)) handler.elicitsAck = true;
     const problem = readFrame(type, flags, reader, handler);
     if (problem !== undefined) return problem;
     if (!handler.isReading) return undefined;

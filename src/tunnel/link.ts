@@ -87,7 +87,7 @@ export class Link {
     this.ready.catch(() => undefined); // the owner also hears of it through onClose
     const nowMs = this.#clock.monotonicMs();
     this.#heartbeat = new Heartbeat(this.#limits, nowMs);
-    this.control = this.#addCircuit(0);
+    this.control = this.#addCircuit(0, true);
     pipe.attach({
       onMessage: (message) => this.#onMessage(message),
       onProgress: () => this.#onProgress(),
@@ -135,7 +135,7 @@ export class Link {
   openCircuit(): Circuit {
     if (this.#closedBy !== undefined) throw this.#closedBy;
     this.#checkRoom('SKEIN_LIMIT');
-    const circuit = this.#addCircuit(this.#nextId);
+    const circuit = this.#addCircuit(this.#nextId, false);
     this.#nextId += 2;
     return circuit;
   }
@@ -149,7 +149,7 @@ export class Link {
     }
     if (this.#circuits.has(id)) throw protocolError('Cannot adopt circuit: the id is in use');
     this.#checkRoom('SKEIN_LIMIT');
-    return this.#addCircuit(id);
+    return this.#addCircuit(id, true);
   }
 
   close(code: number, reason: string): void {
@@ -194,7 +194,8 @@ export class Link {
     this.#transmit(message);
   }
 
-  #addCircuit(id: number): Circuit {
+  /** `isKnown`: the other end has it too. CREDIT it could not place would be lost; the first record that is consumed sends it. */
+  #addCircuit(id: number, isKnown: boolean): Circuit {
     const limits = this.#limits;
     const growth = limits.circuitWindowBytes - limits.initialCircuitWindowBytes;
     const within = this.#budgetBytes >= growth;
@@ -206,6 +207,7 @@ export class Link {
     if (within) {
       this.#budgetBytes -= growth;
       circuit.window.widen(limits.circuitWindowBytes);
+      if (!isKnown) return circuit;
       circuit.creditDue = true;
       this.#creditDue.push(circuit);
       if (this.#helloReceived !== undefined) this.#pump();

@@ -93,6 +93,8 @@ export class Mux implements FrameHandler, StreamHost {
     return this.#streams.size + this.#waiting.length;
   }
 
+  elicitsAck = false;
+
   get isReading(): boolean {
     return this.#closed === undefined;
   }

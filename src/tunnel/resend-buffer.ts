@@ -4,7 +4,7 @@ import type { Bytes } from '../core/bytes.ts';
 
 interface Sent {
   readonly message: Bytes;
-  readonly sentMs: number;
+  readonly sentMs: number | undefined;
 }
 
 export class ResendBuffer {
@@ -27,15 +27,15 @@ export class ResendBuffer {
     return this.#bytes;
   }
 
-  /** Keeps the message of sequence `nextSequence`. */
-  push(message: Bytes, nowMs: number): void {
-    this.#records.push({ message, sentMs: nowMs });
+  /** Keeps the message of sequence `nextSequence`; `sentMs` is undefined when its ACK will tell nothing of the round trip. */
+  push(message: Bytes, sentMs: number | undefined): void {
+    this.#records.push({ message, sentMs });
     this.#bytes += message.length;
   }
 
   /**
-   * Drops everything below `nextExpected`; returns when the newest of the dropped was sent, in milliseconds, or
-   * undefined when nothing was dropped. Acknowledging what was never sent is the caller's error to find.
+   * Drops everything below `nextExpected`; returns when the newest of the dropped that measures a round trip was sent,
+   * in milliseconds, or undefined when there is none. Acknowledging what was never sent is the caller's error to find.
    */
   acknowledge(nextExpected: number): number | undefined {
     let sentMs: number | undefined;
@@ -44,7 +44,7 @@ export class ResendBuffer {
       this.#records[this.#head++] = undefined;
       this.#first++;
       this.#bytes -= record.message.length;
-      sentMs = record.sentMs;
+      sentMs = record.sentMs ?? sentMs;
     }
     if (this.#head > 64 && this.#head * 2 > this.#records.length) {
       this.#records.splice(0, this.#head); // amortised: the array never holds more than twice what is kept

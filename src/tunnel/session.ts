@@ -296,9 +296,11 @@ export class Session implements CircuitEvents {
     }
     this.stats.recordsReceived++;
     const following = this.#replay.advance();
-    const problem = readFrames(plaintext, this.#mux as Mux);
+    const mux = this.#mux as Mux;
+    mux.elicitsAck = false;
+    const problem = readFrames(plaintext, mux);
     if (problem !== undefined) this.close(protocolError(`Cannot read record: ${problem}`));
-    else this.#noteReceived(message.length);
+    else this.#noteReceived(message.length, mux.elicitsAck);
     return following;
   }
 
@@ -306,17 +308,16 @@ export class Session implements CircuitEvents {
     if (nextExpected > this.#resend.nextSequence)
       return this.close(protocolError('Cannot read ACK: it names a record that was never sent'));
     const sentMs = this.#resend.acknowledge(nextExpected);
-    if (sentMs === undefined) return;
-    this.#mux?.observeRtt(this.#clock.monotonicMs() - sentMs);
+    if (sentMs !== undefined) this.#mux?.observeRtt(this.#clock.monotonicMs() - sentMs);
     if (this.#mux?.hasWork) this.#scheduleFlush();
   }
 
-  #noteReceived(bytes: number): void {
+  #noteReceived(bytes: number, elicitsAck: boolean): void {
     this.#unackedReceivedBytes += bytes;
     if (this.#unackedReceivedBytes >= this.#limits.ackEveryBytes) {
       this.#ackDue = true;
       this.#scheduleFlush();
-    } else if (this.#ackTimer === undefined) {
+    } else if (elicitsAck && this.#ackTimer === undefined) {
       this.#ackTimer = this.#clock.setTimer(this.#limits.ackDelayMs, () => {
         this.#ackTimer = undefined;
         if (this.#ackedNext === this.#replay.next) return;
@@ -353,7 +354,7 @@ export class Session implements CircuitEvents {
     if (this.#ackedNext !== this.#replay.next) this.#writeAck(writer);
     mux.fill(writer, this.#resend.bytes <= this.#limits.maxSessionWindowBytes + RESEND_SLACK_BYTES);
     if (writer.length > 0) {
-      this.#seal(writer.bytes.subarray(0, writer.length));
+      this.#seal(writer);
       mux.tellDrained();
       this.#requestWrite();
     } else if (mux.hasWork) {
@@ -370,7 +371,7 @@ export class Session implements CircuitEvents {
     writer.ack(this.#ackedNext);
   }
 
-  #seal(plaintext: Bytes): void {
+  #seal(writer: FrameWriter): void {
     const cipher = this.#sendCipher as RecordCipher;
     const nowMs = this.#clock.monotonicMs();
     if (this.#epochRecords >= this.#limits.rekeyAfterRecords || nowMs - this.#epochMs >= this.#limits.rekeyAfterMs) {
@@ -381,12 +382,12 @@ export class Session implements CircuitEvents {
     const sequence = this.#resend.nextSequence;
     if (sequence > MAX_SEQUENCE)
       return this.#abandon(new SkeinError('SKEIN_SESSION_LOST', 'Cannot seal record: the session is at its end'));
-    const message = new Uint8Array(MESSAGE_OVERHEAD_BYTES + plaintext.length);
+    const message = new Uint8Array(MESSAGE_OVERHEAD_BYTES + writer.length);
     writeRecordHeader(message, LINK_HEADER_BYTES, RECORD_DATA, cipher.epoch, sequence);
-    cipher.seal(sequence, plaintext, message, LINK_HEADER_BYTES);
+    cipher.seal(sequence, writer.bytes.subarray(0, writer.length), message, LINK_HEADER_BYTES);
     this.#epochRecords++;
     this.stats.recordsSent++;
-    this.#resend.push(message, nowMs);
+    this.#resend.push(message, writer.elicitsAck ? nowMs : undefined);
     this.#circuit.send(message);
   }
 
@@ -397,7 +398,7 @@ export class Session implements CircuitEvents {
     writer.reset(this.#limits.maxRecordBytes);
     this.#mux?.goAway(error, true);
     this.#mux?.fill(writer, false);
-    if (writer.length > 0) this.#seal(writer.bytes.subarray(0, writer.length));
+    if (writer.length > 0) this.#seal(writer);
   }
 
   #abandon(error: SkeinError): void {

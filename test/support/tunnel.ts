@@ -335,6 +335,7 @@ export async function createRogue(
 /** Frames of a peer, noted. */
 export class FrameLog implements FrameHandler {
   readonly isReading = true;
+  elicitsAck = false;
   readonly goAways: { code: number; drain: boolean }[] = [];
   readonly resets: { id: number; code: number; notProcessed: boolean }[] = [];
   readonly data: { id: number; end: boolean; length: number }[] = [];

@@ -11,6 +11,7 @@ import { createRogue, FrameLog } from '../../support/tunnel.ts';
 /** Every call as text, in order. */
 class Transcript implements FrameHandler {
   readonly isReading = true;
+  elicitsAck = false;
   readonly calls: string[] = [];
 
   onData(id: number, end: boolean, chunk: Uint8Array): void {

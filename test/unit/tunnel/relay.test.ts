@@ -31,13 +31,17 @@ interface Relayed {
 }
 
 /** caller ── left link ── relay ── right link ── callee */
-async function createRelayed(options: { left?: PairOptions; right?: PairOptions } = {}): Promise<Relayed> {
+async function createRelayed(
+  options: { left?: PairOptions; right?: PairOptions; adoptAfterMs?: number } = {},
+): Promise<Relayed> {
   const clock = new VirtualClock();
   const left = createLinks({ seed: 1, ...options.left }, clock);
   const right = createLinks({ seed: 2, ...options.right }, clock);
   await clock.advanceAsync(1_000);
   const near = left.a.openCircuit();
   const toCallee = right.b.openCircuit();
+  // Both ends learn of their circuit through the control stream, some time after it was opened.
+  await clock.advanceAsync(options.adoptAfterMs ?? 0);
   let closed: SkeinError | undefined;
   const stats = relayCircuits(left.b.adoptCircuit(near.id), toCallee, (error) => {
     closed = error;
@@ -58,6 +62,15 @@ describe('relayCircuits', () => {
     assert.equal(sink.length, 4 * 1024 * 1024);
     assert.equal(pump.leftBytes, 0);
     assert.equal(stats.waitingBytes, 0);
+  });
+
+  it('gives the whole window to ends that adopt their circuit late', async () => {
+    const { clock, caller, callee } = await createRelayed({ adoptAfterMs: 500 });
+    const total = 4 * 1024 * 1024;
+    const near = new Pump(caller.session.openStream(STREAM_KIND.raw, META, META.length, false), total);
+    await clock.advanceUntil(() => callee.streams.length > 0, 1_000);
+    const far = new Pump(callee.streams[0] ?? assert.fail(), total);
+    assert.ok(await clock.advanceUntil(() => near.ended && far.ended, 60_000), `${near.leftBytes}, ${far.leftBytes}`);
   });
 
   it('holds no more than a circuit’s window when the far link stalls, drops nothing, and goes on after', async () => {

@@ -78,6 +78,20 @@ describe('Session', () => {
     assert.equal(responder.session.pinnedBytes.unread, 0);
   });
 
+  it('falls silent when there is nothing to say: an ACK is not acknowledged', async () => {
+    const { clock, a, b, initiator, responder } = await createSessions({ latencyMs: 5 });
+    const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, true);
+    new RecordingSink(stream);
+    await clock.advanceUntil(() => responder.streams.length > 0, 1_000);
+    const incoming = responder.streams[0] ?? assert.fail();
+    new RecordingSink(incoming);
+    incoming.end();
+    await clock.advanceAsync(1_000);
+    const before = a.stats.messagesSent + b.stats.messagesSent;
+    await clock.advanceAsync(10_000); // less than the heartbeat
+    assert.equal(a.stats.messagesSent + b.stats.messagesSent - before, 0);
+  });
+
   it('resets a stream on both sides and keeps the session', async () => {
     const { clock, initiator, responder } = await createSessions();
     const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, false);

@@ -179,6 +179,20 @@ describe('Link', () => {
     assert.equal(b.circuitCount, 0);
   });
 
+  it('grants the window of a circuit it opened when the other end has it, however late that is', async () => {
+    const { clock, a, b } = createLinks();
+    await clock.settle();
+    const near = a.openCircuit();
+    const ignore = { onWritable: () => undefined, onClose: () => undefined };
+    near.attach({ ...ignore, onRecord: (m) => near.consumed(m.length - LINK_HEADER_BYTES) });
+    await clock.advanceAsync(500);
+    const far = b.adoptCircuit(near.id);
+    far.attach({ ...ignore, onRecord: () => undefined });
+    far.send(record(10));
+    await clock.settle();
+    assert.ok(far.sendableBytes >= 256 * 1024 - 10, `${far.sendableBytes} bytes`);
+  });
+
   it('sends in turn: a circuit with much to say does not hold up another', async () => {
     const { clock, a, b } = createLinks({ bytesPerSecond: 1_000_000 });
     await clock.settle();

@@ -65,7 +65,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     },
   },
   curl: {
-    reason: 'needs curl',
+    reason: 'needs curl, the client a user would try first',
     on: (host) => !host.hasCommand('curl'),
     tests: {
       'test/e2e/demo.test.ts': [

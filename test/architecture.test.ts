@@ -1,6 +1,6 @@
 /** The house keeps its own rules: arrows, cycles, doors, words, sizes; and each rule trips over a planted violation. */
-import { deepEqual, equal, ok } from 'node:assert/strict'
-import { test } from 'node:test'
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
 import {
   compareDoors,
   compareVersions,
@@ -18,17 +18,17 @@ import {
   measure,
   parseTree,
   type SourceFile,
-} from './support/house-rules.ts'
-import { readText, readTree } from './support/repository.ts'
+} from './support/house-rules.ts';
+import { readText, readTree } from './support/repository.ts';
 
 /** Fewer files than this mean that the test looked in the wrong place. */
-const FEWEST_FILES = 30
+const FEWEST_FILES = 30;
 
-const manifest = JSON.parse(readText('package.json'))
-const deno = JSON.parse(readText('deno.json'))
-const sources = parseTree(readTree('src'))
-const tests = parseTree(readTree('test'))
-const unitTests = tests.filter(({ path }) => /^test\/(?:unit|model)\//.test(path))
+const manifest = JSON.parse(readText('package.json'));
+const deno = JSON.parse(readText('deno.json'));
+const sources = parseTree(readTree('src'));
+const tests = parseTree(readTree('test'));
+const unitTests = tests.filter(({ path }) => /^test\/(?:unit|model)\//.test(path));
 
 const RULES: readonly [name: string, find: () => string[]][] = [
   ['every import follows the arrows', () => findForbiddenArrows(sources)],
@@ -42,79 +42,53 @@ const RULES: readonly [name: string, find: () => string[]][] = [
   ['every file begins with its responsibility', () => findUnexplainedFiles(sources)],
   ['every TODO names its issue', () => findUnownedTodos(sources)],
   ['no unit or model test sleeps', () => findSleeps(unitTests)],
-  [
-    'deno.json and package.json want the same versions',
-    () => compareVersions(manifest.dependencies, deno.imports),
-  ],
-]
+  ['deno.json and package.json want the same versions', () => compareVersions(manifest.dependencies, deno.imports)],
+];
 
 test('The rules saw the sources', (t) => {
-  ok(sources.length >= FEWEST_FILES, `${sources.length} files`)
+  ok(sources.length >= FEWEST_FILES, `${sources.length} files`);
   ok(
     sources.some(({ internal }) => internal.length > 0),
     'no import found',
-  )
-  const { median, p90, max } = measure(sources)
-  t.diagnostic(`${sources.length} files; code lines: median ${median}, p90 ${p90}, max ${max}`)
-})
+  );
+  const { median, p90, max } = measure(sources);
+  t.diagnostic(`${sources.length} files; code lines: median ${median}, p90 ${p90}, max ${max}`);
+});
 
-for (const [name, find] of RULES) test(`Architecture: ${name}`, () => deepEqual(find(), []))
+for (const [name, find] of RULES) test(`Architecture: ${name}`, () => deepEqual(find(), []));
 
 /** A small tree of files that keep every rule, each with the given lines after its doc line. */
 function plant(files: Readonly<Record<string, string>>): SourceFile[] {
   return parseTree(
     new Map(Object.entries(files).map(([path, body]) => [path, `/** Planted for a rule. */\n${body}\n`])),
-  )
+  );
 }
 
-const none = 'export const nothing = 0'
+const none = 'export const nothing = 0';
 const PLANTED: readonly [name: string, find: () => string[], violations: number][] = [
-  [
-    'an upward arrow',
-    () => findForbiddenArrows(plant({ 'src/core/a.ts': "import { b } from '../http/b.ts'" })),
-    1,
-  ],
-  [
-    'an upward type',
-    () => findForbiddenArrows(plant({ 'src/core/a.ts': "import type { B } from '../http/b.ts'" })),
-    1,
-  ],
+  ['an upward arrow', () => findForbiddenArrows(plant({ 'src/core/a.ts': "import { b } from '../http/b.ts'" })), 1],
+  ['an upward type', () => findForbiddenArrows(plant({ 'src/core/a.ts': "import type { B } from '../http/b.ts'" })), 1],
   [
     'an inline type import',
     () => findForbiddenArrows(plant({ 'src/http/a.ts': "let a: import('../tunnel/b.ts').B" })),
     1,
   ],
   ['a re-export', () => findForbiddenArrows(plant({ 'src/hub/a.ts': "export * from '../http/b.ts'" })), 1],
-  [
-    'another runtime',
-    () => findForbiddenArrows(plant({ 'src/runtime/node/a.ts': "import '../workerd/b.ts'" })),
-    1,
-  ],
+  ['another runtime', () => findForbiddenArrows(plant({ 'src/runtime/node/a.ts': "import '../workerd/b.ts'" })), 1],
   ['a way out of src', () => findForbiddenArrows(plant({ 'src/cli/a.ts': "import '../../test/b.ts'" })), 1],
   ['a folder nobody knows', () => findForbiddenArrows(plant({ 'src/misc/a.ts': none })), 1],
   ['an allowed arrow', () => findForbiddenArrows(plant({ 'src/router/a.ts': "import '../http/b.ts'" })), 0],
-  [
-    'an import that is a comment',
-    () => findForbiddenArrows(plant({ 'src/core/a.ts': "// import '../http/b.ts'" })),
-    0,
-  ],
+  ['an import that is a comment', () => findForbiddenArrows(plant({ 'src/core/a.ts': "// import '../http/b.ts'" })), 0],
   [
     'an import that is a string',
     () => findForbiddenArrows(plant({ 'src/core/a.ts': 'const a = `import "../http/b.ts"`' })),
     0,
   ],
   ['a missing file', () => findUnresolved(plant({ 'src/core/a.ts': "import './b.ts'" })), 1],
-  [
-    'a missing ending',
-    () => findUnresolved(plant({ 'src/core/a.ts': "import './b'", 'src/core/b.ts': none })),
-    1,
-  ],
+  ['a missing ending', () => findUnresolved(plant({ 'src/core/a.ts': "import './b'", 'src/core/b.ts': none })), 1],
   [
     'a cycle of types',
-    () =>
-      findCycles(
-        plant({ 'src/core/a.ts': "import type { B } from './b.ts'", 'src/core/b.ts': "import './a.ts'" }),
-      ),
+    () => findCycles(plant({ 'src/core/a.ts': "import type { B } from './b.ts'", 'src/core/b.ts': "import './a.ts'" })),
     1,
   ],
   [
@@ -136,11 +110,7 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
     1,
   ],
   ['a package without a door', () => findDoorBreaches(plant({ 'src/cli/a.ts': "import 'left-pad'" })), 1],
-  [
-    'the right door',
-    () => findDoorBreaches(plant({ 'src/core/id.ts': "import { nanoid } from 'nanoid'" })),
-    0,
-  ],
+  ['the right door', () => findDoorBreaches(plant({ 'src/core/id.ts': "import { nanoid } from 'nanoid'" })), 0],
   ['a dependency without a door', () => compareDoors({ ...manifest.dependencies, 'left-pad': '1.0.0' }), 1],
   [
     'node: in a neutral file',
@@ -149,16 +119,8 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
   ],
   ['Buffer', () => findForbiddenWords(plant({ 'src/core/a.ts': 'Buffer.from([])' })), 1],
   ['process', () => findForbiddenWords(plant({ 'src/hub/a.ts': 'const a = process.env' })), 1],
-  [
-    'a sniffed runtime',
-    () => findForbiddenWords(plant({ 'src/agent/a.ts': "if (typeof Bun === 'object') f()" })),
-    1,
-  ],
-  [
-    'the wall clock',
-    () => findForbiddenWords(plant({ 'src/auth/a.ts': 'const a = Date.now() + +new Date()' })),
-    2,
-  ],
+  ['a sniffed runtime', () => findForbiddenWords(plant({ 'src/agent/a.ts': "if (typeof Bun === 'object') f()" })), 1],
+  ['the wall clock', () => findForbiddenWords(plant({ 'src/auth/a.ts': 'const a = Date.now() + +new Date()' })), 2],
   [
     'a global timer',
     () => findForbiddenWords(plant({ 'src/http/a.ts': 'globalThis.setTimeout(f, 1); setInterval(f, 1)' })),
@@ -193,8 +155,7 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
   ],
   [
     'a hub that sees exchanges',
-    () =>
-      findHubSight(plant({ 'src/hub/a.ts': "import '../http/exchange.ts'", 'src/http/exchange.ts': none })),
+    () => findHubSight(plant({ 'src/hub/a.ts': "import '../http/exchange.ts'", 'src/http/exchange.ts': none })),
     1,
   ],
   [
@@ -218,11 +179,7 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
     () => findSleeps(plant({ 'test/unit/a.test.ts': 'await new Promise((done) => setTimeout(done, 50))' })),
     1,
   ],
-  [
-    'a hidden skip',
-    () => findHiddenSkips(plant({ 'test/unit/a.test.ts': "test('a', (t) => t.skip('later'))" })),
-    1,
-  ],
+  ['a hidden skip', () => findHiddenSkips(plant({ 'test/unit/a.test.ts': "test('a', (t) => t.skip('later'))" })), 1],
   [
     'a stated skip',
     () => findHiddenSkips(plant({ 'test/unit/a.test.ts': "test('a', { skip: lacking('h2') }, f)" })),
@@ -233,9 +190,8 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
     () => compareVersions({ ws: '8.0.0', '@a/b': '1.0.0' }, { ws: 'npm:ws@8.0.1', '@a/b': 'npm:@a/b@1.0.0' }),
     1,
   ],
-]
+];
 
 for (const [name, find, violations] of PLANTED) {
-  test(`Architecture rules on a planted tree: ${name}`, () =>
-    equal(find().length, violations, find().join('\n')))
+  test(`Architecture rules on a planted tree: ${name}`, () => equal(find().length, violations, find().join('\n')));
 }

@@ -3,42 +3,42 @@
  * to the file that SKEIN_TEST_REPORT names. A test that holds subtests is a container and not counted, unless it
  * failed by itself.
  */
-import { writeFileSync } from 'node:fs'
-import { relative, sep } from 'node:path'
+import { writeFileSync } from 'node:fs';
+import { relative, sep } from 'node:path';
 
 /** `/…/build/test/a.test.js` → `test/a.test.ts`. */
 function sourceOf(file) {
-  const path = relative(process.cwd(), file).split(sep).join('/')
-  return path.startsWith('build/') ? path.slice(6).replace(/\.js$/, '.ts') : path
+  const path = relative(process.cwd(), file).split(sep).join('/');
+  return path.startsWith('build/') ? path.slice(6).replace(/\.js$/, '.ts') : path;
 }
 
 function explain(error) {
-  const cause = error?.cause ?? error
-  const text = cause?.stack ?? String(cause?.message ?? cause)
+  const cause = error?.cause ?? error;
+  const text = cause?.stack ?? String(cause?.message ?? cause);
   return text
     .split('\n')
     .map((line) => `      ${line}`)
-    .join('\n')
+    .join('\n');
 }
 
 // biome-ignore lint/style/noDefaultExport: node:test takes a reporter from the default export
 export default async function* report(events) {
-  const tests = []
-  const perFile = new Map()
+  const tests = [];
+  const perFile = new Map();
   /** Nesting → finished tests at that depth that wait for their parent. */
-  const waiting = []
-  const diagnostics = []
+  const waiting = [];
+  const diagnostics = [];
 
   for await (const { type, data } of events) {
-    if (type === 'test:diagnostic' && data.file && !/^\w+ \d/.test(data.message)) diagnostics.push(data)
-    if (type === 'test:stderr' || type === 'test:stdout') yield data.message
-    if (type !== 'test:pass' && type !== 'test:fail') continue
+    if (type === 'test:diagnostic' && data.file && !/^\w+ \d/.test(data.message)) diagnostics.push(data);
+    if (type === 'test:stderr' || type === 'test:stdout') yield data.message;
+    if (type !== 'test:pass' && type !== 'test:fail') continue;
 
-    const { nesting, name, details, skip, todo } = data
-    const children = waiting[nesting + 1] ?? []
-    waiting[nesting + 1] = []
-    const file = sourceOf(data.file ?? name)
-    const failed = type === 'test:fail' && todo === undefined
+    const { nesting, name, details, skip, todo } = data;
+    const children = waiting[nesting + 1] ?? [];
+    waiting[nesting + 1] = [];
+    const file = sourceOf(data.file ?? name);
+    const failed = type === 'test:fail' && todo === undefined;
     const self = {
       file,
       name,
@@ -46,32 +46,32 @@ export default async function* report(events) {
       reason: typeof skip === 'string' ? skip : '',
       error: failed ? details.error : undefined,
       failedBelow: failed || children.some((child) => child.failedBelow),
-    }
-    waiting[nesting] = [...(waiting[nesting] ?? []), self]
-    const container = details.type === 'suite' || children.length > 0
-    if (container && !(failed && !children.some((child) => child.failedBelow))) continue
+    };
+    waiting[nesting] = [...(waiting[nesting] ?? []), self];
+    const container = details.type === 'suite' || children.length > 0;
+    if (container && !(failed && !children.some((child) => child.failedBelow))) continue;
     // A file without any test is reported by Node as one passing test named after the file.
     if (!failed && !container && nesting === 0 && /[\\/]/.test(name) && sourceOf(name) === file) {
-      Object.assign(self, { state: 'failed', error: new Error('The file holds no test') })
+      Object.assign(self, { state: 'failed', error: new Error('The file holds no test') });
     }
-    tests.push(self)
-    const sums = perFile.get(file) ?? { passed: 0, failed: 0, skipped: 0, todo: 0, ms: 0 }
-    sums[self.state] += 1
-    sums.ms += details.duration_ms ?? 0
-    perFile.set(file, sums)
+    tests.push(self);
+    const sums = perFile.get(file) ?? { passed: 0, failed: 0, skipped: 0, todo: 0, ms: 0 };
+    sums[self.state] += 1;
+    sums.ms += details.duration_ms ?? 0;
+    perFile.set(file, sums);
   }
 
   for (const [file, { passed, failed, skipped, ms }] of [...perFile].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const extra = `${failed ? `, ${failed} failed` : ''}${skipped ? `, ${skipped} skipped` : ''}`
-    yield `${failed ? '✖' : '✔'} ${file}  ${passed} passed${extra}  (${Math.round(ms)} ms)\n`
+    const extra = `${failed ? `, ${failed} failed` : ''}${skipped ? `, ${skipped} skipped` : ''}`;
+    yield `${failed ? '✖' : '✔'} ${file}  ${passed} passed${extra}  (${Math.round(ms)} ms)\n`;
   }
-  for (const { file, message } of diagnostics) yield `  ${sourceOf(file)}: ${message}\n`
+  for (const { file, message } of diagnostics) yield `  ${sourceOf(file)}: ${message}\n`;
   for (const { file, name, reason } of tests.filter(({ state }) => state === 'skipped')) {
-    yield `  skipped: ${file}: ${name}: ${reason}\n`
+    yield `  skipped: ${file}: ${name}: ${reason}\n`;
   }
   for (const { file, name, error } of tests.filter(({ state }) => state === 'failed')) {
-    yield `\n✖ ${file}: ${name}\n${explain(error)}\n`
+    yield `\n✖ ${file}: ${name}\n${explain(error)}\n`;
   }
-  const path = process.env.SKEIN_TEST_REPORT
-  if (path) writeFileSync(path, JSON.stringify(tests.map(({ file, name, state }) => ({ file, name, state }))))
+  const path = process.env.SKEIN_TEST_REPORT;
+  if (path) writeFileSync(path, JSON.stringify(tests.map(({ file, name, state }) => ({ file, name, state }))));
 }

@@ -3,28 +3,28 @@
  * Without a group: fast, conformance and e2e on this Node, from the compiled output. `runtimes`: the portable suites
  * on Node 24, Bun and Deno from the sources. Words keep the files whose path holds one of them.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs';
 
-const PORTABLE = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/']
+const PORTABLE = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/'];
 const GROUPS = {
   fast: { folders: PORTABLE, timeoutMs: 60_000, concurrency: availableParallelism() },
   conformance: { folders: ['test/conformance/'], timeoutMs: 120_000, concurrency: availableParallelism() },
   e2e: { folders: ['test/e2e/'], timeoutMs: 300_000, concurrency: 1 },
-}
-const INSTALLED = 'test/runtimes/node_modules'
+};
+const INSTALLED = 'test/runtimes/node_modules';
 const RUNTIMES = {
   'node 24': { binary: `${INSTALLED}/node24/bin/node`, host: { runtime: 'node', major: 24 } },
   'bun 1.4': { binary: `${INSTALLED}/@oven/bun-linux-x64/bin/bun`, host: { runtime: 'bun', major: 1 } },
   'deno 2.9': { binary: `${INSTALLED}/@deno/linux-x64-glibc/deno`, host: { runtime: 'deno', major: 2 } },
-}
-const modes = [...Object.keys(GROUPS), 'runtimes']
-const [first, ...rest] = process.argv.slice(2)
-const mode = modes.includes(first) ? first : undefined
-const words = mode === undefined && first !== undefined ? [first, ...rest] : rest
+};
+const modes = [...Object.keys(GROUPS), 'runtimes'];
+const [first, ...rest] = process.argv.slice(2);
+const mode = modes.includes(first) ? first : undefined;
+const words = mode === undefined && first !== undefined ? [first, ...rest] : rest;
 
 /** Test files of some folders; the files directly in test/ belong to the fast and portable ones. */
 function select(folders) {
@@ -32,16 +32,15 @@ function select(folders) {
     .filter((path) => path.endsWith('.test.ts') && !path.startsWith('test/runtimes/'))
     .filter(
       (path) =>
-        folders.some((folder) => path.startsWith(folder)) ||
-        (folders === PORTABLE && /^test\/[^/]+$/.test(path)),
+        folders.some((folder) => path.startsWith(folder)) || (folders === PORTABLE && /^test\/[^/]+$/.test(path)),
     )
-    .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
+    .filter((path) => words.length === 0 || words.some((word) => path.includes(word)));
 }
 
 /** Runs files with `node --test`; `compiled` takes them from build/. */
 async function runNode(binary, files, { compiled, timeoutMs, concurrency }) {
-  const report = join(cache, `report-${process.pid}.json`)
-  rmSync(report, { force: true })
+  const report = join(cache, `report-${process.pid}.json`);
+  rmSync(report, { force: true });
   const { code } = await run(
     binary,
     [
@@ -54,49 +53,49 @@ async function runNode(binary, files, { compiled, timeoutMs, concurrency }) {
       ...(compiled ? files.map((path) => `build/${path.replace(/\.ts$/, '.js')}`) : files),
     ],
     { output: 'stdout', env: { SKEIN_TEST_REPORT: report } },
-  )
-  const tests = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : []
-  rmSync(report, { force: true })
-  return { code, tests }
+  );
+  const tests = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : [];
+  rmSync(report, { force: true });
+  return { code, tests };
 }
 
 async function runBunOrDeno(binary, files, name) {
-  const report = join(cache, `junit-${process.pid}.xml`)
-  rmSync(report, { force: true })
+  const report = join(cache, `junit-${process.pid}.xml`);
+  rmSync(report, { force: true });
   const args = name.startsWith('bun')
     ? ['test', '--timeout', '60000', '--reporter=junit', `--reporter-outfile=${report}`]
-    : ['test', '-A', '--no-check', '--quiet', `--junit-path=${report}`]
+    : ['test', '-A', '--no-check', '--quiet', `--junit-path=${report}`];
   const { code, text } = await run(binary, [...args, ...files.map((path) => `./${path}`)], {
     output: 'capture',
     env: { NO_COLOR: '1' },
     timeoutMs: 15 * 60_000,
-  })
-  const tests = existsSync(report) ? readJunit(readFileSync(report, 'utf8')) : []
-  rmSync(report, { force: true })
-  if (code !== 0) process.stdout.write(failuresOf(text).slice(-20_000))
-  return { code, tests }
+  });
+  const tests = existsSync(report) ? readJunit(readFileSync(report, 'utf8')) : [];
+  rmSync(report, { force: true });
+  if (code !== 0) process.stdout.write(failuresOf(text).slice(-20_000));
+  return { code, tests };
 }
 
 /** Deno brings a TypeScript of its own, older than ours: the entries must pass there too. */
 async function checkWithDeno() {
-  const entries = ['src/index.ts', 'src/node.ts', 'src/core/errors.ts', 'src/cli/main.ts']
+  const entries = ['src/index.ts', 'src/node.ts', 'src/core/errors.ts', 'src/cli/main.ts'];
   const { code, text } = await run(
     join(root, RUNTIMES['deno 2.9'].binary),
     ['check', '--quiet', ...entries.filter((path) => existsSync(join(root, path)))],
     { output: 'capture', env: { NO_COLOR: '1' } },
-  )
-  if (code !== 0) process.stdout.write(text)
-  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 }
+  );
+  if (code !== 0) process.stdout.write(text);
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 }
 
 /** What a person must read of a failed run of Bun or Deno: not the passes. */
 function failuresOf(text) {
-  const errors = text.indexOf('\n ERRORS \n')
-  if (errors >= 0) return text.slice(errors)
+  const errors = text.indexOf('\n ERRORS \n');
+  if (errors >= 0) return text.slice(errors);
   return text
     .split('\n')
     .filter((line) => !line.startsWith('(pass)'))
-    .join('\n')
+    .join('\n');
 }
 
 /** The test cases of a JUnit report; a case that holds others is a container and not counted unless only it failed. */
@@ -107,41 +106,35 @@ function readJunit(xml) {
       .replaceAll('&gt;', '>')
       .replaceAll('&quot;', '"')
       .replaceAll('&apos;', "'")
-      .replaceAll('&amp;', '&')
-  const cases = [...xml.matchAll(/<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)].map(
-    ([, head, body = '']) => {
-      const attribute = (key) => plain(new RegExp(`\\b${key}="([^"]*)"`).exec(head)?.[1] ?? '')
-      const file = (attribute('file') || attribute('classname')).replace(/^\.\//, '')
-      return {
-        file: file.endsWith('.ts') && !file.startsWith('ext:') ? file : undefined,
-        name: attribute('name'),
-        state: /<failure|<error/.test(body) ? 'failed' : body.includes('<skipped') ? 'skipped' : 'passed',
-      }
-    },
-  )
+      .replaceAll('&amp;', '&');
+  const cases = [...xml.matchAll(/<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)].map(([, head, body = '']) => {
+    const attribute = (key) => plain(new RegExp(`\\b${key}="([^"]*)"`).exec(head)?.[1] ?? '');
+    const file = (attribute('file') || attribute('classname')).replace(/^\.\//, '');
+    return {
+      file: file.endsWith('.ts') && !file.startsWith('ext:') ? file : undefined,
+      name: attribute('name'),
+      state: /<failure|<error/.test(body) ? 'failed' : body.includes('<skipped') ? 'skipped' : 'passed',
+    };
+  });
   const parents = new Set(
     cases.flatMap(({ name }) => name.split(' > ').map((_, i, all) => all.slice(0, i).join(' > '))),
-  )
+  );
   return cases.filter(
     ({ name, state }) =>
       !parents.has(name) ||
-      (state === 'failed' &&
-        !cases.some((each) => each.state === 'failed' && each.name.startsWith(`${name} > `))),
-  )
+      (state === 'failed' && !cases.some((each) => each.state === 'failed' && each.name.startsWith(`${name} > `))),
+  );
 }
 
 /** Compares the skips that happened with those written in test/runtime/capabilities.ts. */
 function judgeSkips(tests, files, expected) {
   const same = ({ file, name }, wanted) => {
-    const colon = wanted.indexOf(': ')
-    const title = wanted.slice(colon + 2)
-    return (
-      (file === undefined || file === wanted.slice(0, colon)) &&
-      (name === title || name.endsWith(` > ${title}`))
-    )
-  }
-  const skipped = tests.filter(({ state }) => state === 'skipped' || state === 'todo')
-  const due = expected.filter((each) => files.includes(each.slice(0, each.indexOf(': '))))
+    const colon = wanted.indexOf(': ');
+    const title = wanted.slice(colon + 2);
+    return (file === undefined || file === wanted.slice(0, colon)) && (name === title || name.endsWith(` > ${title}`));
+  };
+  const skipped = tests.filter(({ state }) => state === 'skipped' || state === 'todo');
+  const due = expected.filter((each) => files.includes(each.slice(0, each.indexOf(': '))));
   return [
     ...skipped
       .filter((test) => !due.some((wanted) => same(test, wanted)))
@@ -149,73 +142,72 @@ function judgeSkips(tests, files, expected) {
     ...due
       .filter((wanted) => !skipped.some((test) => same(test, wanted)))
       .map((wanted) => `listed in test/runtime/capabilities.ts but not skipped: ${wanted}`),
-  ]
+  ];
 }
 
 /** Counts one run; what went wrong outside any test counts as failed too. */
 function judge({ code, tests }, files, expected) {
-  const count = (state) => tests.filter((test) => test.state === state).length
-  const surprises = judgeSkips(tests, files, expected)
-  for (const surprise of surprises) say(surprise)
-  const failed = count('failed') + surprises.length
-  if (tests.length === 0) say('no test was run')
-  const broken = failed === 0 && (code !== 0 || tests.length === 0) ? 1 : 0
-  if (broken) say(`the runner ended with ${code}`)
-  return { passed: count('passed'), failed: failed + broken, skipped: count('skipped') + count('todo') }
+  const count = (state) => tests.filter((test) => test.state === state).length;
+  const surprises = judgeSkips(tests, files, expected);
+  for (const surprise of surprises) say(surprise);
+  const failed = count('failed') + surprises.length;
+  if (tests.length === 0) say('no test was run');
+  const broken = failed === 0 && (code !== 0 || tests.length === 0) ? 1 : 0;
+  if (broken) say(`the runner ended with ${code}`);
+  return { passed: count('passed'), failed: failed + broken, skipped: count('skipped') + count('todo') };
 }
 
-const total = { passed: 0, failed: 0, skipped: 0 }
+const total = { passed: 0, failed: 0, skipped: 0 };
 function add(counts, label) {
-  for (const key of Object.keys(total)) total[key] += counts[key]
-  lines.push(closing(counts, label))
+  for (const key of Object.keys(total)) total[key] += counts[key];
+  lines.push(closing(counts, label));
 }
-const lines = []
+const lines = [];
 
-await ensureInstalled()
-if (mode !== 'fast' && mode !== 'conformance') await ensureInstalled('test/runtimes')
-mkdirSync(cache, { recursive: true })
+await ensureInstalled();
+if (mode !== 'fast' && mode !== 'conformance') await ensureInstalled('test/runtimes');
+mkdirSync(cache, { recursive: true });
 // Both outputs hold src/, so an error in it is counted once. Only the compiled program needs dist/.
-let errors = await build('build')
-if (mode === undefined || mode === 'e2e' || mode === 'conformance')
-  errors = Math.max(errors, await build('dist'))
-if (errors > 0) add({ passed: 0, failed: errors, skipped: 0 }, 'types')
+let errors = await build('build');
+if (mode === undefined || mode === 'e2e' || mode === 'conformance') errors = Math.max(errors, await build('dist'));
+if (errors > 0) add({ passed: 0, failed: errors, skipped: 0 }, 'types');
 const { currentHost, expectedSkips } = await import(
   pathToFileURL(join(root, 'build/test/runtime/capabilities.js')).href
-)
+);
 
 if (mode === 'runtimes') {
-  const files = select(PORTABLE)
+  const files = select(PORTABLE);
   for (const [name, { binary, host }] of Object.entries(RUNTIMES)) {
-    say(`\n${name}: ${files.length} files`)
-    const path = join(root, binary)
-    const expected = expectedSkips({ ...currentHost(), ...host })
-    let result = { code: 1, tests: [] }
-    if (files.length === 0) say('no test file found')
-    else if (!existsSync(path)) say(`${name} is not installed: its package serves Linux on x64 only`)
+    say(`\n${name}: ${files.length} files`);
+    const path = join(root, binary);
+    const expected = expectedSkips({ ...currentHost(), ...host });
+    let result = { code: 1, tests: [] };
+    if (files.length === 0) say('no test file found');
+    else if (!existsSync(path)) say(`${name} is not installed: its package serves Linux on x64 only`);
     else if (host.runtime === 'node') {
-      result = await runNode(path, files, { ...GROUPS.fast, compiled: false })
-    } else result = await runBunOrDeno(path, files, name)
-    add(judge(result, files, expected), name.replace(' ', '-'))
+      result = await runNode(path, files, { ...GROUPS.fast, compiled: false });
+    } else result = await runBunOrDeno(path, files, name);
+    add(judge(result, files, expected), name.replace(' ', '-'));
   }
-  if (words.length === 0) add(await checkWithDeno(), 'deno-types')
+  if (words.length === 0) add(await checkWithDeno(), 'deno-types');
 } else {
   for (const name of mode ? [mode] : Object.keys(GROUPS)) {
-    const files = select(GROUPS[name].folders)
-    if (files.length === 0 && words.length > 0) continue
-    say(`\n${name}: ${files.length} files`)
-    let result = { code: 1, tests: [] }
-    if (files.length === 0) say(`no test file found in ${GROUPS[name].folders.join(' ')}`)
-    else result = await runNode(process.execPath, files, { ...GROUPS[name], compiled: true })
-    add(judge(result, files, expectedSkips(currentHost())), name)
+    const files = select(GROUPS[name].folders);
+    if (files.length === 0 && words.length > 0) continue;
+    say(`\n${name}: ${files.length} files`);
+    let result = { code: 1, tests: [] };
+    if (files.length === 0) say(`no test file found in ${GROUPS[name].folders.join(' ')}`);
+    else result = await runNode(process.execPath, files, { ...GROUPS[name], compiled: true });
+    add(judge(result, files, expectedSkips(currentHost())), name);
   }
 }
 
 if (lines.length === 0) {
-  say(`no test file matches ${words.join(' ')}`)
-  process.exitCode = 1
+  say(`no test file matches ${words.join(' ')}`);
+  process.exitCode = 1;
 } else {
-  console.log('')
-  for (const line of lines) console.log(line)
-  if (lines.length > 1) console.log(closing(total))
-  process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1
+  console.log('');
+  for (const line of lines) console.log(line);
+  if (lines.length > 1) console.log(closing(total));
+  process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 }

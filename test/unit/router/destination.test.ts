@@ -64,7 +64,15 @@ for (const authority of foreign) {
 }
 
 test('where short names are allowed, addresses and names of other networks are still refused', () => {
-  for (const authority of ['127.0.0.1', '[::1]:80', 'www.example.com', 'example.com', 'api.default', 'localhost', 'mesh']) {
+  for (const authority of [
+    '127.0.0.1',
+    '[::1]:80',
+    'www.example.com',
+    'example.com',
+    'api.default',
+    'localhost',
+    'mesh',
+  ]) {
     equal(tryParseDestination(authority, short), undefined, authority);
   }
 });

@@ -1,7 +1,7 @@
 /** The reader of sources that the architecture rules stand on. */
-import { deepEqual, equal } from 'node:assert/strict'
-import { test } from 'node:test'
-import { countCodeLines, importsOf, readSource } from '../../support/source-text.ts'
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { countCodeLines, importsOf, readSource } from '../../support/source-text.ts';
 
 /** Source text → what is left of it as code; blanks collapsed. */
 const CODE: readonly [name: string, text: string, code: string][] = [
@@ -18,14 +18,14 @@ const CODE: readonly [name: string, text: string, code: string][] = [
   ['a slash in a character class', 'a = /[/]/ + b', 'a = / / + b'],
   ['a division', 'a / b / c // d', 'a / b / c '],
   ['a symbol beyond the basic plane', "a('𝒳') // b\nc", "a(' ') c"],
-]
+];
 
 for (const [name, text, expected] of CODE) {
   test(`readSource() blanks what is no code: ${name}`, () => {
-    const { code } = readSource(text)
-    equal(code.replace(/\s+/g, ' '), expected)
-    equal(code.length, text.length)
-  })
+    const { code } = readSource(text);
+    equal(code.replace(/\s+/g, ' '), expected);
+    equal(code.length, text.length);
+  });
 }
 
 test('importsOf() finds static, side-effect, dynamic and type imports and re-exports with their lines', () => {
@@ -43,8 +43,8 @@ test('importsOf() finds static, side-effect, dynamic and type imports and re-exp
     "export const j = Array.from('./none.ts')",
     "// import './none.ts'",
     'const k = "import \'./none.ts\'"',
-  ].join('\n')
-  const found = importsOf(readSource(text)).map(({ specifier, line }) => `${specifier}:${line}`)
+  ].join('\n');
+  const found = importsOf(readSource(text)).map(({ specifier, line }) => `${specifier}:${line}`);
   deepEqual(found.sort(), [
     './a.ts:1',
     './c.ts:4',
@@ -54,9 +54,9 @@ test('importsOf() finds static, side-effect, dynamic and type imports and re-exp
     './g.ts:8',
     './h.ts:9',
     './i.ts:10',
-  ])
-})
+  ]);
+});
 
 test('countCodeLines() counts neither blank lines nor comments', () => {
-  equal(countCodeLines(readSource('/** a\n * b */\n\nc()\n// d\ne() // f\n')), 2)
-})
+  equal(countCodeLines(readSource('/** a\n * b */\n\nc()\n// d\ne() // f\n')), 2);
+});

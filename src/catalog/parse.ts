@@ -28,10 +28,6 @@ const frame = v.strictObject({
   spec: v.optional(v.unknown()),
 });
 
-export function isKnownKind(kind: string): boolean {
-  return Object.hasOwn(KINDS, kind);
-}
-
 /** A silent namespace becomes `default`. Whatever is not understood is an issue, never dropped. */
 export function parseManifest(value: unknown): Parsed<Manifest> {
   const result = v.safeParse(frame, value);

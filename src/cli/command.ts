@@ -75,7 +75,7 @@ export function parseCommandLine(
   return invocation ?? { exitCode: EXIT.usage };
 }
 
-/** The text of `skein <name> --help`, for the generated reference. */
+/** The text of `skein <name> --help`. @public used by tools/docs.mjs */
 export function helpOf(specs: readonly CommandSpec[], name: string, version: string): string {
   let text = '';
   const io: CommandLineIo = { columns: 100, version, out: (more) => (text += more), err: () => undefined };

@@ -10,8 +10,3 @@ export interface Logger {
 }
 
 export const SILENT_LOGGER: Logger = { log: () => undefined };
-
-/** A logger that adds `fields` to each line. */
-export function withFields(logger: Logger, fields: LogFields): Logger {
-  return { log: (level, event, more) => logger.log(level, event, { ...fields, ...more }) };
-}

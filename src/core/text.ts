@@ -14,9 +14,3 @@ export const decodeLatin1: DecodeLatin1 = (bytes, start, end) => {
     text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + CHUNK)));
   return text;
 };
-
-/** Writes `text` one byte per character and returns the offset behind it; characters above 0xff must not occur. */
-export function writeLatin1(out: Bytes, offset: number, text: string): number {
-  for (let i = 0; i < text.length; i++) out[offset + i] = text.charCodeAt(i);
-  return offset + text.length;
-}

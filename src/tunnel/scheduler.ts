@@ -5,9 +5,8 @@
 
 import type { MuxStream } from './stream.ts';
 
-/** Classes in order: heads and the first bytes of a stream, urgent, normal, bulk. */
+/** Classes in order: heads and the first bytes of a stream, urgent (1, for frames with an urgency of their own), normal, bulk. */
 export const CLASS_FRESH = 0;
-export const CLASS_URGENT = 1;
 export const CLASS_NORMAL = 2;
 export const CLASS_BULK = 3;
 

@@ -4,7 +4,7 @@ import { SkeinError } from '../../src/core/errors.ts';
 import { decodeLatin1 } from '../../src/core/text.ts';
 import { H1Parser } from '../../src/http/h1-parser.ts';
 import type { Fields, RequestHead, ResponseHead } from '../../src/http/head.ts';
-import { latin1, toText } from './http.ts';
+import { toText } from './http.ts';
 
 export interface Parsed<Head> {
   readonly heads: Head[];
@@ -103,8 +103,4 @@ function run(
     if (!(error instanceof SkeinError)) throw error;
     parsed.error = error;
   }
-}
-
-export function parseRequestText(text: string, ends = false): Parsed<RequestHead> {
-  return parseRequests([latin1(text)], ends);
 }

@@ -158,24 +158,3 @@ export class RecordingHandler implements HttpHandler {
     return request;
   }
 }
-
-/** The two ends of an exchange echoing the request's body as it comes. */
-export const echoHandler: HttpHandler = {
-  request(_head, complete, reply) {
-    queueMicrotask(() => reply.onHead(responseHead(200), complete));
-    const waiting: Bytes[] = [];
-    return {
-      write(chunk) {
-        waiting.push(chunk);
-        queueMicrotask(() => {
-          const next = waiting.shift();
-          if (next !== undefined) reply.onData(next);
-        });
-        return true;
-      },
-      end: (trailers) => queueMicrotask(() => queueMicrotask(() => reply.onEnd(trailers))),
-      abort: () => undefined,
-      consumed: () => undefined,
-    };
-  },
-};

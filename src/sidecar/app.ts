@@ -17,7 +17,7 @@ export interface AppPoolOptions {
   readonly decodeLatin1: DecodeLatin1;
   /** Connections at once, busy and idle; more requests are refused, and others try another instance. @default 1024 */
   readonly maxConnections?: number;
-  /** Idle connections that are kept. @default 64 */
+  /** Idle connections that are kept. @default 256 */
   readonly maxIdle?: number;
   /** Life of an idle connection, in milliseconds: less than the 5 s after which `node:http` closes it. @default 4_000 */
   readonly idleMs?: number;
@@ -46,7 +46,7 @@ export class AppPool implements HttpHandler {
   constructor(options: AppPoolOptions) {
     this.#options = options;
     this.#maxConnections = options.maxConnections ?? 1024;
-    this.#maxIdle = options.maxIdle ?? 64;
+    this.#maxIdle = options.maxIdle ?? 256;
     this.#idleMs = options.idleMs ?? 4_000;
     this.#sweep = setPeriodic(options.clock, SWEEP_MS, () => this.#closeOld());
   }

@@ -27,6 +27,8 @@ const WIRE_CODES = [
   [19, 'SKEIN_TOKEN_EXPIRED'],
   [20, 'SKEIN_NAME_NOT_GRANTED'],
   [21, 'SKEIN_NO_ENDPOINT'],
+  [22, 'SKEIN_BAD_REQUEST'],
+  [23, 'SKEIN_MISDIRECTED'],
 ] as const satisfies readonly (readonly [number, ErrorCode])[];
 
 const toWire = new Map<ErrorCode, number>(WIRE_CODES.map(([wire, code]) => [code, wire]));

@@ -1,0 +1,152 @@
+/** A hub and members on a virtual clock and a network in memory: hours pass in milliseconds, and the same way each time. */
+import type { TestContext } from 'node:test';
+import { type Agent, createAgent } from '../../src/agent/agent.ts';
+import type { AgentOptions } from '../../src/agent/options.ts';
+import type { LocalService } from '../../src/agent/services.ts';
+import { SkeinError } from '../../src/core/errors.ts';
+import type { Files, HttpServerOptions, Listener, MessagePipe, Platform } from '../../src/core/platform.ts';
+import { createHub, type Hub } from '../../src/hub/hub.ts';
+import type { HubOptions } from '../../src/hub/options.ts';
+import { nodePlatform } from '../../src/runtime/node/platform.ts';
+import { MemoryLink } from '../../src/testing/memory-pipe.ts';
+import { SeededRandom } from '../../src/testing/seeded-random.ts';
+import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { EventLog } from './local-mesh.ts';
+
+/** Long enough for anything that is not waiting for a timer of hours. */
+const PATIENCE_MS = 120_000;
+
+/** Dials by URL to whoever listens there. */
+export class MemoryNetwork {
+  /** Times of all dials, in virtual milliseconds, with where to. */
+  readonly dials: { readonly url: string; readonly atMs: number }[] = [];
+  readonly links: MemoryLink[] = [];
+  readonly #clock: VirtualClock;
+  readonly #servers = new Map<string, HttpServerOptions>();
+
+  constructor(clock: VirtualClock) {
+    this.#clock = clock;
+  }
+
+  readonly listen = async (options: HttpServerOptions): Promise<Listener> => {
+    const address = `${options.host}:${options.port}`;
+    this.#servers.set(address, options);
+    return { address, port: options.port, close: async () => void this.#servers.delete(address) };
+  };
+
+  readonly dial = async (url: string): Promise<MessagePipe> => {
+    this.dials.push({ url, atMs: this.#clock.monotonicMs() });
+    const server = this.#servers.get(new URL(url).host);
+    if (server?.onWebSocket === undefined || server.admitWebSocket?.() !== undefined) {
+      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub "${url}": nobody listens`);
+    }
+    const link = new MemoryLink(this.#clock);
+    this.links.push(link);
+    server.onWebSocket(link.b);
+    return link.a;
+  };
+}
+
+export class VirtualMesh {
+  readonly clock = new VirtualClock();
+  readonly network = new MemoryNetwork(this.clock);
+  readonly platform: Platform;
+  readonly log = new EventLog();
+  readonly #t: Pick<TestContext, 'after' | 'diagnostic'>;
+  #hub: Hub | undefined;
+
+  constructor(t: Pick<TestContext, 'after' | 'diagnostic'>, random = new SeededRandom()) {
+    this.#t = t;
+    t.after(trackWebCrypto(this.clock));
+    t.diagnostic(`seed ${random.seed}`);
+    const base = nodePlatform();
+    this.platform = {
+      ...base,
+      clock: this.clock,
+      random,
+      dialWebSocket: this.network.dial,
+      files: trackFiles(base.files as Files, this.clock),
+      listenHttp: this.network.listen,
+    };
+  }
+
+  get hub(): Hub {
+    return this.#hub as Hub;
+  }
+
+  async startHub(options: HubOptions = {}, port = 7000): Promise<Hub> {
+    const listen = { host: '10.0.0.1', port };
+    const hub = await this.run(createHub(this.platform, { listen, log: this.log, ...options }));
+    this.#hub ??= hub;
+    this.#t.after(() => hub.close());
+    return hub;
+  }
+
+  async token(...services: readonly string[]): Promise<string> {
+    return (await this.run(this.hub.createJoinToken({ services }))).text;
+  }
+
+  /** An agent that has not started. */
+  async createAgent(options: Partial<AgentOptions> = {}): Promise<{ agent: Agent; log: EventLog }> {
+    const log = new EventLog();
+    const agent = await this.run(createAgent(this.platform, { hub: 'ws://10.0.0.1:7000', log, ...options }));
+    this.#t.after(() => agent.close());
+    return { agent, log };
+  }
+
+  /** A member that may serve `services`. */
+  async join(
+    services: readonly string[],
+    options: Partial<AgentOptions> = {},
+  ): Promise<{ agent: Agent; log: EventLog }> {
+    const made = await this.createAgent({ token: await this.token(...services), ...options });
+    await this.run(made.agent.start());
+    return made;
+  }
+
+  async serve(agent: Agent, service: string, target: LocalService['target']): Promise<void> {
+    await this.run(agent.serve({ service, port: 80, labels: {}, target }).registered);
+  }
+
+  /** Lets as much time pass as `work` needs. */
+  async run<T>(work: Promise<T>, limitMs = PATIENCE_MS): Promise<T> {
+    let isOver = false;
+    const end = (): void => {
+      isOver = true;
+    };
+    work.then(end, end);
+    if (!(await this.clock.advanceUntil(() => isOver, limitMs))) throw new Error(`not done after ${limitMs} ms`);
+    return work;
+  }
+
+  /** Lets time pass until `done`. */
+  async until(done: () => boolean, limitMs = PATIENCE_MS): Promise<void> {
+    if (!(await this.clock.advanceUntil(done, limitMs))) throw new Error(`it did not come about in ${limitMs} ms`);
+  }
+}
+
+const METHODS = ['digest', 'exportKey', 'generateKey', 'importKey', 'sign', 'verify'] as const;
+
+/** WebCrypto works on other threads: time stands still until it has answered. Returns what undoes that. */
+function trackWebCrypto(clock: VirtualClock): () => void {
+  const { subtle } = crypto;
+  for (const name of METHODS) {
+    const original = subtle[name].bind(subtle) as (...args: unknown[]) => Promise<unknown>;
+    const tracked = (...args: unknown[]): Promise<unknown> => clock.track(original(...args));
+    Object.defineProperty(subtle, name, { value: tracked, configurable: true, writable: true });
+  }
+  return () => {
+    for (const name of METHODS) Reflect.deleteProperty(subtle, name);
+  };
+}
+
+function trackFiles(files: Files, clock: VirtualClock): Files {
+  return {
+    read: (path) => clock.track(files.read(path)),
+    replace: (path, content, mode) => clock.track(files.replace(path, content, mode)),
+    openAppend: (path) => clock.track(files.openAppend(path)),
+    remove: (path) => clock.track(files.remove(path)),
+    makeFolder: (path) => clock.track(files.makeFolder(path)),
+    lock: (path) => clock.track(files.lock(path)),
+  };
+}

@@ -1,0 +1,107 @@
+/** Uplink: it never gives up but on a refusal, waits with jitter up to its cap, and goes from hub to hub. */
+
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { test } from 'node:test';
+import { VirtualMesh } from '../../support/virtual-mesh.ts';
+
+const HOUR_MS = 3_600_000;
+
+test('Dials for as long as it takes, at once the first time, never more than 20 s apart, never all at one moment', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const hub = await mesh.startHub();
+  const token = await mesh.token('api');
+  await mesh.run(hub.close());
+  const { agent } = await mesh.createAgent({ token });
+  const joined = agent.start();
+  await mesh.clock.advanceAsync(5 * HOUR_MS);
+  const { dials } = mesh.network;
+  equal(dials[0]?.atMs, 0);
+  const waits = dials.slice(1).map(({ atMs }, i) => atMs - (dials[i]?.atMs ?? 0));
+  ok(Math.max(...waits) <= 20_000, `${Math.max(...waits)} ms`);
+  // Full jitter: half the cap on average, so about 360 dials an hour.
+  ok(waits.length > 5 * 250 && waits.length < 5 * 500, `${waits.length} dials in 5 hours`);
+  ok(new Set(waits.map(Math.round)).size > waits.length / 4);
+  joined.catch(() => undefined);
+  equal(agent.hub, undefined);
+});
+
+test('Joins when the hub is there at last, and again after each loss', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api']);
+  const seen: string[] = [];
+  agent.events.on('connected', ({ hub }) => seen.push(`up ${hub}`));
+  agent.events.on('disconnected', ({ error }) => seen.push(`down ${error.code}`));
+  for (let round = 1; round <= 3; round++) {
+    const lostMs = mesh.clock.monotonicMs();
+    mesh.network.links.at(-1)?.cut();
+    await mesh.until(() => seen.length === 2 * round);
+    ok(mesh.clock.monotonicMs() - lostMs <= 20_000);
+  }
+  equal(seen.filter((line) => line === 'up ws://10.0.0.1:7000').length, 3);
+  // A link that held for long was good: the next dial is at once.
+  await mesh.clock.advanceAsync(60_000);
+  const lostMs = mesh.clock.monotonicMs();
+  mesh.network.links.at(-1)?.cut();
+  await mesh.until(() => seen.length === 8);
+  ok(mesh.clock.monotonicMs() - lostMs < 5, `${mesh.clock.monotonicMs() - lostMs} ms`);
+});
+
+test('Notices a link that died in silence', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api']);
+  const first = mesh.network.links.at(-1);
+  first?.blackhole();
+  await mesh.until(() => agent.hub === undefined, 60_000);
+  await mesh.until(() => agent.hub !== undefined, 60_000);
+});
+
+test('A refusal is final: the reason is told, and nothing is dialled any more', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const token = await mesh.token('api');
+  await mesh.join(['api'], { token });
+  const { agent } = await mesh.createAgent({ token });
+  await rejects(mesh.run(agent.start()), { code: 'SKEIN_TOKEN_USED' });
+  await rejects(agent.refused, { code: 'SKEIN_TOKEN_USED' });
+  const { length } = mesh.network.dials;
+  await mesh.clock.advanceAsync(HOUR_MS);
+  equal(mesh.network.dials.length, length);
+});
+
+test('What may not be served is refused at the start', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.createAgent({ token: await mesh.token('api') });
+  const target = { protocol: 'tcp', accept: () => undefined } as const;
+  agent.serve({ service: 'db.default', port: 80, labels: {}, target });
+  await rejects(mesh.run(agent.start()), { code: 'SKEIN_NAME_NOT_GRANTED' });
+});
+
+test('Of several hubs each is asked once without a wait', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const hub = ['ws://10.0.0.1:7001', 'ws://10.0.0.1:7002', 'ws://10.0.0.1:7000'];
+  const { agent } = await mesh.join(['api'], { hub });
+  equal(agent.hub, hub[2]);
+  deepEqual(
+    mesh.network.dials.map(({ url }) => url),
+    hub,
+  );
+  equal(mesh.clock.monotonicMs() - (mesh.network.dials[0]?.atMs ?? 0) < 100, true);
+});
+
+test('A hub that drains is left at its word: back after about as long as it says', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const hub = await mesh.startHub();
+  const { agent, log } = await mesh.join(['api']);
+  const { length } = mesh.network.dials;
+  const draining = hub.drain();
+  await mesh.run(draining);
+  await mesh.until(() => agent.hub === undefined);
+  equal(log.of('hub-leaving').length, 1);
+  await mesh.clock.advanceAsync(3000);
+  ok(mesh.network.dials.length > length);
+  deepEqual(log.of('hub-lost').length, 1);
+});

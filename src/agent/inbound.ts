@@ -21,7 +21,7 @@ import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Denial, DenialLog } from './denials.ts';
 import { replyDenied } from './denied-reply.ts';
 import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
-import { LiveStreams } from './live-streams.ts';
+import { type LiveEntry, LiveStreams } from './live-streams.ts';
 import type { Mirror } from './mirror.ts';
 import type { AgentLimits } from './options.ts';
 import { toRawStream } from './raw-stream.ts';
@@ -109,8 +109,9 @@ export class Inbound {
     const verdict = decide();
     const denial = toDenial(caller, destination, head);
     exchange.rule = verdict.rule;
+    let entry: LiveEntry | undefined;
     exchange.onFinish = (fact) => {
-      this.#live.delete(exchange);
+      if (entry !== undefined) this.#live.delete(entry);
       this.events.emit('finished', fact);
     };
     this.events.emit('started', { service: destination.service });
@@ -119,7 +120,7 @@ export class Inbound {
       exchange.isMeshReply = true;
       return exchange.start(replyDenied(destination, caller, clock), complete);
     }
-    this.#live.add(exchange, { decide, denial });
+    entry = this.#live.add(exchange, { decide, denial });
     return exchange.start(toHandler(service, destination), complete);
   }
 

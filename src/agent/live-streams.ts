@@ -11,6 +11,13 @@ export interface Cancellable {
   cancel(error: SkeinError): void;
 }
 
+/** A stream in the list, to take it out by. */
+export interface LiveEntry extends LiveFacts {
+  readonly stream: Cancellable;
+  /** Its place in the list, or -1 when it is not in it any more. */
+  index: number;
+}
+
 export interface LiveFacts {
   /** What the policies of now say of it. */
   readonly decide: () => Verdict;
@@ -18,34 +25,44 @@ export interface LiveFacts {
 }
 
 export class LiveStreams {
-  readonly #streams = new Map<Cancellable, LiveFacts>();
+  /** A list, and not a `Map`, for the reason told in tunnel/stream-table.ts: each request passes through it. */
+  readonly #entries: LiveEntry[] = [];
 
   get size(): number {
-    return this.#streams.size;
+    return this.#entries.length;
   }
 
-  add(stream: Cancellable, facts: LiveFacts): void {
-    this.#streams.set(stream, facts);
+  add(stream: Cancellable, { decide, denial }: LiveFacts): LiveEntry {
+    const entry: LiveEntry = { stream, decide, denial, index: this.#entries.length };
+    this.#entries.push(entry);
+    return entry;
   }
 
-  delete(stream: Cancellable): void {
-    this.#streams.delete(stream);
+  /** Idempotent. */
+  delete(entry: LiveEntry): void {
+    const { index } = entry;
+    if (index < 0) return;
+    entry.index = -1;
+    const last = this.#entries.pop() as LiveEntry;
+    if (last === entry) return;
+    last.index = index;
+    this.#entries[index] = last;
   }
 
   /** `stream`, kept here until it is over. */
   watch(stream: ByteStream, facts: LiveFacts): ByteStream {
-    const watched = new WatchedStream(stream, () => this.delete(entry));
-    const entry: Cancellable = { cancel: (error) => watched.fail(error) };
-    this.add(entry, facts);
+    const watched: WatchedStream = new WatchedStream(stream, () => this.delete(entry));
+    const entry = this.add({ cancel: (error) => watched.fail(error) }, facts);
     return watched;
   }
 
   /** Judges all of them again. */
   reconsider(onDenied: (denial: Denial) => void): void {
-    for (const [stream, { decide, denial }] of [...this.#streams]) {
+    for (const entry of [...this.#entries]) {
+      const { stream, decide, denial } = entry;
       const verdict = decide();
       if (verdict.allow) continue;
-      this.#streams.delete(stream);
+      this.delete(entry);
       onDenied({ ...denial, rule: verdict.rule });
       stream.cancel(
         new SkeinError(

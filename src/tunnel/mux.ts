@@ -22,6 +22,7 @@ import {
 } from './stream.ts';
 import { StreamCount } from './stream-count.ts';
 import { StreamSender } from './stream-sender.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** What the peer said in its handshake payload: the windows it starts with. */
 export interface PeerSettings {
@@ -65,7 +66,7 @@ export class Mux implements FrameHandler, StreamHost {
   };
   readonly #options: MuxOptions;
   readonly #limits: TunnelOptions;
-  readonly #streams = new Map<number, MuxStream>();
+  readonly #streams = new StreamTable();
   readonly #sender: StreamSender;
   readonly #credit: CreditLedger;
   /** Opened here, not yet admitted by the peer's stream limit. */
@@ -151,7 +152,7 @@ export class Mux implements FrameHandler, StreamHost {
     if (this.#closed !== undefined) return;
     this.#closed = error;
     this.#sender.clear();
-    const streams = [...this.#streams.values(), ...this.#waiting];
+    const streams = [...this.#streams.all(), ...this.#waiting];
     this.#streams.clear();
     this.#waiting = [];
     for (const stream of streams) stream.abort(lostWith(error, !stream.isOpenSent));
@@ -171,7 +172,7 @@ export class Mux implements FrameHandler, StreamHost {
   /** Ends streams whose reader sleeps, and raw streams that fell silent; called now and then. */
   sweep(): void {
     const nowMs = this.#options.nowMs();
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.all()) {
       const unread = stream.receiveWindow.unread;
       if (unread > this.#limits.slowReaderBytes && nowMs - stream.consumedMs > this.#limits.slowReaderMs) {
         this.#resetStream(
@@ -221,7 +222,7 @@ export class Mux implements FrameHandler, StreamHost {
       const stream = this.#waiting.shift() as MuxStream;
       stream.id = this.#count.open();
       this.stats.streamsOpened++;
-      this.#streams.set(stream.id, stream);
+      this.#streams.add(stream.id, stream);
       this.onReady(stream);
     }
   }
@@ -323,7 +324,7 @@ export class Mux implements FrameHandler, StreamHost {
       nowMs: this.#options.nowMs(),
     });
     stream.id = id;
-    this.#streams.set(id, stream);
+    this.#streams.add(id, stream);
     try {
       this.#options.onStream(stream);
     } catch (thrown) {
@@ -400,7 +401,7 @@ export class Mux implements FrameHandler, StreamHost {
   onGoAway(code: number, lastAcceptedId: number, _retryAfterMs: number, drain: boolean, text: Bytes): void {
     const reason = new SkeinError(fromWireCode(code), `The peer ended the session: ${toPrintable(text)}`);
     this.#peerGoAway ??= reason;
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       if (this.#count.isPeerId(stream.id) || stream.id <= lastAcceptedId) continue;
       this.#release(stream);
       this.#settle(stream);

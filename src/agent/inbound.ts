@@ -25,7 +25,7 @@ import { type LiveEntry, LiveStreams } from './live-streams.ts';
 import type { Mirror } from './mirror.ts';
 import type { AgentLimits } from './options.ts';
 import { toRawStream } from './raw-stream.ts';
-import type { LocalService, LocalServices } from './services.ts';
+import type { LocalService, LocalServices, ServedEntry } from './services.ts';
 
 export interface InboundOptions {
   readonly services: LocalServices;
@@ -39,12 +39,6 @@ export interface InboundOptions {
 export interface InboundEvents {
   started: { readonly service: string };
   finished: InboundFact;
-}
-
-/** What a stream asks for. */
-interface Found {
-  readonly service: LocalService;
-  readonly destination: Destination;
 }
 
 export class Inbound {
@@ -97,13 +91,13 @@ export class Inbound {
 
   #request(head: RequestHead, complete: boolean, reply: ReplySink, caller: SpiffeId): RequestBody {
     const { clock } = this.#options;
-    let found: Found;
+    let service: ServedEntry;
     try {
-      found = this.#find(head);
+      service = this.#find(head);
     } catch (thrown) {
       return refuseLater(reply, toSkeinError(thrown));
     }
-    const { destination, service } = found;
+    const { destination } = service;
     const exchange = new InboundExchange({ head, caller, destination, clock, reply });
     const decide = (): Verdict => this.#decide(caller, destination, exchange.head);
     const verdict = decide();
@@ -125,7 +119,8 @@ export class Inbound {
   }
 
   #acceptRaw(stream: IncomingStream, head: RequestHead, caller: SpiffeId): void {
-    const { service, destination } = this.#find(head);
+    const service = this.#find(head);
+    const { destination } = service;
     const decide = (): Verdict => this.#decide(caller, destination, undefined);
     const verdict = decide();
     const denial = toDenial(caller, destination, undefined);
@@ -141,20 +136,21 @@ export class Inbound {
     target.accept(this.#live.watch(toRawStream(stream), { decide, denial }), caller);
   }
 
-  #find(head: RequestHead): Found {
-    const destination = parseDestinationKey(head.service);
-    const service = this.#options.services.get(destination.key);
+  #find({ service: key, authority }: RequestHead): ServedEntry {
+    const service = this.#options.services.get(key);
     if (service === undefined) {
-      throw new SkeinError(
-        'SKEIN_NO_SUCH_SERVICE',
-        `Cannot reach "${destination.key}": this instance does not serve it`,
-      );
+      parseDestinationKey(key);
+      throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach "${key}": this instance does not serve it`);
     }
     // A name of the mesh that is another service's would be judged, and answered, under a false name.
-    if (isMeshAuthority(head.authority)) {
-      checkAuthority(head.authority, destination, { namespace: namespaceOf(destination.service) });
+    if (authority !== service.checkedAuthority) {
+      const { destination } = service;
+      if (isMeshAuthority(authority)) {
+        checkAuthority(authority, destination, { namespace: namespaceOf(destination.service) });
+      }
+      service.checkedAuthority = authority;
     }
-    return { service, destination };
+    return service;
   }
 
   #decide(caller: SpiffeId, { service, port }: Destination, head: RequestHead | undefined): Verdict {

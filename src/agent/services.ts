@@ -6,6 +6,7 @@ import type { ByteStream } from '../core/byte-stream.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HttpHandler } from '../http/handler.ts';
+import { type Destination, toDestination } from '../router/destination.ts';
 
 /** Who answers for a service. */
 export type ServiceTarget =
@@ -21,7 +22,14 @@ export interface LocalService {
   readonly target: ServiceTarget;
 }
 
-interface Entry extends LocalService {
+/** A service as it is looked up, once for each request. */
+export interface ServedEntry extends LocalService {
+  readonly destination: Destination;
+  /** The last authority that was found to mean this service: clients repeat themselves. Written by `Inbound`. */
+  checkedAuthority: string | undefined;
+}
+
+interface Entry extends ServedEntry {
   isHealthy: boolean;
 }
 
@@ -50,15 +58,16 @@ export class LocalServices {
   }
 
   /** By `name.namespace:port`. */
-  get(key: string): LocalService | undefined {
+  get(key: string): ServedEntry | undefined {
     return this.#entries.get(key);
   }
 
   /** @throws SkeinError SKEIN_CONFIG when it is served already */
   add(service: LocalService, isHealthy = true): ServiceHandle {
-    const key = `${service.service}:${service.port}`;
+    const destination = toDestination(service.service, service.port);
+    const { key } = destination;
     if (this.#entries.has(key)) throw new SkeinError('SKEIN_CONFIG', `Cannot serve "${key}": it is served already`);
-    const entry: Entry = { ...service, isHealthy };
+    const entry: Entry = { ...service, destination, checkedAuthority: undefined, isHealthy };
     this.#entries.set(key, entry);
     this.#onChange();
     return {

@@ -41,7 +41,7 @@ export interface MessagePipeEvents {
 
 /** One WebSocket, already open, as a pipe of binary messages. Subprotocol `skein.v1`, no compression, strict limits. */
 export interface MessagePipe {
-  /** Nothing is delivered before. */
+  /** Nothing is delivered before it has returned. */
   attach(events: MessagePipeEvents): void;
   /** Takes ownership: the buffer is never written again, because a server-side send does not copy. */
   send(message: Bytes): void;

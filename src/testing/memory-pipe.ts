@@ -96,8 +96,15 @@ class MemoryPipe implements MessagePipe {
   }
 
   attach(events: MessagePipeEvents): void {
-    this.#events = events;
-    for (const deliver of this.#early.splice(0)) deliver(events);
+    if (this.#early.length === 0) {
+      this.#events = events;
+      return;
+    }
+    // Its owner is still being made.
+    this.#clock.endOfTick(() => {
+      this.#events = events;
+      for (const deliver of this.#early.splice(0)) deliver(events);
+    });
   }
 
   send(message: Bytes): void {

@@ -88,16 +88,16 @@ export class Link {
     const nowMs = this.#clock.monotonicMs();
     this.#heartbeat = new Heartbeat(this.#limits, nowMs);
     this.control = this.#addCircuit(0, true);
-    pipe.attach({
-      onMessage: (message) => this.#onMessage(message),
-      onProgress: () => this.#onProgress(),
-      onClose: (code, reason) => this.#end(closeError(code, reason)),
-    });
     this.#helloSent = this.#encodeHello(options.random);
     this.#transmit(this.#helloSent.slice());
     this.#timer = setPeriodic(this.#clock, this.#heartbeat.periodMs, () => this.#check());
     this.#helloTimer = this.#clock.setTimer(this.#limits.helloTimeoutMs, () => {
       if (this.#helloReceived === undefined) this.#fail(protocolError('Cannot use link: no HELLO in time'));
+    });
+    pipe.attach({
+      onMessage: (message) => this.#onMessage(message),
+      onProgress: () => this.#onProgress(),
+      onClose: (code, reason) => this.#end(closeError(code, reason)),
     });
   }
 

@@ -199,12 +199,14 @@ class WebSocketPipe implements MessagePipe {
   }
 
   attach(events: MessagePipeEvents): void {
-    this.#events = events;
-    const early = this.#early;
-    this.#early = [];
-    for (const message of early) events.onMessage(message);
-    if (this.#closed !== undefined) events.onClose(this.#closed.code, this.#closed.reason);
-    else this.#socket.resume();
+    // The owner is still being made.
+    queueMicrotask(() => {
+      this.#events = events;
+      for (const message of this.#early) events.onMessage(message);
+      this.#early = [];
+      if (this.#closed !== undefined) events.onClose(this.#closed.code, this.#closed.reason);
+      else this.#socket.resume();
+    });
   }
 
   send(message: Bytes): void {

@@ -65,6 +65,8 @@ describe('MemoryLink', () => {
     a.close(4000, 'early');
     clock.runUntilIdle();
     const recorder = new PipeRecorder(b);
+    assert.deepEqual(recorder.messages, [], 'its owner is still being made');
+    clock.runUntilIdle();
     assert.deepEqual(recorder.messages, [Uint8Array.of(1)]);
     assert.deepEqual(recorder.closed, { code: 4000, reason: 'early' });
   });

@@ -128,6 +128,27 @@ describe('VirtualClock', () => {
     assert.deepEqual(order, ['work', 'deadline']);
   });
 
+  it('waits for what tracked work sets off, too', async () => {
+    const clock = new VirtualClock();
+    const order: string[] = [];
+    clock.setTimer(1, () => order.push('deadline'));
+    const work = (async () => {
+      await clock.track(crypto.subtle.digest('SHA-256', new Uint8Array(4_000_000)));
+      await new Promise<void>((resolve) => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => {
+          port1.close();
+          resolve();
+        };
+        port2.postMessage(undefined);
+      });
+      order.push('work');
+    })();
+    await clock.advanceAsync(5);
+    await work;
+    assert.deepEqual(order, ['work', 'deadline']);
+  });
+
   it('moves until a condition holds, or says that it did not', async () => {
     const clock = new VirtualClock();
     let done = false;

@@ -6,7 +6,7 @@ import type { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import { stripUntrusted } from '../http/fields.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
-import type { Fields, RequestHead, ResponseHead } from '../http/head.ts';
+import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { NO_BODY } from '../http/refusal.ts';
 import type { Destination } from '../router/destination.ts';
 
@@ -19,6 +19,8 @@ export interface InboundFact {
   /** 0 when there was no answer. */
   readonly status: number;
   readonly error: SkeinError | undefined;
+  /** `x-skein-reason` of an answer made here, or of `error`; empty for the application's own answer. */
+  readonly reason: string;
   /** The rule that decided. */
   readonly rule: string;
   readonly durationMs: number;
@@ -46,6 +48,7 @@ export class InboundExchange implements RequestBody, ReplySink {
   #state: 'open' | 'answered' | 'over' = 'open';
   #sentAll = false;
   #status = 0;
+  #reason = '';
   #requestBytes = 0;
   #responseBytes = 0;
 
@@ -103,6 +106,7 @@ export class InboundExchange implements RequestBody, ReplySink {
   onHead(head: ResponseHead, complete: boolean): void {
     if (this.#state !== 'open') return;
     this.#status = head.status;
+    if (this.isMeshReply) this.#reason = getField(head.fields, 'x-skein-reason') ?? '';
     if (complete) this.#finishAnswer();
     // What the mesh itself answers here, a denial, keeps its reason.
     this.#options.reply.onHead(this.isMeshReply ? head : strip(head), complete);
@@ -147,6 +151,7 @@ export class InboundExchange implements RequestBody, ReplySink {
       service: destination.service,
       status: this.#status,
       error,
+      reason: error?.reason ?? this.#reason,
       rule: this.rule,
       durationMs: clock.monotonicMs() - this.#startedMs,
       requestBytes: this.#requestBytes,

@@ -1,7 +1,7 @@
 /** `Mesh`: the face of an agent for applications — fetch, serve, connect, listen. */
 
+import { raceSignal } from '../core/abort.ts';
 import type { Listener } from '../core/emitter.ts';
-import { SkeinError } from '../core/errors.ts';
 import type { Platform } from '../core/platform.ts';
 import { SERVICE_PORT, toDestination } from '../router/destination.ts';
 import { type Agent, type AgentEvents, createAgent } from './agent.ts';
@@ -107,14 +107,4 @@ function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
     close: ({ drainMs } = {}) => close(drainMs),
     [Symbol.asyncDispose]: () => close(),
   };
-}
-
-function raceSignal<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const abort = (): void =>
-      reject(signal.reason ?? new SkeinError('SKEIN_CANCELLED', 'Cannot join mesh: told to stop'));
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

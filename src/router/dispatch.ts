@@ -6,7 +6,7 @@ import { Emitter } from '../core/emitter.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
-import type { Fields, RequestHead, ResponseHead } from '../http/head.ts';
+import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { refuseLater } from '../http/refusal.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
@@ -93,6 +93,7 @@ class Call implements RequestBody, ReplySink {
   #trailers: Fields | undefined;
   #isClientBlocked = false;
   #status = 0;
+  #reason = '';
   #requestBytes = 0;
   #responseBytes = 0;
 
@@ -165,6 +166,7 @@ class Call implements RequestBody, ReplySink {
     this.#state = 'answering';
     this.#kept = undefined;
     this.#status = head.status;
+    if (head.status >= 400) this.#reason = getField(head.fields, 'x-skein-reason') ?? '';
     this.#learn(head.status);
     if (complete) this.#finishAnswer();
     this.#reply.onHead(head, complete);
@@ -306,6 +308,7 @@ class Call implements RequestBody, ReplySink {
       endpoint: load?.endpoint,
       status: this.#status,
       error,
+      reason: error?.reason ?? this.#reason,
       attempts: this.#attempts,
       durationMs: this.#dispatcher.options.clock.monotonicMs() - this.#startedMs,
       requestBytes: this.#requestBytes,

@@ -15,6 +15,8 @@ export interface RequestFact {
   readonly status: number;
   /** Why there was none, or why it broke off. */
   readonly error: SkeinError | undefined;
+  /** `x-skein-reason` of an answer made by the mesh on the other side, or of `error`; empty for the application's own. */
+  readonly reason: string;
   readonly attempts: number;
   /** From the head of the request to the end of the answer. */
   readonly durationMs: number;

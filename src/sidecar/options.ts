@@ -4,9 +4,11 @@ import * as v from 'valibot';
 import type { AgentOptions } from '../agent/options.ts';
 import { DEFAULT_NAMESPACE, isLabel, tryParseServiceName } from '../catalog/service.ts';
 import { SkeinError } from '../core/errors.ts';
+import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import { tryParseAuthority } from '../http/target.ts';
 import { SERVICE_PORT } from '../router/destination.ts';
+import type { AccessLog } from '../telemetry/access-log.ts';
 
 /** The options of an agent, and what a sidecar adds: an application to expose, and listeners for it. */
 export interface SidecarOptions extends Omit<AgentOptions, 'services'> {
@@ -14,6 +16,8 @@ export interface SidecarOptions extends Omit<AgentOptions, 'services'> {
   readonly listen?: ListenOptions | undefined;
   /** Readiness, metrics and status over HTTP; loopback only. @default none */
   readonly admin?: string | ListenAddress | undefined;
+  /** Told of each request when it is over; `createAccessLog` makes lines of it. @default none */
+  readonly accessLog?: AccessLog | undefined;
   /** Time for what was begun when the sidecar leaves, in milliseconds. @default 30_000 */
   readonly drainMs?: number | undefined;
   /** Gives up starting. */
@@ -83,6 +87,7 @@ export interface ResolvedSidecarOptions {
   readonly http: ListenAddress | undefined;
   readonly tcp: readonly TcpListen[];
   readonly admin: ListenAddress | undefined;
+  readonly accessLog: AccessLog | undefined;
   readonly drainMs: number;
 }
 
@@ -93,11 +98,17 @@ const MIN_PROBE_INTERVAL_MS = 100;
 const natural = (min: number, max: number) => v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
 const host = v.pipe(v.string(), v.minLength(1), v.maxLength(253));
 const listenAddress = v.union([
-  v.pipe(v.string(), v.check((text) => tryParseListen(text) !== undefined, 'expected host:port')),
+  v.pipe(
+    v.string(),
+    v.check((text) => tryParseListen(text) !== undefined, 'expected host:port'),
+  ),
   v.strictObject({ host, port: natural(0, 65_535) }),
 ]);
 const target = v.union([
-  v.pipe(v.string(), v.check((text) => tryParseTarget(text) !== undefined, 'expected http://host:port or tcp://host:port')),
+  v.pipe(
+    v.string(),
+    v.check((text) => tryParseTarget(text) !== undefined, 'expected http://host:port or tcp://host:port'),
+  ),
   v.strictObject({ protocol: v.picklist(['http', 'tcp', 'h2c']), host, port: natural(1, 65_535) }),
 ]);
 const service = v.pipe(
@@ -131,25 +142,35 @@ const schema = v.object({
       tcp: v.optional(v.array(v.strictObject({ service, port, address: listenAddress }))),
     }),
   ),
-  admin: v.optional(listenAddress),
+  admin: v.optional(
+    v.pipe(
+      listenAddress,
+      v.check(
+        (at) => isLoopback(toListen(at)?.host ?? ''),
+        'expected an address of this machine, such as 127.0.0.1:9000',
+      ),
+    ),
+  ),
   drainMs: v.optional(natural(0, 3_600_000)),
 });
 
 /** @throws SkeinError SKEIN_CONFIG with every issue in its details */
 export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarOptions {
-  const { expose, listen, admin, drainMs, signal: _signal, ...agent } = options;
+  const { expose, listen, admin, accessLog, drainMs, signal: _signal, ...agent } = options;
   const result = v.safeParse(schema, options);
   if (!result.success) throw invalid(result.issues.map(({ path, message }) => ({ path: toPath(path), message })));
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
   const exposed = (expose ?? []).map((item) => toExposed(item, namespace));
   const h2c = exposed.find((item) => item.target.protocol === 'h2c');
-  if (h2c !== undefined) throw invalid([{ path: 'expose', message: `"${h2c.service}": h2c:// targets cannot be served yet` }]);
+  if (h2c !== undefined)
+    throw invalid([{ path: 'expose', message: `"${h2c.service}": h2c:// targets cannot be served yet` }]);
   return {
     agent: { ...agent, services: exposed.map((item) => item.service) },
     expose: exposed,
     http: toListen(listen?.http),
     tcp: (listen?.tcp ?? []).map((item) => toTcpListen(item, namespace)),
     admin: toListen(admin),
+    accessLog,
     drainMs: drainMs ?? DRAIN_MS,
   };
 }
@@ -185,6 +206,10 @@ function toListen(value: string | ListenAddress | undefined): ListenAddress | un
   return typeof value === 'string' ? tryParseListen(value) : value;
 }
 
+function isLoopback(name: string): boolean {
+  return isLoopbackName(name) || isLoopbackAddress(name);
+}
+
 function tryParseListen(text: string): ListenAddress | undefined {
   const authority = tryParseAuthority(text);
   return authority?.port === undefined ? undefined : { host: unbracket(authority.host), port: authority.port };
@@ -204,7 +229,10 @@ function unbracket(name: string): string {
 }
 
 function toPath(path: readonly { readonly key: unknown }[] | undefined): string {
-  return (path ?? []).map(({ key }) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('').slice(1);
+  return (path ?? [])
+    .map(({ key }) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .slice(1);
 }
 
 function invalid(issues: readonly { readonly path: string; readonly message: string }[]): SkeinError {

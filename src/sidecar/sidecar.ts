@@ -1,0 +1,245 @@
+/** A sidecar: an agent with the application it exposes and the local ports that lead into the mesh; its start and its end. */
+
+import { type Agent, createAgent } from '../agent/agent.ts';
+import { raceSignal } from '../core/abort.ts';
+import { type Clock, wait } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { type Logger, SILENT_LOGGER } from '../core/log.ts';
+import { isLoopbackAddress } from '../core/loopback.ts';
+import type { ListenAddress, Listener, Platform } from '../core/platform.ts';
+import { TunnelObserver } from '../telemetry/observe.ts';
+import { Metrics } from '../telemetry/prometheus.ts';
+import { logAccess } from './access.ts';
+import { createAdminApp } from './admin.ts';
+import { Capture } from './capture.ts';
+import { Connections } from './connections.ts';
+import { ExposedApp } from './exposed-app.ts';
+import { listenForService } from './local-listeners.ts';
+import { defineSidecarMetrics } from './metrics.ts';
+import { type ResolvedSidecarOptions, resolveSidecarOptions, type SidecarOptions } from './options.ts';
+import { listenProxy } from './proxy-listener.ts';
+import { describeSidecar, type SidecarState } from './status.ts';
+
+export interface Sidecar {
+  /** The own SPIFFE id. */
+  readonly id: string;
+  /** This process, as others find it in the catalogue. */
+  readonly instance: string;
+  /** `http` → `http://127.0.0.1:8080`, `tcp:db` → `127.0.0.1:5432`, `admin` → `http://127.0.0.1:9000` */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** Resolves when the sidecar has ended, with the error if a hub has refused it for good. */
+  readonly closed: Promise<SkeinError | undefined>;
+  /** Leaves in order: others choose it no more, what was begun is finished within `drainMs`, then all is closed. */
+  drain(): Promise<void>;
+  /** Ends all at once. Idempotent. */
+  close(): void;
+}
+
+/** With a stored identity the hub is waited for so long; it may be away, and what is known keeps working. */
+const HUB_PATIENCE_MS = 2_000;
+const POLL_MS = 25;
+
+/**
+ * Starts a sidecar. Resolves when it listens and a hub has taken it, or when it has an identity and no hub answers.
+ * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY,
+ *   SKEIN_NAME_NOT_GRANTED, SKEIN_STORE; the reason of `signal`
+ */
+export async function createSidecar(platform: Platform, options: SidecarOptions): Promise<Sidecar> {
+  const { signal } = options;
+  const resolved = resolveSidecarOptions(options);
+  signal?.throwIfAborted();
+  const metrics = new Metrics();
+  const agent = await createAgent(platform, resolved.agent, { observer: new TunnelObserver(metrics) });
+  const sidecar = new RunningSidecar(platform, resolved, agent, metrics);
+  try {
+    await raceSignal(sidecar.start(), signal);
+  } catch (thrown) {
+    sidecar.close();
+    throw thrown;
+  }
+  return sidecar;
+}
+
+class RunningSidecar implements Sidecar {
+  readonly addresses: Record<string, string> = {};
+  readonly closed: Promise<SkeinError | undefined>;
+  readonly #platform: Platform;
+  readonly #options: ResolvedSidecarOptions;
+  readonly #agent: Agent;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #metrics: Metrics;
+  readonly #connections: Connections;
+  readonly #capture: Capture;
+  readonly #apps: readonly ExposedApp[];
+  readonly #startedAtMs: number;
+  /** Local ports of applications; the admin port stays until the end. */
+  readonly #listeners: Listener[] = [];
+  #admin: Listener | undefined;
+  #state: SidecarState = 'starting';
+  #drained: Promise<void> | undefined;
+  #resolveClosed: (error: SkeinError | undefined) => void = () => undefined;
+
+  constructor(platform: Platform, options: ResolvedSidecarOptions, agent: Agent, metrics: Metrics) {
+    const { clock, decodeLatin1, connectTcp } = platform;
+    this.#platform = platform;
+    this.#options = options;
+    this.#agent = agent;
+    this.#clock = clock;
+    this.#log = options.agent.log ?? SILENT_LOGGER;
+    this.#metrics = metrics;
+    this.#connections = new Connections({ clock, decodeLatin1 });
+    this.#capture = new Capture({ agent, connections: this.#connections, log: this.#log });
+    this.#startedAtMs = clock.epochMs();
+    if (options.accessLog !== undefined) logAccess(agent, options.accessLog, clock);
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#apps = options.expose.map((exposed) => {
+      if (connectTcp === undefined) throw cannot(platform, 'dial TCP');
+      return new ExposedApp({ platform, connectTcp, exposed, log: this.#log });
+    });
+  }
+
+  get id(): string {
+    return this.#agent.id.uri;
+  }
+
+  get instance(): string {
+    return this.#agent.instance;
+  }
+
+  async start(): Promise<void> {
+    // Ports first: a join token works once, and must not be spent on a sidecar that then cannot listen.
+    await this.#listen();
+    this.#checkTargets();
+    await Promise.all(this.#apps.map((app) => app.start(this.#agent)));
+    for (const { service } of this.#options.tcp) this.#agent.watch(service);
+    if (this.#state !== 'starting') return;
+    const joined = this.#agent.start();
+    this.#agent.refused.catch((thrown) => this.#end(toSkeinError(thrown)));
+    const patience = this.#agent.identity.isMember ? [wait(this.#clock, HUB_PATIENCE_MS)] : [];
+    await Promise.race([joined, ...patience]);
+    if (this.#state !== 'starting') return;
+    this.#state = 'ready';
+    const { id, addresses } = this;
+    this.#log.log('info', 'sidecar-ready', { id, instance: this.instance, hub: this.#agent.hub, addresses });
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  close(): void {
+    this.#end(undefined);
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'draining';
+    this.#log.log('info', 'sidecar-draining', {
+      streams: this.#agent.liveStreams,
+      connections: this.#connections.size,
+    });
+    const { drainMs } = this.#options;
+    const endMs = this.#clock.monotonicMs() + drainMs;
+    const left = (): number => Math.max(0, endMs - this.#clock.monotonicMs());
+    for (const app of this.#apps) app.stopProbing();
+    await this.#agent.leave();
+    // Who is being answered may call others for it: local ports stay until that is done, or half of the time is over.
+    while (this.#agent.liveStreams > 0 && left() > drainMs / 2) await wait(this.#clock, POLL_MS);
+    for (const listener of this.#listeners) await listener.close();
+    const finished = Promise.all([this.#connections.drain(), this.#agent.finish(left())]);
+    await Promise.race([finished, wait(this.#clock, left())]);
+    this.#end(undefined);
+  }
+
+  #end(error: SkeinError | undefined): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    if (error !== undefined) {
+      this.#log.log('error', 'sidecar-refused', { reason: error.reason, error: error.message });
+    }
+    const leaving = new SkeinError('SKEIN_DRAINING', 'Cannot go on: this sidecar has left');
+    for (const listener of [...this.#listeners, this.#admin]) listener?.close().catch(() => undefined);
+    this.#connections.close(leaving);
+    this.#agent.close();
+    for (const app of this.#apps) app.close();
+    this.#log.log('info', 'sidecar-closed');
+    this.#resolveClosed(error);
+  }
+
+  async #listen(): Promise<void> {
+    const { http, tcp, admin } = this.#options;
+    if (http !== undefined || tcp.length > 0) await this.#listenLocally();
+    if (admin !== undefined) await this.#listenAdmin(admin);
+  }
+
+  async #listenLocally(): Promise<void> {
+    const { http, tcp } = this.#options;
+    const { listenTcp } = this.#platform;
+    if (listenTcp === undefined) throw cannot(this.#platform, 'listen');
+    const shared = { listenTcp, capture: this.#capture, connections: this.#connections };
+    if (http !== undefined) {
+      const listener = await this.#keep(listenProxy({ ...shared, address: http, names: this.#agent.names }));
+      this.addresses.http = `http://${listener.address}`;
+    }
+    for (const listen of tcp) {
+      const listener = await this.#keep(listenForService({ ...shared, listen }));
+      this.addresses[`tcp:${listen.name}`] = listener.address;
+    }
+  }
+
+  /** The sidecar may have been told to stop while a port was being opened. */
+  async #keep(listening: Promise<Listener>): Promise<Listener> {
+    const listener = await listening;
+    if (this.#state === 'closed') await listener.close();
+    else this.#listeners.push(listener);
+    if (!isLoopbackAddress(listener.address)) {
+      this.#log.log('warn', 'listener-not-local', {
+        address: listener.address,
+        risk: 'whoever reaches it acts in the name of this sidecar',
+      });
+    }
+    return listener;
+  }
+
+  async #listenAdmin(address: ListenAddress): Promise<void> {
+    const { listenHttp, name: runtime } = this.#platform;
+    if (listenHttp === undefined) throw cannot(this.#platform, 'listen');
+    defineSidecarMetrics(this.#metrics, { agent: this.#agent, runtime });
+    const listener = await listenHttp({
+      ...address,
+      fetch: createAdminApp({
+        metrics: this.#metrics,
+        isReady: () => this.#state === 'ready',
+        status: () =>
+          describeSidecar({
+            ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },
+            ...{ clock: this.#clock, runtime, state: this.#state, startedAtMs: this.#startedAtMs },
+          }),
+      }),
+    });
+    this.addresses.admin = `http://${listener.address}`;
+    this.#admin = listener;
+    if (this.#state === 'closed') await listener.close();
+  }
+
+  /** A service whose target is the proxy would send every request round and round. */
+  #checkTargets(): void {
+    const own = new Set(this.#listeners.map(({ address }) => address));
+    for (const { exposed } of this.#apps) {
+      const { host, port } = exposed.target;
+      if (!own.has(`${host === 'localhost' ? '127.0.0.1' : host}:${port}`)) continue;
+      throw new SkeinError(
+        'SKEIN_CONFIG',
+        `Cannot expose "${exposed.service}": its target ${host}:${port} is this sidecar's own listener`,
+      );
+    }
+  }
+}
+
+function cannot({ name }: Platform, what: string): SkeinError {
+  return new SkeinError('SKEIN_CONFIG', `Cannot start sidecar: ${name} cannot ${what}`);
+}

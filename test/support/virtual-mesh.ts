@@ -99,7 +99,7 @@ export class VirtualMesh {
     services: readonly string[],
     options: Partial<AgentOptions> = {},
   ): Promise<{ agent: Agent; log: EventLog }> {
-    const made = await this.createAgent({ token: await this.token(...services), ...options });
+    const made = await this.createAgent({ token: options.token ?? (await this.token(...services)), ...options });
     await this.run(made.agent.start());
     return made;
   }
@@ -144,9 +144,22 @@ function trackFiles(files: Files, clock: VirtualClock): Files {
   return {
     read: (path) => clock.track(files.read(path)),
     replace: (path, content, mode) => clock.track(files.replace(path, content, mode)),
-    openAppend: (path) => clock.track(files.openAppend(path)),
+    openAppend: async (path) => {
+      const file = await clock.track(files.openAppend(path));
+      return {
+        get sizeBytes() {
+          return file.sizeBytes;
+        },
+        append: (bytes) => clock.track(file.append(bytes)),
+        truncate: (sizeBytes) => clock.track(file.truncate(sizeBytes)),
+        close: () => clock.track(file.close()),
+      };
+    },
     remove: (path) => clock.track(files.remove(path)),
     makeFolder: (path) => clock.track(files.makeFolder(path)),
-    lock: (path) => clock.track(files.lock(path)),
+    lock: async (path) => {
+      const lock = await clock.track(files.lock(path));
+      return { release: () => clock.track(lock.release()) };
+    },
   };
 }

@@ -1,0 +1,189 @@
+/** Identity and its store: kept for its owner alone, good for a restart, renewed in time, never taken for another's key. */
+
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { Identity } from '../../../src/agent/identity.ts';
+import { IdentityStore } from '../../../src/agent/identity-store.ts';
+import { parseJoinToken } from '../../../src/auth/join-token.ts';
+import { createIdentityKey } from '../../../src/auth/key-pair.ts';
+import { Redacted } from '../../../src/core/redacted.ts';
+import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { VirtualMesh } from '../../support/virtual-mesh.ts';
+
+const HOUR_MS = 3_600_000;
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'skein-identity-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+test('A member that restarts with its folder needs no token, and is who it was', async (t) => {
+  const data = join(folder(t), 'deep', 'er');
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api'], { data });
+  deepEqual(readdirSync(data), ['identity.json']);
+  equal(statSync(join(data, 'identity.json')).mode & 0o777, 0o600);
+  agent.close();
+  const again = await mesh.createAgent({ data });
+  // It knows who it is before any hub has answered.
+  equal(again.agent.id.uri, agent.id.uri);
+  await mesh.run(again.agent.start());
+  equal(mesh.log.of('sidecar-joined').length, 2);
+});
+
+test('A used token beside a good identity does no harm; one that grants more goes first', async (t) => {
+  const data = folder(t);
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const token = await mesh.token('api');
+  const { agent } = await mesh.join(['api'], { data, token });
+  agent.close();
+  const same = await mesh.join([], { data, token, services: ['api'] });
+  same.agent.close();
+  const more = await mesh.join([], { data, token: await mesh.token('api', 'db'), services: ['api', 'db'] });
+  deepEqual([...more.agent.identity.services].sort(), ['api.default', 'db.default']);
+});
+
+test('An enrolment that broke off before its answer came is finished by the next start', async (t) => {
+  const data = folder(t);
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const token = await mesh.token('api');
+  const first = await mesh.createAgent({ data, token });
+  deepEqual(readdirSync(data), ['enrolment.json']);
+  equal(statSync(join(data, 'enrolment.json')).mode & 0o777, 0o600);
+  const text = readFileSync(join(data, 'enrolment.json'), 'utf8');
+  ok(!text.includes(Buffer.from(parseJoinToken(token).secret.reveal()).toString('base64url')), 'the secret is on disk');
+  // The hub has used up the token, and its answer is lost with the link.
+  mesh.log.waitFor('sidecar-enrolled').then(() => first.agent.close(), t.diagnostic);
+  first.agent.start().catch(() => undefined);
+  await mesh.until(() => mesh.log.of('sidecar-enrolled').length > 0);
+  deepEqual(readdirSync(data), ['enrolment.json']);
+  const second = await mesh.createAgent({ data, token });
+  await mesh.run(second.agent.start());
+  deepEqual(readdirSync(data), ['identity.json']);
+});
+
+test('Without a token and without an identity there is no way in', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await rejects(mesh.createAgent({ data: folder(t) }), { code: 'SKEIN_CONFIG' });
+});
+
+test('A stored identity that has expired asks for a new token', async (t) => {
+  const data = folder(t);
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api'], { data });
+  agent.close();
+  mesh.clock.shiftEpoch(25 * HOUR_MS);
+  await rejects(mesh.createAgent({ data }), { code: 'SKEIN_IDENTITY' });
+});
+
+test('A damaged file is named, and not taken for none', async (t) => {
+  const data = folder(t);
+  const store = new IdentityStore(nodePlatform().files, data);
+  equal(await store.readIdentity(), undefined);
+  for (const text of ['', '{', 'null', '{"version":2}', '{"version":1}', '{"version":1,"wit":"a"}']) {
+    writeFileSync(join(data, 'identity.json'), text);
+    await rejects(store.readIdentity(), { code: 'SKEIN_STORE' }, text);
+    writeFileSync(join(data, 'enrolment.json'), text);
+    await rejects(store.readEnrolment(), { code: 'SKEIN_STORE' }, text);
+  }
+});
+
+test('Writes follow each other, and a failed one does not stop the next', async (t) => {
+  const data = folder(t);
+  const store = new IdentityStore(nodePlatform().files, data);
+  const key = await createIdentityKey();
+  await Promise.all(['a', 'b', 'c'].map((tokenId) => store.writeEnrolment({ key, tokenId })));
+  equal((await store.readEnrolment())?.tokenId, 'c');
+  const file = new IdentityStore(nodePlatform().files, join(data, 'enrolment.json'));
+  await rejects(file.writeEnrolment({ key, tokenId: 'd' }), { code: 'SKEIN_STORE' });
+  chmodSync(data, 0o700);
+  await store.writeEnrolment({ key, tokenId: 'e' });
+  equal((await store.readEnrolment())?.tokenId, 'e');
+});
+
+test('Where there are no files a folder cannot be asked for', () => {
+  const open = Identity.open({
+    platform: { ...nodePlatform(), files: undefined },
+    token: undefined,
+    data: 'anywhere',
+    services: [],
+    renewAfterMs: HOUR_MS,
+  });
+  return rejects(open, { code: 'SKEIN_CONFIG' });
+});
+
+test('Renews after an hour, give or take a tenth, for as long as it runs; the session stays', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent, log } = await mesh.join(['api'], { data: folder(t) });
+  const startedMs = mesh.clock.monotonicMs();
+  const times: number[] = [];
+  while (times.length < 6) {
+    await mesh.until(() => log.of('identity-renewed').length > times.length, 2 * HOUR_MS);
+    times.push(mesh.clock.monotonicMs() - startedMs);
+  }
+  const periods = times.map((time, i) => time - (times[i - 1] ?? 0));
+  // Looked at every 30 s.
+  ok(Math.min(...periods) >= 0.9 * HOUR_MS, `${Math.min(...periods)} ms`);
+  ok(Math.max(...periods) <= 1.1 * HOUR_MS + 31_000, `${Math.max(...periods)} ms`);
+  ok(new Set(periods.map((ms) => Math.round(ms / 60_000))).size > 1, 'no spread');
+  equal(log.of('hub-connected').length, 1);
+  ok(agent.identity.expiresAtMs - mesh.clock.epochMs() > 22 * HOUR_MS);
+});
+
+test('What a wall clock that jumped or a sleep has made due is renewed within half a minute', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { log } = await mesh.join(['api']);
+  mesh.clock.shiftEpoch(10 * HOUR_MS);
+  await mesh.clock.advanceAsync(31_000);
+  equal(log.of('identity-renewed').length, 1);
+});
+
+test('A hub that is away for most of a day costs nothing but the renewals', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const data = folder(t);
+  const hub = await mesh.startHub({ dataFolder: data });
+  const { agent, log } = await mesh.join(['api']);
+  await mesh.run(hub.close());
+  await mesh.clock.advanceAsync(1000);
+  mesh.clock.shiftEpoch(22 * HOUR_MS);
+  await mesh.clock.advanceAsync(60_000);
+  await mesh.startHub({ dataFolder: data });
+  await mesh.until(() => log.of('identity-renewed').length === 1);
+  ok(agent.identity.expiresAtMs - mesh.clock.epochMs() > 23 * HOUR_MS);
+});
+
+test('An answer for another key or another name is refused', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const [one, other] = [(await mesh.join(['api'])).agent, (await mesh.join(['api'])).agent];
+  const answerOf = async (token: string): Promise<{ wit: string; bundle: unknown }> => {
+    const data = folder(t);
+    const { agent } = await mesh.join([], { data, token });
+    agent.close();
+    const { wit, bundle } = JSON.parse(readFileSync(join(data, 'identity.json'), 'utf8'));
+    return { wit, bundle };
+  };
+  const foreign = await answerOf(await mesh.token('api'));
+  await rejects(mesh.run(one.identity.accept(foreign)), { code: 'SKEIN_IDENTITY' });
+  await rejects(mesh.run(one.identity.accept({ ...foreign, wit: `${foreign.wit}x` })), { name: 'SkeinError' });
+  await rejects(mesh.run(one.identity.accept({ ...foreign, bundle: { keys: [] } })), { name: 'SkeinError' });
+  equal(one.id.uri, other.id.uri);
+});
+
+test('A token is never printed', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const token = await mesh.token('api');
+  const { log } = await mesh.join(['api'], { token: new Redacted(token) });
+  ok(!JSON.stringify([log.lines, mesh.log.lines]).includes(token));
+});

@@ -7,6 +7,14 @@ import { ReceiveWindow, SendWindow } from './flow-control.ts';
 /** Bytes of a link message before the record: version and kind, circuit id (u32). */
 export const LINK_HEADER_BYTES = 5;
 
+/**
+ * The message for keeping. As it came it may be a view of all that one read of the network has brought (64 KiB): a peer
+ * that spreads small ones over many reads would pin a thousand times what its credit says.
+ */
+export function toKept(message: Bytes): Bytes {
+  return message.length * 4 < message.buffer.byteLength ? message.slice() : message;
+}
+
 /** What the owner of a circuit is told. Nothing follows `onClose`. */
 export interface CircuitEvents {
   /** A whole link message; the record starts at `LINK_HEADER_BYTES`. It belongs to the receiver, who returns its credit. */
@@ -110,7 +118,7 @@ export class Circuit {
   /** False when the other end sent more than it was granted. */
   deliver(message: Bytes): boolean {
     if (!this.#receive.receive(message.length - LINK_HEADER_BYTES)) return false;
-    if (this.#events === undefined) this.#early.push(message);
+    if (this.#events === undefined) this.#early.push(toKept(message));
     else this.#events.onRecord(message);
     return true;
   }

@@ -22,6 +22,13 @@ export interface PendingGoAway {
   readonly text: Bytes;
 }
 
+/** Tells which frames stand in the record. */
+export interface ControlEvents {
+  onPing(): void;
+  onGoAway(): void;
+  onMaxStreams(limit: number): void;
+}
+
 export class ControlSlots {
   /** Body of the latest PING of the peer. */
   pong: Bytes | undefined;
@@ -45,8 +52,11 @@ export class ControlSlots {
     this.#resets.push(reset);
   }
 
-  /** `onPing` and `onGoAway` tell that the frame stands in the record. */
-  write(writer: FrameWriter, lastAcceptedId: number, onPing: () => void, onGoAway: () => void): void {
+  /**
+   * New streams are offered last, once the peer was told of the end of the old ones, and only with `mayOffer`: what a
+   * peer makes us remember is then bounded by the streams it may have.
+   */
+  write(writer: FrameWriter, lastAcceptedId: number, mayOffer: boolean, events: ControlEvents): void {
     if (this.pong !== undefined) {
       writer.ping(true, this.pong);
       this.pong = undefined;
@@ -54,17 +64,13 @@ export class ControlSlots {
     if (this.ping) {
       this.ping = false;
       writer.ping(false, PING_BODY);
-      onPing();
+      events.onPing();
     }
     if (this.goAway !== undefined && writer.room > CONTROL_FRAME_BYTES + MAX_GOAWAY_TEXT_BYTES) {
       const { code, drain, text } = this.goAway;
       this.goAway = undefined;
       writer.goAway(code, lastAcceptedId, drain, text);
-      onGoAway();
-    }
-    if (this.maxStreams > 0) {
-      writer.maxStreams(this.maxStreams);
-      this.maxStreams = 0;
+      events.onGoAway();
     }
     let written = 0;
     for (const { id, code, finalSize, notProcessed } of this.#resets) {
@@ -73,5 +79,10 @@ export class ControlSlots {
       written++;
     }
     if (written > 0) this.#resets = this.#resets.slice(written);
+    if (this.maxStreams > 0 && mayOffer && this.#resets.length === 0 && writer.room > CONTROL_FRAME_BYTES) {
+      writer.maxStreams(this.maxStreams);
+      events.onMaxStreams(this.maxStreams);
+      this.maxStreams = 0;
+    }
   }
 }

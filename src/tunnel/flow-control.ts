@@ -95,12 +95,13 @@ export class ReceiveWindow {
    * The new absolute offset. Before it is computed, the window doubles if the reader consumed at least half of it per
    * round trip: then the window, and not the reader or the sender, is what holds the bytes up. Comparing bytes per
    * round trip with the window is free of scale, so growth cannot block itself (libp2p/go-yamux#136).
+   * `mayGrow` is false where a budget shared with other windows does not hold another window of this size.
    */
-  grant(nowMs: number, rttMs: number): number {
+  grant(nowMs: number, rttMs: number, mayGrow = true): number {
     const elapsedMs = nowMs - this.#epochMs;
     if (elapsedMs >= rttMs) {
       const perRoundTrip = ((this.#consumed - this.#epochConsumed) / elapsedMs) * rttMs;
-      if (perRoundTrip >= this.#windowBytes >> 1) this.widen(this.#windowBytes * 2);
+      if (mayGrow && perRoundTrip >= this.#windowBytes >> 1) this.widen(this.#windowBytes * 2);
       this.#epochMs = nowMs;
       this.#epochConsumed = this.#consumed;
     }

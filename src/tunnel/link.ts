@@ -11,6 +11,7 @@ import { fromWireCode, protocolError } from './codes.ts';
 import { MAX_OFFSET } from './flow-control.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
+import { MESSAGE_OVERHEAD_BYTES } from './record.ts';
 
 /*
  *  0        1                             5
@@ -28,6 +29,8 @@ const PONG = 8;
 
 const NONCE_BYTES = 16;
 const PING_BYTES = 8;
+/** HELLO is kept as long as its link; nothing that a later version may add to it is longer. */
+const MAX_HELLO_BYTES = 1024;
 
 export interface LinkOptions {
   readonly role: 'dialler' | 'acceptor';
@@ -196,17 +199,13 @@ export class Link {
 
   /** `isKnown`: the other end has it too. CREDIT it could not place would be lost; the first record that is consumed sends it. */
   #addCircuit(id: number, isKnown: boolean): Circuit {
-    const limits = this.#limits;
-    const growth = limits.circuitWindowBytes - limits.initialCircuitWindowBytes;
-    const within = this.#budgetBytes >= growth;
-    const max = within
-      ? Math.max(limits.circuitWindowBytes, Math.min(limits.maxCircuitWindowBytes, this.#budgetBytes >> 1))
-      : limits.initialCircuitWindowBytes;
-    const circuit = new Circuit(id, this, limits.initialCircuitWindowBytes, max, this.#clock.monotonicMs());
+    const { initialCircuitWindowBytes, circuitWindowBytes, maxCircuitWindowBytes } = this.#limits;
+    const growth = circuitWindowBytes - initialCircuitWindowBytes;
+    const circuit = new Circuit(id, this, initialCircuitWindowBytes, maxCircuitWindowBytes, this.#clock.monotonicMs());
     this.#circuits.set(id, circuit);
-    if (within) {
-      this.#budgetBytes -= growth;
-      circuit.window.widen(limits.circuitWindowBytes);
+    if (this.#budgetBytes >= growth) {
+      circuit.window.widen(circuitWindowBytes);
+      this.#budgetBytes -= circuit.window.windowBytes - initialCircuitWindowBytes;
       if (!isKnown) return circuit;
       circuit.creditDue = true;
       this.#creditDue.push(circuit);
@@ -217,15 +216,7 @@ export class Link {
 
   #removeCircuit(circuit: Circuit, error: SkeinError): void {
     this.#circuits.delete(circuit.id);
-    this.#budgetBytes = Math.min(
-      this.#limits.linkWindowBudgetBytes,
-      this.#budgetBytes +
-        Math.max(
-          0,
-          Math.min(circuit.window.windowBytes, this.#limits.circuitWindowBytes) -
-            this.#limits.initialCircuitWindowBytes,
-        ),
-    );
+    this.#budgetBytes += circuit.window.windowBytes - this.#limits.initialCircuitWindowBytes;
     circuit.end(error);
   }
 
@@ -265,7 +256,10 @@ export class Link {
   #sendCredit(circuit: Circuit): void {
     circuit.creditDue = false;
     if (circuit.isClosed) return;
-    const offset = circuit.window.grant(this.#clock.monotonicMs(), this.#rttFloorMs);
+    const { window } = circuit;
+    const before = window.windowBytes;
+    const offset = window.grant(this.#clock.monotonicMs(), this.#rttFloorMs, before <= this.#budgetBytes);
+    this.#budgetBytes -= window.windowBytes - before;
     const message = newMessage(CREDIT, circuit.id, varintLength(offset));
     writeVarint(message, LINK_HEADER_BYTES, offset);
     this.#transmit(message);
@@ -323,6 +317,7 @@ export class Link {
   #onHello(id: number, message: Bytes): void {
     if (id !== 0 || this.#helloReceived !== undefined)
       return this.#fail(protocolError('Cannot read HELLO: it must come once, on circuit 0'));
+    if (message.length > MAX_HELLO_BYTES) return this.#fail(protocolError('Cannot read HELLO: it is too long'));
     const reader = new ByteReader(message, LINK_HEADER_BYTES);
     const version = reader.varint();
     reader.varint(); // features: none defined in version 1
@@ -338,6 +333,9 @@ export class Link {
   }
 
   #onData(id: number, message: Bytes): void {
+    // Credit counts the bytes of records: messages without any would be bounded by nothing.
+    if (message.length < MESSAGE_OVERHEAD_BYTES)
+      return this.#fail(protocolError('Cannot read DATA: it holds no record'));
     const circuit = this.#circuits.get(id);
     if (circuit === undefined) return; // crossed our CLOSE, or a circuit not adopted: nothing is kept for it
     if (!circuit.deliver(message))

@@ -5,7 +5,7 @@ import { type Bytes, encodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { fromWireCode, lostWith, protocolError, toPrintable, toWireCode } from './codes.ts';
 import { PeerConduct } from './conduct.ts';
-import { ControlSlots, MAX_GOAWAY_TEXT_BYTES } from './control-slots.ts';
+import { type ControlEvents, ControlSlots, MAX_GOAWAY_TEXT_BYTES } from './control-slots.ts';
 import { CreditLedger } from './credit-ledger.ts';
 import { MAX_OFFSET } from './flow-control.ts';
 import type { FrameHandler, FrameWriter } from './frame.ts';
@@ -194,16 +194,7 @@ export class Mux implements FrameHandler, StreamHost {
   /** Fills a record: first the bounded control state, then streams in turn. `mayCarryData` is false while too much is unacknowledged. */
   fill(writer: FrameWriter, mayCarryData: boolean): void {
     const nowMs = this.#options.nowMs();
-    this.#slots.write(
-      writer,
-      this.#count.lastPeerId,
-      () => {
-        this.#pingMs = nowMs;
-      },
-      () => {
-        this.#goAwaySent = true;
-      },
-    );
+    this.#slots.write(writer, this.#count.lastPeerId, mayCarryData, this.#written);
     this.#credit.write(writer, nowMs, this.#isOpen);
     if (mayCarryData) this.#sender.write(writer, nowMs);
     this.stats.dataBytesSent = this.#sender.sentBytes;
@@ -215,6 +206,16 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   readonly #isOpen = (id: number): boolean => this.#streams.has(id);
+
+  readonly #written: ControlEvents = {
+    onPing: () => {
+      this.#pingMs = this.#options.nowMs();
+    },
+    onGoAway: () => {
+      this.#goAwaySent = true;
+    },
+    onMaxStreams: (limit) => this.#count.grant(limit),
+  };
 
   /** Gives ids to waiting streams while the peer's cumulative limit allows; ids go out in this order. */
   #admit(): void {
@@ -250,6 +251,7 @@ export class Mux implements FrameHandler, StreamHost {
     if (!stream.isOpenSent) {
       // its OPEN never left, so the peer knows nothing of it: the id stays unused, the count is given back
       this.#streams.delete(stream.id);
+      this.#sender.remove(stream);
       this.#count.unopen();
       return this.#admit();
     }
@@ -330,6 +332,7 @@ export class Mux implements FrameHandler, StreamHost {
     } catch (thrown) {
       stream.reset(toSkeinError(thrown));
     }
+    stream.forgetMeta();
   }
 
   onHeaders(id: number, flags: number, block: Bytes): void {

@@ -5,7 +5,7 @@
 
 import type { Bytes } from '../core/bytes.ts';
 import type { SkeinError } from '../core/errors.ts';
-import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES } from './circuit.ts';
+import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES, toKept } from './circuit.ts';
 import { toWireCode } from './codes.ts';
 
 /** Counters of one pairing, both directions together; `waitingBytes` is what the relay holds now. */
@@ -55,6 +55,8 @@ class Leg implements CircuitEvents {
     this.#waiting.push(message);
     this.#stats.waitingBytes += message.length;
     if (this.#waiting.length === 1) this.#request();
+    const last = this.#waiting.length - 1;
+    if (this.#waiting[last] === message) this.#waiting[last] = toKept(message); // it has to wait
   }
 
   /** `from` may send, which means that the opposite leg may pass one record on. */

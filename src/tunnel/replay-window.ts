@@ -1,6 +1,7 @@
 /** Which record comes next: duplicates are dropped and counted, what runs ahead is kept within a budget (RFC 9000 has no bound here; we do). */
 
 import type { Bytes } from '../core/bytes.ts';
+import { toKept } from './circuit.ts';
 
 export type ReplayVerdict = 'next' | 'duplicate' | 'ahead';
 
@@ -28,7 +29,7 @@ export class ReplayWindow {
     if (sequence === this.#next) return 'next';
     if (sequence < this.#next || this.#ahead.has(sequence)) return 'duplicate';
     if (this.#aheadBytes + message.length <= this.#budgetBytes) {
-      this.#ahead.set(sequence, message);
+      this.#ahead.set(sequence, toKept(message));
       this.#aheadBytes += message.length;
     }
     return 'ahead';

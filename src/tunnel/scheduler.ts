@@ -80,6 +80,19 @@ export class Scheduler {
     return this.#size > 0 ? QUANTUM_BYTES : Number.POSITIVE_INFINITY;
   }
 
+  /** Drops the streams that have nothing to send any more. */
+  compact(): void {
+    this.#size = 0;
+    for (let i = 0; i < 4; i++) {
+      const queue = this.#classes[i] as MuxStream[];
+      const ready = queue.slice(this.#heads[i]).filter((stream) => stream.hasWork);
+      queue.length = 0;
+      queue.push(...ready);
+      this.#heads[i] = 0;
+      this.#size += ready.length;
+    }
+  }
+
   clear(): void {
     for (let i = 0; i < 4; i++) {
       (this.#classes[i] as MuxStream[]).length = 0;

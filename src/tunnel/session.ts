@@ -7,7 +7,7 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Crypto, X25519KeyPair } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
 import { RecordCipher } from './cipher-state.ts';
-import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES } from './circuit.ts';
+import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES, toKept } from './circuit.ts';
 import { protocolError, toWireCode } from './codes.ts';
 import { FrameWriter, readFrames } from './frame.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from './handshake.ts';
@@ -31,7 +31,7 @@ import type { IncomingStream, StreamKind } from './stream.ts';
 
 /** A record smaller than this is built only when there is credit for at least so much. */
 const MIN_RECORD_BYTES = 512;
-/** Control frames that may come on top of a full session window in the resend buffer. */
+/** What one record and its control frames may put on top of a full session window in the resend buffer; twice that ends the session. */
 const RESEND_SLACK_BYTES = 256 * 1024;
 const SWEEP_MS = 15_000;
 
@@ -188,7 +188,7 @@ export class Session implements CircuitEvents {
 
   onRecord(message: Bytes): void {
     if (this.#state === 'handshake') {
-      this.#early.push(message);
+      this.#early.push(toKept(message));
       if (this.#early.length === 1) this.#handshakeStep = this.#handshakeStep.then(() => this.#stepHandshake());
       return;
     }
@@ -352,14 +352,18 @@ export class Session implements CircuitEvents {
     const writer = scratchWriter(this.#limits.maxRecordBytes);
     writer.reset(Math.min(this.#limits.maxRecordBytes, this.#circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES));
     if (this.#ackedNext !== this.#replay.next) this.#writeAck(writer);
-    mux.fill(writer, this.#resend.bytes <= this.#limits.maxSessionWindowBytes + RESEND_SLACK_BYTES);
+    const aboveWindow = this.#resend.bytes - this.#limits.maxSessionWindowBytes;
+    if (aboveWindow > 2 * RESEND_SLACK_BYTES)
+      return this.close(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
+    const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES;
+    mux.fill(writer, mayCarryData);
     if (writer.length > 0) {
       this.#seal(writer);
       mux.tellDrained();
       this.#requestWrite();
-    } else if (mux.hasWork) {
+    } else if (mayCarryData && mux.hasWork) {
       this.#circuit.requestWrite(this.#limits.maxRecordBytes); // a head that needs more credit than there is
-    }
+    } // else an ACK brings the next turn: asking again would be answered at once, for ever
   }
 
   #writeAck(writer: FrameWriter): void {
@@ -393,9 +397,10 @@ export class Session implements CircuitEvents {
 
   /** The last record: GOAWAY with the reason, sealed, so that only the peer can have said it. */
   #sayFarewell(error: SkeinError): void {
-    if (this.#circuit.sendableBytes < MIN_RECORD_BYTES * 2) return;
+    const room = this.#circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
+    if (room < MIN_RECORD_BYTES) return;
     const writer = scratchWriter(this.#limits.maxRecordBytes);
-    writer.reset(this.#limits.maxRecordBytes);
+    writer.reset(Math.min(this.#limits.maxRecordBytes, room));
     this.#mux?.goAway(error, true);
     this.#mux?.fill(writer, false);
     if (writer.length > 0) this.#seal(writer);

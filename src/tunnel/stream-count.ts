@@ -63,9 +63,12 @@ export class StreamCount {
   /** A stream of the peer ended; returns the limit to announce, or 0 when it is not worth a frame yet. */
   finish(): number {
     const limit = ++this.#finished + this.#maxStreams;
-    if (limit - this.#granted < Math.max(1, this.#maxStreams >> 2)) return 0;
+    return limit - this.#granted < Math.max(1, this.#maxStreams >> 2) ? 0 : limit;
+  }
+
+  /** The limit was announced. It holds from now on and not before: a peer that does not listen must not go on opening. */
+  grant(limit: number): void {
     this.#granted = limit;
-    return limit;
   }
 
   isPeerId(id: number): boolean {

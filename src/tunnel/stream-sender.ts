@@ -7,6 +7,8 @@ import type { MuxStream } from './stream.ts';
 
 /** First bytes of a stream that are served before older streams ("small flows first"). */
 const FRESH_BYTES = 16 * 1024;
+/** Streams that ended in line are taken out when there are more of them than this, and than of the others. */
+const MAX_GONE = 64;
 
 export class StreamSender {
   readonly #window: SendWindow;
@@ -14,6 +16,8 @@ export class StreamSender {
   #blocked: MuxStream[] = [];
   /** Streams that wrote something and may tell their application that there is room. */
   #drained: MuxStream[] = [];
+  /** Streams that ended since the line was last cleared of them. */
+  #gone = 0;
 
   constructor(sessionWindowBytes: number) {
     this.#window = new SendWindow(sessionWindowBytes);
@@ -21,6 +25,11 @@ export class StreamSender {
 
   get hasWork(): boolean {
     return this.#scheduler.size > 0;
+  }
+
+  /** Streams in line, some of which may have ended. */
+  get inLine(): number {
+    return this.#scheduler.size;
   }
 
   /** Bytes of DATA sent in this session. */
@@ -49,8 +58,13 @@ export class StreamSender {
     return true;
   }
 
+  /** A stream has ended. Its turn may never come, behind a head for which the peer grants no room. */
   remove(stream: MuxStream): void {
-    if (stream.scheduled && this.#blocked.length > 0) this.#blocked = this.#blocked.filter((other) => other !== stream);
+    if (!stream.scheduled) return;
+    if (this.#blocked.length > 0) this.#blocked = this.#blocked.filter((other) => other !== stream);
+    if (++this.#gone <= MAX_GONE || this.#gone * 2 < this.#scheduler.size) return;
+    this.#gone = 0;
+    this.#scheduler.compact();
   }
 
   clear(): void {

@@ -51,7 +51,7 @@ const MIN_DATA_BYTES = 256;
 
 export class MuxStream implements IncomingStream {
   readonly kind: StreamKind;
-  readonly meta: Bytes;
+  meta: Bytes;
   readonly complete: boolean;
   /** 0 until the peer's stream limit admits it; then the id on the wire. Written by the mux. */
   id = 0;
@@ -170,6 +170,11 @@ export class MuxStream implements IncomingStream {
 
   consumed(bytes: number): void {
     if (bytes > 0) this.#host.onConsumed(this, bytes);
+  }
+
+  /** The meta was read: it is a view, and must not pin the whole record it came in. */
+  forgetMeta(): void {
+    this.meta = NO_BYTES;
   }
 
   // The mux's side: sending.

@@ -127,9 +127,10 @@ async function run(seed: number): Promise<{ streams: number; bytes: number }> {
       }
     }
     for (const at of [0, 1]) {
-      const incoming = (ends[at] as (typeof ends)[number]).streams.splice(0);
-      for (const stream of incoming) {
-        const remoteKey = Number(String.fromCharCode(...stream.meta));
+      const { streams, metas } = ends[at] as (typeof ends)[number];
+      const keys = metas.splice(0).map((meta) => Number(String.fromCharCode(...meta)));
+      for (const [index, stream] of streams.splice(0).entries()) {
+        const remoteKey = keys[index] as number;
         (taken[at] as Actor[]).push(new Actor(stream, remoteKey, 1, random));
       }
     }

@@ -83,6 +83,8 @@ export function createLinks(options: PairOptions = {}, clock: VirtualClock = new
 export interface SessionEnd {
   readonly session: Session;
   readonly streams: IncomingStream[];
+  /** Their metas, which the streams hold only while they are announced. */
+  readonly metas: Bytes[];
   error: SkeinError | undefined;
 }
 
@@ -96,8 +98,9 @@ export function createSession(
   overrides: Overrides = {},
 ): SessionEnd {
   const initiator = role === 'initiator';
-  const end: { session?: Session; streams: IncomingStream[]; error: SkeinError | undefined } = {
+  const end: { session?: Session; streams: IncomingStream[]; metas: Bytes[]; error: SkeinError | undefined } = {
     streams: [],
+    metas: [],
     error: undefined,
   };
   end.session = new Session({
@@ -113,6 +116,7 @@ export function createSession(
     limits,
     onStream: (stream) => {
       end.streams.push(stream);
+      end.metas.push(stream.meta.slice());
     },
     onClose: (error) => {
       end.error = error;

@@ -63,6 +63,7 @@ describe('Link', () => {
     ['HELLO of another version', [0x10, 0, 0, 0, 0, 2, 0, ...new Uint8Array(16), 0x80, 2, 0, 0]],
     ['HELLO on another circuit', [0x10, 0, 0, 0, 1, 1, 0, ...new Uint8Array(16), 0x80, 2, 0, 0]],
     ['a truncated HELLO', [0x10, 0, 0, 0, 0, 1, 0, 3]],
+    ['HELLO of 64 KiB', [...HELLO, ...new Uint8Array(65_536)]],
     ['HELLO that takes no full record', [0x10, 0, 0, 0, 0, 1, 0, ...new Uint8Array(16), 1]],
     ['a message of another version', [0x20, 0, 0, 0, 0]],
     ['a message shorter than its header', [0x12, 0]],
@@ -81,6 +82,8 @@ describe('Link', () => {
   const later: [name: string, bytes: number[]][] = [
     ['a second HELLO', [...HELLO]],
     ['an unknown kind', [0x1f, 0, 0, 0, 0]],
+    ['DATA without a record, which no credit would bound', [0x12, 0, 0, 0, 0]],
+    ['DATA too short for a record, of a circuit it does not have', [0x12, 0, 0, 0, 9, ...new Uint8Array(22)]],
     ['CREDIT without an offset', [0x16, 0, 0, 0, 0]],
     ['CREDIT with more than an offset', [0x16, 0, 0, 0, 0, 1, 1]],
     ['CREDIT above any stream', [0x16, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]],
@@ -188,9 +191,9 @@ describe('Link', () => {
     await clock.advanceAsync(500);
     const far = b.adoptCircuit(near.id);
     far.attach({ ...ignore, onRecord: () => undefined });
-    far.send(record(10));
+    far.send(record(30));
     await clock.settle();
-    assert.ok(far.sendableBytes >= 256 * 1024 - 10, `${far.sendableBytes} bytes`);
+    assert.ok(far.sendableBytes >= 256 * 1024 - 30, `${far.sendableBytes} bytes`);
   });
 
   it('sends in turn: a circuit with much to say does not hold up another', async () => {

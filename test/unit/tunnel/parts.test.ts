@@ -138,6 +138,8 @@ describe('StreamCount', () => {
     assert.match(count.accept(17) ?? '', /more than it was granted/);
     assert.equal(count.finish(), 0);
     assert.equal(count.finish(), 10);
+    assert.match(count.accept(17) ?? '', /more than it was granted/, 'the peer was not told of it yet');
+    count.grant(10);
     assert.equal(count.accept(17), undefined);
     assert.match(count.accept(17) ?? '', /out of order/);
     assert.match(count.accept(20) ?? '', /out of order/);

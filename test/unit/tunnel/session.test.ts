@@ -38,7 +38,7 @@ describe('Session', () => {
     await clock.advanceAsync(50);
     const incoming = responder.streams[0];
     assert.ok(incoming);
-    assert.equal(decodeUtf8(incoming.meta), 'meta');
+    assert.deepEqual(responder.metas.map(decodeUtf8), ['meta']);
     const inSink = new RecordingSink(incoming);
     await clock.settle();
     assert.equal(decodeUtf8(inSink.bytes), 'ping');

@@ -86,7 +86,7 @@ export class Peers implements Connector {
 
   /** The hub announces a circuit that another member has opened to here. */
   accept({ circuit: id, instance }: Push<'circuit'>, hub: HubConnection): void {
-    const { log, limits } = this.#options;
+    const { log } = this.#options;
     let circuit: Circuit;
     try {
       circuit = hub.adoptCircuit(id);
@@ -94,9 +94,7 @@ export class Peers implements Connector {
       log.log('warn', 'circuit-refused', { instance, error: toSkeinError(thrown).message });
       return;
     }
-    const count = this.#peers.get(instance)?.size ?? 0;
-    const isFull = count >= limits.maxSessionsPerPeer || this.#size >= limits.maxSessions;
-    if (isFull || this.#halfOpen.size >= limits.maxHalfOpen || this.#isDraining || this.#closedBy !== undefined) {
+    if (this.#isFullFor(instance) || this.#isDraining || this.#closedBy !== undefined) {
       log.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
       circuit.close(toWireCode(this.#isDraining ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
       return;
@@ -111,6 +109,15 @@ export class Peers implements Connector {
         log.log('warn', 'session-refused', { instance, reason: error.reason, error: error.message });
       },
     );
+  }
+
+  /** Handshakes on their way count as well: else who begins many at once would pass by every limit. */
+  #isFullFor(instance: string): boolean {
+    const { maxSessionsPerPeer, maxSessions, maxHalfOpen } = this.#options.limits;
+    let count = this.#peers.get(instance)?.size ?? 0;
+    for (const session of this.#halfOpen) if (session.remoteInstance === instance) count++;
+    const total = this.#size + this.#halfOpen.size;
+    return count >= maxSessionsPerPeer || total >= maxSessions || this.#halfOpen.size >= maxHalfOpen;
   }
 
   /** Asks every peer to open no more streams; those that are open go on. */

@@ -1,0 +1,195 @@
+/** Peers: who is believed to serve what, how many sessions one may hold, and when an identity ends one. */
+
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Agent } from '../../../src/agent/agent.ts';
+import type { Endpoint } from '../../../src/catalog/endpoint.ts';
+import type { SkeinError } from '../../../src/core/errors.ts';
+import type { Circuit } from '../../../src/tunnel/circuit.ts';
+import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { createIdentity, HubClient } from '../../support/hub-client.ts';
+import { VirtualMesh } from '../../support/virtual-mesh.ts';
+
+const HOUR_MS = 3_600_000;
+const ok200 = (): RecordingHandler => new RecordingHandler((request) => request.answer(200, 'ok'));
+
+/** Lets the agent ask once; resolves when the answer is there. */
+async function ask(mesh: VirtualMesh, agent: Agent, authority = 'api.mesh'): Promise<ReplyRecorder> {
+  const reply = new ReplyRecorder();
+  reply.body = agent.outbound.request(requestHead({ authority }), true, reply);
+  await mesh.run(reply.done);
+  return reply;
+}
+
+/** What the catalogue tells `agent` of the one instance of a service. */
+function endpointOf(agent: Agent, service: string): Endpoint {
+  const [endpoint] = agent.mirror.endpoints(service);
+  ok(endpoint, `nobody serves ${service}`);
+  return endpoint;
+}
+
+/** A member without an agent, which does with its circuits what it likes. */
+async function joinRogue(t: { after(run: () => void): void }, mesh: VirtualMesh): Promise<HubClient> {
+  const identity = await mesh.run(createIdentity());
+  const token = await mesh.token('rogue');
+  const rogue = await mesh.run(HubClient.connect(mesh.platform, 'ws://10.0.0.1:7000', identity, token));
+  t.after(() => rogue.close());
+  return rogue;
+}
+
+/** A circuit on which nobody says a word. */
+async function openSilent(mesh: VirtualMesh, rogue: HubClient, instance: string): Promise<Probe> {
+  const circuit = rogue.link.openCircuit();
+  const probe = new Probe(circuit);
+  await mesh.run(rogue.channel.call('openCircuit', { instance, circuit: circuit.id }));
+  return probe;
+}
+
+class Probe {
+  error: SkeinError | undefined;
+
+  constructor(circuit: Circuit) {
+    circuit.attach({
+      onRecord: () => undefined,
+      onWritable: () => undefined,
+      onClose: (error) => {
+        this.error = error;
+      },
+    });
+  }
+}
+
+test('Requests to one instance share one session, and use the one that the other end made', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const [a, b] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
+  await mesh.serve(a, 'api.default', { protocol: 'http', handler: ok200() });
+  await mesh.serve(b, 'web.default', { protocol: 'http', handler: ok200() });
+  const replies = await Promise.all(Array.from({ length: 20 }, () => ask(mesh, b)));
+  deepEqual([...new Set(replies.map(({ text }) => text))], ['ok']);
+  equal((await ask(mesh, a, 'web.mesh')).text, 'ok');
+  deepEqual([a.peers.size, b.peers.size], [1, 1]);
+});
+
+test('A catalogue that was tampered with leads no request to a member not granted the name', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const caller = (await mesh.join(['web'])).agent;
+  const thief = (await mesh.join(['other'])).agent;
+  const handler = ok200();
+  await mesh.serve(thief, 'other.default', { protocol: 'http', handler });
+  await mesh.run(caller.mirror.watch('other.default'));
+  const truth = endpointOf(caller, 'other.default');
+  const lies: [string, Partial<Endpoint>][] = [
+    ['a name it was not granted', { service: 'pay.default' }],
+    ['an identity that is not its own', { id: 'spiffe://skein.mesh/ns/default/sa/pay' }],
+    ['both', { service: 'pay.default', id: 'spiffe://skein.mesh/ns/default/sa/pay' }],
+  ];
+  // First while no session is there, then while there is one.
+  for (const round of ['new', 'open']) {
+    for (const [what, lie] of lies) {
+      const connected = (async () => caller.peers.connect({ ...truth, ...lie }))();
+      await rejects(mesh.run(connected), { code: 'SKEIN_IDENTITY' }, `${what}, ${round} session`);
+    }
+    await mesh.run((async () => caller.peers.connect(truth))());
+  }
+  throws(() => caller.peers.connect({ ...truth, service: 'pay.default' }), { code: 'SKEIN_IDENTITY' });
+  equal(handler.seen.length, 0);
+});
+
+test('A session ends with the SVID of its peer; new requests get another before', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const server = (await mesh.join(['api'], { limits: { renewAfterMs: 48 * HOUR_MS } })).agent;
+  const { agent: caller, log } = await mesh.join(['web'], { limits: { idleSessionMs: 48 * HOUR_MS } });
+  const handler = new RecordingHandler((request) => {
+    if (request.head.path === '/') request.answer(200, 'ok');
+  });
+  await mesh.serve(server, 'api.default', { protocol: 'http', handler });
+  mesh.clock.shiftEpoch(23.5 * HOUR_MS);
+  const hanging = new ReplyRecorder();
+  hanging.body = caller.outbound.request(requestHead({ path: '/hang' }), true, hanging);
+  await mesh.until(() => handler.seen.length === 1);
+  equal((await ask(mesh, caller)).text, 'ok');
+  equal(caller.peers.size, 1);
+  // At four fifths of what is left: another session for what is new, the old one for what is open.
+  await mesh.clock.advanceAsync(25 * 60_000);
+  equal(hanging.isOver, false);
+  equal((await ask(mesh, caller)).text, 'ok');
+  equal(caller.peers.size, 2);
+  await mesh.clock.advanceAsync(5 * 60_000 + 1000);
+  equal(hanging.error?.code, 'SKEIN_SESSION_LOST');
+  ok(log.of('session-closed').some(({ fields }) => fields.reason === 'identity'));
+});
+
+test('One member holds no more sessions than its share, however fast it asks', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent, log } = await mesh.join(['api']);
+  const rogue = await joinRogue(t, mesh);
+  const dials = Array.from({ length: 10 }, () => rogue.dial(agent.instance));
+  for (const dial of dials) dial.catch(() => undefined);
+  const results = await mesh.run(Promise.allSettled(dials));
+  equal(results.filter(({ status }) => status === 'fulfilled').length, 4);
+  equal(agent.peers.size, 4);
+  equal(log.of('circuit-refused').length, 6);
+  // One that ends makes room for another.
+  const [first] = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  first?.close(new Error('done') as SkeinError);
+  await mesh.until(() => agent.peers.size === 3);
+  await mesh.run(rogue.dial(agent.instance));
+});
+
+test('Handshakes that nobody goes on with are few, per member and in all, and not for ever', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api'], { limits: { maxHalfOpen: 6 } });
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler: ok200() });
+  const rogues = [await joinRogue(t, mesh), await joinRogue(t, mesh)] as const;
+  const probes: Probe[] = [];
+  for (const rogue of [rogues[0], rogues[0], rogues[0], rogues[0], rogues[0], rogues[1], rogues[1], rogues[1]]) {
+    probes.push(await openSilent(mesh, rogue, agent.instance));
+  }
+  await mesh.clock.settle();
+  deepEqual(
+    probes.map(({ error }) => error?.code),
+    [undefined, undefined, undefined, undefined, 'SKEIN_LIMIT', undefined, undefined, 'SKEIN_LIMIT'],
+  );
+  // Somebody honest has to wait no longer than a handshake may take.
+  await mesh.clock.advanceAsync(11_000);
+  const caller = (await mesh.join(['web'])).agent;
+  equal((await ask(mesh, caller)).text, 'ok');
+  equal(probes.filter(({ error }) => error === undefined).length, 0);
+});
+
+test('A session without a stream is closed after a while, and made again when it is needed', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const [server, caller] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
+  await mesh.serve(server, 'api.default', { protocol: 'http', handler: ok200() });
+  await ask(mesh, caller);
+  await mesh.clock.advanceAsync(4 * 60_000);
+  equal(caller.peers.size, 1);
+  await mesh.clock.advanceAsync(3 * 60_000);
+  deepEqual([caller.peers.size, server.peers.size], [0, 0]);
+  equal((await ask(mesh, caller)).text, 'ok');
+});
+
+test('A member that leaves finishes what it began, and takes nothing more', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const [server, caller] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
+  const handler = new RecordingHandler();
+  await mesh.serve(server, 'api.default', { protocol: 'http', handler });
+  const begun = new ReplyRecorder();
+  begun.body = caller.outbound.request(requestHead(), true, begun);
+  await mesh.until(() => handler.seen.length === 1);
+  await mesh.run(server.leave());
+  const late = await ask(mesh, caller);
+  deepEqual([late.head?.status ?? late.error?.status, handler.seen.length], [503, 1]);
+  const finished = server.finish(10_000);
+  handler.seen[0]?.answer(200, 'to the end');
+  equal(await mesh.run(finished), true);
+  await mesh.run(begun.done);
+  equal(begun.text, 'to the end');
+});

@@ -1,4 +1,4 @@
-/** The runtime-neutral sidecar: `createSidecarOn` a platform that can listen and dial TCP; `node.ts` binds one. */
+/** The runtime-neutral sidecar: `createSidecar` on a platform that can listen and dial TCP; `node.ts` binds one. */
 
 export { ERROR_CODES, type ErrorCode, SkeinError } from './core/errors.ts';
 export type { Logger, LogLevel } from './core/log.ts';
@@ -11,5 +11,5 @@ export type {
   TargetOptions,
   TcpListenOptions,
 } from './sidecar/options.ts';
-export { createSidecar as createSidecarOn, type Sidecar } from './sidecar/sidecar.ts';
+export { createSidecar, type Sidecar } from './sidecar/sidecar.ts';
 export { type AccessLog, type AccessRecord, createAccessLog } from './telemetry/access-log.ts';

@@ -15,13 +15,18 @@ export const MAX_SERVED = 256;
 export const MAX_WATCHED = 1024;
 export const MAX_LABELS = 64;
 
+/** Whether all who are told of an instance would read its name: a push with another one costs them their control stream. */
+export function isInstance(text: string): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(text);
+}
+
 const text = (maxLength: number) => v.pipe(v.string(), v.maxLength(maxLength));
 const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 const serviceKey = v.pipe(v.string(), v.check(isServiceKey, 'not name.namespace'));
 const label = v.pipe(v.string(), v.check(isLabel, 'not a DNS label'));
 /** Ids of processes and circuits' ends: made by `createId`, opaque to the other side. */
-const instance = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'not an instance id'));
+const instance = v.pipe(v.string(), v.check(isInstance, 'not an instance id'));
 const circuit = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0xffff_ffff));
 const spiffeId = v.pipe(v.string(), v.startsWith('spiffe://'), v.maxLength(2048));
 const locality = text(64);

@@ -48,7 +48,7 @@ export function createApp(options: AppOptions): App {
   app.get('/.well-known/spiffe-bundle', (c) => publish(c, options.bundle()));
   app.get('/metrics', async (c) => {
     // Numbers only, but of everybody: for those on this machine, and for those with the token.
-    if (!isLoopback(c.env.remoteAddress)) authorize(c, options);
+    if (!isOfThisMachine(c)) authorize(c, options);
     return c.body(await metrics.render(), 200, { 'content-type': metrics.contentType, ...NO_STORE });
   });
 
@@ -95,6 +95,14 @@ function checkHost(request: Request, { remoteAddress }: RequestInfo, hosts: read
   if (LOOPBACK_NAMES.has(host) || hosts.includes(host)) return undefined;
   return new SkeinError('SKEIN_MISDIRECTED', 'Cannot answer: this hub is not known by that host name');
 }
+
+/** Asked on this machine, and not by a proxy on it for somebody else. */
+function isOfThisMachine(c: Context<Env>): boolean {
+  if (!isLoopback(c.env.remoteAddress) || !LOOPBACK_NAMES.has(hostName(c.req.header('host') ?? ''))) return false;
+  return PROXY_FIELDS.every((name) => c.req.header(name) === undefined);
+}
+
+const PROXY_FIELDS = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'] as const;
 
 const LOOPBACK_NAMES = new Set(['127.0.0.1', '[::1]', 'localhost']);
 

@@ -2,11 +2,13 @@
 
 import type { Grant } from '../auth/grant.ts';
 import type { CallHandlers } from '../control/channel.ts';
+import { measureMessage } from '../control/codec.ts';
 import type { CallAnswer, Registration } from '../control/messages.ts';
+import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HubIssuer } from './issuer.ts';
-import type { HubRole } from './options.ts';
+import type { HubLimits, HubRole } from './options.ts';
 import type { Member, Presence } from './presence.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
@@ -19,7 +21,12 @@ export interface CallServices {
   readonly presence: Presence;
   readonly registrations: Registrations;
   readonly relay: Relay;
+  readonly clock: Clock;
+  readonly limits: HubLimits;
 }
+
+/** What a call counts that makes the hub sign, or tell others. */
+const COSTLY = 5;
 
 /** The connection a caller speaks from; `join` makes it known to others, once its identity has a SVID. */
 export interface Caller {
@@ -35,7 +42,7 @@ export interface Caller {
 
 /** @param caller known by the time the first call arrives */
 export function createCallHandlers(services: CallServices, caller: () => Caller): CallHandlers {
-  const { roles, presence, registrations, relay } = services;
+  const { roles, presence, registrations, relay, clock, limits } = services;
   let watched: readonly string[] = [];
   let isEnrolled = false;
 
@@ -47,8 +54,14 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     }
     return from;
   };
-  const issue = async ({ id, grant, extend }: Caller): Promise<CallAnswer<'renew'>> => {
+  const count = ({ member }: Caller, calls: number): void => {
+    if (member.callTokens.take(clock.monotonicMs(), calls)) return;
+    throw new SkeinError('SKEIN_LIMIT', `Cannot answer call: more than ${limits.callsPerSecond} a second`);
+  };
+  const issue = async (from: Caller): Promise<CallAnswer<'renew'>> => {
+    const { id, grant, extend } = from;
     const { issuer } = services;
+    count(from, COSTLY);
     if (issuer === undefined) throw new SkeinError('SKEIN_REFUSED', 'Cannot issue SVID: this hub is no issuer');
     const { wit, expiresAtMs } = await issuer.issue(id, grant.publicJwk, grant.services);
     extend(expiresAtMs);
@@ -71,23 +84,29 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     renew: () => issue(need('issuer')),
     register: (registration) => {
       const from = need('catalogue');
-      checkRegistration(registration, from.member, registrations);
+      count(from, COSTLY);
+      checkRegistration(registration, from.member, registrations, limits);
       registrations.register(from.member.instance, from.id.uri, registration);
       updateInterest(from);
       return registrations.version;
     },
     watch: ({ services: names }) => {
       const from = need('catalogue');
+      count(from, 1);
       watched = names;
       updateInterest(from);
       return {};
     },
     resync: () => {
-      need('catalogue').subscriber.resync();
+      const from = need('catalogue');
+      count(from, COSTLY);
+      from.subscriber.resync();
       return {};
     },
     leave: () => {
-      registrations.leave(need('catalogue').member.instance);
+      const from = need('catalogue');
+      count(from, COSTLY);
+      registrations.leave(from.member.instance);
       return {};
     },
     openCircuit: ({ instance, circuit }) => {
@@ -101,7 +120,12 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
   };
 }
 
-function checkRegistration(registration: Registration, member: Member, registrations: Registrations): void {
+function checkRegistration(
+  registration: Registration,
+  member: Member,
+  registrations: Registrations,
+  { maxEndpointBytes }: HubLimits,
+): void {
   if (registration.instance !== member.instance) {
     throw new SkeinError('SKEIN_PROTOCOL', 'Cannot register: this session is of another instance');
   }
@@ -109,10 +133,18 @@ function checkRegistration(registration: Registration, member: Member, registrat
   if (known !== undefined && known !== member.id.uri) {
     throw new SkeinError('SKEIN_CONFLICT', 'Cannot register: another identity has registered this instance');
   }
-  for (const { service } of registration.services) {
-    if (member.grants.has(service)) continue;
-    throw new SkeinError('SKEIN_NAME_NOT_GRANTED', `Cannot register "${service}": the join token did not name it`, {
-      details: { service, granted: [...member.grants] },
-    });
+  for (const served of registration.services) {
+    const { service } = served;
+    if (!member.grants.has(service)) {
+      throw new SkeinError('SKEIN_NAME_NOT_GRANTED', `Cannot register "${service}": the join token did not name it`, {
+        details: { service, granted: [...member.grants] },
+      });
+    }
+    const bytes = measureMessage(served);
+    if (bytes > maxEndpointBytes) {
+      throw new SkeinError('SKEIN_LIMIT', `Cannot register "${service}": ${bytes} bytes with its labels`, {
+        details: { service, limitBytes: maxEndpointBytes },
+      });
+    }
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Grant } from '../auth/grant.ts';
 import { Channel } from '../control/channel.ts';
-import type { Push } from '../control/messages.ts';
+import { isInstance, type Push } from '../control/messages.ts';
 import { chooseControlVersion } from '../control/version.ts';
 import { concatBytes } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
@@ -16,7 +16,6 @@ import { Link } from '../tunnel/link.ts';
 import { Session } from '../tunnel/session.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
-import type { HubLimits } from './options.ts';
 import type { Member } from './presence.ts';
 import type { Publisher } from './publisher.ts';
 import type { Subscriber } from './subscriber.ts';
@@ -24,7 +23,6 @@ import type { Subscriber } from './subscriber.ts';
 export interface ConnectionOptions extends CallServices {
   readonly platform: Platform;
   readonly log: Logger;
-  readonly limits: HubLimits;
   readonly trustDomain: string;
   /** This start of the hub, as sidecars see it in the handshake. */
   readonly instance: string;
@@ -131,6 +129,9 @@ export class Connection {
       if (peer === undefined || this.#caller !== undefined || stream.kind !== STREAM_KIND.internal || stream.complete) {
         throw new SkeinError('SKEIN_PROTOCOL', 'Cannot open stream: a hub takes one control stream and nothing else');
       }
+      if (!isInstance(session.remoteInstance)) {
+        throw new SkeinError('SKEIN_PROTOCOL', 'Cannot open stream: the name of this instance is malformed');
+      }
       chooseControlVersion(stream.meta);
       this.#listen(stream, session, peer);
     } catch (thrown) {
@@ -157,6 +158,7 @@ export class Connection {
       session,
       channel,
       circuitTokens: new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, clock.monotonicMs()),
+      callTokens: new TokenBucket(limits.callsPerSecond, limits.callsBurst, clock.monotonicMs()),
       connectedAtMs: clock.monotonicMs(),
     };
     const caller: Caller = {
@@ -174,9 +176,11 @@ export class Connection {
 
   /** From now on others find this sidecar. */
   #join(member: Member): void {
-    const { presence, log } = this.#options;
+    const { presence, registrations, log } = this.#options;
     const before = presence.get(member.instance);
-    if (before !== undefined && before.id.uri !== member.id.uri) {
+    // Who is away for a moment is still known by what it serves.
+    const owner = before?.id.uri ?? registrations.idOf(member.instance);
+    if (owner !== undefined && owner !== member.id.uri) {
       throw new SkeinError('SKEIN_CONFLICT', 'Cannot join mesh: another identity uses this instance');
     }
     presence.join(member);

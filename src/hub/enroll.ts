@@ -62,6 +62,7 @@ export interface Admission {
 }
 
 const PREFIX = 'token/';
+const MAX_ID_CHARS = 64;
 /**
  * A token may be presented again by the same key for this long: the first answer may have been lost with its link.
  * It is the same newcomer, because it has proven the key both times.
@@ -127,7 +128,12 @@ export class Enrolment {
       const error = toSkeinError(thrown);
       this.#count(error.reason);
       const event = error.code === 'SKEIN_TOKEN_USED' ? 'token-reused' : 'token-refused';
-      this.#options.log.log('warn', event, { token: join.id, reason: error.reason, ...error.details });
+      // The id is of a stranger: as long as one of ours, and no longer.
+      this.#options.log.log('warn', event, {
+        token: join.id.slice(0, MAX_ID_CHARS),
+        reason: error.reason,
+        ...error.details,
+      });
       throw error;
     }
   }
@@ -145,7 +151,7 @@ export class Enrolment {
   async #admit({ id, secret }: PresentedToken, thumbprint: string): Promise<Admission> {
     const { store, clock, crypto, trustDomain } = this.#options;
     for (;;) {
-      const entry = /^[A-Za-z0-9_-]{1,64}$/.test(id) ? await store.get(PREFIX + id) : undefined;
+      const entry = id.length <= MAX_ID_CHARS && /^[A-Za-z0-9_-]+$/.test(id) ? await store.get(PREFIX + id) : undefined;
       const token = entry === undefined ? undefined : readToken(entry);
       if (entry === undefined || token === undefined) throw refusal('SKEIN_TOKEN_INVALID', 'this hub has not made it');
       if (!matchesSecret(crypto.sha256, secret, token.secretHash)) {

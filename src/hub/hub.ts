@@ -9,6 +9,7 @@ import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import type { Listener, MessagePipe, Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import { Admin } from './admin.ts';
@@ -81,6 +82,8 @@ class RunningHub implements Hub {
   readonly #connections = new Set<Connection>();
   readonly #links: LinkCounts = { accepted: 0, halfOpen: 0, refused: new Map() };
   readonly #connectionOptions: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
+  readonly #refusalTokens: TokenBucket;
+  #refusalsNotLogged = 0;
   #listener: Listener | undefined;
   #tokenSweep: Timer | undefined;
   /** Set while draining. */
@@ -97,6 +100,11 @@ class RunningHub implements Hub {
     this.#platform = platform;
     this.#options = options;
     this.#limits = limits;
+    this.#refusalTokens = new TokenBucket(
+      limits.refusalsLoggedPerSecond,
+      limits.refusalsLoggedBurst,
+      clock.monotonicMs(),
+    );
     this.#log = log;
     this.#state = state;
     this.#issuer = issuer;
@@ -124,6 +132,8 @@ class RunningHub implements Hub {
       presence: this.#presence,
       registrations: this.#registrations,
       relay: this.#relay,
+      clock,
+      limits,
     };
     this.#admin = new Admin({
       clock,
@@ -145,7 +155,6 @@ class RunningHub implements Hub {
       ...services,
       platform,
       log,
-      limits,
       trustDomain,
       instance,
       staticKey: crypto.createX25519(),
@@ -312,10 +321,17 @@ class RunningHub implements Hub {
     this.#countRefusal(refusal.reason);
     // Who merely goes away before the end of the handshake is nobody's trouble.
     const level = refusal.code === 'SKEIN_HUB_UNREACHABLE' ? 'debug' : 'warn';
+    if (!this.#refusalTokens.take(this.#platform.clock.monotonicMs())) {
+      this.#refusalsNotLogged++;
+      return;
+    }
+    const notLogged = this.#refusalsNotLogged === 0 ? {} : { notLogged: this.#refusalsNotLogged };
+    this.#refusalsNotLogged = 0;
     this.#log.log(level, 'link-refused', {
       address: pipe.remoteAddress,
       reason: refusal.reason,
       error: refusal.message,
+      ...notLogged,
     });
   }
 

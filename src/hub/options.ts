@@ -49,6 +49,14 @@ export interface HubLimits {
   /** Circuits that one sidecar may ask for, per second and at once. */
   readonly circuitsPerSecond: number;
   readonly circuitsBurst: number;
+  /** Calls that one sidecar may make beside those for circuits, per second and at once; those that cost others something count fivefold. */
+  readonly callsPerSecond: number;
+  readonly callsBurst: number;
+  /** One endpoint with its labels: it must fit into a message beside others, and is told to all who watch it. */
+  readonly maxEndpointBytes: number;
+  /** Refused links that are logged, per second and at once: strangers decide how often they try. */
+  readonly refusalsLoggedPerSecond: number;
+  readonly refusalsLoggedBurst: number;
   /** Time for the other end to take a circuit, in milliseconds. */
   readonly acceptTimeoutMs: number;
   /** Least time between two steps of the catalogue, in milliseconds. */
@@ -76,6 +84,11 @@ export const HUB_LIMITS: HubLimits = {
   controlTimeoutMs: 5_000,
   circuitsPerSecond: 50,
   circuitsBurst: 100,
+  callsPerSecond: 100,
+  callsBurst: 1_200,
+  maxEndpointBytes: 16 * 1024,
+  refusalsLoggedPerSecond: 20,
+  refusalsLoggedBurst: 100,
   acceptTimeoutMs: 5_000,
   debounceMs: 50,
   absence: { unhealthyAfterMs: 1_000, unhealthyAfterStartMs: 10_000, removedAfterMs: 30_000 },

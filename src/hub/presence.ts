@@ -17,6 +17,8 @@ export interface Member {
   readonly channel: Channel;
   /** Limits how often it asks for circuits. */
   readonly circuitTokens: TokenBucket;
+  /** Limits how often it makes the other calls. */
+  readonly callTokens: TokenBucket;
   readonly connectedAtMs: number;
 }
 

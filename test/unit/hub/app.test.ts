@@ -223,6 +223,15 @@ test('Metrics are for this machine, and for others with the token', async () => 
   await hub.close();
 });
 
+test('Metrics are not for those whom a proxy on this machine passes on', async () => {
+  const { hub, call } = await start('wss://hub.example.com');
+  equal((await call('/metrics', { host: 'hub.example.com' })).status, 401);
+  for (const name of ['x-forwarded-for', 'x-real-ip', 'forwarded', 'via']) {
+    equal((await call('/metrics', { headers: { [name]: '203.0.113.7' } })).status, 401, name);
+  }
+  await hub.close();
+});
+
 test('What there is not is answered as JSON, without state', async () => {
   const { hub, call } = await start();
   for (const [path, method] of [

@@ -125,6 +125,10 @@ test('Unknown, wrong and expired tokens are told apart by code only as far as th
   await rejects(enrolment.admit(presented, publicJwk), { code: 'SKEIN_TOKEN_EXPIRED' });
   await rejects(enrolment.admit(wrong, publicJwk), { code: 'SKEIN_TOKEN_INVALID' });
   ok(lines.filter(({ level }) => level === 'warn').every(({ event }) => event === 'token-refused'));
+  await rejects(enrolment.admit({ id: 'x'.repeat(10_000), secret: presented.secret }, publicJwk), {
+    code: 'SKEIN_TOKEN_INVALID',
+  });
+  equal(String(lines.at(-1)?.fields.token).length, 64);
   ok(!JSON.stringify(lines).includes(Buffer.from(presented.secret).toString('base64url')));
 });
 

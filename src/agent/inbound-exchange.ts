@@ -40,7 +40,10 @@ export class InboundExchange implements RequestBody, ReplySink {
   /** As the application sees it: nothing in it claims an identity but ours. */
   readonly head: RequestHead;
   rule = '';
+  /** The answer is whole, or has failed. */
   onFinish: (fact: InboundFact) => void = () => undefined;
+  /** Nothing passes any more in either direction: a request may go on behind its answer, and so may half of an upgraded connection. */
+  onOver: () => void = () => undefined;
   readonly #options: InboundExchangeOptions;
   readonly #startedMs: number;
   #body: RequestBody = NO_BODY;
@@ -71,7 +74,7 @@ export class InboundExchange implements RequestBody, ReplySink {
     const isAnswered = this.#state === 'answered';
     this.#body.abort(error);
     if (!isAnswered) this.#finish(error);
-    this.#state = 'over';
+    this.#close();
     this.#options.reply.onAbort(error);
   }
 
@@ -84,14 +87,14 @@ export class InboundExchange implements RequestBody, ReplySink {
   end(trailers: Fields): void {
     if (this.#state === 'over' || this.#sentAll) return;
     this.#sentAll = true;
-    if (this.#state === 'answered') this.#state = 'over';
+    if (this.#state === 'answered') this.#close();
     this.#body.end(stripUntrusted(trailers));
   }
 
   abort(error: SkeinError): void {
     if (this.#state === 'over') return;
     if (this.#state === 'open') this.#finish(error);
-    this.#state = 'over';
+    this.#close();
     this.#body.abort(error);
   }
 
@@ -130,7 +133,7 @@ export class InboundExchange implements RequestBody, ReplySink {
   onAbort(error: SkeinError): void {
     if (this.#state === 'over') return;
     if (this.#state === 'open') this.#finish(error);
-    this.#state = 'over';
+    this.#close();
     this.#options.reply.onAbort(error);
   }
 
@@ -140,7 +143,13 @@ export class InboundExchange implements RequestBody, ReplySink {
 
   #finishAnswer(): void {
     this.#finish(undefined);
-    this.#state = this.#sentAll ? 'over' : 'answered';
+    if (this.#sentAll) this.#close();
+    else this.#state = 'answered';
+  }
+
+  #close(): void {
+    this.#state = 'over';
+    this.onOver();
   }
 
   #finish(error: SkeinError | undefined): void {

@@ -21,7 +21,7 @@ import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Denial, DenialLog } from './denials.ts';
 import { replyDenied } from './denied-reply.ts';
 import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
-import { type LiveEntry, LiveStreams } from './live-streams.ts';
+import { LiveStreams } from './live-streams.ts';
 import type { Mirror } from './mirror.ts';
 import type { AgentLimits } from './options.ts';
 import { toRawStream } from './raw-stream.ts';
@@ -103,18 +103,15 @@ export class Inbound {
     const verdict = decide();
     const denial = toDenial(caller, destination, head);
     exchange.rule = verdict.rule;
-    let entry: LiveEntry | undefined;
-    exchange.onFinish = (fact) => {
-      if (entry !== undefined) this.#live.delete(entry);
-      this.events.emit('finished', fact);
-    };
+    exchange.onFinish = (fact) => this.events.emit('finished', fact);
     this.events.emit('started', { service: destination.service });
     if (!verdict.allow) {
       this.#denials.note({ ...denial, rule: verdict.rule });
       exchange.isMeshReply = true;
       return exchange.start(replyDenied(destination, caller, clock), complete);
     }
-    entry = this.#live.add(exchange, { decide, denial });
+    const entry = this.#live.add(exchange, { decide, denial });
+    exchange.onOver = () => this.#live.delete(entry);
     return exchange.start(toHandler(service, destination), complete);
   }
 

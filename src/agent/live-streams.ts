@@ -59,6 +59,7 @@ export class LiveStreams {
   /** Judges all of them again. */
   reconsider(onDenied: (denial: Denial) => void): void {
     for (const entry of [...this.#entries]) {
+      if (entry.index < 0) continue; // the end of another ended it
       const { stream, decide, denial } = entry;
       const verdict = decide();
       if (verdict.allow) continue;

@@ -1,0 +1,190 @@
+/** Inbound: nothing in a request claims an identity but ours, and policies hold for a stream as long as it lives. */
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { DenialLog } from '../../../src/agent/denials.ts';
+import { Inbound } from '../../../src/agent/inbound.ts';
+import type { InboundFact } from '../../../src/agent/inbound-exchange.ts';
+import { AGENT_LIMITS } from '../../../src/agent/options.ts';
+import { LocalServices } from '../../../src/agent/services.ts';
+import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
+import { decodeLatin1 } from '../../../src/core/text.ts';
+import { NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
+import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { Catalogue } from '../../support/catalogue.ts';
+import { latin1, RecordingHandler, ReplyRecorder, requestHead, responseHead } from '../../support/http.ts';
+import { EventLog } from '../../support/local-mesh.ts';
+
+const web = parseSpiffeId('spiffe://skein.mesh/ns/default/sa/web');
+
+/** Who serves `api.default` with a handler that the test answers for. */
+async function createInbound(spec: unknown = { allow: [{}] }) {
+  const catalogue = new Catalogue();
+  const { mirror, clock, log } = catalogue;
+  const services = new LocalServices(() => undefined);
+  const handler = new RecordingHandler();
+  services.add({ service: 'api.default', port: 80, labels: {}, target: { protocol: 'http', handler } });
+  const inbound = new Inbound({ services, mirror, clock, decodeLatin1, log, limits: AGENT_LIMITS });
+  catalogue.onPolicies = () => inbound.reconsider();
+  mirror.attach(catalogue.connect().channel).catch(() => undefined);
+  await catalogue.apply(spec);
+  const ask = (parts: Partial<RequestHead> = {}, complete = true): ReplyRecorder => {
+    const reply = new ReplyRecorder();
+    const head = requestHead({ service: 'api.default:80', ...parts });
+    reply.body = inbound.handlerFor(web).request(head, complete, reply);
+    return reply;
+  };
+  return { catalogue, inbound, handler, ask };
+}
+
+/** Every way in which somebody outside may try to say what only the mesh may. */
+const CLAIMS = [
+  'x-skein-client-id',
+  'x-skein-reason',
+  'x-skein-anything',
+  'x_skein_client_id',
+  'x-skein-client-id-bin',
+  'x_skein-client_id-bin',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-client-cert',
+  'x_forwarded_for',
+  'x-forwarded',
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'x_real_ip',
+  'x-envoy-original-path',
+  'x-envoy-external-address',
+  'x-original-url',
+  'x-rewrite-url',
+  'x-http-method-override',
+];
+
+test('Identity fields of outside reach the application in no form: heads, trailers, 1xx, upgrades, gRPC', async () => {
+  const { handler, ask } = await createInbound();
+  const spoofed = CLAIMS.flatMap((name) => [name, 'spiffe://skein.mesh/ns/default/sa/admin', name, 'again']);
+  const heads: Partial<RequestHead>[] = [
+    {},
+    { method: 'POST' },
+    { upgrade: 'websocket', fields: ['sec-websocket-version', '13'] },
+    { method: 'POST', fields: ['content-type', 'application/grpc'] },
+    { method: 'OPTIONS', path: '*' },
+  ];
+  for (const head of heads) {
+    const own = [...(head.fields ?? []), 'x-mine', 'kept'];
+    const reply = ask({ ...head, fields: [...spoofed, ...own] }, false);
+    const seen = handler.seen.at(-1);
+    deepEqual(seen?.head.fields, [...own, 'x-skein-client-id', web.uri]);
+    reply.body?.end([...spoofed, 'checksum', '1']);
+    deepEqual(seen?.trailers, ['checksum', '1']);
+    seen?.reply.onInformational(responseHead(103, [...spoofed, 'link', '</a>']));
+    seen?.reply.onHead(responseHead(200, [...spoofed, 'x-app', '1']), false);
+    seen?.reply.onEnd([...spoofed, 'grpc-status', '0']);
+    deepEqual(reply.informational[0]?.fields, ['link', '</a>']);
+    deepEqual(reply.head?.fields, ['x-app', '1']);
+    deepEqual(reply.trailers, ['grpc-status', '0']);
+  }
+});
+
+test('A policy judges the request without those fields', async () => {
+  const header = { name: 'x-skein-role', values: ['admin'] };
+  const { catalogue, ask } = await createInbound({ allow: [{ to: [{ headers: [header] }] }] });
+  const reply = ask({ fields: ['x-skein-role', 'admin'] });
+  await catalogue.clock.settle();
+  equal(reply.head?.status, 403);
+});
+
+test('A denied caller gets 403 and not a word about the rule; the log gets all', async () => {
+  const { catalogue, inbound, handler, ask } = await createInbound({ deny: [{ to: [{ paths: ['/secret*'] }] }] });
+  const facts: InboundFact[] = [];
+  inbound.events.on('finished', (fact) => facts.push(fact));
+  const reply = ask({ path: '/secret?token=1' });
+  await catalogue.clock.settle();
+  const { status, fields = [] } = reply.head ?? {};
+  equal(status, 403);
+  equal(fields[fields.indexOf('x-skein-reason') + 1], 'authz');
+  ok(!/default\/p|deny\[|rule/.test(reply.text), reply.text);
+  equal(handler.seen.length, 0);
+  equal(inbound.live, 0);
+  deepEqual(catalogue.log.of('request-denied')[0]?.fields, {
+    ...{ caller: web.uri, service: 'api.default:80', method: 'GET', path: '/secret' },
+    rule: 'AuthorizationPolicy/default/p deny[0]',
+  });
+  deepEqual(
+    facts.map((fact) => [fact.status, fact.rule, fact.service]),
+    [[403, 'AuthorizationPolicy/default/p deny[0]', 'api.default']],
+  );
+});
+
+test('What this instance does not serve, and what is asked under another name, is refused', async () => {
+  const { catalogue, handler, ask } = await createInbound();
+  const replies = [
+    ask({ service: 'db.default:80', authority: 'db.mesh' }),
+    ask({ service: 'api.default:81' }),
+    ask({ authority: 'pay.mesh' }),
+    ask({ authority: 'api.other.mesh' }),
+    ask({ service: 'nonsense' }),
+    ask({ service: '' }),
+  ];
+  await catalogue.clock.settle();
+  deepEqual(
+    replies.map(({ error }) => error?.code),
+    ['SKEIN_NO_SUCH_SERVICE', 'SKEIN_NO_SUCH_SERVICE', 'SKEIN_MISDIRECTED', 'SKEIN_MISDIRECTED', ...badService],
+  );
+  equal(handler.seen.length, 0);
+  // A name that is none of the mesh is the application's own affair.
+  ask({ authority: 'example.com' });
+  equal(handler.seen.length, 1);
+});
+const badService = ['SKEIN_BAD_REQUEST', 'SKEIN_BAD_REQUEST'];
+
+test('A change of policy ends what it forbids, in every state of a request, and touches nothing else', async () => {
+  const { catalogue, inbound, handler, ask } = await createInbound();
+  const waiting = ask({ path: '/no/1' });
+  const answering = ask({ path: '/no/2' });
+  handler.seen[1]?.reply.onHead(responseHead(200), false);
+  const uploading = ask({ path: '/no/3', method: 'POST' }, false);
+  const answered = ask({ path: '/no/4', method: 'POST' }, false);
+  handler.seen[3]?.answer(200, 'done before the body');
+  const tunnel = ask({ path: '/no/5', upgrade: 'websocket' }, false);
+  handler.seen[4]?.reply.onHead(responseHead(101, NO_FIELDS, 'websocket'), false);
+  handler.seen[4]?.reply.onEnd(NO_FIELDS);
+  const allowed = ask({ path: '/yes' }, false);
+  const over = ask({ path: '/no/6' });
+  handler.seen[6]?.answer(200, 'over');
+  await catalogue.apply({ deny: [{ to: [{ paths: ['/no/*'] }] }], allow: [{}] });
+  for (const [i, reply] of [waiting, answering, uploading, answered, tunnel].entries()) {
+    equal(reply.error?.code, 'SKEIN_DENIED', `the caller of request ${i + 1}`);
+    equal(reply.error?.notProcessed, false);
+    equal(handler.seen[i]?.aborted?.code, 'SKEIN_DENIED', `the application of request ${i + 1}`);
+  }
+  deepEqual([over.error, over.text, handler.seen[6]?.aborted], [undefined, 'over', undefined]);
+  equal(catalogue.log.of('request-denied').length, 5);
+  equal(inbound.live, 1);
+  // The one that is left is not even disturbed.
+  allowed.body?.write(latin1('body'));
+  allowed.body?.end(NO_FIELDS);
+  equal(handler.seen[5]?.text, 'body');
+  handler.seen[5]?.answer(200, 'fine');
+  deepEqual([allowed.error, allowed.text, inbound.live], [undefined, 'fine', 0]);
+});
+
+test('Refused requests are logged so many a second, with the number of those left out', () => {
+  const clock = new VirtualClock();
+  const log = new EventLog();
+  const denials = new DenialLog(log, clock, { ...AGENT_LIMITS, denialsPerSecond: 20, denialsBurst: 100 });
+  const denial = { caller: web.uri, service: 'api.default:80', rule: 'default-deny' };
+  for (let n = 0; n < 1000; n++) denials.note(denial);
+  equal(log.lines.length, 100);
+  clock.advance(1000);
+  for (let n = 0; n < 1000; n++) denials.note(denial);
+  equal(log.lines.length, 120);
+  equal(log.lines[100]?.fields.notLogged, 900);
+  equal('notLogged' in (log.lines[101]?.fields ?? {}), false);
+  equal(
+    log.lines.every(({ level, event }) => level === 'warn' && event === 'request-denied'),
+    true,
+  );
+});

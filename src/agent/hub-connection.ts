@@ -66,6 +66,10 @@ export class HubConnection {
    */
   static async open(url: string, options: HubConnectionOptions, signal: AbortSignal): Promise<HubConnection> {
     const pipe = await options.platform.dialWebSocket(url, { signal });
+    if (signal.aborted) {
+      pipe.terminate();
+      throw signal.reason;
+    }
     const connection = new HubConnection(url, pipe, options);
     const abort = (): void => connection.close();
     signal.addEventListener('abort', abort, { once: true });

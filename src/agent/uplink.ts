@@ -40,6 +40,8 @@ export class Uplink {
   readonly #backoff: Backoff;
   readonly #stop = new AbortController();
   #current: HubConnection | undefined;
+  /** The connection that stands, in use or about to be. */
+  #held: HubConnection | undefined;
   #isReady = false;
   #hub = 0;
   /** Set by GOAWAY: when to come back. */
@@ -72,7 +74,7 @@ export class Uplink {
 
   close(): void {
     this.#stop.abort();
-    this.#current?.close();
+    this.#held?.close();
     this.#current = undefined;
   }
 
@@ -114,8 +116,10 @@ export class Uplink {
       };
     });
     const connection = await HubConnection.open(url, { ...this.#options, events: this.#events() }, this.#stop.signal);
+    this.#held = connection;
     try {
       await this.#options.onUp(connection);
+      this.#stop.signal.throwIfAborted();
     } catch (thrown) {
       connection.close();
       throw closedBy ?? thrown;

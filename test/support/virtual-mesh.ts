@@ -108,7 +108,7 @@ export class VirtualMesh {
     await this.run(agent.serve({ service, port: 80, labels: {}, target }).registered);
   }
 
-  /** Lets as much time pass as `work` needs. */
+  /** Lets as much time pass as `work` needs. One at a time: the clock is for all. */
   async run<T>(work: Promise<T>, limitMs = PATIENCE_MS): Promise<T> {
     let isOver = false;
     const end = (): void => {

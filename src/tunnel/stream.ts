@@ -77,7 +77,7 @@ export class MuxStream implements IncomingStream {
   #finished = false;
   #openSent: boolean;
   #informationalHeads = 0;
-  #finalHead = false;
+  #finalHeadSent = false;
   #receivedHead = false;
   #trailers = false;
   #bulkBytes = 0;
@@ -121,9 +121,9 @@ export class MuxStream implements IncomingStream {
     return this.sendWindow.sent;
   }
 
-  /** Whether the peer has seen an answer of ours begin; a reset before is counted (CVE-2023-44487). */
+  /** Whether an answer of ours has begun to leave; a reset before is counted (CVE-2023-44487). */
   get hasAnswered(): boolean {
-    return this.#finalHead || this.sendWindow.sent > 0;
+    return this.#finalHeadSent || this.sendWindow.sent > 0;
   }
 
   // The application's side.
@@ -150,7 +150,6 @@ export class MuxStream implements IncomingStream {
     if (this.#reset || this.#sendState !== 'open') return;
     if (length > this.#limits.maxHeadBytes)
       throw new SkeinError('SKEIN_LIMIT', 'Cannot send head: it is larger than the limit');
-    if ((flags & HEAD_INFORMATIONAL) === 0) this.#finalHead = true;
     this.#queue.push({ open: false, flags, block: block.slice(0, length) });
     this.#host.onReady(this);
   }
@@ -214,6 +213,7 @@ export class MuxStream implements IncomingStream {
           this.#openSent = true;
           writer.open(this.id, end, this.kind, this.#limits.streamWindowBytes, item.block);
         } else {
+          if ((item.flags & HEAD_INFORMATIONAL) === 0) this.#finalHeadSent = true;
           writer.headers(this.id, item.flags | (end ? FLAG_END : 0), item.block);
         }
       }

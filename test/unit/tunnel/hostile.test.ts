@@ -84,6 +84,32 @@ describe('A peer that acknowledges nothing', () => {
   });
 });
 
+describe('A peer that opens and resets in one breath', () => {
+  it('is stopped also where every request is answered at once, because no answer has left', async () => {
+    const { clock, rogue, responder } = await createRogue(
+      {},
+      {
+        onStream: (stream) => {
+          stream.sendHead(META, META.length, 0);
+          stream.end();
+        },
+      },
+    );
+    for (let round = 0; round < 6 && responder.session.isOpen; round++) {
+      rogue.send((w) => {
+        for (let i = 0; i < 50; i++) {
+          const id = 1 + 2 * (round * 50 + i);
+          w.open(id, false, STREAM_KIND.http, 1 << 20, META);
+          w.resetStream(id, 0, 0, false);
+        }
+      });
+      await clock.settle();
+    }
+    assert.equal(responder.error?.code, 'SKEIN_LIMIT');
+    assert.match(responder.error?.message ?? '', /resets too many streams/);
+  });
+});
+
 describe('A peer that grants no credit', () => {
   it('may open no more streams than it was told of', async () => {
     const world = await createRogue({ maxStreams: 16 }, {});

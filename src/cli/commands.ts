@@ -4,10 +4,25 @@ import type { CommandSpec } from './command.ts';
 import { apply } from './commands/apply.ts';
 import { call } from './commands/call.ts';
 import { remove } from './commands/delete.ts';
+import { expose } from './commands/expose.ts';
 import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
+import { run } from './commands/run.ts';
 import { services } from './commands/services.ts';
+import { sidecar } from './commands/sidecar.ts';
 import { status } from './commands/status.ts';
 import { tokenCreate } from './commands/token.ts';
 
-export const COMMANDS: readonly CommandSpec[] = [hub, tokenCreate, call, services, status, apply, get, remove];
+export const COMMANDS: readonly CommandSpec[] = [
+  hub,
+  tokenCreate,
+  sidecar,
+  run,
+  expose,
+  call,
+  services,
+  status,
+  apply,
+  get,
+  remove,
+];

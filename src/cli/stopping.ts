@@ -6,10 +6,14 @@ import { EXIT } from './exit-code.ts';
 export class Stopping {
   /** Resolves with the first signal. */
   readonly asked: Promise<void>;
+  /** Aborts with the first signal. */
+  readonly signal: AbortSignal;
   readonly #giveBack: readonly (() => void)[];
   #count = 0;
 
   constructor({ process, say, logger }: Pick<CommandContext, 'process' | 'say' | 'logger'>) {
+    const controller = new AbortController();
+    this.signal = controller.signal;
     let resolve: () => void = () => undefined;
     this.asked = new Promise((done) => {
       resolve = done;
@@ -23,6 +27,7 @@ export class Stopping {
         }
         logger.log('info', 'draining', { signal });
         say('Draining; another signal stops at once.');
+        controller.abort();
         resolve();
       }),
     );

@@ -1,0 +1,90 @@
+/** From settings to a running sidecar: its membership, its start, and the signals that end it. */
+
+import { SkeinError } from '../core/errors.ts';
+import { createSidecar, type Sidecar } from '../sidecar/sidecar.ts';
+import type { CommandContext } from './context.ts';
+import { EXIT } from './exit-code.ts';
+import { findMembership, rememberMembership } from './membership.ts';
+import { formatReady } from './ready.ts';
+import type { SidecarSettings } from './sidecar-settings.ts';
+import { describeUse } from './sidecar-use.ts';
+import { Stopping } from './stopping.ts';
+
+export interface SidecarWish {
+  readonly settings: SidecarSettings;
+  /** Keep the identity in the profile when no folder is named. */
+  readonly remember: boolean;
+}
+
+/**
+ * Starts a sidecar, lets `use` have it, and drains it when `use` is done.
+ * @param use resolves with the exit code
+ * @throws SkeinError what `createSidecar` says
+ */
+export async function withSidecar(
+  context: CommandContext,
+  { settings, remember }: SidecarWish,
+  use: (sidecar: Sidecar, stopping: Stopping) => Promise<number>,
+): Promise<number> {
+  const stopping = new Stopping(context);
+  try {
+    const sidecar = await startSidecar(context, { settings, remember }, stopping.signal);
+    try {
+      return await use(sidecar, stopping);
+    } finally {
+      await sidecar.drain();
+    }
+  } catch (thrown) {
+    // A start that was given up because somebody asked for it is no failure.
+    if (stopping.signal.aborted) return EXIT.done;
+    throw thrown;
+  } finally {
+    stopping.release();
+  }
+}
+
+/**
+ * Starts a sidecar and keeps it until a signal asks it to leave.
+ * @throws SkeinError what `createSidecar` says, and the refusal of a hub that ends the sidecar later
+ */
+export function serveSidecar(context: CommandContext, wish: SidecarWish): Promise<number> {
+  return withSidecar(context, wish, async (sidecar, stopping) => {
+    await context.print(formatReady(context, 'sidecar', sidecar.addresses));
+    context.say(describeUse(sidecar, wish.settings));
+    await Promise.race([stopping.asked, endOf(sidecar)]);
+    return EXIT.done;
+  });
+}
+
+async function startSidecar(
+  context: CommandContext,
+  { settings, remember }: SidecarWish,
+  signal: AbortSignal,
+): Promise<Sidecar> {
+  const services = [...new Set(settings.expose.map(({ service }) => service))];
+  const membership = await findMembership(context, { ...settings, services, remember });
+  const sidecar = await createSidecar(context.platform, {
+    hub: membership.hubs,
+    token: membership.token,
+    data: membership.data,
+    namespace: settings.namespace,
+    region: settings.region,
+    zone: settings.zone,
+    expose: settings.expose,
+    listen: {
+      http: settings.listenHttp,
+      tcp: settings.listenTcp.map(({ service, port, listen }) => ({ service, port, address: listen })),
+    },
+    admin: settings.admin,
+    log: context.logger,
+    signal,
+  });
+  if (membership.data !== undefined) await rememberMembership(context, membership);
+  return sidecar;
+}
+
+/** A sidecar ends by itself only when a hub has refused it for good. */
+async function endOf(sidecar: Sidecar): Promise<never> {
+  const error = await sidecar.closed;
+  throw error ?? new SkeinError('SKEIN_INTERNAL', 'Cannot go on: the sidecar has ended');
+}

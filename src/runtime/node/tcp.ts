@@ -16,6 +16,8 @@ const WINDOW_BYTES = 64 * 1024;
 const HIGH_WATER_BYTES = 64 * 1024;
 /** Up to here a copy into one buffer costs less than a vector of small ones. */
 const JOIN_BYTES = 16 * 1024;
+/** Chunks smaller than this on average are joined however many bytes they are: while they wait, each costs 200 bytes of its own. */
+const MIN_CHUNK_BYTES = 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A peer that vanished without a word is found after this long plus the kernel's probes. */
 const KEEP_ALIVE_MS = 60_000;
@@ -157,7 +159,7 @@ class TcpStream implements ByteStream {
     this.#pending = [];
     this.#pendingBytes = 0;
     const socket = this.#socket;
-    if (pending.length === 1 || bytes <= JOIN_BYTES) {
+    if (pending.length === 1 || bytes <= Math.max(JOIN_BYTES, pending.length * MIN_CHUNK_BYTES)) {
       socket.write(pending.length === 1 ? (pending[0] as Bytes) : Buffer.concat(pending, bytes));
     } else {
       socket.cork();

@@ -287,6 +287,21 @@ describe('TCP stream', () => {
     assert.deepEqual(chunks, [1000]);
   });
 
+  it('keeps single bytes for a reader that sleeps as bytes, not each as an object of its own', async () => {
+    const { port } = await rawListening((socket) => socket.pause());
+    const client = new StreamRecorder(dial(port));
+    client.stream.write(new Uint8Array(32 * MIB)); // more than any kernel takes
+    const [large, crumb] = [new Uint8Array(17 * KIB), new Uint8Array(1)];
+    const before = process.memoryUsage().heapUsed;
+    for (let tick = 0; tick < 60; tick++) {
+      client.stream.write(large);
+      for (let i = 0; i < 10_000; i++) client.stream.write(crumb);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const grown = process.memoryUsage().heapUsed - before;
+    assert.ok(grown < 40 * MIB, `${Math.round(grown / MIB)} MiB for 600,000 bytes`);
+  });
+
   it('moves 64 MiB through a slow reader in bounded memory', async () => {
     const total = 64 * MIB;
     const { listener, accept } = await listening();

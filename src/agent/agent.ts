@@ -132,6 +132,7 @@ export class Agent {
       },
       onUp: (connection) => this.#onUp(connection),
       onDown: (error) => this.events.emit('disconnected', { error }),
+      isIdle: () => this.#isIdle,
     });
   }
 
@@ -201,23 +202,25 @@ export class Agent {
     });
   }
 
-  /** Others should choose this member no more, and open no streams to it; what was begun goes on. */
+  /** Others should choose this member no more; who has not heard of it yet is still served. */
   async leave(): Promise<void> {
     await this.#registrar.leave().catch((thrown) => {
       this.log.log('warn', 'hub-not-told', { error: toSkeinError(thrown).message });
     });
-    this.peers.drain();
   }
 
-  /** Waits until all streams have ended, at most for `timeoutMs`. @returns whether they have */
-  async finish(timeoutMs: number): Promise<boolean> {
-    const { clock } = this.#platform;
-    const endMs = clock.monotonicMs() + timeoutMs;
-    while (this.peers.openStreams + this.#inbound.live > 0) {
-      if (clock.monotonicMs() >= endMs) return false;
-      await wait(clock, FINISH_POLL_MS);
-    }
-    return true;
+  /**
+   * Waits until nobody is being served, at most for `timeoutMs`. Own requests go on: who is being answered may call others for it.
+   * @returns whether that is so
+   */
+  served(timeoutMs: number): Promise<boolean> {
+    return this.#until(() => this.#inbound.live === 0, timeoutMs);
+  }
+
+  /** Opens no more streams and takes none, waits until all have ended, at most for `timeoutMs`. @returns whether they have */
+  finish(timeoutMs: number): Promise<boolean> {
+    this.peers.drain();
+    return this.#until(() => this.peers.openStreams + this.#inbound.live === 0, timeoutMs);
   }
 
   /** Ends all at once. Idempotent. */
@@ -228,6 +231,20 @@ export class Agent {
     this.peers.close(new SkeinError('SKEIN_CANCELLED', 'Cannot use session: this member has left'));
     this.#uplink.close();
     this.#backends.close();
+  }
+
+  get #isIdle(): boolean {
+    return this.peers.openStreams + this.#inbound.live === 0;
+  }
+
+  async #until(isDone: () => boolean, timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#platform;
+    const endMs = clock.monotonicMs() + timeoutMs;
+    while (!isDone()) {
+      if (clock.monotonicMs() >= endMs) return false;
+      await wait(clock, FINISH_POLL_MS);
+    }
+    return true;
   }
 
   async #onUp(connection: HubConnection): Promise<void> {

@@ -1,8 +1,8 @@
 /** Uplink: keeps a connection to one of the hubs, for ever, and says so; only a refusal of this member is final. */
 
 import { Backoff } from '../core/backoff.ts';
-import { type Timer, wait } from '../core/clock.ts';
-import { type ErrorCode, type SkeinError, toSkeinError } from '../core/errors.ts';
+import { setPeriodic, type Timer, wait } from '../core/clock.ts';
+import { type ErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
@@ -18,6 +18,8 @@ export interface UplinkOptions extends Omit<HubConnectionOptions, 'events'> {
   /** A connection stands; it is in use when this has resolved. */
   readonly onUp: (connection: HubConnection) => Promise<void>;
   readonly onDown: (error: SkeinError) => void;
+  /** Is there no stream that would end with the connection? */
+  readonly isIdle: () => boolean;
 }
 
 /** Verdicts on this member: every further try would get the same. */
@@ -30,6 +32,8 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 const GOAWAY_SPREAD = 0.5;
+/** How often it is looked whether a hub that goes away can be left. */
+const LEAVE_POLL_MS = 50;
 
 export class Uplink {
   /** Resolves when a hub has taken this member for the first time. */
@@ -46,6 +50,7 @@ export class Uplink {
   #hub = 0;
   /** Set by GOAWAY: when to come back. */
   #returnAfterMs: number | undefined;
+  #leaving: Timer | undefined;
   #ended: (error: SkeinError) => void = () => undefined;
   #resolveReady: () => void = () => undefined;
   #refuse: (error: SkeinError) => void = () => undefined;
@@ -74,6 +79,7 @@ export class Uplink {
 
   close(): void {
     this.#stop.abort();
+    this.#leaving?.cancel();
     this.#held?.close();
     this.#current = undefined;
   }
@@ -132,6 +138,7 @@ export class Uplink {
     const healthy: Timer = platform.clock.setTimer(limits.healthyAfterMs, () => this.#backoff.reset());
     const error = await ended;
     healthy.cancel();
+    this.#leaving?.cancel();
     this.#current = undefined;
     return error;
   }
@@ -143,9 +150,21 @@ export class Uplink {
       onGoAway: ({ reconnectInMs }, from) => {
         this.#returnAfterMs = jitter(platform.random, reconnectInMs, GOAWAY_SPREAD);
         log.log('info', 'hub-leaving', { hub: from.url, reconnectInMs });
+        this.#leaveWhenIdle(from);
       },
       onClose: (error) => this.#ended(error),
     };
+  }
+
+  /** The hub waits for its members before it ends: what was begun is finished, then it is left. */
+  #leaveWhenIdle(connection: HubConnection): void {
+    this.#leaving?.cancel();
+    this.#leaving = setPeriodic(this.#options.platform.clock, LEAVE_POLL_MS, () => {
+      if (connection !== this.#current || !this.#options.isIdle()) return;
+      const error = new SkeinError('SKEIN_DRAINING', 'Cannot use hub: it goes away');
+      connection.close(error);
+      this.#ended(error);
+    });
   }
 
   /** False when it was told to stop meanwhile. */

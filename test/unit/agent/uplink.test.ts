@@ -1,7 +1,11 @@
 /** Uplink: it never gives up but on a refusal, waits with jitter up to its cap, and goes from hub to hub. */
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
@@ -92,16 +96,42 @@ test('Of several hubs each is asked once without a wait', async (t) => {
   equal(mesh.clock.monotonicMs() - (mesh.network.dials[0]?.atMs ?? 0) < 100, true);
 });
 
-test('A hub that drains is left at its word: back after about as long as it says', async (t) => {
+test('A hub that drains is left when nothing is under way, and asked again when it said', async (t) => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'skein-uplink-'));
+  t.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const mesh = new VirtualMesh(t);
+  const hub = await mesh.startHub({ dataFolder });
+  const { agent, log } = await mesh.join(['api']);
+  const startedMs = mesh.clock.monotonicMs();
+  await mesh.run(hub.drain());
+  const drainedMs = mesh.clock.monotonicMs() - startedMs;
+  ok(drainedMs < 500, `${drainedMs} ms`);
+  equal(agent.hub, undefined);
+  deepEqual([log.of('hub-leaving').length, log.of('hub-lost').length], [1, 1]);
+  const { length } = mesh.network.dials;
+  await mesh.startHub({ dataFolder });
+  await mesh.until(() => agent.hub !== undefined);
+  const [again] = mesh.network.dials.slice(length);
+  const waitMs = (again?.atMs ?? 0) - startedMs - drainedMs;
+  ok(waitMs > 200 && waitMs < 2500, `${waitMs} ms`);
+});
+
+test('A hub that drains is held while a request is under way; another hub is asked at once', async (t) => {
   const mesh = new VirtualMesh(t);
   const hub = await mesh.startHub();
-  const { agent, log } = await mesh.join(['api']);
-  const { length } = mesh.network.dials;
+  const hubs = ['ws://10.0.0.1:7000', 'ws://10.0.0.1:7001'];
+  const { agent } = await mesh.join(['api'], { hub: hubs });
+  const caller = (await mesh.join(['web'], { hub: hubs })).agent;
+  const handler = new RecordingHandler();
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler });
+  const reply = new ReplyRecorder();
+  reply.body = caller.outbound.request(requestHead(), true, reply);
+  await mesh.until(() => handler.seen.length === 1);
   const draining = hub.drain();
-  await mesh.run(draining);
-  await mesh.until(() => agent.hub === undefined);
-  equal(log.of('hub-leaving').length, 1);
-  await mesh.clock.advanceAsync(3000);
-  ok(mesh.network.dials.length > length);
-  deepEqual(log.of('hub-lost').length, 1);
+  await mesh.clock.advanceAsync(5000);
+  deepEqual([agent.hub, caller.hub], [hubs[0], hubs[0]]);
+  handler.seen[0]?.answer(200, 'to the end');
+  await mesh.run(Promise.all([draining, reply.done]));
+  equal(reply.text, 'to the end');
+  await mesh.until(() => mesh.network.dials.filter(({ url }) => url === hubs[1]).length >= 2, 1000);
 });

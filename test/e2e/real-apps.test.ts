@@ -31,6 +31,7 @@ describe('Real applications between two sites behind NAT', () => {
     lab = new NatLab([7000]);
     mesh = await TestMesh.start({ listen: `${HUB_ADDRESS}:7000`, within: lab.within('hub') });
     const origin = await mesh.startOrigin('b', lab.within('site-b'));
+    if (!lacking('PostgreSQL')) postgres = await Postgres.start({ port: POSTGRES_PORT, within: lab.within('site-b') });
     await mesh.startSidecar({
       name: 'sidecar b',
       within: lab.within('site-b'),
@@ -92,7 +93,6 @@ describe('Real applications between two sites behind NAT', () => {
   });
 
   it('pgbench keeps its books straight through a TCP listener', { skip: noLab || lacking('PostgreSQL') }, async () => {
-    postgres = await Postgres.start({ port: POSTGRES_PORT, within: lab.within('site-b') });
     const { hostname, port } = new URL(`tcp://${a.tcp('db')}`);
     const connection = ['-h', hostname, '-p', port, '-U', 'postgres'];
     const run = (name: string, ...args: string[]) =>

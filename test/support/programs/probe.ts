@@ -9,7 +9,11 @@ const [mode, to = ''] = process.argv.slice(2);
 const { hostname, port } = new URL(`tcp://${to}`);
 
 if (mode === 'listen') {
-  const server = createServer((socket) => socket.end('reached\n'));
+  const server = createServer((socket) => {
+    // Whoever has its verdict leaves at once, which may come back as a reset.
+    socket.on('error', () => undefined);
+    socket.end('reached\n');
+  });
   server.listen(Number(port), hostname, () => {
     const addresses = { tcp: `${hostname}:${(server.address() as AddressInfo).port}` };
     process.stdout.write(`${JSON.stringify({ event: 'ready', role: 'probe', addresses })}\n`);
@@ -21,6 +25,6 @@ if (mode === 'listen') {
     process.exit(0);
   };
   socket.setTimeout(VERDICT_MS, () => end('nothing'));
-  socket.on('connect', () => end(`connected ${socket.remoteAddress}`));
+  socket.on('data', () => end(`connected ${hostname}`));
   socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? 'error'));
 }

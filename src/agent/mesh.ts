@@ -82,7 +82,9 @@ function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
   const close = async (drainMs = 0): Promise<void> => {
     if (drainMs > 0) {
       await agent.leave();
-      await agent.finish(drainMs);
+      // Who is being answered may call others for it, so that own requests end last.
+      await agent.served(drainMs / 2);
+      await agent.finish(drainMs / 2);
     }
     agent.close();
   };

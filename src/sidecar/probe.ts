@@ -89,45 +89,67 @@ export class Prober {
     });
   }
 
+  /** The connection is ended in peace: a reset is an error to a server, and some do not expect one. */
   #tryConnection(finish: (reason: string | undefined) => void): () => void {
-    const { connectTcp, target } = this.#options;
-    const stream = connectTcp({ ...target, timeoutMs: TIMEOUT_MS }, () => finish(undefined));
+    const { connectTcp, clock, target } = this.#options;
+    let isConnected = false;
+    let linger: Timer | undefined;
+    const stream = connectTcp({ ...target, timeoutMs: TIMEOUT_MS }, () => {
+      isConnected = true;
+      finish(undefined);
+    });
     stream.attach({
       onData: (chunk) => stream.consumed(chunk.length),
-      onEnd: () => undefined,
+      onEnd: () => linger?.cancel(),
       onDrain: () => undefined,
-      onReset: (error) => finish(error.message),
+      onReset: (error) => {
+        linger?.cancel();
+        finish(error.message);
+      },
     });
-    return () => stream.reset(probed());
+    return () => {
+      if (!isConnected) {
+        stream.reset(probed());
+        return;
+      }
+      stream.end();
+      linger = clock.setTimer(TIMEOUT_MS, () => stream.reset(probed()));
+    };
   }
 
   #askPath(path: string, finish: (reason: string | undefined) => void): () => void {
     const { connectTcp, target, decodeLatin1 } = this.#options;
     const client = new H1Client(connectTcp({ ...target, timeoutMs: TIMEOUT_MS }), { decodeLatin1 });
     const host = target.host.includes(':') ? `[${target.host}]` : target.host;
+    let verdict: string | undefined;
     const body = client.request(
       {
         method: 'GET',
         scheme: 'http',
         authority: `${host}:${target.port}`,
         path,
-        fields: ['user-agent', 'skein-probe', 'connection', 'close'],
+        fields: ['user-agent', 'skein-probe'],
         upgrade: undefined,
         service: '',
       },
       true,
       {
         onInformational: () => undefined,
-        onHead: ({ status }) => finish(status >= 200 && status < 400 ? undefined : `GET ${path} answers ${status}`),
+        onHead: ({ status }, complete) => {
+          verdict = status >= 200 && status < 400 ? undefined : `GET ${path} answers ${status}`;
+          if (complete) finish(verdict);
+        },
         onData: (chunk) => body.consumed(chunk.length),
-        onEnd: () => undefined,
+        onEnd: () => finish(verdict),
         onAbort: (error) => finish(error.message),
         onDrain: () => undefined,
       },
     );
     return () => {
+      // Nothing where the answer is whole.
       body.abort(probed());
-      client.close();
+      // The connection becomes idle behind the answer that is being told now.
+      queueMicrotask(() => client.close());
     };
   }
 }

@@ -37,7 +37,6 @@ export interface Sidecar {
 
 /** With a stored identity the hub is waited for so long; it may be away, and what is known keeps working. */
 const HUB_PATIENCE_MS = 2_000;
-const POLL_MS = 25;
 
 /**
  * Starts a sidecar. Resolves when it listens and a hub has taken it, or when it has an identity and no hub answers.
@@ -148,7 +147,7 @@ class RunningSidecar implements Sidecar {
     for (const app of this.#apps) app.stopProbing();
     await this.#agent.leave();
     // Who is being answered may call others for it: local ports stay until that is done, or half of the time is over.
-    while (this.#agent.liveStreams > 0 && left() > drainMs / 2) await wait(this.#clock, POLL_MS);
+    await this.#agent.served(drainMs / 2);
     for (const listener of this.#listeners) await listener.close();
     const finished = Promise.all([this.#connections.drain(), this.#agent.finish(left())]);
     await Promise.race([finished, wait(this.#clock, left())]);

@@ -190,9 +190,9 @@ test('A member that leaves finishes what it began, and takes nothing more', asyn
   begun.body = caller.outbound.request(requestHead(), true, begun);
   await mesh.until(() => handler.seen.length === 1);
   await mesh.run(server.leave());
+  const finished = server.finish(10_000);
   const late = await ask(mesh, caller);
   deepEqual([late.head?.status ?? late.error?.status, handler.seen.length], [503, 1]);
-  const finished = server.finish(10_000);
   handler.seen[0]?.answer(200, 'to the end');
   equal(await mesh.run(finished), true);
   await mesh.run(begun.done);

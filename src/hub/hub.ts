@@ -17,6 +17,7 @@ import { createApp } from './app.ts';
 import type { CallServices } from './calls.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
+import { HalfOpen } from './half-open.ts';
 import { HubIssuer } from './issuer.ts';
 import { defineHubMetrics, type LinkCounts } from './metrics.ts';
 import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions } from './options.ts';
@@ -80,7 +81,7 @@ class RunningHub implements Hub {
   readonly #relay: Relay;
   readonly #admin: Admin;
   readonly #connections = new Set<Connection>();
-  readonly #links: LinkCounts = { accepted: 0, halfOpen: 0, refused: new Map() };
+  readonly #links: LinkCounts;
   readonly #connectionOptions: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
   readonly #refusalTokens: TokenBucket;
   #refusalsNotLogged = 0;
@@ -100,6 +101,7 @@ class RunningHub implements Hub {
     this.#platform = platform;
     this.#options = options;
     this.#limits = limits;
+    this.#links = { accepted: 0, halfOpen: new HalfOpen(limits), refused: new Map() };
     this.#refusalTokens = new TokenBucket(
       limits.refusalsLoggedPerSecond,
       limits.refusalsLoggedBurst,
@@ -293,20 +295,25 @@ class RunningHub implements Hub {
 
   /** Refuses a WebSocket before it costs anything. */
   #admit(): { readonly status: number; readonly retryAfterSeconds: number } | undefined {
-    const full = this.#links.halfOpen >= this.#limits.maxHalfOpen || this.#connections.size >= this.#limits.maxLinks;
+    const full = this.#links.halfOpen.isFull || this.#connections.size >= this.#limits.maxLinks;
     if (this.#life === 'ready' && !full) return undefined;
     this.#countRefusal(full ? 'limit' : 'draining');
     return { status: 503, retryAfterSeconds: 1 };
   }
 
   #accept(pipe: MessagePipe): void {
+    const settle = this.#links.halfOpen.enter(pipe.remoteAddress);
+    if (settle === undefined) {
+      this.#countRefusal('limit');
+      pipe.terminate();
+      return;
+    }
     this.#links.accepted++;
-    this.#links.halfOpen++;
     this.#connections.add(
       new Connection(pipe, {
         ...this.#connectionOptions,
         onSettled: (refusal) => {
-          this.#links.halfOpen--;
+          settle();
           if (refusal !== undefined) this.#onRefused(pipe, refusal);
         },
         onClose: (connection) => {

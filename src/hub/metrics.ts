@@ -3,6 +3,7 @@
 import { isEndpoint } from '../catalog/resource.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 import type { Enrolment } from './enroll.ts';
+import type { HalfOpen } from './half-open.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
@@ -22,7 +23,7 @@ export interface HubMetricsOptions {
 /** Written by the hub. */
 export interface LinkCounts {
   accepted: number;
-  halfOpen: number;
+  readonly halfOpen: HalfOpen;
   readonly refused: Map<string, number>;
 }
 
@@ -30,7 +31,7 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
   const { presence, publisher, relay, issuer, enrolment, links } = options;
   metrics.readAll('skein_build_info', () => [[{ role: 'hub', runtime: options.runtime }, 1]]);
   metrics.read('skein_hub_sidecars', () => presence.size);
-  metrics.read('skein_hub_half_open_links', () => links.halfOpen);
+  metrics.read('skein_hub_half_open_links', () => links.halfOpen.size);
   metrics.read('skein_hub_links_total', () => links.accepted);
   metrics.readAll('skein_hub_links_refused_total', () => [...links.refused].map(([reason, n]) => [{ reason }, n]));
   metrics.read('skein_hub_tokens_created_total', () => enrolment?.stats.tokensCreated ?? 0);

@@ -40,6 +40,8 @@ export const DEFAULT_TRUST_DOMAIN = 'skein.mesh';
 export interface HubLimits {
   /** Links with an unfinished handshake; each costs two Diffie-Hellman and a signature before it has proven anything. */
   readonly maxHalfOpen: number;
+  /** Those of one address, loopback aside: alone it must not keep the others out. */
+  readonly maxHalfOpenPerAddress: number;
   /** Links at once, in all. */
   readonly maxLinks: number;
   /** Time for a link to authenticate, in milliseconds. */
@@ -79,6 +81,7 @@ export interface HubLimits {
 
 export const HUB_LIMITS: HubLimits = {
   maxHalfOpen: 256,
+  maxHalfOpenPerAddress: 128,
   maxLinks: 16_000,
   authTimeoutMs: 2_000,
   controlTimeoutMs: 5_000,

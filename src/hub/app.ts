@@ -4,6 +4,7 @@ import { type Context, Hono } from 'hono';
 import { type Bytes, concatBytes, decodeUtf8, encodeUtf8, equalBytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
 import type { Crypto } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
@@ -90,28 +91,22 @@ export function createApp(options: AppOptions): App {
  * comes over loopback must therefore mean this machine, or the name that a proxy in front of it is known by.
  */
 function checkHost(request: Request, { remoteAddress }: RequestInfo, hosts: readonly string[]): SkeinError | undefined {
-  if (!isLoopback(remoteAddress)) return undefined;
+  if (!isLoopbackAddress(remoteAddress)) return undefined;
   const host = hostName(request.headers.get('host') ?? '');
-  if (LOOPBACK_NAMES.has(host) || hosts.includes(host)) return undefined;
+  if (isLoopbackName(host) || hosts.includes(host)) return undefined;
   return new SkeinError('SKEIN_MISDIRECTED', 'Cannot answer: this hub is not known by that host name');
 }
 
 /** Asked on this machine, and not by a proxy on it for somebody else. */
 function isOfThisMachine(c: Context<Env>): boolean {
-  if (!isLoopback(c.env.remoteAddress) || !LOOPBACK_NAMES.has(hostName(c.req.header('host') ?? ''))) return false;
+  if (!isLoopbackAddress(c.env.remoteAddress) || !isLoopbackName(hostName(c.req.header('host') ?? ''))) return false;
   return PROXY_FIELDS.every((name) => c.req.header(name) === undefined);
 }
 
 const PROXY_FIELDS = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'] as const;
 
-const LOOPBACK_NAMES = new Set(['127.0.0.1', '[::1]', 'localhost']);
-
 function hostName(host: string): string {
   return host.replace(/:\d+$/, '').toLowerCase();
-}
-
-function isLoopback(remoteAddress: string): boolean {
-  return /^(?:127\.\d+\.\d+\.\d+|\[?::1\]?|\[?::ffff:127\.\d+\.\d+\.\d+\]?)(?::\d+)?$/.test(remoteAddress);
 }
 
 /** There is no page that may call this API: a browser that names one is being used. */

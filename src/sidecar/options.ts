@@ -146,7 +146,7 @@ const schema = v.object({
     v.pipe(
       listenAddress,
       v.check(
-        (at) => isLoopback(toListen(at)?.host ?? ''),
+        (at) => isLoopback(toListen(at)?.host ?? 'localhost'),
         'expected an address of this machine, such as 127.0.0.1:9000',
       ),
     ),

@@ -355,5 +355,6 @@ class RunningHub implements Hub {
     this.#policies.close();
     this.#registrations.close();
     this.#publisher.close();
+    this.#relay.close();
   }
 }

@@ -61,6 +61,8 @@ export interface HubLimits {
   readonly refusalsLoggedBurst: number;
   /** Time for the other end to take a circuit, in milliseconds. */
   readonly acceptTimeoutMs: number;
+  /** Records of all relayed circuits that wait for a slow end; above it, those that hold most are closed. */
+  readonly maxRelayWaitingBytes: number;
   /** Least time between two steps of the catalogue, in milliseconds. */
   readonly debounceMs: number;
   readonly absence: AbsenceLimits;
@@ -93,6 +95,7 @@ export const HUB_LIMITS: HubLimits = {
   refusalsLoggedPerSecond: 20,
   refusalsLoggedBurst: 100,
   acceptTimeoutMs: 5_000,
+  maxRelayWaitingBytes: 256 * 1024 * 1024,
   debounceMs: 50,
   absence: { unhealthyAfterMs: 1_000, unhealthyAfterStartMs: 10_000, removedAfterMs: 30_000 },
   tokenTtlMs: 15 * 60_000,

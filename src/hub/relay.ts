@@ -1,6 +1,6 @@
 /** Relay: joins a circuit of one sidecar to one of another. The records that pass are sealed; the hub holds no key to them. */
 
-import type { Clock, Timer } from '../core/clock.ts';
+import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
@@ -33,21 +33,30 @@ interface Announced {
   readonly timer: Timer;
 }
 
+const SWEEP_MS = 1000;
+
 export class Relay {
   readonly #options: RelayOptions;
+  readonly #sweep: Timer;
   readonly #announced = new Map<Member, Map<number, Announced>>();
-  readonly #live = new Set<RelayStats>();
+  /** With the caller's leg of each. */
+  readonly #live = new Map<RelayStats, Circuit>();
   readonly #outcomes = new Map<string, number>();
   #bytes = 0;
   #records = 0;
 
   constructor(options: RelayOptions) {
     this.#options = options;
+    this.#sweep = setPeriodic(options.clock, SWEEP_MS, () => this.#makeRoom());
+  }
+
+  close(): void {
+    this.#sweep.cancel();
   }
 
   get totals(): RelayTotals {
     let [bytes, records, waitingBytes] = [this.#bytes, this.#records, 0];
-    for (const stats of this.#live) {
+    for (const stats of this.#live.keys()) {
       bytes += stats.bytes;
       records += stats.messages;
       waitingBytes += stats.waitingBytes;
@@ -85,7 +94,7 @@ export class Relay {
     if (to.isClosed || from.isClosed) {
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
     }
-    this.#live.add(stats);
+    this.#live.set(stats, from);
     this.#count('joined');
     this.#options.log.log('debug', 'circuit-opened', {
       from: caller.instance,
@@ -146,6 +155,19 @@ export class Relay {
     waiting.delete(circuit);
     if (waiting.size === 0) this.#announced.delete(target);
     return announced;
+  }
+
+  /** Each link has its budget; this one is for all links, of which one member may have many. */
+  #makeRoom(): void {
+    let excess = this.totals.waitingBytes - this.#options.limits.maxRelayWaitingBytes;
+    if (excess <= 0) return;
+    const largest = [...this.#live].sort(([a], [b]) => b.waitingBytes - a.waitingBytes);
+    for (const [stats, from] of largest) {
+      if (excess <= 0) return;
+      excess -= stats.waitingBytes;
+      this.#count('limit');
+      from.close(toWireCode('SKEIN_LIMIT'));
+    }
   }
 
   #ended(stats: RelayStats): void {

@@ -255,7 +255,7 @@ test('Prints what a request costs', async (t) => {
     const reply = await caller.mesh.fetch('http://api.mesh/');
     if ((await reply.text()) !== 'ok') throw new Error(`status ${reply.status}`);
   };
-  await repeat(200, 8, once); // warm
+  await repeat(2000, 64, once); // warm
   const sequential = await repeat(300, 1, once);
   const startedMs = performance.now();
   const parallel = await repeat(2000, 64, once);

@@ -31,6 +31,9 @@ export function createServeHandler(handler: ServeHandler, options: ServeOptions)
   };
 }
 
+/** Fetch §2.2.1, forbidden methods. */
+const FORBIDDEN: ReadonlySet<string> = new Set(['CONNECT', 'TRACE', 'TRACK']);
+
 class ServedCall implements RequestBody {
   readonly #head: RequestHead;
   readonly #reply: ReplySink;
@@ -123,14 +126,20 @@ class ServedCall implements RequestBody {
       init.body = this.#upload.stream as ReadableStream<Uint8Array<ArrayBuffer>>;
       init.duplex = 'half';
     }
+    let request: Request | undefined;
+    let cause: unknown;
     try {
-      return new Request(`${scheme === '' ? 'http' : scheme}://${host}${path === '*' ? '/' : path}`, init);
+      request = new Request(`${scheme === '' ? 'http' : scheme}://${host}${path === '*' ? '/' : path}`, init);
     } catch (thrown) {
-      // CONNECT, TRACE and TRACK have no form as `Request`.
-      throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot serve ${method}: ${toSkeinError(thrown).message}`, {
-        status: 501,
-      });
+      cause = thrown;
     }
+    // Policies have judged this method and no other: "get" becomes GET by the standard, and on Bun so does all it does not
+    // know. CONNECT, TRACE and TRACK have no form as `Request`, but on Bun.
+    if (request?.method === method && !FORBIDDEN.has(method)) return request;
+    throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot serve ${method}: it has no form as Request`, {
+      cause,
+      status: 501,
+    });
   }
 
   #answer(response: Response): void {

@@ -200,8 +200,13 @@ test('serve: what cannot be a Request, or is no Response, is an answer of the me
     await clock.settle();
     return reply;
   };
-  const trace = await run(() => new Response(), requestHead({ method: 'TRACE' }));
-  deepEqual([trace.error?.code, trace.error?.status], ['SKEIN_BAD_REQUEST', 501]);
+  // The application would see another method than the one that policies have judged.
+  for (const method of ['TRACE', 'TRACK', 'CONNECT', 'get', 'Post']) {
+    const { error } = await run(() => new Response(), requestHead({ method }));
+    deepEqual([error?.code, error?.status], ['SKEIN_BAD_REQUEST', 501], method);
+  }
+  const own = await run(() => new Response(), requestHead({ method: 'PROPFIND' }));
+  equal(own.error?.status ?? own.head?.status, own.error === undefined ? 200 : 501);
   const nothing = await run(() => undefined as unknown as Response);
   equal(nothing.error?.code, 'SKEIN_INTERNAL');
   equal((await run(() => Response.error())).error?.code, 'SKEIN_INTERNAL');

@@ -109,7 +109,7 @@ spec:
     await mesh.admin('apply', '-f', policy);
     const denied = await askUntil({ method: 'DELETE', path: '/orders/7' }, 403);
     assert.equal(denied.headers['x-skein-reason'], 'authz');
-    const line = await callee.program.waitForLog(({ text }) => text.includes('keep-shop-out'));
+    const line = await callee.program.waitForLog(({ text }) => /request-denied.*keep-shop-out/.test(text));
     assert.match(line.text, /deny\[0\]/);
     assert.match(line.text, /sa\/shop/);
     assert.equal(

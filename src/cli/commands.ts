@@ -4,6 +4,7 @@ import type { CommandSpec } from './command.ts';
 import { apply } from './commands/apply.ts';
 import { call } from './commands/call.ts';
 import { remove } from './commands/delete.ts';
+import { demo } from './commands/demo.ts';
 import { expose } from './commands/expose.ts';
 import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
@@ -25,4 +26,5 @@ export const COMMANDS: readonly CommandSpec[] = [
   apply,
   get,
   remove,
+  demo,
 ];

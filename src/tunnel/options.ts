@@ -33,6 +33,11 @@ export interface TunnelOptions {
   /** Received bytes, and milliseconds, after which an ACK goes out on its own. */
   readonly ackEveryBytes: number;
   readonly ackDelayMs: number;
+  /** Time for a missing record once a later one is there; on one path it can only have been altered. */
+  readonly gapMs: number;
+  /** Wait for an ACK after which the peer is asked for a sign, and after which the session is given up: longer than a link may stall. */
+  readonly ackProbeMs: number;
+  readonly ackLostMs: number;
   /** Sealed records ahead of the next expected one that are kept, in bytes; links are ordered, so this is for migration. */
   readonly reorderBytes: number;
   /** Records sealed under one key: AES-GCM allows about 2^24.5 full TLS records (RFC 8446 §5.5), ours are 4 × larger. */
@@ -84,6 +89,9 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   maxRecordBytes: 65_280,
   ackEveryBytes: 64 * KIB,
   ackDelayMs: 25,
+  gapMs: 2_000,
+  ackProbeMs: 2_000,
+  ackLostMs: 45_000,
   reorderBytes: 256 * KIB,
   rekeyAfterRecords: 2 ** 20,
   rekeyAfterMs: 3_600_000,

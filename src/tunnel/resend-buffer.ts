@@ -27,6 +27,15 @@ export class ResendBuffer {
     return this.#bytes;
   }
 
+  /** When the oldest record was sent whose ACK is awaited, in milliseconds. */
+  get oldestSentMs(): number | undefined {
+    for (let i = this.#head; i < this.#records.length; i++) {
+      const sentMs = this.#records[i]?.sentMs;
+      if (sentMs !== undefined) return sentMs;
+    }
+    return undefined;
+  }
+
   /** Keeps the message of sequence `nextSequence`; `sentMs` is undefined when its ACK will tell nothing of the round trip. */
   push(message: Bytes, sentMs: number | undefined): void {
     this.#records.push({ message, sentMs });

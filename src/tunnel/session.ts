@@ -6,9 +6,11 @@ import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Crypto, X25519KeyPair } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
+import { AckSchedule } from './ack-schedule.ts';
 import { RecordCipher } from './cipher-state.ts';
 import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES, toKept } from './circuit.ts';
 import { protocolError, toWireCode } from './codes.ts';
+import { DeliveryWatch } from './delivery-watch.ts';
 import { FrameWriter, readFrames } from './frame.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from './handshake.ts';
 import { Mux, type MuxStats } from './mux.ts';
@@ -86,10 +88,8 @@ export class Session implements CircuitEvents {
   #sendCipher: RecordCipher | undefined;
   #receiveCipher: RecordCipher | undefined;
   #flushScheduled = false;
-  #ackedNext = 0;
-  #unackedReceivedBytes = 0;
-  #ackDue = false;
-  #ackTimer: Timer | undefined;
+  readonly #acks: AckSchedule;
+  readonly #watch: DeliveryWatch;
   #epochRecords = 0;
   #epochMs = 0;
   #timer: Timer;
@@ -104,6 +104,18 @@ export class Session implements CircuitEvents {
     this.#circuit = options.circuit;
     this.#remoteInstance = options.remoteInstance;
     this.#replay = new ReplayWindow(this.#limits.reorderBytes);
+    const { clock } = options;
+    const { ackEveryBytes: afterBytes, ackDelayMs: delayMs, gapMs, ackProbeMs, ackLostMs } = this.#limits;
+    this.#acks = new AckSchedule({ clock, afterBytes, delayMs, onDue: () => this.#scheduleFlush() });
+    this.#watch = new DeliveryWatch({
+      clock,
+      gapMs,
+      probeMs: ackProbeMs,
+      lostMs: ackLostMs,
+      oldestSentMs: () => this.#resend.oldestSentMs,
+      onProbe: () => this.#mux?.ping(),
+      onLost: (error) => this.#abandon(error),
+    });
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
@@ -278,10 +290,12 @@ export class Session implements CircuitEvents {
     const verdict = this.#replay.judge(sequence, message);
     if (verdict !== 'next') {
       if (verdict === 'duplicate') this.stats.recordsDuplicate++;
+      else this.#watch.noteGap();
       return;
     }
     let next: Bytes | undefined = message;
     while (next !== undefined && this.#state === 'open') next = this.#openRecord(next, this.#replay.next);
+    if (this.#replay.aheadBytes === 0) this.#watch.noteOrder();
   }
 
   /** Opens the record that is due; returns the one behind it if it came early. */
@@ -300,7 +314,7 @@ export class Session implements CircuitEvents {
     mux.elicitsAck = false;
     const problem = readFrames(plaintext, mux);
     if (problem !== undefined) this.close(protocolError(`Cannot read record: ${problem}`));
-    else this.#noteReceived(message.length, mux.elicitsAck);
+    else this.#acks.noteReceived(message.length, mux.elicitsAck);
     return following;
   }
 
@@ -310,21 +324,6 @@ export class Session implements CircuitEvents {
     const sentMs = this.#resend.acknowledge(nextExpected);
     if (sentMs !== undefined) this.#mux?.observeRtt(this.#clock.monotonicMs() - sentMs);
     if (this.#mux?.hasWork) this.#scheduleFlush();
-  }
-
-  #noteReceived(bytes: number, elicitsAck: boolean): void {
-    this.#unackedReceivedBytes += bytes;
-    if (this.#unackedReceivedBytes >= this.#limits.ackEveryBytes) {
-      this.#ackDue = true;
-      this.#scheduleFlush();
-    } else if (elicitsAck && this.#ackTimer === undefined) {
-      this.#ackTimer = this.#clock.setTimer(this.#limits.ackDelayMs, () => {
-        this.#ackTimer = undefined;
-        if (this.#ackedNext === this.#replay.next) return;
-        this.#ackDue = true;
-        this.#scheduleFlush();
-      });
-    }
   }
 
   // Sending records.
@@ -343,7 +342,7 @@ export class Session implements CircuitEvents {
   #requestWrite(): void {
     const handshake = this.#outgoing[0];
     if (handshake !== undefined) this.#circuit.requestWrite(handshake.length - LINK_HEADER_BYTES);
-    else if (this.#state === 'open' && (this.#ackDue || this.#mux?.hasWork))
+    else if (this.#state === 'open' && (this.#acks.isDue || this.#mux?.hasWork))
       this.#circuit.requestWrite(MIN_RECORD_BYTES);
   }
 
@@ -351,7 +350,11 @@ export class Session implements CircuitEvents {
     const mux = this.#mux as Mux;
     const writer = scratchWriter(this.#limits.maxRecordBytes);
     writer.reset(Math.min(this.#limits.maxRecordBytes, this.#circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES));
-    if (this.#ackedNext !== this.#replay.next) this.#writeAck(writer);
+    const { next } = this.#replay;
+    if (this.#acks.hasNews(next)) {
+      writer.ack(next);
+      this.#acks.noteSent(next);
+    }
     const aboveWindow = this.#resend.bytes - this.#limits.maxSessionWindowBytes;
     if (aboveWindow > 2 * RESEND_SLACK_BYTES)
       return this.close(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
@@ -364,15 +367,6 @@ export class Session implements CircuitEvents {
     } else if (mayCarryData && mux.hasWork) {
       this.#circuit.requestWrite(this.#limits.maxRecordBytes); // a head that needs more credit than there is
     } // else an ACK brings the next turn: asking again would be answered at once, for ever
-  }
-
-  #writeAck(writer: FrameWriter): void {
-    this.#ackedNext = this.#replay.next;
-    this.#unackedReceivedBytes = 0;
-    this.#ackDue = false;
-    this.#ackTimer?.cancel();
-    this.#ackTimer = undefined;
-    writer.ack(this.#ackedNext);
   }
 
   #seal(writer: FrameWriter): void {
@@ -392,6 +386,7 @@ export class Session implements CircuitEvents {
     this.#epochRecords++;
     this.stats.recordsSent++;
     this.#resend.push(message, writer.elicitsAck ? nowMs : undefined);
+    if (writer.elicitsAck) this.#watch.noteSent();
     this.#circuit.send(message);
   }
 
@@ -416,7 +411,8 @@ export class Session implements CircuitEvents {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#timer.cancel();
-    this.#ackTimer?.cancel();
+    this.#acks.cancel();
+    this.#watch.cancel();
     this.#sweepTimer?.cancel();
     this.#early = [];
     this.#outgoing = [];

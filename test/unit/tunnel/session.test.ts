@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { decodeUtf8, encodeUtf8 } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { LINK_HEADER_BYTES } from '../../../src/tunnel/circuit.ts';
+import { RECORD_DATA, readRecordSequence, writeRecordHeader } from '../../../src/tunnel/record.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import {
   createLinks,
@@ -274,6 +275,39 @@ describe('Session records', () => {
     assert.equal(sink.error?.code, 'SKEIN_SESSION_LOST');
     assert.equal(responder.session.stats.recordsForged, 1);
     assert.equal(responder.error?.code, 'SKEIN_PROTOCOL');
+  });
+
+  for (const [name, change] of [
+    ['a higher one', (number: number) => number + 1],
+    ['a much higher one', (number: number) => number + 2 ** 40],
+    ['a lower one', (number: number) => number - 1],
+  ] as const) {
+    it(`a record whose number became ${name} is missed within seconds, and what it said is never delivered`, async () => {
+      const { clock, a, initiator, responder } = await createSessions({ latencyMs: 20 });
+      const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, false);
+      const far = new RecordingSink(stream);
+      await clock.advanceUntil(() => responder.streams.length > 0, 1_000);
+      const sink = new RecordingSink(responder.streams[0] ?? assert.fail());
+      await clock.advanceAsync(1_000);
+      alterNext(a, (message) => {
+        const number = readRecordSequence(message, LINK_HEADER_BYTES);
+        writeRecordHeader(message, LINK_HEADER_BYTES, RECORD_DATA, 0, change(number));
+      });
+      stream.write(encodeUtf8('last words'));
+      assert.ok(await clock.advanceUntil(() => far.error !== undefined, 6_000), 'nobody noticed');
+      assert.equal(sink.length, 0);
+      assert.equal(responder.error?.code, 'SKEIN_PROTOCOL');
+    });
+  }
+
+  it('a peer that acknowledges nothing is given up', async () => {
+    const { clock, b, initiator } = await createSessions({ latencyMs: 20 });
+    const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, false);
+    await clock.advanceAsync(1_000);
+    b.control.send = () => undefined; // its link lives, its session does not
+    stream.write(encodeUtf8('hello?'));
+    assert.ok(await clock.advanceUntil(() => initiator.error !== undefined, 60_000));
+    assert.equal(initiator.error?.code, 'SKEIN_SESSION_LOST');
   });
 
   it('a duplicate is dropped and counted', async () => {

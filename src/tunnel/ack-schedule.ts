@@ -1,0 +1,64 @@
+/** When an ACK goes out on its own: after so many bytes, or a moment after a record that the peer waits for (docs/protocol.md §4). */
+
+import type { Clock, Timer } from '../core/clock.ts';
+
+export interface AckScheduleOptions {
+  readonly clock: Clock;
+  readonly afterBytes: number;
+  readonly delayMs: number;
+  /** An ACK is due now. */
+  readonly onDue: () => void;
+}
+
+export class AckSchedule {
+  readonly #options: AckScheduleOptions;
+  /** What the last ACK said. */
+  #saidNext = 0;
+  #unsaidBytes = 0;
+  #isDue = false;
+  #timer: Timer | undefined;
+
+  constructor(options: AckScheduleOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a record should be written for the ACK alone. */
+  get isDue(): boolean {
+    return this.#isDue;
+  }
+
+  /** A record of `bytes` was opened. */
+  noteReceived(bytes: number, elicitsAck: boolean): void {
+    const { clock, afterBytes, delayMs } = this.#options;
+    this.#unsaidBytes += bytes;
+    if (this.#unsaidBytes >= afterBytes) this.#become();
+    else if (elicitsAck && this.#timer === undefined) {
+      this.#timer = clock.setTimer(delayMs, () => {
+        this.#timer = undefined;
+        if (this.#unsaidBytes > 0) this.#become();
+      });
+    }
+  }
+
+  /** The next record begins with an ACK if this says so. */
+  hasNews(next: number): boolean {
+    return next !== this.#saidNext;
+  }
+
+  noteSent(next: number): void {
+    this.#saidNext = next;
+    this.#unsaidBytes = 0;
+    this.#isDue = false;
+    this.cancel();
+  }
+
+  cancel(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #become(): void {
+    this.#isDue = true;
+    this.#options.onDue();
+  }
+}

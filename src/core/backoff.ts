@@ -35,4 +35,9 @@ export class Backoff {
   reset(): void {
     this.#attempts = 0;
   }
+
+  /** What was wanted came about, but not for long: later waits begin again at `attempts`, so that one bad hour does not make the next minute slow. */
+  ease(attempts: number): void {
+    this.#attempts = Math.min(this.#attempts, attempts);
+  }
 }

@@ -4,6 +4,8 @@ import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent
 import { createHub as createHubOn, type Hub } from './hub/hub.ts';
 import type { HubOptions } from './hub/options.ts';
 import { nodePlatform } from './runtime/node/platform.ts';
+import type { SidecarOptions } from './sidecar/options.ts';
+import { createSidecar as createSidecarOn, type Sidecar } from './sidecar/sidecar.ts';
 
 export type { CreatedToken, Hub, HubLimits, HubOptions, HubRole, Store, StoreEntry, TokenRequest } from './hub.ts';
 export type {
@@ -23,6 +25,18 @@ export type {
 export { ERROR_CODES, type ErrorCode, SkeinError } from './index.ts';
 /** @internal For the command line, which may not name a runtime. */
 export { nodeProcess } from './runtime/node/process.ts';
+export type {
+  AccessLog,
+  AccessRecord,
+  ExposeOptions,
+  HealthOptions,
+  ListenOptions,
+  Sidecar,
+  SidecarOptions,
+  TargetOptions,
+  TcpListenOptions,
+} from './sidecar.ts';
+export { createAccessLog } from './sidecar.ts';
 export { nodePlatform };
 
 /**
@@ -46,4 +60,21 @@ export function createMesh(options: MeshOptions): Promise<Mesh> {
  */
 export function createHub(options: HubOptions = {}): Promise<Hub> {
   return createHubOn(nodePlatform(), options);
+}
+
+/**
+ * Runs a sidecar in this process: applications beside it are offered to the mesh, local ports lead into it.
+ * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY,
+ *   SKEIN_NAME_NOT_GRANTED, SKEIN_STORE
+ * @example
+ * const sidecar = await createSidecar({
+ *   hub: 'wss://hub.example.com',
+ *   token,
+ *   expose: [{ service: 'api', target: 'http://127.0.0.1:3000' }],
+ *   listen: { http: '127.0.0.1:8080' },
+ * });
+ * await sidecar.drain();
+ */
+export function createSidecar(options: SidecarOptions): Promise<Sidecar> {
+  return createSidecarOn(nodePlatform(), options);
 }

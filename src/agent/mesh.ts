@@ -1,5 +1,8 @@
 /** `Mesh`: the face of an agent for applications — fetch, serve, connect, listen. */
 
+// For users whose own `lib` has no `Symbol.asyncDispose`; without `preserve` it would not reach the declarations.
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import { raceSignal } from '../core/abort.ts';
 import type { Listener } from '../core/emitter.ts';
 import type { Platform } from '../core/platform.ts';

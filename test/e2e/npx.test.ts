@@ -9,7 +9,7 @@ import { root } from '../support/repository.ts';
 
 /** Every entry of package.json's exports, used the way its types promise. */
 const CONSUMER = `
-import { createMesh, SkeinError } from 'skein';
+import { createHub, createMesh, createSidecar, type Hub, type Sidecar, SkeinError } from 'skein';
 import { ERROR_CODES, type ErrorCode } from 'skein/errors';
 import * as neutral from 'skein/neutral';
 
@@ -19,6 +19,12 @@ export async function callOverTheMesh(token: string): Promise<string> {
   const reply: Response = await mesh.fetch('http://api.mesh/orders/7', { method: 'POST', body: 'x' });
   await mesh.close();
   return reply.text();
+}
+export async function wholeMesh(): Promise<readonly [Hub, Sidecar]> {
+  const hub = await createHub({ listen: { host: '127.0.0.1', port: 0 } });
+  const { text: token } = await hub.createJoinToken({ services: ['api'] });
+  const expose = [{ service: 'api', target: 'http://127.0.0.1:3000' }];
+  return [hub, await createSidecar({ hub: hub.url, token, expose, listen: { http: '127.0.0.1:0' } })];
 }
 export const codes: ErrorCode[] = Object.keys(ERROR_CODES) as ErrorCode[];
 export const isOurs = (error: unknown): boolean => error instanceof SkeinError && error.code === 'SKEIN_DENIED';

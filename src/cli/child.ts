@@ -42,7 +42,7 @@ export async function runChild(process: ProcessPort, { command, args, env }: Com
   );
   try {
     const end = await child.ended;
-    return typeof end === 'number' ? end : 128 + signalNumber(end);
+    return typeof end === 'number' ? end : exitCodeOfSignal(end);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     const why = code === 'ENOENT' ? 'no such command' : error instanceof Error ? error.message : String(error);
@@ -53,6 +53,7 @@ export async function runChild(process: ProcessPort, { command, args, env }: Com
   }
 }
 
-function signalNumber(name: string): number {
-  return Object.entries(constants.signals).find(([signal]) => signal === name)?.[1] ?? 0;
+/** As shells tell it: 128 and the number of the signal. */
+export function exitCodeOfSignal(name: string): number {
+  return 128 + (Object.entries(constants.signals).find(([signal]) => signal === name)?.[1] ?? 0);
 }

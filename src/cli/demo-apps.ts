@@ -35,11 +35,12 @@ export function listenWeb(platform: Platform, proxy: string): Promise<Listener> 
   });
 }
 
-/** One request through an HTTP proxy, as any client that knows HTTP_PROXY makes it. */
+/** One request of an application to the proxy beside it, which goes by the host's name. */
 export function askThrough(proxy: string, url: string): Promise<Answer> {
   const { hostname, port } = new URL(proxy);
+  const { host, pathname, search } = new URL(url);
   return new Promise((resolve, reject) => {
-    const asked = request({ hostname, port, path: url, headers: { host: new URL(url).host } }, (response) => {
+    const asked = request({ hostname, port, path: `${pathname}${search}`, headers: { host } }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

@@ -8,12 +8,14 @@ import { findMembership, rememberMembership } from './membership.ts';
 import { formatReady } from './ready.ts';
 import type { SidecarSettings } from './sidecar-settings.ts';
 import { describeUse } from './sidecar-use.ts';
-import { Stopping } from './stopping.ts';
+import { Stopping, type StopSignal } from './stopping.ts';
 
 export interface SidecarWish {
   readonly settings: SidecarSettings;
   /** Keep the identity in the profile when no folder is named. */
   readonly remember: boolean;
+  /** The exit code of a start that a signal ended. @default 0, because somebody asked for it */
+  readonly givenUp?: (by: StopSignal) => number;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface SidecarWish {
  */
 export async function withSidecar(
   context: CommandContext,
-  { settings, remember }: SidecarWish,
+  { settings, remember, givenUp = () => EXIT.done }: SidecarWish,
   use: (sidecar: Sidecar, stopping: Stopping) => Promise<number>,
 ): Promise<number> {
   const stopping = new Stopping(context);
@@ -35,8 +37,7 @@ export async function withSidecar(
       await sidecar.drain();
     }
   } catch (thrown) {
-    // A start that was given up because somebody asked for it is no failure.
-    if (stopping.signal.aborted) return EXIT.done;
+    if (stopping.by !== undefined) return givenUp(stopping.by);
     throw thrown;
   } finally {
     stopping.release();

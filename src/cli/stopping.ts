@@ -3,13 +3,16 @@
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-code.ts';
 
+export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
 export class Stopping {
   /** Resolves with the first signal. */
   readonly asked: Promise<void>;
   /** Aborts with the first signal. */
   readonly signal: AbortSignal;
+  /** The first signal, once it came. */
+  by: StopSignal | undefined;
   readonly #giveBack: readonly (() => void)[];
-  #count = 0;
 
   constructor({ process, say, logger }: Pick<CommandContext, 'process' | 'say' | 'logger'>) {
     const controller = new AbortController();
@@ -20,11 +23,11 @@ export class Stopping {
     });
     this.#giveBack = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) =>
       process.onSignal(signal, () => {
-        this.#count += 1;
-        if (this.#count > 1) {
+        if (this.by !== undefined) {
           process.exit(EXIT.other);
           return;
         }
+        this.by = signal;
         logger.log('info', 'draining', { signal });
         say('Draining; another signal stops at once.');
         controller.abort();

@@ -5,6 +5,9 @@ import type { ChildProcess, ProcessOutput, ProcessPort, ProcessSignal } from '..
 export interface MemoryProcess extends ProcessPort {
   readonly out: () => string;
   readonly err: () => string;
+  /** Resolves when stdout, or stderr, holds this. */
+  waitForOut(pattern: RegExp): Promise<void>;
+  waitForErr(pattern: RegExp): Promise<void>;
   readonly spawned: readonly Spawned[];
   /** What `exit` was called with. */
   readonly exited: readonly number[];
@@ -46,6 +49,8 @@ export function memoryProcess(options: MemoryProcessOptions): MemoryProcess {
     stderr: err.output,
     out: out.text,
     err: err.text,
+    waitForOut: out.waitFor,
+    waitForErr: err.waitFor,
     spawned,
     exited,
     onSignal(signal, run) {
@@ -70,17 +75,37 @@ export function memoryProcess(options: MemoryProcessOptions): MemoryProcess {
   };
 }
 
-function memoryOutput(): { output: ProcessOutput; text: () => string } {
+interface MemoryOutput {
+  readonly output: ProcessOutput;
+  text(): string;
+  waitFor(pattern: RegExp): Promise<void>;
+}
+
+function memoryOutput(): MemoryOutput {
   let bytes: Uint8Array = new Uint8Array(0);
+  const watchers = new Set<() => void>();
+  const text = (): string => decodeUtf8(bytes);
   return {
     output: {
       isTerminal: false,
       columns: undefined,
       write(chunk) {
         bytes = concatBytes(bytes, typeof chunk === 'string' ? encodeUtf8(chunk) : chunk);
+        for (const look of watchers) look();
         return Promise.resolve(true);
       },
     },
-    text: () => decodeUtf8(bytes),
+    text,
+    waitFor(pattern) {
+      return new Promise((resolve) => {
+        const look = (): void => {
+          if (!pattern.test(text())) return;
+          watchers.delete(look);
+          resolve();
+        };
+        watchers.add(look);
+        look();
+      });
+    },
   };
 }

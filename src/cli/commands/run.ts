@@ -1,7 +1,7 @@
 /** `skein run`: starts a command when the mesh is ready, with the way into the mesh in its environment. */
 
 import { SkeinError } from '../../core/errors.ts';
-import { childEnvironment, runChild } from '../child.ts';
+import { childEnvironment, exitCodeOfSignal, runChild } from '../child.ts';
 import type { CommandSpec } from '../command.ts';
 import { SIDECAR_OPTIONS } from '../sidecar-options.ts';
 import { readSidecarSettings } from '../sidecar-settings.ts';
@@ -26,7 +26,12 @@ export const run: CommandSpec = {
     const [command = '', ...args] = context.input.args;
     return withSidecar(
       context,
-      { settings: { ...settings, listenHttp: settings.listenHttp ?? ANY_PORT }, remember: true },
+      {
+        settings: { ...settings, listenHttp: settings.listenHttp ?? ANY_PORT },
+        remember: true,
+        // A command that never began has not succeeded: what stands behind && must not follow.
+        givenUp: exitCodeOfSignal,
+      },
       async ({ addresses }, stopping) => {
         const { http } = addresses;
         if (http === undefined) throw new SkeinError('SKEIN_INTERNAL', 'Cannot run command: there is no HTTP proxy');

@@ -1,0 +1,332 @@
+/** The commands that join the mesh — sidecar, run, expose, call — against a hub of this process, on real sockets. */
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { askThrough } from '../../../src/cli/demo-apps.ts';
+import { runProgram } from '../../../src/cli/main.ts';
+import { createHub, type Hub, nodePlatform } from '../../../src/node.ts';
+import { type MemoryProcess, type MemoryProcessOptions, memoryProcess } from '../../support/memory-process.ts';
+
+interface Running {
+  readonly process: MemoryProcess;
+  readonly code: Promise<number>;
+}
+
+interface World {
+  readonly hub: Hub;
+  readonly folder: string;
+  /** Target of an application that says who called. */
+  readonly app: string;
+  token(...services: string[]): Promise<string>;
+  /** Starts a command; one that still runs when the test is over is told to end. */
+  start(argv: readonly string[], options?: Partial<MemoryProcessOptions>): Running;
+}
+
+async function createWorld(t: TestContext): Promise<World> {
+  const folder = await mkdtemp(join(tmpdir(), 'skein-members-'));
+  const hub = await createHub({ listen: { host: '127.0.0.1', port: 0 }, dataFolder: join(folder, 'hub') });
+  const server = createServer((request, response) => response.end(`caller ${request.headers['x-skein-client-id']}`));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const running: Running[] = [];
+  t.after(async () => {
+    for (const { process, code } of running.reverse()) {
+      process.send('SIGTERM');
+      await code;
+    }
+    await hub.close();
+    server.closeAllConnections();
+    server.close();
+    await rm(folder, { recursive: true });
+  });
+  return {
+    hub,
+    folder,
+    app: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    token: async (...services) => (await hub.createJoinToken({ services })).text,
+    start(argv, options = {}) {
+      const process = memoryProcess({ folder, ...options });
+      const code = runProgram(argv, { platform: nodePlatform(), process, version: '1.2.3' });
+      running.push({ process, code });
+      return { process, code };
+    },
+  };
+}
+
+interface Ready {
+  readonly event: string;
+  readonly role: string;
+  readonly addresses: Readonly<Record<string, string>>;
+}
+
+async function readyOf({ process, code }: Running): Promise<Ready> {
+  const early = code.then((exit) => Promise.reject(new Error(`ended with ${exit}: ${process.err()}`)));
+  await Promise.race([process.waitForOut(/\n/), early]);
+  return JSON.parse(process.out());
+}
+
+test('sidecar prints one ready line, carries calls, drains at SIGTERM and exits with 0', async (t) => {
+  const { hub, app, token, start } = await createWorld(t);
+  const api = start([
+    'sidecar',
+    '--hub',
+    hub.url,
+    '--token',
+    await token('api'),
+    '--expose',
+    `api=${app}`,
+    '--log',
+    'json',
+  ]);
+  deepEqual(await readyOf(api), { event: 'ready', role: 'sidecar', addresses: {} });
+  const web = start([
+    ...['sidecar', '--hub', hub.url, '--token', await token('web'), '--listen-http', '127.0.0.1:0'],
+    ...['--listen-tcp', 'db=127.0.0.1:0', '--admin', '127.0.0.1:0', '--log', 'json'],
+  ]);
+  const { addresses } = await readyOf(web);
+  deepEqual(Object.keys(addresses).sort(), ['admin', 'http', 'tcp:db']);
+  match(addresses.http ?? '', /^http:\/\/127\.0\.0\.1:\d+$/);
+  match(addresses['tcp:db'] ?? '', /^127\.0\.0\.1:\d+$/);
+  match(addresses.admin ?? '', /^http:\/\/127\.0\.0\.1:\d+$/);
+  const answer = await askThrough(addresses.http ?? '', 'http://api.mesh/');
+  deepEqual(answer, { status: 200, text: 'caller spiffe://skein.mesh/ns/default/sa/web' });
+  web.process.send('SIGTERM');
+  equal(await web.code, 0);
+  equal(web.process.out().split('\n').length, 2, 'stdout holds the ready line alone');
+  for (const line of web.process.err().trimEnd().split('\n')) JSON.parse(line);
+});
+
+test('a second signal ends a sidecar at once', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const line = [
+    'sidecar',
+    '--hub',
+    hub.url,
+    '--token',
+    await token('web'),
+    '--listen-http',
+    '127.0.0.1:0',
+    '--log',
+    'json',
+  ];
+  const running = start(line);
+  await readyOf(running);
+  running.process.send('SIGTERM');
+  deepEqual(running.process.exited, []);
+  running.process.send('SIGTERM');
+  deepEqual(running.process.exited, [1]);
+});
+
+test('a token that was used is refused with 4', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const line = [
+    'sidecar',
+    '--hub',
+    hub.url,
+    '--token',
+    await token('web'),
+    '--listen-http',
+    '127.0.0.1:0',
+    '--log',
+    'json',
+  ];
+  await readyOf(start(line));
+  const { process, code } = start(line);
+  equal(await code, 4);
+  equal(process.out(), '');
+  match(process.err(), /SKEIN_TOKEN_USED/);
+  match(process.err(), /"remedy":/);
+});
+
+test('a name that the token does not grant is refused with 4', async (t) => {
+  const { hub, app, token, start } = await createWorld(t);
+  const { process, code } = start([
+    'sidecar',
+    '--hub',
+    hub.url,
+    '--token',
+    await token('api'),
+    '--expose',
+    `web=${app}`,
+  ]);
+  equal(await code, 4);
+  match(process.err(), /SKEIN_NAME_NOT_GRANTED/);
+});
+
+test('a sidecar that would do nothing is a usage error', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const { process, code } = start(['sidecar', '--hub', hub.url, '--token', await token('api')]);
+  equal(await code, 2);
+  match(process.err(), /remedy: .*--expose/);
+});
+
+test('a hub that is away is tried until it is there, and each failure is told', async (t) => {
+  const { hub, folder, token, start } = await createWorld(t);
+  const text = await token('web');
+  const port = Number(hub.address.split(':')[1]);
+  await hub.close();
+  const line = ['sidecar', '--hub', hub.url, '--token', text, '--listen-http', '127.0.0.1:0', '--log', 'json'];
+  const running = start(line);
+  await running.process.waitForErr(/"event":"hub-unreachable"[\s\S]*"event":"hub-unreachable"/);
+  equal(running.process.out(), '');
+  const back = await createHub({ listen: { host: '127.0.0.1', port }, dataFolder: join(folder, 'hub') });
+  t.after(() => back.close());
+  equal((await readyOf(running)).role, 'sidecar');
+});
+
+test('a sidecar that waits for its hub leaves at SIGTERM with 0', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const text = await token('web');
+  await hub.close();
+  const { process, code } = start(['sidecar', '--hub', hub.url, '--token', text, '--listen-http', '127.0.0.1:0']);
+  await process.waitForErr(/hub-unreachable/);
+  process.send('SIGTERM');
+  equal(await code, 0);
+  equal(process.out(), '');
+});
+
+test('a sidecar with --data needs its token once', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const line = ['sidecar', '--hub', hub.url, '--data', 'identity', '--listen-http', '127.0.0.1:0', '--log', 'json'];
+  const first = start([...line, '--token', await token('web')]);
+  await readyOf(first);
+  first.process.send('SIGINT');
+  equal(await first.code, 0);
+  await readyOf(start(line));
+});
+
+test('sidecar takes flags before environment before skein.yaml', async (t) => {
+  const { hub, folder, app, token, start } = await createWorld(t);
+  const yaml = `hub: ws://127.0.0.1:1\ntoken: \${TOKEN}\nexpose: [{ service: api, target: '${app}' }]\nlisten: { http: 'nowhere' }\n`;
+  await writeFile(join(folder, 'bad.yaml'), yaml);
+  const bad = start(['sidecar', '--config', 'bad.yaml'], { env: { TOKEN: 'x' } });
+  equal(await bad.code, 2);
+  match(bad.process.err(), /listen\.http: /);
+
+  await writeFile(join(folder, 'skein.yaml'), yaml.replace("'nowhere'", "'127.0.0.1:0'"));
+  const env = { TOKEN: await token('api'), SKEIN_HUB: hub.url, SKEIN_ADMIN: '127.0.0.1:0' };
+  const running = start(['sidecar', '--config', 'skein.yaml', '--log', 'json'], { env });
+  const { addresses } = await readyOf(running);
+  deepEqual(Object.keys(addresses).sort(), ['admin', 'http']);
+});
+
+test('run starts its command when the mesh is ready, and ends as it does', async (t) => {
+  const { hub, app, token, start } = await createWorld(t);
+  await readyOf(
+    start(['sidecar', '--hub', hub.url, '--token', await token('api'), '--expose', `api=${app}`, '--log', 'json']),
+  );
+  const answers: object[] = [];
+  const { process, code } = start(['run', '--hub', hub.url, '--', 'client', '--hub', 'x'], {
+    env: { SKEIN_TOKEN: await token('web'), PATH: '/bin' },
+    child: async ({ env }) => {
+      answers.push(await askThrough(env.HTTP_PROXY ?? '', 'http://api.mesh/'));
+      return 7;
+    },
+  });
+  equal(await code, 7, process.err());
+  deepEqual(answers, [{ status: 200, text: 'caller spiffe://skein.mesh/ns/default/sa/web' }]);
+  const [child] = process.spawned;
+  deepEqual([child?.command, child?.args], ['client', ['--hub', 'x']]);
+  deepEqual([child?.env.PATH, child?.env.SKEIN_TOKEN], ['/bin', undefined]);
+  equal(process.out(), '', 'stdout belongs to the command');
+});
+
+test('run passes signals on, and leaves when its command has ended', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  let end: (code: number | string) => void = () => undefined;
+  let begun: () => void = () => undefined;
+  const ready = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const { process, code } = start(['run', '--hub', hub.url, '--token', await token('web'), '--', 'server'], {
+    child: () =>
+      new Promise((resolve) => {
+        end = resolve;
+        begun();
+      }),
+  });
+  await ready;
+  process.send('SIGTERM');
+  process.send('SIGTERM');
+  deepEqual([process.spawned[0]?.signals, process.exited], [['SIGTERM', 'SIGTERM'], []]);
+  end('SIGTERM');
+  equal(await code, 143);
+});
+
+test('run that is stopped before its command could begin has not succeeded', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const text = await token('web');
+  await hub.close();
+  const { process, code } = start(['run', '--hub', hub.url, '--token', text, '--', 'client']);
+  await process.waitForErr(/hub-unreachable/);
+  process.send('SIGINT');
+  equal(await code, 130);
+  deepEqual(process.spawned, []);
+});
+
+test("on the hub's machine nobody types a token: hub, expose, call", async (t) => {
+  const { app, start } = await createWorld(t);
+  const env = { SKEIN_HOME: 'home' };
+  const hub = start(['hub', '--listen', '127.0.0.1:0', '--data', 'other', '--log', 'json'], { env });
+  equal((await readyOf(hub)).role, 'hub');
+  const exposed = start(['expose', 'api', app, '--log', 'json'], { env });
+  equal((await readyOf(exposed)).role, 'sidecar');
+  const caller = 'caller spiffe://skein.mesh/ns/default/sa/cli';
+  for (const argv of [
+    ['call', 'api/'],
+    ['call', 'api', '/x'],
+    ['call', 'http://api.mesh/'],
+  ]) {
+    const { process, code } = start(argv, { env });
+    equal(await code, 0, process.err());
+    equal(process.out(), caller);
+  }
+  const enrolled = hub.process.err().match(/"event":"sidecar-enrolled"/g);
+  equal(enrolled?.length, 2, 'one identity for expose, one for all calls');
+
+  const failing = start(['call', 'nobody/'], { env });
+  ok((await failing.code) !== 0);
+  match(failing.process.err(), /remedy: /);
+});
+
+test('call tells at once that no hub is there, with 3', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const text = await token('web');
+  await hub.close();
+  const { process, code } = start(['call', 'api/', '--hub', hub.url, '--token', text]);
+  equal(await code, 3);
+  match(process.err(), /SKEIN_HUB_UNREACHABLE/);
+});
+
+test('demo makes its call, prints one ready line, and answers through its proxy', async (t) => {
+  const { start } = await createWorld(t);
+  const running = start(['demo', '--log', 'json']);
+  const { role, addresses } = await readyOf(running);
+  deepEqual([role, Object.keys(addresses)], ['demo', ['hub', 'http']]);
+  const { status, text } = await askThrough(addresses.http ?? '', 'http://hello.mesh/');
+  equal(status, 200);
+  match(text, /spiffe:\/\/skein\.mesh\/ns\/default\/sa\/web/);
+  running.process.send('SIGTERM');
+  equal(await running.code, 0);
+  equal(running.process.out().split('\n').length, 2);
+});
+
+test('demo shows a person the path, the identities and what to try', async (t) => {
+  const { start } = await createWorld(t);
+  const { process } = start(['demo']);
+  await process.waitForOut(/Ctrl-C/);
+  for (const part of [
+    /^demo ready hub=ws:\S+ http=http:\S+$/m,
+    /web → sidecar A → hub \(relay\) → sidecar B → hello/,
+    /answer +200 in \d+ ms: hello from site B, spiffe:\S+\/sa\/web$/m,
+    /passed on [1-9]\d* sealed records, [1-9]\d* bytes/,
+    /curl -x http:\S+ http:\/\/hello\.mesh\/ /,
+  ]) {
+    match(process.out(), part);
+  }
+  const web = /curl (http:\/\/127\.0\.0\.1:\d+)\/ /.exec(process.out())?.[1] ?? '';
+  match(await (await fetch(`${web}/`)).text(), /got 200: hello from site B/);
+});

@@ -17,8 +17,8 @@ import { deterministicStream } from '../deterministic-bytes.ts';
 
 const [httpPort = '0', tcpPort = '0', name = 'origin'] = process.argv.slice(2);
 const stats = { requests: 0, holding: 0, smuggled: 0, upgrades: 0, tcpConnections: 0 };
-/** Sockets that a long download was asked on. */
-const downloads = new Set<Socket>();
+/** Sockets that a long download was asked on, with what they had carried before it. */
+const downloads = new Map<Socket, number>();
 const waitingForEvents = new Set<() => void>();
 
 const routes: Record<string, (request: IncomingMessage, response: ServerResponse, url: URL) => void> = {
@@ -51,7 +51,7 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
     if (!url.searchParams.has('chunked')) response.setHeader('content-length', length);
     deterministicStream(length).pipe(response);
     const { socket } = request;
-    downloads.add(socket);
+    downloads.set(socket, socket.bytesWritten);
     response.on('close', () => downloads.delete(socket));
   },
   sse: (request, response, url) => {
@@ -90,7 +90,8 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
   },
   stats: (_, response) => {
     // What the kernel took of the download that went farthest.
-    const sent = Math.max(0, ...[...downloads].map((socket) => socket.bytesWritten - socket.writableLength));
+    const sentOn = ([socket, before]: [Socket, number]) => socket.bytesWritten - before - socket.writableLength;
+    const sent = Math.max(0, ...[...downloads].map(sentOn));
     response.end(JSON.stringify({ ...stats, sent }));
   },
 };

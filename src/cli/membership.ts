@@ -50,7 +50,11 @@ export async function findMembership(context: CommandContext, wish: Wish): Promi
     wish.data ?? (wish.remember ? profile.identityFolder(issuer, account) : undefined);
 
   if (wish.token !== undefined) {
-    return { hubs, token: wish.token, data: folderFor(parseJoinToken(wish.token.reveal()).issuerThumbprint) };
+    const { issuerThumbprint, id } = parseJoinToken(wish.token.reveal());
+    // A caller is whom its token names, which only the hub knows: never an identity of before, unless by the same token.
+    const own = wish.remember && wish.services.length === 0 ? `token-${id}` : account;
+    const data = wish.data ?? (wish.remember ? profile.identityFolder(issuerThumbprint, own) : undefined);
+    return { hubs, token: wish.token, data };
   }
   if (wish.data !== undefined && (await holdsIdentity(context, wish.data))) {
     return { hubs, token: undefined, data: wish.data };

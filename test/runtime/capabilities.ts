@@ -72,6 +72,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Prints one ready line, answers across the mesh, and ends clean',
         'Shows a person the call and what to try',
       ],
+      'test/e2e/readme.test.ts': ['Every command of README.md works, from a clone, word by word'],
       'test/e2e/real-apps.test.ts': [
         'curl downloads 1 GiB unchanged while the hub stays small',
         'curl uploads 1 GiB unchanged while the hub stays small',

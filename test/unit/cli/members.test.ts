@@ -234,6 +234,25 @@ test('run starts its command when the mesh is ready, and ends as it does', async
   equal(process.out(), '', 'stdout belongs to the command');
 });
 
+test('run and call are whom their token names, whoever was here before, and stay so without it', async (t) => {
+  const { hub, app, token, start } = await createWorld(t);
+  const api = ['sidecar', '--hub', hub.url, '--token', await token('api'), '--expose', `api=${app}`, '--log', 'json'];
+  await readyOf(start(api));
+  const web = await token('web');
+  const shop = await token('shop');
+  const lines: readonly (readonly [given: string[], caller: string])[] = [
+    [['--token', web], 'web'],
+    [['--token', shop], 'shop'],
+    [['--token', web], 'web'],
+    [[], 'web'],
+  ];
+  for (const [given, caller] of lines) {
+    const { process, code } = start(['call', 'api/', '--hub', hub.url, ...given]);
+    equal(await code, 0, process.err());
+    equal(process.out(), `caller spiffe://skein.mesh/ns/default/sa/${caller}`);
+  }
+});
+
 test('run passes signals on, and leaves when its command has ended', async (t) => {
   const { hub, token, start } = await createWorld(t);
   let end: (code: number | string) => void = () => undefined;

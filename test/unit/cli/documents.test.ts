@@ -1,14 +1,17 @@
-/** What the documents show is what the program takes: every command line and every YAML block of them. */
-import { ok } from 'node:assert/strict';
+/** What the documents show is what the program takes: every command line, every YAML block, every link of them. */
+import { deepEqual, ok } from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { parseManifest } from '../../../src/catalog/parse.ts';
 import { parseCommandLine } from '../../../src/cli/command.ts';
 import { COMMANDS } from '../../../src/cli/commands.ts';
 import { parseSidecarFile } from '../../../src/cli/config.ts';
 import { parseManifests } from '../../../src/cli/manifest.ts';
-import { readText } from '../../support/repository.ts';
+import { readText, root } from '../../support/repository.ts';
 
-const DOCUMENTS = ['README.md', 'docs/operations.md', 'docs/security.md'];
+const DOCUMENTS = ['README.md', 'README.zh.md', 'docs/operations.md', 'docs/security.md'];
+const LINKING = [...DOCUMENTS, 'ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/protocol.md'];
 
 interface Block {
   readonly language: string;
@@ -22,15 +25,31 @@ function blocksOf(document: string): Block[] {
   }));
 }
 
-/** The words of each `skein …` line, continuations joined, comments and pipes cut off. */
+/** The words of each line with `skein …` or `npx skein …`, continuations joined, comments and pipes cut off. */
 function commandLinesOf(text: string): string[][] {
   return text
     .replaceAll('\\\n', ' ')
     .split('\n')
     .map((line) => line.replace(/(?:^|\s)#.*$/, '').replace(/\s[|>&].*$/, ''))
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([first]) => first === 'skein')
-    .map(([, ...words]) => words);
+    .map((line) => /(?:^|\s|\$\()(?:npx )?skein (.*?)(?:\).*)?$/.exec(line)?.[1]?.trim().split(/\s+/) ?? [])
+    .filter(({ length }) => length > 0);
+}
+
+/** Headings outside of code, as their `#` and their text. */
+function headingsOf(document: string): RegExpMatchArray[] {
+  return [
+    ...readText(document)
+      .replaceAll(/^```.*?^```$/gms, '')
+      .matchAll(/^(#+) (.*)$/gm),
+  ];
+}
+
+/** What GitHub makes of a heading for links. */
+function toAnchor(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .replaceAll(' ', '-');
 }
 
 for (const document of DOCUMENTS) {
@@ -57,4 +76,25 @@ for (const document of DOCUMENTS) {
       }
     });
   }
+}
+
+test('README.zh.md has the headings and the code of README.md', () => {
+  const levels = (document: string) => headingsOf(document).map(([, level]) => level);
+  deepEqual(levels('README.zh.md'), levels('README.md'));
+  deepEqual(blocksOf('README.zh.md'), blocksOf('README.md'));
+});
+
+for (const document of LINKING) {
+  test(`${document}: every link inside the repository leads somewhere`, () => {
+    const links = [...readText(document).matchAll(/\]\((?!https?:)([^)\s]*)\)/g)].map(([, link = '']) => link);
+    for (const link of links) {
+      const [path = '', anchor] = link.split('#');
+      const target = path === '' ? document : join(dirname(document), path);
+      ok(existsSync(join(root, target)), link);
+      if (anchor !== undefined) {
+        const anchors = headingsOf(target).map(([, , text = '']) => toAnchor(text));
+        ok(anchors.includes(anchor), `${link} is none of ${anchors.join(' ')}`);
+      }
+    }
+  });
 }

@@ -84,7 +84,7 @@ function metricsPage() {
 
 # Metrics
 
-In the OpenMetrics text form at \`/metrics\` of the hub's port and of a sidecar's \`--admin\` port. A process shows those that
+In the text form of Prometheus (0.0.4) at \`/metrics\` of the hub's port and of a sidecar's \`--admin\` port. A process shows those that
 concern its role.
 
 | name | type | labels | what it tells |

@@ -98,3 +98,14 @@ for (const document of LINKING) {
     }
   });
 }
+
+test('ARCHITECTURE.md names files that are there', () => {
+  const named = [...readText('ARCHITECTURE.md').matchAll(/`([a-z][\w-]*\/[\w/-]+\.ts)`/g)].map(([, path = '']) => path);
+  ok(named.length > 20);
+  for (const path of named) ok(existsSync(join(root, 'src', path)) || existsSync(join(root, path)), path);
+});
+
+test('every command has its line in the changelog', () => {
+  const text = readText('CHANGELOG.md');
+  for (const { name } of COMMANDS) ok(text.includes(`\`${name}\``), name);
+});

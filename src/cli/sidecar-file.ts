@@ -68,6 +68,9 @@ export async function readSidecarFile(context: CommandContext, path: string): Pr
   const namespace = file.namespace ?? DEFAULT_NAMESPACE;
   settings.expose(namespace);
   settings.listenTcp(namespace);
+  // Refused rather than ignored: who writes them counts on them.
+  if (file.listen?.dns !== undefined) reader.at('listen.dns', () => refuse('answer DNS'));
+  if (file.listen?.direct !== undefined) reader.at('listen.direct', () => refuse('take direct links'));
   reader.finish();
   return settings;
 }
@@ -96,6 +99,10 @@ function toListenTcp(reader: FileReader, file: SidecarFile, namespace: string): 
     const listen = reader.address(`listen.tcp[${i}].address`, address);
     return named === undefined || listen === undefined ? [] : { ...named, listen };
   });
+}
+
+function refuse(what: string): never {
+  throw new SkeinError('SKEIN_CONFIG', `Cannot ${what}: a sidecar of this version has not learned it yet`);
 }
 
 function parseInterval(text: string): number {

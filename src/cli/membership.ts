@@ -62,7 +62,7 @@ export async function findMembership(context: CommandContext, wish: Wish): Promi
   const adminToken = await findAdminToken(context, hubData);
   if (adminToken === undefined) {
     const data = wish.data === undefined ? await findRemembered(context, profile, hubs, wish.services[0]) : undefined;
-    if (data === undefined) throw noWayIn(account);
+    if (data === undefined) throw noWayIn(account, wish.hubs.length === 0);
     return { hubs, token: undefined, data };
   }
   const admin = new AdminClient({ hub, token: adminToken });
@@ -119,11 +119,10 @@ async function holdsIdentity({ platform }: CommandContext, folder: string): Prom
   return (await requireFiles(platform).read(join(folder, IDENTITY_FILE))) !== undefined;
 }
 
-function noWayIn(account: string): SkeinError {
+function noWayIn(account: string, anyHub: boolean): SkeinError {
   const name = account.slice(0, account.indexOf('.'));
+  const token = `\`skein token create --service ${name}\` on the hub's machine makes a token: give it here by --token @file or SKEIN_TOKEN.`;
   return new SkeinError('SKEIN_CONFIG', 'Cannot join the mesh: no token and no identity here', {
-    details: {
-      remedy: `On the hub's machine run \`skein token create --service ${name}\`, then give the token here: --token @file or SKEIN_TOKEN.`,
-    },
+    details: { remedy: anyHub ? `Start a hub here with \`skein hub\`, or join another: ${token}` : token },
   });
 }

@@ -31,7 +31,7 @@ export const SIDECAR_OPTIONS: readonly OptionSpec[] = [
   { flags: '--config <file>', description: 'a skein.yaml; flags and environment go before it' },
   {
     flags: '--expose <name=target>',
-    description: 'offer an application to the mesh: api=http://127.0.0.1:3000, api:8080=h2c://…, db=tcp://…',
+    description: 'offer an application to the mesh: api=http://127.0.0.1:3000, api:8080=http://…, db=tcp://…',
     list: true,
   },
   { flags: '--listen-http <address>', description: 'HTTP proxy for *.mesh names, such as 127.0.0.1:8080' },

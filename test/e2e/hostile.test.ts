@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -69,6 +70,7 @@ describe(`Hostile input, seed ${seed}`, () => {
         one.on('error', () => other.terminate());
       }
     });
+    await once(relay, 'listening');
     const { port } = relay.address() as { port: number };
     const recordee = await mesh.startSidecar({
       name: 'recorded',

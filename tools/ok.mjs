@@ -59,7 +59,7 @@ async function checkPackage() {
     './LICENSE',
     './CHANGELOG.md',
   ].map((path) => path.slice(2));
-  const allowed = /^(?:dist\/.+\.(?:js|d\.ts)|bin\/skein|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
+  const allowed = /^(?:dist\/.+\.(?:js|d\.ts)|bin\/skein|README(?:\.zh)?\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
   const problems = [
     ...promised.filter((path) => !files.includes(path)).map((path) => `missing: ${path}`),
     ...files

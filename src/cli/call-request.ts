@@ -61,13 +61,24 @@ export function createCallRequest(url: string, options: CallOptions): Request {
     }
   }
   const method = options.method ?? (options.head ? 'HEAD' : body === null ? 'GET' : 'POST');
+  // Checked here, because not every runtime does: Bun makes GET of a method it does not know.
+  if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(method)) throw refuse(`"${method}" is no method`);
+  if (body !== null && /^(?:GET|HEAD)$/i.test(method)) throw refuse(`${method} has no body`);
+  let request: Request;
   try {
-    return new Request(url, { method, headers, body: body === null ? null : new Uint8Array(body), redirect: 'manual' });
-  } catch (error) {
-    throw new SkeinError('SKEIN_CONFIG', `Cannot make request: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
+    request = new Request(url, {
+      ...{ method, headers, redirect: 'manual' },
+      body: body === null ? null : new Uint8Array(body),
     });
+  } catch (error) {
+    throw refuse(error instanceof Error ? error.message : String(error), error);
   }
+  if (request.method.toUpperCase() !== method.toUpperCase()) throw refuse(`this runtime cannot use method "${method}"`);
+  return request;
+}
+
+function refuse(why: string, cause?: unknown): SkeinError {
+  return new SkeinError('SKEIN_CONFIG', `Cannot make request: ${why}`, { cause });
 }
 
 /** Forms are joined by `&`, JSON is not. */

@@ -1,7 +1,8 @@
 /** What a sidecar counts → metrics. */
 
 import type { Agent } from '../agent/agent.ts';
-import type { Metrics } from '../telemetry/prometheus.ts';
+import type { EventCounter, EventHistogram, Metrics } from '../telemetry/prometheus.ts';
+import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts';
 
 export interface SidecarMetricsOptions {
   readonly agent: Agent;
@@ -32,26 +33,73 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
     [{ direction: 'inbound' }, inFlight.inbound],
     [{ direction: 'outbound' }, inFlight.outbound],
   ]);
-  const watch = (direction: Direction) => ({
-    start: (): void => {
-      inFlight[direction]++;
-    },
-    finish: ({ service, status, reason, durationMs }: Finished): void => {
-      inFlight[direction]--;
-      requests.add({ direction, service, status: toStatusClass(status), reason });
-      durations.observe({ direction, service }, durationMs / 1000);
-    },
-  });
+  const watch = (direction: Direction) => {
+    const series = new RequestSeries(direction, requests, durations);
+    return {
+      start: (): void => {
+        inFlight[direction]++;
+      },
+      finish: (fact: Finished): void => {
+        inFlight[direction]--;
+        series.note(fact);
+      },
+    };
+  };
   const inbound = watch('inbound');
   agent.inboundEvents.on('started', inbound.start);
   agent.inboundEvents.on('finished', inbound.finish);
   const outbound = watch('outbound');
   agent.outboundEvents.on('started', outbound.start);
   agent.outboundEvents.on('finished', outbound.finish);
-  agent.outboundEvents.on('retried', ({ service }) => retries.add({ service }));
+  agent.outboundEvents.on('retried', ({ service }) => retries.of({ service }).add());
 }
 
-/** `2xx`, or `none` where there was no answer. */
-function toStatusClass(status: number): string {
-  return status === 0 ? 'none' : `${Math.floor(status / 100)}xx`;
+/** Services whose series are kept at hand. */
+const MAX_SERVICES = 1000;
+
+interface ServiceSeries {
+  readonly duration: HistogramSeries;
+  /** Answers of the application, by class of status; `0` where there was none. */
+  readonly answers: CounterSeries[];
+}
+
+/** What requests of one direction add to, at hand by service. */
+class RequestSeries {
+  readonly #direction: Direction;
+  readonly #requests: EventCounter<'skein_requests_total'>;
+  readonly #durations: EventHistogram<'skein_request_duration_seconds'>;
+  readonly #services = new Map<string, ServiceSeries>();
+
+  constructor(
+    direction: Direction,
+    requests: EventCounter<'skein_requests_total'>,
+    durations: EventHistogram<'skein_request_duration_seconds'>,
+  ) {
+    this.#direction = direction;
+    this.#requests = requests;
+    this.#durations = durations;
+  }
+
+  note({ service, status, reason, durationMs }: Finished): void {
+    const series = this.#services.get(service) ?? this.#add(service);
+    const statusClass = Math.floor(status / 100);
+    if (reason !== '') {
+      this.#counter(service, statusClass, reason).add();
+    } else {
+      series.answers[statusClass] ??= this.#counter(service, statusClass, '');
+      series.answers[statusClass].add();
+    }
+    series.duration.observe(durationMs / 1000);
+  }
+
+  #add(service: string): ServiceSeries {
+    const series = { duration: this.#durations.of({ direction: this.#direction, service }), answers: [] };
+    if (this.#services.size < MAX_SERVICES) this.#services.set(service, series);
+    return series;
+  }
+
+  #counter(service: string, statusClass: number, reason: string): CounterSeries {
+    const status = statusClass === 0 ? 'none' : `${statusClass}xx`;
+    return this.#requests.of({ direction: this.#direction, service, status, reason });
+  }
 }

@@ -1,22 +1,20 @@
 /** Metrics as Prometheus text; the only door to prom-client. Values are read when somebody asks, from counters others keep. */
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 import { type LabelsOf, METRICS, type MetricDefinition, type MetricName, type MetricOf } from './names.ts';
+import { CounterSeries, HistogramSeries, type Labels, SeriesTable } from './series.ts';
 
 /** A value with the labels it belongs to. */
 export type Reading<N extends MetricName> = readonly [labels: LabelsOf<N>, value: number];
 
+/** A counter of events as they happen; who adds often keeps the series. */
 export interface EventCounter<N extends MetricName> {
-  add(labels: LabelsOf<N>, by?: number): void;
+  of(labels: LabelsOf<N>): CounterSeries;
 }
 
 export interface EventHistogram<N extends MetricName> {
-  observe(labels: LabelsOf<N>, value: number): void;
+  of(labels: LabelsOf<N>): HistogramSeries;
 }
-
-/** Label sets of one metric; what comes beyond is counted under `other`, so that names from outside cannot fill the memory. */
-const MAX_SERIES = 2000;
-const OTHER = 'other';
 
 export class Metrics {
   readonly #registry = new Registry();
@@ -61,21 +59,24 @@ export class Metrics {
     }
   }
 
-  /** A counter of events as they happen. */
   counter<N extends MetricOf<'counter'>>(name: N): EventCounter<N> {
-    const counter = new Counter(this.#configuration(name, this.#define(name)));
-    const limit = createSeriesLimit();
-    return { add: (labels, by = 1) => counter.inc(limit(labels), by) };
+    const table = new SeriesTable(() => new CounterSeries());
+    this.readAll(name, function* () {
+      for (const { labels, series } of table.all()) yield [labels as LabelsOf<N>, series.value];
+    });
+    return table;
   }
 
   histogram<N extends MetricOf<'histogram'>>(name: N): EventHistogram<N> {
-    const definition = this.#define(name);
-    const histogram = new Histogram({
-      ...this.#configuration(name, definition),
-      buckets: [...(definition.buckets ?? [])],
-    });
-    const limit = createSeriesLimit();
-    return { observe: (labels, value) => histogram.observe(limit(labels), value) };
+    const { help, buckets = [] } = this.#define(name);
+    const table = new SeriesTable(() => new HistogramSeries(buckets));
+    const values = (): SampleValue[] =>
+      [...table.all()].flatMap(({ labels, series }) => toSamples(name, labels, series, buckets));
+    // prom-client's own histogram costs more for each request than the rest of the sidecar's bookkeeping together; a
+    // registry takes whatever can be asked like a metric.
+    const metric = { name, get: async () => ({ name, help, type: 'histogram', values: values() }) };
+    this.#registry.registerMetric(metric as unknown as Metric);
+    return table;
   }
 
   #define(name: MetricName): MetricDefinition {
@@ -89,13 +90,27 @@ export class Metrics {
   }
 }
 
-function createSeriesLimit(): (labels: Readonly<Record<string, string>>) => Record<string, string> {
-  const known = new Set<string>();
-  return (labels) => {
-    const key = JSON.stringify(labels);
-    if (known.has(key)) return { ...labels };
-    if (known.size >= MAX_SERIES) return Object.fromEntries(Object.keys(labels).map((name) => [name, OTHER]));
-    known.add(key);
-    return { ...labels };
-  };
+interface SampleValue {
+  readonly metricName: string;
+  readonly labels: Labels;
+  readonly value: number;
+}
+
+/** Cumulative buckets, sum and count, as the text format wants them. */
+function toSamples(
+  name: string,
+  labels: Labels,
+  { counts, sum }: HistogramSeries,
+  bounds: readonly number[],
+): SampleValue[] {
+  let count = 0;
+  const samples = counts.map((bucket, i) => {
+    count += bucket;
+    return { metricName: `${name}_bucket`, labels: { le: String(bounds[i] ?? '+Inf'), ...labels }, value: count };
+  });
+  return [
+    ...samples,
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
 }

@@ -53,14 +53,19 @@ test('Events are counted and observed; hostile label values are escaped, and can
   const metrics = new Metrics();
   const retries = metrics.counter('skein_retries_total');
   const durations = metrics.histogram('skein_request_duration_seconds');
-  retries.add({ service: 'a"b\n\\' });
-  for (let i = 0; i < 2500; i++) retries.add({ service: `s${i}` });
-  durations.observe({ direction: 'inbound', service: 'api.default' }, 0.003);
+  retries.of({ service: 'a"b\n\\' }).add();
+  for (let i = 0; i < 2500; i++) retries.of({ service: `s${i}` }).add();
+  const served = durations.of({ direction: 'inbound', service: 'api.default' });
+  for (const seconds of [0.003, 0.005, 0.2, 1e9]) served.observe(seconds);
   const text = await metrics.render();
   ok(text.includes('skein_retries_total{service="a\\"b\\n\\\\"} 1'));
   ok(text.includes('skein_retries_total{service="other"} 501'));
   equal(text.match(/^skein_retries_total\{/gm)?.length, 2001);
-  ok(text.includes('skein_request_duration_seconds_bucket{le="0.005",direction="inbound",service="api.default"} 1'));
+  ok(text.includes('skein_request_duration_seconds_bucket{le="0.005",direction="inbound",service="api.default"} 2'));
+  ok(text.includes('skein_request_duration_seconds_bucket{le="+Inf",direction="inbound",service="api.default"} 4'));
+  ok(text.includes('skein_request_duration_seconds_count{direction="inbound",service="api.default"} 4'));
+  ok(text.includes('skein_request_duration_seconds_sum{direction="inbound",service="api.default"} 1000000000.208'));
+  ok(text.includes('# TYPE skein_request_duration_seconds histogram'));
 });
 
 test('An access log line is one line of JSON without the query', () => {

@@ -120,7 +120,7 @@ export class HubConnection {
     return this.#link.adoptCircuit(id);
   }
 
-  close(error = new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use hub: the link was closed here')): void {
+  close(error = new SkeinError('SKEIN_CANCELLED', 'Cannot use hub: this member has left')): void {
     if (this.#closedBy !== undefined) return;
     this.#closedBy = error;
     this.#session?.close(error);

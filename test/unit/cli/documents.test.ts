@@ -8,7 +8,7 @@ import { parseCommandLine } from '../../../src/cli/command.ts';
 import { COMMANDS } from '../../../src/cli/commands.ts';
 import { parseSidecarFile } from '../../../src/cli/config.ts';
 import { parseManifests } from '../../../src/cli/manifest.ts';
-import { readText, root } from '../../support/repository.ts';
+import { readText, readTree, root } from '../../support/repository.ts';
 
 const DOCUMENTS = ['README.md', 'README.zh.md', 'docs/operations.md', 'docs/security.md'];
 const LINKING = [...DOCUMENTS, 'ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/protocol.md'];
@@ -108,4 +108,14 @@ test('ARCHITECTURE.md names files that are there', () => {
 test('every command has its line in the changelog', () => {
   const text = readText('CHANGELOG.md');
   for (const { name } of COMMANDS) ok(text.includes(`\`${name}\``), name);
+});
+
+test('No message of the program names a command that there is not', () => {
+  const known = new Set(COMMANDS.map(({ name }) => name.split(' ')[0]));
+  const unknown: string[] = [];
+  for (const [path, text] of readTree('src')) {
+    for (const [, name = ''] of text.matchAll(/`skein ([a-z]+)/g))
+      if (!known.has(name)) unknown.push(`${path}: ${name}`);
+  }
+  deepEqual(unknown, []);
 });

@@ -8,10 +8,16 @@ interface Sent {
 }
 
 export class ResendBuffer {
+  readonly #onAcknowledged: (message: Bytes) => void;
   readonly #records: (Sent | undefined)[] = [];
   #head = 0;
   #first = 0;
   #bytes = 0;
+
+  /** @param onAcknowledged a message that is not kept any more */
+  constructor(onAcknowledged: (message: Bytes) => void = () => undefined) {
+    this.#onAcknowledged = onAcknowledged;
+  }
 
   /** Sequence of the oldest record kept; equal to the next to be sent when all are acknowledged. */
   get firstSequence(): number {
@@ -53,6 +59,7 @@ export class ResendBuffer {
       this.#records[this.#head++] = undefined;
       this.#first++;
       this.#bytes -= record.message.length;
+      this.#onAcknowledged(record.message);
       sentMs = record.sentMs ?? sentMs;
     }
     if (this.#head > 64 && this.#head * 2 > this.#records.length) {

@@ -13,6 +13,7 @@ import { protocolError, toWireCode } from './codes.ts';
 import { DeliveryWatch } from './delivery-watch.ts';
 import { FrameWriter, readFrames } from './frame.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from './handshake.ts';
+import { MessagePool } from './message-pool.ts';
 import { Mux, type MuxStats } from './mux.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
 import {
@@ -73,7 +74,7 @@ export class Session implements CircuitEvents {
   readonly #limits: TunnelOptions;
   readonly #clock: Clock;
   readonly #circuit: Circuit;
-  readonly #resend = new ResendBuffer();
+  readonly #resend = new ResendBuffer((message) => messages.give(message));
   readonly #replay: ReplayWindow;
   #state: 'handshake' | 'open' | 'closed' = 'handshake';
   #handshake: SessionHandshake | undefined;
@@ -380,7 +381,7 @@ export class Session implements CircuitEvents {
     const sequence = this.#resend.nextSequence;
     if (sequence > MAX_SEQUENCE)
       return this.#abandon(new SkeinError('SKEIN_SESSION_LOST', 'Cannot seal record: the session is at its end'));
-    const message = new Uint8Array(MESSAGE_OVERHEAD_BYTES + writer.length);
+    const message = messages.take(MESSAGE_OVERHEAD_BYTES + writer.length);
     writeRecordHeader(message, LINK_HEADER_BYTES, RECORD_DATA, cipher.epoch, sequence);
     cipher.seal(sequence, writer.bytes.subarray(0, writer.length), message, LINK_HEADER_BYTES);
     this.#epochRecords++;
@@ -421,6 +422,8 @@ export class Session implements CircuitEvents {
     this.#options.onClose(error);
   }
 }
+
+const messages = new MessagePool();
 
 let scratch: FrameWriter | undefined;
 

@@ -64,6 +64,8 @@ export class Link {
   readonly #helloSent: Bytes;
   #helloReceived: Bytes | undefined;
   #nextId: number;
+  /** Ids of the other end only grow: one that was closed here can never mean another circuit later. */
+  #lastAdoptedId = 0;
   #budgetBytes: number;
   #ready: Circuit[] = [];
   #creditDue: Circuit[] = [];
@@ -143,14 +145,15 @@ export class Link {
     return circuit;
   }
 
-  /** A circuit that the other end announced. @throws SkeinError SKEIN_PROTOCOL when the id is not one of its own or is in use. */
+  /** A circuit that the other end announced. @throws SkeinError SKEIN_PROTOCOL when the id is not one of its own, or not above all before. */
   adoptCircuit(id: number): Circuit {
     if (this.#closedBy !== undefined) throw this.#closedBy;
     const parity = this.#role === 'dialler' ? 0 : 1;
     if (!Number.isSafeInteger(id) || id <= 0 || id > 0xffff_ffff || id % 2 !== parity) {
       throw protocolError('Cannot adopt circuit: the id is not one of the other end');
     }
-    if (this.#circuits.has(id)) throw protocolError('Cannot adopt circuit: the id is in use');
+    if (id <= this.#lastAdoptedId) throw protocolError('Cannot adopt circuit: its id is not above all before');
+    this.#lastAdoptedId = id;
     this.#checkRoom('SKEIN_LIMIT');
     return this.#addCircuit(id, true);
   }

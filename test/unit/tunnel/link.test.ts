@@ -163,6 +163,14 @@ describe('Link', () => {
     assert.throws(() => a.openCircuit(), { code: 'SKEIN_LIMIT' });
   });
 
+  it('adopts only ids above all it has adopted: one that was closed never comes back as another circuit', async () => {
+    const { clock, a } = createLinks({});
+    await clock.settle();
+    a.adoptCircuit(6).close(0);
+    for (const id of [6, 4, 2]) assert.throws(() => a.adoptCircuit(id), { code: 'SKEIN_PROTOCOL' }, `${id}`);
+    assert.equal(a.adoptCircuit(8).id, 8);
+  });
+
   it('closes a circuit on both ends and tells why', async () => {
     const { clock, a, b } = createLinks();
     await clock.settle();

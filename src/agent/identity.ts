@@ -1,4 +1,4 @@
-/** The identity of this member: a key, and a WIT-SVID that is got with a join token, kept, and renewed every hour. */
+/** The identity of this member: a key, and a WIT-SVID that is got with a join token, kept, and renewed in time. */
 
 import {
   createMemberAuthenticator,
@@ -30,6 +30,8 @@ export interface IdentityOptions {
 
 /** ± 10 %, so that members that started together do not renew together. */
 const RENEWAL_SPREAD = 0.1;
+/** Part of its lifetime after which an SVID is renewed at the latest: as much is left for a hub that is away. */
+const RENEWAL_RATIO = 0.5;
 
 /** A WIT-SVID in use. */
 interface Membership {
@@ -177,8 +179,11 @@ export class Identity {
 
   #adopt(text: string, wit: Wit): void {
     const { platform, renewAfterMs } = this.#options;
-    const spreadMs = jitter(platform.random, renewAfterMs, RENEWAL_SPREAD);
-    this.#membership = { text, wit, renewAtMs: wit.issuedAtMs + spreadMs };
+    const afterMs = Math.min(
+      jitter(platform.random, renewAfterMs, RENEWAL_SPREAD),
+      (wit.expiresAtMs - wit.issuedAtMs) * RENEWAL_RATIO,
+    );
+    this.#membership = { text, wit, renewAtMs: wit.issuedAtMs + afterMs };
   }
 
   async #keep(): Promise<void> {

@@ -35,7 +35,10 @@ export interface AgentLimits {
   readonly maxHalfOpen: number;
   /** A session without a stream for so long is closed; the next request makes a new one in a round trip or two. */
   readonly idleSessionMs: number;
-  /** Life of a WIT-SVID's use, ± 10 %: it is valid for 24 h, so that a hub may be away for most of a day. */
+  /**
+   * A WIT-SVID is renewed after so long, ± 10 %, and after half of its lifetime at the latest: it is valid for 24 h, so
+   * that a hub may be away for most of a day.
+   */
   readonly renewAfterMs: number;
   /** A link that held so long was good: the next dial is at once. Shorter, and a flapping link hammers the hub. */
   readonly healthyAfterMs: number;

@@ -7,10 +7,14 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Identity } from '../../../src/agent/identity.ts';
 import { IdentityStore } from '../../../src/agent/identity-store.ts';
+import { Authority } from '../../../src/auth/authority.ts';
 import { parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
+import type { Platform } from '../../../src/core/platform.ts';
 import { Redacted } from '../../../src/core/redacted.ts';
+import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
@@ -137,6 +141,24 @@ test('Renews after an hour, give or take a tenth, for as long as it runs; the se
   ok(new Set(periods.map((ms) => Math.round(ms / 60_000))).size > 1, 'no spread');
   equal(log.of('hub-connected').length, 1);
   ok(agent.identity.expiresAtMs - mesh.clock.epochMs() > 22 * HOUR_MS);
+});
+
+test('An SVID of a short life is renewed at half of it', async (t) => {
+  const clock = new VirtualClock();
+  const platform: Platform = { ...nodePlatform(), clock };
+  const data = folder(t);
+  const key = await createIdentityKey();
+  const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
+  const wit = await authority.issueWit({
+    id: toWorkloadId('skein.mesh', 'default', 'api'),
+    ...{ publicJwk: key.publicJwk, services: [], lifetimeMs: 600_000 },
+  });
+  await new IdentityStore(platform.files, data).writeIdentity({ key, wit, bundle: authority.bundle() });
+  const identity = await Identity.open({ platform, token: undefined, data, services: [], renewAfterMs: HOUR_MS });
+  clock.advance(298_000);
+  equal(identity.isRenewalDue, false);
+  clock.advance(2_000);
+  equal(identity.isRenewalDue, true);
 });
 
 test('What a wall clock that jumped or a sleep has made due is renewed within half a minute', async (t) => {

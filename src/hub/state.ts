@@ -30,15 +30,14 @@ export async function openState(platform: Platform, options: HubOptions, log: Lo
   const { dataFolder } = options;
   const files = dataFolder === undefined ? undefined : requireFiles(platform);
   if (files !== undefined && dataFolder !== undefined) await files.makeFolder(dataFolder);
-  const { store, isDamaged } = await openStore(files, options, log);
+  const store = await openStore(files, options, log);
   try {
     const epoch = await nextEpoch(store);
     const adminToken = await openAdminToken(platform, options, files);
     return {
       store,
       epoch,
-      // What was lost with a damaged store may have been a decision against the starter policy.
-      isFirstStart: epoch === 1 && !isDamaged,
+      isFirstStart: epoch === 1,
       adminToken,
       issuerFile: dataFolder === undefined ? undefined : `${dataFolder}/issuer.json`,
       storeBytes: () => (store instanceof FileStore ? store.sizeBytes : 0),
@@ -53,13 +52,12 @@ async function openStore(
   files: Files | undefined,
   { store, dataFolder }: HubOptions,
   log: Logger,
-): Promise<{ readonly store: Store; readonly isDamaged: boolean }> {
-  if (typeof store === 'object') return { store, isDamaged: false };
+): Promise<Store> {
+  if (typeof store === 'object') return store;
   const kind = store ?? (dataFolder === undefined ? 'memory' : 'file');
-  if (kind === 'memory') return { store: new MemoryStore(), isDamaged: false };
+  if (kind === 'memory') return new MemoryStore();
   if (files === undefined) throw new SkeinError('SKEIN_CONFIG', 'Cannot open file store: no data folder is given');
-  const opened = await FileStore.open(`${dataFolder}/store.log`, { files, log });
-  return { store: opened, isDamaged: opened.recovery === 'corrupt' };
+  return FileStore.open(`${dataFolder}/store.log`, { files, log });
 }
 
 async function nextEpoch(store: Store): Promise<number> {

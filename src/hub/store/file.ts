@@ -1,9 +1,9 @@
 /**
  * The default store: one append-only file. A change is answered when it is on disk; changes that come together share one
- * fsync. A crash costs nothing that was answered; a file broken otherwise is set aside and its good beginning is used.
+ * fsync. A crash costs nothing that was answered; a file broken otherwise is not opened, because something that was is lost.
  */
 
-import { type Bytes, concatBytes } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY, equalBytes } from '../../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { AppendFile, FileLock, Files } from '../../core/platform.ts';
@@ -18,8 +18,8 @@ export interface FileStoreOptions {
   readonly compactBytes?: number;
 }
 
-/** How the file was found. Anything but `new` and `whole` was logged. */
-export type StoreRecovery = 'new' | 'whole' | 'torn' | 'corrupt';
+/** How the file was found; `torn` was logged. */
+export type StoreRecovery = 'new' | 'whole' | 'torn';
 
 interface Pending {
   readonly record: LogRecord;
@@ -63,24 +63,18 @@ export class FileStore implements Store {
 
   /**
    * Opens or makes the store at `path`; `<path>.lock` keeps a second process out.
-   * @throws SkeinError SKEIN_STORE when the disk refuses, or another process uses it
+   * @throws SkeinError SKEIN_STORE when the disk refuses, another process uses it, or records in its middle are broken
    */
   static async open(path: string, options: FileStoreOptions): Promise<FileStore> {
     const { files, log } = options;
     const lock = await files.lock(`${path}.lock`);
     try {
-      const bytes = await files.read(path);
-      const contents = readLog(bytes ?? new Uint8Array(0));
-      const recovery: StoreRecovery = bytes === undefined || bytes.length === 0 ? 'new' : contents.state;
-      if (bytes !== undefined && contents.state === 'corrupt') {
-        const copy = await setAside(files, path, bytes);
-        log.log('error', 'store-corrupt', {
-          path,
-          copy,
-          keptBytes: contents.goodBytes,
-          lostBytes: bytes.length - contents.goodBytes,
-        });
-      } else if (bytes !== undefined && contents.state === 'torn') {
+      const bytes = (await files.read(path)) ?? EMPTY;
+      const contents = readLog(bytes);
+      const { state } = contents;
+      if (state === 'corrupt') throw corrupt(path, contents.goodBytes, await setAside(files, path, bytes));
+      const recovery: StoreRecovery = bytes.length === 0 ? 'new' : state;
+      if (state === 'torn') {
         log.log('warn', 'store-tail-truncated', {
           path,
           keptBytes: contents.goodBytes,
@@ -236,12 +230,27 @@ export class FileStore implements Store {
   }
 }
 
-/** Keeps a broken file for those who want to look at it; earlier ones are kept too. */
+/** Keeps a copy of a broken file for those who want to look at it, one of each however often it is tried to start. */
 async function setAside(files: Files, path: string, bytes: Bytes): Promise<string> {
   for (let number = 1; ; number++) {
     const copy = `${path}.corrupt-${number}`;
-    if ((await files.read(copy)) !== undefined) continue;
-    await files.replace(copy, bytes);
+    const kept = await files.read(copy);
+    if (kept === undefined) await files.replace(copy, bytes);
+    else if (!equalBytes(kept, bytes)) continue;
     return copy;
   }
+}
+
+/** To go on with the good beginning would forget what was answered, and nobody would know what. */
+function corrupt(path: string, goodBytes: number, copy: string): SkeinError {
+  return new SkeinError('SKEIN_STORE', `Cannot open store "${path}": it is damaged from byte ${goodBytes} on`, {
+    details: {
+      path,
+      copy,
+      goodBytes,
+      remedy:
+        `A copy is "${copy}". Put the file of a backup in its place; without one, move the file away: ` +
+        'the hub starts without the tokens, routes and policies in it, and sidecars keep their identities.',
+    },
+  });
 }

@@ -239,8 +239,9 @@ class StreamAnswer implements ReplySink {
     this.#state = 'over';
     if (state === 'head' && (error.code === 'SKEIN_BAD_REQUEST' || error.code === 'SKEIN_MISDIRECTED'))
       this.#reply(error);
-    // The reset carries the code, so that the caller's router can tell what may be tried again.
-    else if (state !== 'over') this.#stream.reset(error);
+    // The reset carries the code, so that the caller's router can tell what may be tried again. Behind a whole answer it
+    // ends what is left of the request: an upload must not go on to nobody.
+    else if (state !== 'over' || this.#reader?.isOver === false) this.#stream.reset(error);
   }
 
   onDrain(): void {
@@ -314,6 +315,11 @@ class RequestReader implements HeadedSink {
     this.#answer = answer;
     this.#decodeLatin1 = decodeLatin1;
     answer.join(this);
+  }
+
+  /** Nothing more of the request will come. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   onHead(block: Bytes, flags: number): void {

@@ -196,6 +196,22 @@ test('An exchange carries the caller’s giving up to the callee, and tells the 
   equal(reply.isOver, false);
 });
 
+test('An exchange that is ended behind its whole answer ends the upload that still runs', () => {
+  for (const isUploading of [true, false]) {
+    const pair = new Pair((request) => request.answer(200, 'early'));
+    const { reply, body } = pair.request(requestHead({ method: 'POST' }), false);
+    deepEqual([reply.text, reply.trailers], ['early', []]);
+    body.write(latin1('some'));
+    if (!isUploading) body.end(NO_FIELDS);
+    pair.run();
+    pair.seen().reply.onAbort(new SkeinError('SKEIN_DENIED', 'Cannot go on: no policy allows it any more'));
+    body.write(latin1(' more'));
+    pair.run();
+    equal(pair.seen().text, 'some');
+    equal(reply.error, undefined);
+  }
+});
+
 test('An exchange that cannot be opened fails later, not at once', async () => {
   const handler = createStreamHandler(() => {
     throw new SkeinError('SKEIN_LIMIT', 'Cannot open stream: too many');

@@ -1,31 +1,39 @@
 /**
- * Notices records that went astray. A path is ordered, so a record that is missing behind one that came, or that is never
- * acknowledged, was altered or swallowed on the way; without this both ends would wait for it for ever.
+ * Notices that records do not get through. A path is ordered, so one that is missing behind one that came was altered or
+ * swallowed on the way; and a peer that is there answers within a round trip or two.
  */
 
 import type { Clock, Timer } from '../core/clock.ts';
-import { SkeinError } from '../core/errors.ts';
-import { protocolError } from './codes.ts';
 
 export interface DeliveryWatchOptions {
   readonly clock: Clock;
   /** Time for the missing record to come, once a later one is there, in milliseconds. */
   readonly gapMs: number;
-  /** Wait for an ACK after which the peer is asked to say something, and then again. */
-  readonly probeMs: number;
-  /** Wait for an ACK that ends the session. */
-  readonly lostMs: number;
+  /** Silence that is no reason to worry yet, in milliseconds. */
+  readonly patienceMs: () => number;
   /** When the oldest record was sent that the peer should have acknowledged, or undefined. */
   readonly oldestSentMs: () => number | undefined;
-  /** Sends a record: where one is missing, the peer sees the gap by it. */
-  readonly onProbe: () => void;
-  readonly onLost: (error: SkeinError) => void;
+  /** When the peer was last heard. */
+  readonly heardMs: () => number;
+  /** Wait for one ACK after which the record counts as swallowed, whatever else the peer says. */
+  readonly lostMs: number;
+  /** A record that came waited in vain for the one before it. */
+  readonly onGap: () => void;
+  /** A record that was sent waited in vain for its ACK. */
+  readonly onLost: () => void;
+  /** The peer owes an answer and has said nothing for `silentMs`; told again and again. */
+  readonly onSilence: (silentMs: number, patienceMs: number) => void;
 }
+
+/** A timer that is so late was held up by this process: what the peer said meanwhile has not been read yet. */
+const OWN_STALL_MS = 200;
 
 export class DeliveryWatch {
   readonly #options: DeliveryWatchOptions;
   #gap: Timer | undefined;
-  #ack: Timer | undefined;
+  #silence: Timer | undefined;
+  /** When the timer of silence should fire. */
+  #dueMs = 0;
 
   constructor(options: DeliveryWatchOptions) {
     this.#options = options;
@@ -33,10 +41,11 @@ export class DeliveryWatch {
 
   /** A record came, and the one before it has not. */
   noteGap(): void {
-    const { clock, gapMs, onLost } = this.#options;
-    this.#gap ??= clock.setTimer(gapMs, () =>
-      onLost(protocolError('Cannot read record: the one before it is missing')),
-    );
+    const { clock, gapMs, onGap } = this.#options;
+    this.#gap ??= clock.setTimer(gapMs, () => {
+      this.#gap = undefined;
+      onGap();
+    });
   }
 
   /** Every record that came has its predecessor. */
@@ -47,27 +56,31 @@ export class DeliveryWatch {
 
   /** A record that the peer should acknowledge was sent. */
   noteSent(): void {
-    const { clock, probeMs } = this.#options;
-    this.#ack ??= clock.setTimer(probeMs, () => this.#check());
+    if (this.#silence !== undefined) return;
+    const { clock, patienceMs } = this.#options;
+    const afterMs = patienceMs();
+    this.#dueMs = clock.monotonicMs() + afterMs;
+    this.#silence = clock.setTimer(afterMs, () => this.#check());
   }
 
   cancel(): void {
     this.noteOrder();
-    this.#ack?.cancel();
-    this.#ack = undefined;
+    this.#silence?.cancel();
+    this.#silence = undefined;
   }
 
   #check(): void {
-    const { clock, probeMs, lostMs, oldestSentMs, onProbe, onLost } = this.#options;
-    this.#ack = undefined;
+    const { clock, patienceMs, oldestSentMs, heardMs, lostMs, onSilence, onLost } = this.#options;
+    this.#silence = undefined;
     const sentMs = oldestSentMs();
     if (sentMs === undefined) return;
-    const ageMs = clock.monotonicMs() - sentMs;
-    if (ageMs >= lostMs) {
-      onLost(new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: the peer acknowledges nothing'));
-      return;
-    }
-    if (ageMs >= probeMs) onProbe();
+    const nowMs = clock.monotonicMs();
+    const isOwnStall = nowMs - this.#dueMs > OWN_STALL_MS;
+    const patience = patienceMs();
     this.noteSent();
+    const silentMs = nowMs - Math.max(sentMs, heardMs());
+    if (isOwnStall) return;
+    if (nowMs - sentMs >= lostMs) onLost();
+    else if (silentMs >= patience) onSilence(silentMs, patience);
   }
 }

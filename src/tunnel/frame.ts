@@ -16,6 +16,7 @@ import { ByteReader, writeVarint } from '../core/varint.ts';
  *  7 GOAWAY       varint code, varint last accepted id, varint retryAfterMs, len, text   1 DRAIN
  *  8 ACK          varint next expected sequence
  *  9 MAX_STREAMS  varint cumulative count
+ * 12 PATH         varint length, bytes: of the layer above                   1 FENCE (empty: what came before has arrived)
  * 15 EXT          varint type, len, bytes                                    1 CRITICAL
  */
 const DATA = 0;
@@ -28,16 +29,18 @@ const PING = 6;
 const GOAWAY = 7;
 const ACK = 8;
 const MAX_STREAMS = 9;
+const PATH = 12;
 const EXT = 15;
 
 export const FLAG_END = 1;
 const FLAG_ACK = 1;
 const FLAG_NOT_PROCESSED = 1;
 const FLAG_DRAIN = 1;
+const FLAG_FENCE = 1;
 const FLAG_CRITICAL = 1;
 
 /** Flags each type may carry; another one is a protocol error, because a peer that sets it means something we would miss. */
-const ALLOWED_FLAGS: readonly number[] = [1, 1, 7, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+const ALLOWED_FLAGS: readonly number[] = [1, 1, 7, 0, 1, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 1];
 
 export const PING_BYTES = 8;
 /** Most bytes in front of a frame's body: type, stream id and length. */
@@ -135,6 +138,20 @@ export class FrameWriter {
     this.#start(MAX_STREAMS, 0, count);
   }
 
+  /** A message about ways to the peer. */
+  path(message: Bytes): void {
+    this.#start(PATH, 0, message.length);
+    this.bytes.set(message, this.length);
+    this.length += message.length;
+    this.elicitsAck = true;
+  }
+
+  /** Its ACK tells that the path in use is empty. */
+  fence(): void {
+    this.#start(PATH, FLAG_FENCE, 0);
+    this.elicitsAck = true;
+  }
+
   #start(type: number, flags: number, value: number): void {
     this.bytes[this.length++] = (type << 4) | flags;
     this.#varint(value);
@@ -171,6 +188,7 @@ export interface FrameHandler {
   onGoAway(code: number, lastAcceptedId: number, retryAfterMs: number, drain: boolean, text: Bytes): void;
   onAck(nextExpected: number): void;
   onMaxStreams(count: number): void;
+  onPath(message: Bytes): void;
   /** False stops reading: the session is over. */
   readonly isReading: boolean;
   /** Set by `readFrames` when a frame came for which the peer waits; an ACK for anything less would itself be acknowledged, for ever. */
@@ -261,6 +279,12 @@ function readFrame(type: number, flags: number, reader: ByteReader, handler: Fra
       if (reader.failed) return TRUNCATED;
       handler.onMaxStreams(value);
       return undefined;
+    case PATH: {
+      const message = reader.take(value);
+      if (reader.failed) return TRUNCATED;
+      if ((flags & FLAG_FENCE) === 0) handler.onPath(message);
+      return undefined;
+    }
     case EXT: {
       reader.take(reader.varint());
       if (reader.failed) return TRUNCATED;

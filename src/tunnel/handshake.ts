@@ -48,6 +48,8 @@ export interface HandshakeStateOptions {
 export interface SplitKeys {
   readonly send: Bytes;
   readonly receive: Bytes;
+  /** For keys of other uses than records: a further output of the HKDF that makes the two, equal at both ends. */
+  readonly exporter: Bytes;
 }
 
 /**
@@ -143,8 +145,10 @@ export class HandshakeState {
 
   split(): SplitKeys {
     if (!this.isFinished) throw failure('it is not finished');
-    const [first, second] = this.#hkdf(EMPTY);
-    return this.#role === 'initiator' ? { send: first, receive: second } : { send: second, receive: first };
+    const [first, second, exporter] = this.#hkdf(EMPTY);
+    return this.#role === 'initiator'
+      ? { send: first, receive: second, exporter }
+      : { send: second, receive: first, exporter };
   }
 
   #tokens(writing: boolean): readonly Token[] {
@@ -196,11 +200,12 @@ export class HandshakeState {
     this.#hash = this.#crypto.sha256(this.#hash, data);
   }
 
-  /** HKDF of Noise §4.3 with two outputs. */
-  #hkdf(input: Bytes): [Bytes, Bytes] {
+  /** HKDF of Noise §4.3 with three outputs; the first two do not depend on whether there is a third. */
+  #hkdf(input: Bytes): [Bytes, Bytes, Bytes] {
     const temporary = this.#crypto.hmacSha256(this.#chainingKey, input);
     const first = this.#crypto.hmacSha256(temporary, new Uint8Array([1]));
-    return [first, this.#crypto.hmacSha256(temporary, first, new Uint8Array([2]))];
+    const second = this.#crypto.hmacSha256(temporary, first, new Uint8Array([2]));
+    return [first, second, this.#crypto.hmacSha256(temporary, second, new Uint8Array([3]))];
   }
 }
 

@@ -41,6 +41,8 @@ export interface MuxOptions {
   readonly onWork: () => void;
   /** ACK belongs to the records, not to the streams. */
   readonly onAck: (nextExpected: number) => void;
+  /** Nor do the ways to the peer. */
+  readonly onPath: (message: Bytes) => void;
   /** The peer broke the protocol, or said GOAWAY for good: the session must end. */
   readonly onFatal: (error: SkeinError) => void;
 }
@@ -419,6 +421,11 @@ export class Mux implements FrameHandler, StreamHost {
 
   onAck(nextExpected: number): void {
     this.#options.onAck(nextExpected);
+  }
+
+  onPath(message: Bytes): void {
+    this.#noteIdleFrame();
+    this.#options.onPath(message);
   }
 
   onMaxStreams(count: number): void {

@@ -35,9 +35,26 @@ export interface TunnelOptions {
   readonly ackDelayMs: number;
   /** Time for a missing record once a later one is there; on one path it can only have been altered. */
   readonly gapMs: number;
-  /** Wait for an ACK after which the peer is asked for a sign, and after which the session is given up: longer than a link may stall. */
-  readonly ackProbeMs: number;
+  /** Silence that makes a path suspect while something must come on it, above two round trips. */
+  readonly pathPatienceMs: number;
+  /** Silence that ends a path of a session that may have others, whatever its link says. */
+  readonly pathSilenceMs: number;
+  /** Wait for one ACK that ends a path, even if the peer says other things: longer than a link may stall. */
   readonly ackLostMs: number;
+  /** Time for the peer to answer on a circuit that it is the same session. */
+  readonly attachTimeoutMs: number;
+  /** Time a session without any path is kept, with all that was not acknowledged. */
+  readonly resumeGraceMs: number;
+  /** Ways one session may have at once. */
+  readonly maxPaths: number;
+  /** Altered records of one session, within a minute, that end it: somebody on every path alters them. */
+  readonly maxForgedRecords: number;
+  /** Between two probes of a path, where there is more than one; and in the first rounds after a new one came. */
+  readonly probeMs: number;
+  readonly quickProbeMs: number;
+  readonly quickProbes: number;
+  /** Most that is waited for what is under way when records move to another path. */
+  readonly fenceMs: number;
   /** Sealed records ahead of the next expected one that are kept, in bytes; links are ordered, so this is for migration. */
   readonly reorderBytes: number;
   /** Records sealed under one key: AES-GCM allows about 2^24.5 full TLS records (RFC 8446 §5.5), ours are 4 × larger. */
@@ -90,8 +107,17 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   ackEveryBytes: 64 * KIB,
   ackDelayMs: 25,
   gapMs: 2_000,
-  ackProbeMs: 2_000,
+  pathPatienceMs: 1_000,
+  pathSilenceMs: 20_000,
   ackLostMs: 45_000,
+  attachTimeoutMs: 5_000,
+  resumeGraceMs: 30_000,
+  maxPaths: 4,
+  maxForgedRecords: 3,
+  probeMs: 5_000,
+  quickProbeMs: 200,
+  quickProbes: 6,
+  fenceMs: 300,
   reorderBytes: 256 * KIB,
   rekeyAfterRecords: 2 ** 20,
   rekeyAfterMs: 3_600_000,

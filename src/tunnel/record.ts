@@ -16,6 +16,8 @@ export const MESSAGE_OVERHEAD_BYTES = LINK_HEADER_BYTES + RECORD_HEADER_BYTES + 
 
 export const RECORD_HANDSHAKE = 0;
 export const RECORD_DATA = 1;
+/** Of a path, not of the session: authenticated and not sealed, with a counter of its own instead of the sequence. */
+export const RECORD_PATH = 2;
 
 export const EPOCH_COUNT = 64;
 /** 2^48: no session lives so long, and the number must not wrap (it is the nonce). */

@@ -5,6 +5,8 @@ import type { Bytes } from '../core/bytes.ts';
 interface Sent {
   readonly message: Bytes;
   readonly sentMs: number | undefined;
+  /** It was sent more than once. */
+  readonly isShared: boolean;
 }
 
 export class ResendBuffer {
@@ -14,7 +16,7 @@ export class ResendBuffer {
   #first = 0;
   #bytes = 0;
 
-  /** @param onAcknowledged a message that is not kept any more */
+  /** @param onAcknowledged a message that nobody reads any more */
   constructor(onAcknowledged: (message: Bytes) => void = () => undefined) {
     this.#onAcknowledged = onAcknowledged;
   }
@@ -44,7 +46,7 @@ export class ResendBuffer {
 
   /** Keeps the message of sequence `nextSequence`; `sentMs` is undefined when its ACK will tell nothing of the round trip. */
   push(message: Bytes, sentMs: number | undefined): void {
-    this.#records.push({ message, sentMs });
+    this.#records.push({ message, sentMs, isShared: false });
     this.#bytes += message.length;
   }
 
@@ -59,7 +61,7 @@ export class ResendBuffer {
       this.#records[this.#head++] = undefined;
       this.#first++;
       this.#bytes -= record.message.length;
-      this.#onAcknowledged(record.message);
+      if (!record.isShared) this.#onAcknowledged(record.message);
       sentMs = record.sentMs ?? sentMs;
     }
     if (this.#head > 64 && this.#head * 2 > this.#records.length) {
@@ -69,8 +71,26 @@ export class ResendBuffer {
     return sentMs;
   }
 
-  /** What a new link must carry first, oldest first. */
-  *unacknowledged(): IterableIterator<Bytes> {
-    for (let i = this.#head; i < this.#records.length; i++) yield (this.#records[i] as Sent).message;
+  /** The message of a sequence that is kept. */
+  at(sequence: number): Bytes {
+    return (this.#records[this.#head + sequence - this.#first] as Sent).message;
+  }
+
+  /**
+   * All that is kept is sent again, from `nowMs` on. The first copies may still wait in the queue of a link, so that their
+   * buffers are never used for anything else.
+   */
+  keepOut(nowMs: number): void {
+    for (let i = this.#head; i < this.#records.length; i++) {
+      const { message, sentMs } = this.#records[i] as Sent;
+      this.#records[i] = { message, sentMs: sentMs === undefined ? undefined : nowMs, isShared: true };
+    }
+  }
+
+  clear(): void {
+    this.#first = this.nextSequence;
+    this.#records.length = 0;
+    this.#head = 0;
+    this.#bytes = 0;
   }
 }

@@ -1,4 +1,4 @@
-/** `Session`: the encrypted association of two identities — handshake, sealed numbered records, acknowledgements, flush per tick. */
+/** `Session`: the encrypted association of two identities — handshake, records in both directions, and the paths they take. */
 
 import type { HeadedStream } from '../core/byte-stream.ts';
 import { type Bytes, EMPTY, toHex } from '../core/bytes.ts';
@@ -7,28 +7,27 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Crypto, X25519KeyPair } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
 import { AckSchedule } from './ack-schedule.ts';
-import { RecordCipher } from './cipher-state.ts';
-import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES, toKept } from './circuit.ts';
+import { type Circuit, LINK_HEADER_BYTES, toKept } from './circuit.ts';
 import { protocolError, toWireCode } from './codes.ts';
 import { DeliveryWatch } from './delivery-watch.ts';
 import { FrameWriter, readFrames } from './frame.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from './handshake.ts';
-import { MessagePool } from './message-pool.ts';
 import { Mux, type MuxStats } from './mux.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
+import { Path, type PathHost, type PathInfo, type PathStatus } from './path.ts';
+import { PathRecords } from './path-records.ts';
+import { Paths } from './paths.ts';
 import {
-  MAX_SEQUENCE,
   MESSAGE_OVERHEAD_BYTES,
   RECORD_DATA,
   RECORD_HEADER_BYTES,
-  readRecordEpoch,
-  readRecordSequence,
+  RECORD_PATH,
   readRecordType,
   TAG_BYTES,
-  writeRecordHeader,
 } from './record.ts';
-import { ReplayWindow } from './replay-window.ts';
-import { ResendBuffer } from './resend-buffer.ts';
+import { RecordReceiver } from './record-receiver.ts';
+import { RecordSender } from './record-sender.ts';
+import type { BudgetMember, ReplayBudget } from './replay-budget.ts';
 import { SessionHandshake, type SessionKeys } from './session-handshake.ts';
 import type { IncomingStream, StreamKind } from './stream.ts';
 
@@ -37,6 +36,11 @@ const MIN_RECORD_BYTES = 512;
 /** What one record and its control frames may put on top of a full session window in the resend buffer; twice that ends the session. */
 const RESEND_SLACK_BYTES = 256 * 1024;
 const SWEEP_MS = 15_000;
+/** Altered records are forgotten after this, in milliseconds. */
+const FORGED_MEMORY_MS = 60_000;
+/** A message about paths, and how many of them wait at most. */
+const MAX_PATH_MESSAGE_BYTES = 4096;
+const MAX_PATH_MESSAGES = 16;
 
 export interface SessionOptions {
   readonly role: HandshakeRole;
@@ -54,6 +58,15 @@ export interface SessionOptions {
   /** Bytes both ends mix into the prologue: the transcript of the link, on circuit 0. */
   readonly binding?: Bytes;
   readonly onStream: (stream: IncomingStream) => void;
+  /** What `circuit` is. @default a direct path without a name */
+  readonly path?: PathInfo;
+  /** Whether it outlives its path, to go on over another one. @default false */
+  readonly isResumable?: boolean;
+  readonly replayBudget?: ReplayBudget;
+  /** Paths have come or gone, or another one is used, or none is there. */
+  readonly onPaths?: () => void;
+  /** The other end has something to say about ways to it; at most 4 KiB, sealed as everything. */
+  readonly onPathMessage?: (message: Bytes) => void;
   /** Called once, after `ready` was settled and every stream was told. */
   readonly onClose: (error: SkeinError) => void;
   readonly limits?: Partial<TunnelOptions>;
@@ -65,34 +78,55 @@ export interface SessionStats {
   recordsReceived: number;
   recordsDuplicate: number;
   recordsForged: number;
+  /** Sent once more, on another path. */
+  recordsResent: number;
+  pathSwitches: number;
 }
 
-export class Session implements CircuitEvents {
+/** Records move to another path once what is under way has arrived. */
+interface Fence {
+  readonly target: Path;
+  /** Sequence of the FENCE record; undefined while it is not written. */
+  sequence: number | undefined;
+  readonly timer: Timer;
+}
+
+export class Session implements PathHost, BudgetMember {
   readonly ready: Promise<PeerIdentity>;
-  readonly stats: SessionStats = { recordsSent: 0, recordsReceived: 0, recordsDuplicate: 0, recordsForged: 0 };
+  readonly stats: SessionStats = {
+    recordsSent: 0,
+    recordsReceived: 0,
+    recordsDuplicate: 0,
+    recordsForged: 0,
+    recordsResent: 0,
+    pathSwitches: 0,
+  };
   readonly #options: SessionOptions;
   readonly #limits: TunnelOptions;
   readonly #clock: Clock;
-  readonly #circuit: Circuit;
-  readonly #resend = new ResendBuffer((message) => messages.give(message));
-  readonly #replay: ReplayWindow;
+  /** The path of the handshake. */
+  readonly #first: Path;
   #state: 'handshake' | 'open' | 'closed' = 'handshake';
   #handshake: SessionHandshake | undefined;
   /** Handshake steps wait for signatures; records that come meanwhile wait here, bounded by the circuit's credit. */
   #handshakeStep: Promise<void> = Promise.resolve();
   #early: Bytes[] = [];
-  #outgoing: Bytes[] = [];
   #peer: PeerIdentity | undefined;
   #remoteInstance: string;
   #sessionId = '';
   #mux: Mux | undefined;
-  #sendCipher: RecordCipher | undefined;
-  #receiveCipher: RecordCipher | undefined;
+  #sender: RecordSender | undefined;
+  #receiver: RecordReceiver | undefined;
+  #paths: Paths | undefined;
+  #fence: Fence | undefined;
+  #pathMessages: Bytes[] = [];
+  #forgedMs: number[] = [];
+  #lastRttMs = 0;
+  /** The path on which a record came last. */
+  #incoming: Path;
   #flushScheduled = false;
   readonly #acks: AckSchedule;
   readonly #watch: DeliveryWatch;
-  #epochRecords = 0;
-  #epochMs = 0;
   #timer: Timer;
   #sweepTimer: Timer | undefined;
   #resolveReady: (peer: PeerIdentity) => void = () => undefined;
@@ -102,20 +136,25 @@ export class Session implements CircuitEvents {
     this.#options = options;
     this.#limits = resolveTunnelOptions(options.limits);
     this.#clock = options.clock;
-    this.#circuit = options.circuit;
     this.#remoteInstance = options.remoteInstance;
-    this.#replay = new ReplayWindow(this.#limits.reorderBytes);
-    const { clock } = options;
-    const { ackEveryBytes: afterBytes, ackDelayMs: delayMs, gapMs, ackProbeMs, ackLostMs } = this.#limits;
+    const { circuit, clock, path = UNNAMED_PATH } = options;
+    this.#first = new Path(circuit, path, this, clock.monotonicMs());
+    this.#incoming = this.#first;
+    const { ackEveryBytes: afterBytes, ackDelayMs: delayMs, gapMs, ackLostMs: lostMs } = this.#limits;
     this.#acks = new AckSchedule({ clock, afterBytes, delayMs, onDue: () => this.#scheduleFlush() });
     this.#watch = new DeliveryWatch({
       clock,
       gapMs,
-      probeMs: ackProbeMs,
-      lostMs: ackLostMs,
-      oldestSentMs: () => this.#resend.oldestSentMs,
-      onProbe: () => this.#mux?.ping(),
-      onLost: (error) => this.#abandon(error),
+      lostMs,
+      patienceMs: () => this.#limits.pathPatienceMs + 2 * this.#lastRttMs,
+      oldestSentMs: () => this.#sender?.oldestSentMs,
+      heardMs: () => this.#paths?.active?.heardMs ?? clock.monotonicMs(),
+      onGap: () => this.#distrust(this.#incoming, 'Cannot read record: the one before it is missing'),
+      onLost: () => this.#distrust(this.#paths?.active, 'Cannot use session: the peer acknowledges nothing'),
+      onSilence: (silentMs, patienceMs) => {
+        this.#mux?.ping(); // where a record is missing, the peer sees the gap by the next one
+        this.#paths?.noteSilence(silentMs, patienceMs);
+      },
     });
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -132,8 +171,8 @@ export class Session implements CircuitEvents {
       staticKey: options.staticKey ?? options.crypto.createX25519(),
     });
     const first = options.role === 'initiator' ? this.#handshake.start() : undefined;
-    this.#circuit.attach(this);
-    if (first !== undefined) this.#sendHandshake(first);
+    circuit.attach(this.#first);
+    if (first !== undefined) this.#first.send(first);
   }
 
   /** The session id, hexadecimal; empty before the handshake is done. */
@@ -173,7 +212,72 @@ export class Session implements CircuitEvents {
 
   /** Sealed bytes kept for a resend, and received bytes nobody has read: what this session pins. */
   get pinnedBytes(): { readonly resend: number; readonly unread: number; readonly reorder: number } {
-    return { resend: this.#resend.bytes, unread: this.#mux?.unreadBytes ?? 0, reorder: this.#replay.aheadBytes };
+    return {
+      resend: this.keptBytes,
+      unread: this.#mux?.unreadBytes ?? 0,
+      reorder: this.#receiver?.aheadBytes ?? 0,
+    };
+  }
+
+  get keptBytes(): number {
+    return this.#sender?.keptBytes ?? 0;
+  }
+
+  // Paths.
+
+  get paths(): readonly PathStatus[] {
+    return this.#paths?.status ?? [];
+  }
+
+  /** Since when the session has no path, in monotonic milliseconds; undefined while it has one. */
+  get detachedMs(): number | undefined {
+    return this.#paths?.detachedMs;
+  }
+
+  get isDetached(): boolean {
+    return this.detachedMs !== undefined;
+  }
+
+  /** Nothing was heard of the peer for longer than usual: what is new should rather go elsewhere. */
+  get isSuspect(): boolean {
+    const { detachedMs } = this;
+    if (detachedMs !== undefined) return this.#clock.monotonicMs() - detachedMs >= this.#limits.pathPatienceMs;
+    return this.#paths?.active?.isSuspect ?? false;
+  }
+
+  /** This end has opened `circuit` to the peer, as another way to it. */
+  offerPath(circuit: Circuit, info: PathInfo): void {
+    if (this.#paths === undefined || this.#state !== 'open') circuit.close(toWireCode('SKEIN_SESSION_LOST'));
+    else this.#paths.offer(circuit, info);
+  }
+
+  /** The peer says on `circuit`, by `first`, that it is another way to it. False, and the circuit is closed: it lied. */
+  acceptPath(circuit: Circuit, info: PathInfo, first: Bytes): boolean {
+    if (this.#paths === undefined || this.#state !== 'open') {
+      circuit.close(toWireCode('SKEIN_SESSION_LOST'));
+      return false;
+    }
+    circuit.consumed(first.length - LINK_HEADER_BYTES);
+    return this.#paths.accept(circuit, info, first);
+  }
+
+  /** Goes on elsewhere as soon as there is another path, and closes the matching ones; nothing is lost. */
+  leavePath(match: (info: PathInfo) => boolean): void {
+    this.#paths?.leave(match);
+  }
+
+  /** Moves to a matching path; false when none carries. It may move again when another is better. */
+  preferPath(match: (info: PathInfo) => boolean): boolean {
+    return this.#paths?.prefer(match) ?? false;
+  }
+
+  /** Tells the peer something about ways to this end, at most 4 KiB. @throws SkeinError SKEIN_LIMIT */
+  sendPathMessage(message: Bytes): void {
+    if (message.length > MAX_PATH_MESSAGE_BYTES || this.#pathMessages.length >= MAX_PATH_MESSAGES) {
+      throw new SkeinError('SKEIN_LIMIT', 'Cannot send path message: it is too large, or too many wait');
+    }
+    this.#pathMessages.push(message);
+    this.#scheduleFlush();
   }
 
   /**
@@ -197,33 +301,41 @@ export class Session implements CircuitEvents {
     this.#abandon(error);
   }
 
-  // What the circuit tells.
+  dropForBudget(): void {
+    this.#abandon(
+      new SkeinError('SKEIN_SESSION_LOST', 'Cannot keep session: this process keeps too much for peers out of reach'),
+    );
+  }
 
-  onRecord(message: Bytes): void {
+  // What the paths tell.
+
+  onPathMessage(path: Path, message: Bytes): void {
     if (this.#state === 'handshake') {
       this.#early.push(toKept(message));
       if (this.#early.length === 1) this.#handshakeStep = this.#handshakeStep.then(() => this.#stepHandshake());
       return;
     }
-    if (this.#state === 'open') this.#receive(message);
+    path.circuit.consumed(message.length - LINK_HEADER_BYTES);
+    if (this.#state === 'open') this.#receive(path, message);
   }
 
-  onWritable(): void {
-    const handshake = this.#outgoing.shift();
-    if (handshake !== undefined) {
-      this.#circuit.send(handshake);
-      this.#requestWrite();
-      return;
-    }
-    if (this.#state === 'open') this.#writeRecord();
+  onPathWritable(path: Path): void {
+    if (this.#state !== 'open' || path !== this.#paths?.active) return;
+    const sender = this.#sender as RecordSender;
+    if (sender.againBytes === 0) return this.#writeRecord(path, sender);
+    this.stats.recordsResent++;
+    path.circuit.send(sender.takeAgain());
+    this.#watch.noteSent();
+    this.#requestWrite();
   }
 
-  onClose(error: SkeinError): void {
-    this.#end(
+  onPathClose(path: Path, error: SkeinError): void {
+    const told =
       error.code === 'SKEIN_CANCELLED'
         ? new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: the peer left', { cause: error })
-        : error,
-    );
+        : error;
+    if (this.#paths === undefined) this.#end(told);
+    else this.#paths.onClose(path, told);
   }
 
   // Handshake.
@@ -236,8 +348,8 @@ export class Session implements CircuitEvents {
       const answer = await handshake.receive(message);
       if (this.#state !== 'handshake') return; // the timer or the circuit was faster
       this.#early.shift();
-      this.#circuit.consumed(message.length - LINK_HEADER_BYTES);
-      if (answer !== undefined) this.#sendHandshake(answer);
+      this.#first.circuit.consumed(message.length - LINK_HEADER_BYTES);
+      if (answer !== undefined) this.#first.send(answer);
       if (handshake.result !== undefined) return this.#open(handshake.result);
       if (this.#early.length > 0) return this.#stepHandshake();
     } catch (thrown) {
@@ -245,29 +357,43 @@ export class Session implements CircuitEvents {
     }
   }
 
-  #sendHandshake(message: Bytes): void {
-    this.#outgoing.push(message);
-    this.#requestWrite();
-  }
-
   #open(result: SessionKeys): void {
-    const { crypto, role } = this.#options;
+    const { crypto, role, isResumable = false, replayBudget } = this.#options;
+    const { keys, sessionId } = result;
+    const limits = this.#limits;
     this.#timer.cancel();
     this.#handshake = undefined;
     this.#state = 'open';
-    this.#sessionId = toHex(result.sessionId);
+    this.#sessionId = toHex(sessionId);
     this.#remoteInstance = result.remoteInstance;
-    this.#sendCipher = new RecordCipher(crypto, result.keys.send, result.sessionId);
-    this.#receiveCipher = new RecordCipher(crypto, result.keys.receive, result.sessionId);
-    this.#epochMs = this.#clock.monotonicMs();
+    this.#sender = new RecordSender(crypto, keys.send, sessionId, limits, replayBudget, this.#clock.monotonicMs());
+    this.#receiver = new RecordReceiver(crypto, keys.receive, sessionId, limits.reorderBytes);
+    this.#paths = new Paths(
+      {
+        clock: this.#clock,
+        limits,
+        records: new PathRecords(crypto, role, keys.exporter, sessionId),
+        isResumable,
+        next: () => this.#receiver?.next ?? 0,
+        onPeerNext: (next) => this.#onAck(next),
+        onActive: () => this.#onActive(),
+        onWish: (path) => this.#startFence(path),
+        onLost: (error) => this.#abandon(error),
+        onChange: () => this.#onPaths(),
+      },
+      this,
+      this.#first,
+    );
+    replayBudget?.join(this);
     this.#mux = new Mux({
       role,
-      limits: this.#limits,
+      limits,
       peer: result.settings,
       nowMs: () => this.#clock.monotonicMs(),
       onStream: this.#options.onStream,
       onWork: () => this.#scheduleFlush(),
       onAck: (nextExpected) => this.#onAck(nextExpected),
+      onPath: (message) => this.#options.onPathMessage?.(message.slice()),
       onFatal: (error) => this.close(error),
     });
     if (result.outcome instanceof SkeinError) return this.close(result.outcome);
@@ -277,55 +403,72 @@ export class Session implements CircuitEvents {
     this.#resolveReady(result.outcome);
     const early = this.#early;
     this.#early = [];
-    for (const message of early) this.onRecord(message);
+    for (const message of early) this.onPathMessage(this.#first, message);
   }
 
   // Receiving records.
 
-  #receive(message: Bytes): void {
-    this.#circuit.consumed(message.length - LINK_HEADER_BYTES);
-    if (message.length < MESSAGE_OVERHEAD_BYTES || readRecordType(message, LINK_HEADER_BYTES) !== RECORD_DATA) {
-      return this.close(protocolError('Cannot read record: malformed header'));
+  #receive(path: Path, message: Bytes): void {
+    const type =
+      message.length < LINK_HEADER_BYTES + RECORD_HEADER_BYTES ? -1 : readRecordType(message, LINK_HEADER_BYTES);
+    if (type === RECORD_PATH) return this.#paths?.receive(path, message);
+    if (type !== RECORD_DATA || message.length < MESSAGE_OVERHEAD_BYTES) {
+      return this.#distrust(path, 'Cannot read record: malformed header');
     }
-    const sequence = readRecordSequence(message, LINK_HEADER_BYTES);
-    const verdict = this.#replay.judge(sequence, message);
-    if (verdict !== 'next') {
-      if (verdict === 'duplicate') this.stats.recordsDuplicate++;
-      else this.#watch.noteGap();
-      return;
+    this.#incoming = path;
+    const receiver = this.#receiver as RecordReceiver;
+    switch (receiver.receive(message, this.#onOpened)) {
+      case 'next':
+        this.#paths?.noteHeard(path);
+        if (receiver.aheadBytes === 0) this.#watch.noteOrder();
+        return;
+      case 'duplicate':
+        this.stats.recordsDuplicate++;
+        return;
+      case 'ahead':
+        return this.#watch.noteGap();
+      case 'forged':
+        return this.#onForged(path);
     }
-    let next: Bytes | undefined = message;
-    while (next !== undefined && this.#state === 'open') next = this.#openRecord(next, this.#replay.next);
-    if (this.#replay.aheadBytes === 0) this.#watch.noteOrder();
   }
 
-  /** Opens the record that is due; returns the one behind it if it came early. */
-  #openRecord(message: Bytes, sequence: number): Bytes | undefined {
-    const epoch = readRecordEpoch(message, LINK_HEADER_BYTES);
-    const plaintext = this.#receiveCipher?.open(sequence, epoch, message, LINK_HEADER_BYTES);
-    if (plaintext === undefined) {
-      // The path altered it. Until a session can move to another path, losing the path is losing the session.
-      this.stats.recordsForged++;
-      this.#abandon(protocolError('Cannot open record: it was altered on the way'));
-      return undefined;
-    }
+  readonly #onOpened = (plaintext: Bytes, message: Bytes): boolean => {
     this.stats.recordsReceived++;
-    const following = this.#replay.advance();
     const mux = this.#mux as Mux;
     mux.elicitsAck = false;
     const problem = readFrames(plaintext, mux);
     if (problem !== undefined) this.close(protocolError(`Cannot read record: ${problem}`));
     else this.#acks.noteReceived(message.length, mux.elicitsAck);
-    return following;
+    return this.#state === 'open';
+  };
+
+  #onForged(path: Path): void {
+    this.stats.recordsForged++;
+    const nowMs = this.#clock.monotonicMs();
+    this.#forgedMs = [...this.#forgedMs.filter((atMs) => nowMs - atMs < FORGED_MEMORY_MS), nowMs];
+    if (this.#forgedMs.length < this.#limits.maxForgedRecords) {
+      this.#distrust(path, 'Cannot open record: it was altered on the way');
+    } else this.#abandon(protocolError('Cannot keep session: its records are altered on every way'));
+  }
+
+  #distrust(path: Path | undefined, state: string): void {
+    if (path !== undefined) this.#paths?.distrust(path, protocolError(state));
   }
 
   #onAck(nextExpected: number): void {
-    if (nextExpected > this.#resend.nextSequence)
+    const sender = this.#sender as RecordSender;
+    if (!sender.acknowledge(nextExpected, this.#clock.monotonicMs(), this.#onRtt)) {
       return this.close(protocolError('Cannot read ACK: it names a record that was never sent'));
-    const sentMs = this.#resend.acknowledge(nextExpected);
-    if (sentMs !== undefined) this.#mux?.observeRtt(this.#clock.monotonicMs() - sentMs);
+    }
+    const { sequence } = this.#fence ?? {};
+    if (sequence !== undefined && sender.firstSequence > sequence) this.#endFence();
     if (this.#mux?.hasWork) this.#scheduleFlush();
   }
+
+  readonly #onRtt = (sampleMs: number): void => {
+    this.#lastRttMs = sampleMs;
+    this.#mux?.observeRtt(sampleMs);
+  };
 
   // Sending records.
 
@@ -341,71 +484,133 @@ export class Session implements CircuitEvents {
   };
 
   #requestWrite(): void {
-    const handshake = this.#outgoing[0];
-    if (handshake !== undefined) this.#circuit.requestWrite(handshake.length - LINK_HEADER_BYTES);
-    else if (this.#state === 'open' && (this.#acks.isDue || this.#mux?.hasWork))
-      this.#circuit.requestWrite(MIN_RECORD_BYTES);
+    const path = this.#paths?.active;
+    if (path === undefined || this.#state !== 'open') return;
+    const againBytes = this.#sender?.againBytes ?? 0;
+    if (againBytes > 0) path.requestWrite(againBytes - LINK_HEADER_BYTES);
+    else if (this.#hasWork) path.requestWrite(MIN_RECORD_BYTES);
   }
 
-  #writeRecord(): void {
+  get #hasWork(): boolean {
+    if (this.#acks.isDue) return true;
+    if (this.#fence !== undefined) return this.#fence.sequence === undefined;
+    return this.#pathMessages.length > 0 || (this.#mux?.hasWork ?? false);
+  }
+
+  #writeRecord(path: Path, sender: RecordSender): void {
+    const { maxRecordBytes, maxSessionWindowBytes } = this.#limits;
     const mux = this.#mux as Mux;
-    const writer = scratchWriter(this.#limits.maxRecordBytes);
-    writer.reset(Math.min(this.#limits.maxRecordBytes, this.#circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES));
-    const { next } = this.#replay;
+    const aboveWindow = sender.keptBytes - maxSessionWindowBytes;
+    if (aboveWindow > 2 * RESEND_SLACK_BYTES)
+      return this.close(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
+    const isInBudget = this.#options.replayBudget?.mayGrow(sender.keptBytes) ?? true;
+    const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES && isInBudget;
+    const room = path.circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
+    const writer = scratchWriter(maxRecordBytes);
+    writer.reset(Math.min(sender.recordBytes, room));
+    this.#fill(writer, mux, mayCarryData);
+    if (writer.length === 0 && room > sender.recordBytes && mux.hasWork) {
+      writer.reset(Math.min(maxRecordBytes, room)); // one head may be larger than what suits the path
+      this.#fill(writer, mux, mayCarryData);
+    }
+    if (writer.length > 0) {
+      this.#seal(path, sender, writer);
+      mux.tellDrained();
+      this.#requestWrite();
+    } else if (mayCarryData && this.#fence === undefined && mux.hasWork) {
+      path.requestWrite(maxRecordBytes); // a head that needs more credit than there is
+    } // else an ACK brings the next turn: asking again would be answered at once, for ever
+  }
+
+  #fill(writer: FrameWriter, mux: Mux, mayCarryData: boolean): void {
+    const { next } = this.#receiver as RecordReceiver;
     if (this.#acks.hasNews(next)) {
       writer.ack(next);
       this.#acks.noteSent(next);
     }
-    const aboveWindow = this.#resend.bytes - this.#limits.maxSessionWindowBytes;
-    if (aboveWindow > 2 * RESEND_SLACK_BYTES)
-      return this.close(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
-    const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES;
+    if (this.#fence !== undefined) {
+      if (this.#fence.sequence === undefined) writer.fence();
+      return;
+    }
+    while (this.#pathMessages.length > 0 && mayCarryData) {
+      const message = this.#pathMessages[0] as Bytes;
+      if (writer.room < message.length + PATH_OVERHEAD_BYTES) break;
+      writer.path(message);
+      this.#pathMessages.shift();
+    }
     mux.fill(writer, mayCarryData);
-    if (writer.length > 0) {
-      this.#seal(writer);
-      mux.tellDrained();
-      this.#requestWrite();
-    } else if (mayCarryData && mux.hasWork) {
-      this.#circuit.requestWrite(this.#limits.maxRecordBytes); // a head that needs more credit than there is
-    } // else an ACK brings the next turn: asking again would be answered at once, for ever
   }
 
-  #seal(writer: FrameWriter): void {
-    const cipher = this.#sendCipher as RecordCipher;
-    const nowMs = this.#clock.monotonicMs();
-    if (this.#epochRecords >= this.#limits.rekeyAfterRecords || nowMs - this.#epochMs >= this.#limits.rekeyAfterMs) {
-      cipher.advance();
-      this.#epochRecords = 0;
-      this.#epochMs = nowMs;
-    }
-    const sequence = this.#resend.nextSequence;
-    if (sequence > MAX_SEQUENCE)
+  #seal(path: Path, sender: RecordSender, writer: FrameWriter): void {
+    const sequence = sender.nextSequence;
+    const message = sender.seal(writer, this.#clock.monotonicMs());
+    if (message === undefined)
       return this.#abandon(new SkeinError('SKEIN_SESSION_LOST', 'Cannot seal record: the session is at its end'));
-    const message = messages.take(MESSAGE_OVERHEAD_BYTES + writer.length);
-    writeRecordHeader(message, LINK_HEADER_BYTES, RECORD_DATA, cipher.epoch, sequence);
-    cipher.seal(sequence, writer.bytes.subarray(0, writer.length), message, LINK_HEADER_BYTES);
-    this.#epochRecords++;
+    if (this.#fence !== undefined) this.#fence.sequence ??= sequence;
     this.stats.recordsSent++;
-    this.#resend.push(message, writer.elicitsAck ? nowMs : undefined);
     if (writer.elicitsAck) this.#watch.noteSent();
-    this.#circuit.send(message);
+    path.circuit.send(message);
   }
+
+  // Moving to another path.
+
+  #startFence(target: Path): void {
+    if (this.#fence !== undefined || this.#state !== 'open') return;
+    const timer = this.#clock.setTimer(this.#limits.fenceMs, () => this.#endFence());
+    this.#fence = { target, sequence: undefined, timer };
+    this.#scheduleFlush();
+  }
+
+  #endFence(): void {
+    const fence = this.#fence;
+    if (fence === undefined) return;
+    this.#clearFence();
+    this.#paths?.activate(fence.target);
+    this.#scheduleFlush();
+  }
+
+  #clearFence(): void {
+    this.#fence?.timer.cancel();
+    this.#fence = undefined;
+  }
+
+  #onActive(): void {
+    this.#clearFence();
+    this.#sender?.rewind(this.#clock.monotonicMs());
+    this.#requestWrite();
+  }
+
+  #onPaths(): void {
+    this.stats.pathSwitches = this.#paths?.switches ?? 0;
+    if (this.isDetached) {
+      this.#clearFence();
+      this.#options.replayBudget?.enforce();
+    }
+    if (this.#state === 'open') this.#options.onPaths?.();
+  }
+
+  // The end.
 
   /** The last record: GOAWAY with the reason, sealed, so that only the peer can have said it. */
   #sayFarewell(error: SkeinError): void {
-    const room = this.#circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
+    const path = this.#paths?.active;
+    const sender = this.#sender;
+    if (path === undefined || sender === undefined || sender.againBytes > 0) return;
+    const room = path.circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
     if (room < MIN_RECORD_BYTES) return;
     const writer = scratchWriter(this.#limits.maxRecordBytes);
     writer.reset(Math.min(this.#limits.maxRecordBytes, room));
     this.#mux?.goAway(error, true);
     this.#mux?.fill(writer, false);
-    if (writer.length > 0) this.#seal(writer);
+    if (writer.length > 0) this.#seal(path, sender, writer);
   }
 
   #abandon(error: SkeinError): void {
     if (this.#state === 'closed') return;
     this.#end(error);
-    this.#circuit.close(toWireCode(error.code));
+    const code = toWireCode(error.code);
+    if (this.#paths === undefined) this.#first.close(code);
+    else this.#paths.close(code);
   }
 
   #end(error: SkeinError): void {
@@ -414,16 +619,21 @@ export class Session implements CircuitEvents {
     this.#timer.cancel();
     this.#acks.cancel();
     this.#watch.cancel();
+    this.#clearFence();
     this.#sweepTimer?.cancel();
     this.#early = [];
-    this.#outgoing = [];
+    this.#pathMessages = [];
+    this.#sender?.release();
+    this.#options.replayBudget?.leave(this);
     this.#rejectReady(error);
     this.#mux?.close(error);
     this.#options.onClose(error);
   }
 }
 
-const messages = new MessagePool();
+const UNNAMED_PATH: PathInfo = { kind: 'direct', via: '' };
+/** Type, flags and length of a PATH frame. */
+const PATH_OVERHEAD_BYTES = 5;
 
 let scratch: FrameWriter | undefined;
 

@@ -355,6 +355,7 @@ export class FrameLog implements FrameHandler {
   onOpen(): void {}
   onHeaders(): void {}
   onStop(): void {}
+  onPath(): void {}
 
   onCredit(id: number, offset: number): void {
     this.credits.push({ id, offset });

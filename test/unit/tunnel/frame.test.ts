@@ -61,6 +61,10 @@ class Transcript implements FrameHandler {
   onMaxStreams(count: number): void {
     this.calls.push(`max ${count}`);
   }
+
+  onPath(message: Uint8Array): void {
+    this.calls.push(`path ${[...message]}`);
+  }
 }
 
 function writeAll(writer: FrameWriter, id: number): void {
@@ -73,6 +77,8 @@ function writeAll(writer: FrameWriter, id: number): void {
   writer.ping(true, new Uint8Array(8).fill(3));
   writer.goAway(8, id, true, encodeUtf8('bye'));
   writer.maxStreams(70_000);
+  writer.path(encodeUtf8('way'));
+  writer.fence();
 }
 
 describe('FrameWriter and readFrames', () => {
@@ -92,6 +98,7 @@ describe('FrameWriter and readFrames', () => {
         'ping true 3,3,3,3,3,3,3,3',
         `goaway 8 ${id} 0 true ${[...encodeUtf8('bye')]}`,
         'max 70000',
+        `path ${[...encodeUtf8('way')]}`,
       ]);
     });
   }
@@ -102,7 +109,7 @@ describe('FrameWriter and readFrames', () => {
     for (let length = 0; length < writer.length; length++) {
       const transcript = new Transcript();
       const problem = readFrames(writer.bytes.subarray(0, length), transcript);
-      assert.ok(problem !== undefined || transcript.calls.length < 9, `${length}`);
+      assert.ok(problem !== undefined || transcript.calls.length < 10 || length === writer.length - 2, `${length}`);
     }
   });
 

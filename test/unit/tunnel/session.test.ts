@@ -307,7 +307,7 @@ describe('Session records', () => {
     b.control.send = () => undefined; // its link lives, its session does not
     stream.write(encodeUtf8('hello?'));
     assert.ok(await clock.advanceUntil(() => initiator.error !== undefined, 60_000));
-    assert.equal(initiator.error?.code, 'SKEIN_SESSION_LOST');
+    assert.equal(initiator.error?.code, 'SKEIN_PROTOCOL');
   });
 
   it('a duplicate is dropped and counted', async () => {

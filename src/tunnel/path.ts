@@ -1,0 +1,184 @@
+/** `Path`: one circuit that a session travels on, or may — what it is, whether it carries, how long it takes. */
+
+import { type Bytes, equalBytes } from '../core/bytes.ts';
+import type { SkeinError } from '../core/errors.ts';
+import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES } from './circuit.ts';
+import { MinRtt } from './min-rtt.ts';
+
+export type PathKind = 'relay' | 'direct';
+
+/** What a path is, for those who made it; the tunnel only weighs the kind. */
+export interface PathInfo {
+  readonly kind: PathKind;
+  /** URL of the hub, or `host:port` of the peer. */
+  readonly via: string;
+  /** Time until it may be chosen: BBR holds a crossed TCP open down for 10 s (docs/protocol.md §3). @default 0 */
+  readonly settleMs?: number;
+  /** The session is done with it. */
+  readonly onEnd?: () => void;
+}
+
+/** `suspect`: nothing was heard on it for too long, while something was expected. */
+export type PathState = 'proving' | 'standby' | 'active' | 'suspect';
+
+export interface PathStatus {
+  readonly kind: PathKind;
+  readonly via: string;
+  readonly state: PathState;
+  /** Smallest round trip of the last 10 s, in milliseconds; 0 before the first. */
+  readonly rttMs: number;
+  /** Time since it was made, in milliseconds. */
+  readonly ageMs: number;
+}
+
+/** Nothing follows `onPathClose`. */
+export interface PathHost {
+  /** A whole link message; its credit is the host's to return. */
+  onPathMessage(path: Path, message: Bytes): void;
+  onPathWritable(path: Path): void;
+  onPathClose(path: Path, error: SkeinError): void;
+}
+
+const NONCE_BYTES = 8;
+/** A burst that shows how fast a path is: 64 KiB, within the least credit of a circuit. */
+const BURST_PROBES = 4;
+export const BURST_PADDING_BYTES = 15 * 1024;
+
+export class Path implements CircuitEvents {
+  readonly circuit: Circuit;
+  readonly info: PathInfo;
+  readonly madeMs: number;
+  /** Both ends know that it belongs to the session. */
+  isAttached = false;
+  isSuspect = false;
+  /** It is to be left as soon as there is another one. */
+  isLeaving = false;
+  /** Monotonic time before which it is not chosen while another one carries. */
+  notBeforeMs: number;
+  /** How often it was left because it did not carry. */
+  failures = 0;
+  /** Monotonic time of the last message that came on it. */
+  heardMs: number;
+  /** Counter of our last ATTACH on it, and whether that took over. */
+  attachCounter = -1;
+  hasTakenOver = false;
+  /** Duration of the last burst, in milliseconds; undefined before the first. */
+  burstMs: number | undefined;
+  /** Probes of the regular kind without an answer. */
+  missedProbes = 0;
+  readonly #host: PathHost;
+  readonly #rtt = new MinRtt();
+  readonly #records: Bytes[] = [];
+  #wantedBytes = 0;
+  #nonce = 0;
+  #probe: { readonly nonce: Bytes; readonly sentMs: number } | undefined;
+  #burst: { readonly startedMs: number; left: number } | undefined;
+  #isClosed = false;
+
+  constructor(circuit: Circuit, info: PathInfo, host: PathHost, nowMs: number) {
+    this.circuit = circuit;
+    this.info = info;
+    this.madeMs = nowMs;
+    this.heardMs = nowMs;
+    this.notBeforeMs = nowMs + (info.settleMs ?? 0);
+    this.#host = host;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  get rttMs(): number {
+    return this.#rtt.valueMs;
+  }
+
+  get isMeasuring(): boolean {
+    return this.#burst !== undefined;
+  }
+
+  /** Sends a whole message before anything else that waits: a record of the handshake, or of the path. */
+  send(message: Bytes): void {
+    if (this.#isClosed) return;
+    this.#records.push(message);
+    this.#request();
+  }
+
+  /** Asks for one `onPathWritable` with credit for `bytes`. */
+  requestWrite(bytes: number): void {
+    this.#wantedBytes = bytes;
+    this.#request();
+  }
+
+  observeRtt(sampleMs: number, nowMs: number): void {
+    this.#rtt.observe(sampleMs, nowMs);
+  }
+
+  /** Nonce of a probe that is sent now. */
+  startProbe(nowMs: number): Bytes {
+    const nonce = this.#nextNonce();
+    if (this.#probe !== undefined) this.missedProbes++;
+    this.#probe = { nonce, sentMs: nowMs };
+    return nonce;
+  }
+
+  /** Nonces of a burst that is sent now. */
+  startBurst(nowMs: number): Bytes[] {
+    this.#burst = { startedMs: nowMs, left: BURST_PROBES };
+    return Array.from({ length: BURST_PROBES }, () => this.#nextNonce());
+  }
+
+  onProbed(nonce: Bytes, nowMs: number): void {
+    if (this.#probe !== undefined && equalBytes(nonce, this.#probe.nonce)) {
+      this.observeRtt(nowMs - this.#probe.sentMs, nowMs);
+      this.#probe = undefined;
+      this.missedProbes = 0;
+    } else if (this.#burst !== undefined && --this.#burst.left === 0) {
+      this.burstMs = nowMs - this.#burst.startedMs;
+      this.#burst = undefined;
+    }
+  }
+
+  /** Ends it here; the host is not told. */
+  close(code: number): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.circuit.close(code);
+    this.info.onEnd?.();
+  }
+
+  // What the circuit tells.
+
+  onRecord(message: Bytes): void {
+    if (!this.#isClosed) this.#host.onPathMessage(this, message);
+  }
+
+  onWritable(): void {
+    const record = this.#records.shift();
+    if (record !== undefined) {
+      this.circuit.send(record);
+      this.#request();
+      return;
+    }
+    this.#wantedBytes = 0;
+    if (!this.#isClosed) this.#host.onPathWritable(this);
+  }
+
+  onClose(error: SkeinError): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.info.onEnd?.();
+    this.#host.onPathClose(this, error);
+  }
+
+  #request(): void {
+    const record = this.#records[0];
+    if (record !== undefined) this.circuit.requestWrite(record.length - LINK_HEADER_BYTES);
+    else if (this.#wantedBytes > 0) this.circuit.requestWrite(this.#wantedBytes);
+  }
+
+  #nextNonce(): Bytes {
+    const nonce = new Uint8Array(NONCE_BYTES);
+    new DataView(nonce.buffer).setUint32(4, ++this.#nonce);
+    return nonce;
+  }
+}

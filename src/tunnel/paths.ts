@@ -1,0 +1,395 @@
+/**
+ * `Paths`: the ways one session has — which of them carries the records sent here, what stands by, and what happens when
+ * the last one is gone. Each end chooses for its own direction; the other end is told only when it must send again.
+ */
+
+import type { Bytes } from '../core/bytes.ts';
+import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { Circuit } from './circuit.ts';
+import { fromWireCode, toWireCode } from './codes.ts';
+import type { TunnelOptions } from './options.ts';
+import { BURST_PADDING_BYTES, Path, type PathHost, type PathInfo, type PathStatus } from './path.ts';
+import { chooseFallback, PathPolicy } from './path-policy.ts';
+import type { PathRecords } from './path-records.ts';
+
+export interface PathsOptions {
+  readonly clock: Clock;
+  readonly limits: TunnelOptions;
+  readonly records: PathRecords;
+  /** False: the session ends with its path, as one with the other end of a link does. */
+  readonly isResumable: boolean;
+  /** Sequence of the record that is due here. */
+  readonly next: () => number;
+  /** The peer has everything below `next`. */
+  readonly onPeerNext: (next: number) => void;
+  /** From now on records go to `path`, first those that the peer may not have. */
+  readonly onActive: (path: Path) => void;
+  /** A better path is there: what is under way should arrive first, then `activate` it. */
+  readonly onWish: (path: Path) => void;
+  readonly onLost: (error: SkeinError) => void;
+  /** Paths, their states, or whether there is one. */
+  readonly onChange: () => void;
+}
+
+/** A path that was left because it did not carry is not chosen again for this long; twice as long each further time. */
+const PENALTY_MS = 10_000;
+const MAX_PENALTY_MS = 600_000;
+const MISSED_PROBES = 2;
+
+export class Paths {
+  readonly #options: PathsOptions;
+  readonly #host: PathHost;
+  readonly #policy = new PathPolicy();
+  readonly #paths: Path[] = [];
+  #active: Path | undefined;
+  /** Set while there is no path. */
+  #grace: Timer | undefined;
+  #detachedMs = 0;
+  #lastError: SkeinError | undefined;
+  #probe: Timer | undefined;
+  /** Rounds of probes that still come in quick succession, because there is a new path. */
+  #quickRounds = 0;
+  #switches = 0;
+  #isClosed = false;
+
+  /** `first`: the path of the handshake. */
+  constructor(options: PathsOptions, host: PathHost, first: Path) {
+    this.#options = options;
+    this.#host = host;
+    first.isAttached = true;
+    this.#paths.push(first);
+    this.#active = first;
+  }
+
+  get active(): Path | undefined {
+    return this.#active;
+  }
+
+  /** How often records of this end moved to another path. */
+  get switches(): number {
+    return this.#switches;
+  }
+
+  /** Since when there is no path, in monotonic milliseconds, or undefined. */
+  get detachedMs(): number | undefined {
+    return this.#grace === undefined ? undefined : this.#detachedMs;
+  }
+
+  get status(): PathStatus[] {
+    const nowMs = this.#options.clock.monotonicMs();
+    return this.#paths.map((path) => ({
+      kind: path.info.kind,
+      via: path.info.via,
+      state: !path.isAttached ? 'proving' : path.isSuspect ? 'suspect' : path === this.#active ? 'active' : 'standby',
+      rttMs: path.rttMs,
+      ageMs: nowMs - path.madeMs,
+    }));
+  }
+
+  /** This end has opened `circuit` to the peer: proves there that it is this session. */
+  offer(circuit: Circuit, info: PathInfo): void {
+    const path = this.#add(circuit, info);
+    if (path === undefined) return;
+    this.#sendAttach(path);
+    circuit.attach(path);
+    this.#options.clock.setTimer(this.#options.limits.attachTimeoutMs, () => {
+      if (!path.isAttached) this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
+    });
+  }
+
+  /** The peer has opened `circuit`; `first` came on it. False when that proves nothing: the circuit is closed then. */
+  accept(circuit: Circuit, info: PathInfo, first: Bytes): boolean {
+    const path = this.#add(circuit, info);
+    if (path === undefined) return false;
+    circuit.attach(path);
+    this.receive(path, first);
+    if (path.isAttached) return true;
+    this.#drop(path, 'SKEIN_HANDSHAKE');
+    return false;
+  }
+
+  /** A path record came. */
+  receive(path: Path, message: Bytes): void {
+    const { records, clock } = this.#options;
+    const record = records.read(message);
+    if (record === undefined) {
+      // Altered, or a copy: whoever does that to this circuit does it to the next record as well.
+      if (!path.isAttached) this.#drop(path, 'SKEIN_HANDSHAKE');
+      return;
+    }
+    switch (record.step) {
+      case 'attach':
+        return this.#onAttach(path, record.takesOver, record.next, record.counter);
+      case 'attached':
+        return this.#onAttached(path, record.attach, record.next);
+      case 'probe':
+        return path.isAttached ? path.send(records.probed(record.nonce)) : undefined;
+      case 'probed':
+        path.onProbed(record.nonce, clock.monotonicMs());
+        return this.noteHeard(path);
+      case 'refused':
+        return this.#onRefused(path, record.code);
+    }
+  }
+
+  /** Anything that proves the peer came on `path`. */
+  noteHeard(path: Path): void {
+    path.heardMs = this.#options.clock.monotonicMs();
+    if (!path.isSuspect) return;
+    path.isSuspect = false;
+    this.#options.onChange();
+  }
+
+  /** Nothing was heard on the active path for `silentMs`, though something must have come. */
+  noteSilence(silentMs: number, patienceMs: number): void {
+    const path = this.#active;
+    if (path === undefined) return;
+    if (!path.isSuspect) {
+      path.isSuspect = true;
+      this.#probeAll();
+      this.#options.onChange();
+      return;
+    }
+    const nowMs = this.#options.clock.monotonicMs();
+    const standby = chooseFallback(this.#attached().filter((other) => other !== path));
+    const answered = standby !== undefined && !standby.isSuspect && nowMs - standby.heardMs < silentMs;
+    if (answered && silentMs >= 2 * patienceMs) {
+      this.#punish(path);
+      this.activate(standby);
+      this.#sendAttach(standby);
+    } else if (this.#options.isResumable && silentMs >= this.#options.limits.pathSilenceMs) {
+      this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
+    } else this.#probeAll();
+  }
+
+  /** `path` swallows or alters records: nothing more may come or go on it. */
+  distrust(path: Path, error: SkeinError): void {
+    path.close(toWireCode(error.code));
+    this.#remove(path, error);
+  }
+
+  /** Leaves matching paths for another one, now or as soon as there is one. */
+  leave(match: (info: PathInfo) => boolean): void {
+    for (const path of this.#paths) if (match(path.info)) path.isLeaving = true;
+    this.#settleLeaving();
+  }
+
+  /** Moves to a matching path that carries; false when there is none. For operators and tests: the policy may move back. */
+  prefer(match: (info: PathInfo) => boolean): boolean {
+    const path = this.#attached().find((other) => match(other.info) && !other.isSuspect);
+    if (path === undefined) return false;
+    if (path !== this.#active) this.#options.onWish(path);
+    return true;
+  }
+
+  /** Records go to `path` from now on. */
+  activate(path: Path): void {
+    if (path.isClosed || this.#isClosed) return;
+    if (path !== this.#active) {
+      if (this.#active !== undefined || this.#grace !== undefined) this.#switches++;
+      this.#active = path;
+    }
+    this.#grace?.cancel();
+    this.#grace = undefined;
+    this.#options.onActive(path);
+    this.#closeLeft();
+    this.#options.onChange();
+  }
+
+  onClose(path: Path, error: SkeinError): void {
+    this.#remove(path, error);
+  }
+
+  close(code: number): void {
+    this.#isClosed = true;
+    this.#grace?.cancel();
+    this.#grace = undefined;
+    this.#probe?.cancel();
+    for (const path of this.#paths.splice(0)) path.close(code);
+    this.#active = undefined;
+  }
+
+  #attached(): Path[] {
+    return this.#paths.filter((path) => path.isAttached && !path.isClosed);
+  }
+
+  #add(circuit: Circuit, info: PathInfo): Path | undefined {
+    const { clock, limits } = this.#options;
+    const spare = this.#paths.find((path) => path !== this.#active);
+    if (this.#isClosed || (this.#paths.length >= limits.maxPaths && spare === undefined)) {
+      circuit.close(toWireCode('SKEIN_LIMIT'));
+      return undefined;
+    }
+    if (this.#paths.length >= limits.maxPaths && spare !== undefined) this.#drop(spare, 'SKEIN_LIMIT');
+    const path = new Path(circuit, info, this.#host, clock.monotonicMs());
+    this.#paths.push(path);
+    return path;
+  }
+
+  #sendAttach(path: Path): void {
+    const { records, next } = this.#options;
+    path.hasTakenOver = this.#active === undefined || this.#active === path || this.#active.isSuspect;
+    const { message, counter } = records.attach(path.hasTakenOver, next());
+    path.attachCounter = counter;
+    path.send(message);
+  }
+
+  #onAttach(path: Path, takesOver: boolean, next: number, counter: number): void {
+    const { records, onPeerNext } = this.#options;
+    this.#admit(path);
+    path.send(records.attached(counter, this.#options.next()));
+    onPeerNext(next);
+    if (path.isClosed) return;
+    if (takesOver) {
+      // What it has on its other paths, if any, it does not trust: neither should this end.
+      const before = this.#active;
+      if (before !== undefined && before !== path) before.isSuspect = true;
+      this.activate(path);
+    } else if (this.#active === undefined) {
+      this.activate(path);
+      this.#sendAttach(path);
+    }
+  }
+
+  #onAttached(path: Path, attach: number, next: number): void {
+    if (attach !== path.attachCounter) return;
+    const isNew = !path.isAttached;
+    this.#admit(path);
+    this.#options.onPeerNext(next);
+    if (path.isClosed || !isNew || (this.#active !== undefined && !this.#active.isSuspect)) return;
+    this.activate(path);
+    if (!path.hasTakenOver) this.#sendAttach(path);
+  }
+
+  #onRefused(path: Path, code: number): void {
+    if (path.isAttached || path.attachCounter < 0) return;
+    const error = new SkeinError('SKEIN_SESSION_LOST', 'Cannot resume session: the peer has it no more', {
+      details: { reason: fromWireCode(code) },
+    });
+    this.#drop(path, 'SKEIN_CANCELLED');
+    this.#options.onLost(error);
+  }
+
+  #admit(path: Path): void {
+    this.noteHeard(path);
+    if (path.isAttached) return;
+    path.isAttached = true;
+    this.#quickRounds = this.#options.limits.quickProbes;
+    this.#schedule();
+    this.#settleLeaving();
+    this.#options.onChange();
+  }
+
+  #drop(
+    path: Path,
+    code: 'SKEIN_PEER_UNREACHABLE' | 'SKEIN_HANDSHAKE' | 'SKEIN_PROTOCOL' | 'SKEIN_LIMIT' | 'SKEIN_CANCELLED',
+  ): void {
+    path.close(toWireCode(code));
+    this.#remove(path, new SkeinError(code, `Cannot use path by ${path.info.via}: it does not carry`));
+  }
+
+  #remove(path: Path, error: SkeinError): void {
+    const at = this.#paths.indexOf(path);
+    if (at < 0 || this.#isClosed) return;
+    this.#paths.splice(at, 1);
+    if (path.isAttached) this.#lastError = error;
+    if (path === this.#active) this.#replace();
+    this.#schedule();
+    this.#options.onChange();
+  }
+
+  /** The active path is gone. */
+  #replace(): void {
+    const { clock, limits, isResumable, onLost } = this.#options;
+    this.#active = undefined;
+    const fallback = chooseFallback(this.#attached());
+    if (fallback !== undefined) {
+      this.activate(fallback);
+      this.#sendAttach(fallback);
+      return;
+    }
+    const cause = this.#lastError;
+    if (!isResumable) {
+      onLost(cause ?? new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: its path ended'));
+      return;
+    }
+    this.#detachedMs = clock.monotonicMs();
+    this.#grace = clock.setTimer(limits.resumeGraceMs, () => {
+      const afterS = limits.resumeGraceMs / 1000;
+      onLost(
+        new SkeinError('SKEIN_SESSION_LOST', `Cannot resume session: no way to the peer for ${afterS} s`, { cause }),
+      );
+    });
+  }
+
+  #punish(path: Path): void {
+    path.failures++;
+    const penaltyMs = Math.min(MAX_PENALTY_MS, PENALTY_MS * 2 ** (path.failures - 1));
+    path.notBeforeMs = this.#options.clock.monotonicMs() + penaltyMs;
+  }
+
+  /** Asks for a move away from a path that is left; the policy says where to. */
+  #settleLeaving(): void {
+    const active = this.#active;
+    if (active?.isLeaving) {
+      const other = chooseFallback(this.#attached().filter((path) => !path.isLeaving && !path.isSuspect));
+      if (other !== undefined) this.#options.onWish(other);
+    }
+    this.#closeLeft();
+  }
+
+  #closeLeft(): void {
+    for (const path of [...this.#paths]) {
+      if (path.isLeaving && path !== this.#active && this.#active !== undefined) this.#drop(path, 'SKEIN_CANCELLED');
+    }
+  }
+
+  // Probes.
+
+  #schedule(): void {
+    if (this.#isClosed || this.#attached().length < 2) {
+      this.#probe?.cancel();
+      this.#probe = undefined;
+      return;
+    }
+    const { clock, limits } = this.#options;
+    const periodMs = this.#quickRounds > 0 ? limits.quickProbeMs : limits.probeMs;
+    this.#probe?.cancel();
+    this.#probe = setPeriodic(clock, periodMs, () => this.#round());
+    if (this.#quickRounds > 0) this.#probeAll();
+  }
+
+  #round(): void {
+    const active = this.#active;
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const path of this.#attached()) {
+      if (path.missedProbes < MISSED_PROBES || path === active || path.isSuspect) continue;
+      path.isSuspect = true;
+      this.#options.onChange();
+    }
+    if (active !== undefined) this.#choose(active, nowMs);
+    if (this.#quickRounds > 0 && --this.#quickRounds === 0) this.#schedule();
+    this.#probeAll();
+  }
+
+  #choose(active: Path, nowMs: number): void {
+    const better = this.#policy.judge(active, this.#attached(), nowMs);
+    const { candidate } = this.#policy;
+    if (better !== undefined) this.#options.onWish(better);
+    else if (candidate !== undefined && candidate.burstMs === undefined && !candidate.isMeasuring) {
+      this.#measure(active);
+      this.#measure(candidate);
+    }
+  }
+
+  #probeAll(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const path of this.#attached()) path.send(this.#options.records.probe(path.startProbe(nowMs)));
+  }
+
+  #measure(path: Path): void {
+    const { clock, records } = this.#options;
+    for (const nonce of path.startBurst(clock.monotonicMs())) path.send(records.probe(nonce, BURST_PADDING_BYTES));
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What all sessions of a process may keep for sending again, together: above it only those below their fair share may
+ * send more, and detached ones above it are given up, oldest first.
+ */
+
+/** A session, as the budget sees it. */
+export interface BudgetMember {
+  readonly keptBytes: number;
+  /** Monotonic time since which it has no path, or undefined. */
+  readonly detachedMs: number | undefined;
+  /** Too much is kept for sessions without a path, and this one has the oldest claim. */
+  dropForBudget(): void;
+}
+
+const FLOOR_BYTES = 64 * 1024;
+
+export class ReplayBudget {
+  readonly limitBytes: number;
+  readonly #members = new Set<BudgetMember>();
+  #bytes = 0;
+  #dropped = 0;
+
+  /** @param limitBytes of all sessions of the process */
+  constructor(limitBytes: number) {
+    this.limitBytes = limitBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Sessions that were given up for it. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  get isExceeded(): boolean {
+    return this.#bytes > this.limitBytes;
+  }
+
+  join(member: BudgetMember): void {
+    this.#members.add(member);
+  }
+
+  leave(member: BudgetMember): void {
+    this.#members.delete(member);
+  }
+
+  /** Bytes that are kept from now on, or less than none. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  /** Whether a session that keeps `keptBytes` may send more. */
+  mayGrow(keptBytes: number): boolean {
+    return !this.isExceeded || keptBytes < this.#fairBytes;
+  }
+
+  /** Brings the sum below the limit as far as detached sessions hold it. Called when one detaches. */
+  enforce(): void {
+    if (!this.isExceeded) return;
+    const fairBytes = this.#fairBytes;
+    const detached = [...this.#members].filter((member) => member.detachedMs !== undefined);
+    detached.sort((a, b) => (a.detachedMs ?? 0) - (b.detachedMs ?? 0));
+    for (const member of detached) {
+      if (!this.isExceeded) return;
+      if (member.keptBytes <= fairBytes) continue;
+      this.#dropped++;
+      member.dropForBudget();
+    }
+  }
+
+  get #fairBytes(): number {
+    return Math.max(FLOOR_BYTES, this.limitBytes / Math.max(1, this.#members.size));
+  }
+}

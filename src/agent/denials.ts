@@ -1,8 +1,8 @@
-/** Log lines about refused streams: who, what, by which rule; so many a second, because callers decide how often. */
+/** What is logged of refused streams, circuits and sessions: who, what, by which rule; callers decide how often. */
 
 import type { Clock } from '../core/clock.ts';
+import { LimitedLog } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
-import { TokenBucket } from '../core/token-bucket.ts';
 import type { AgentLimits } from './options.ts';
 
 export interface Denial {
@@ -16,25 +16,6 @@ export interface Denial {
   readonly path?: string;
 }
 
-export class DenialLog {
-  readonly #log: Logger;
-  readonly #clock: Clock;
-  readonly #tokens: TokenBucket;
-  #dropped = 0;
-
-  constructor(log: Logger, clock: Clock, limits: AgentLimits) {
-    this.#log = log;
-    this.#clock = clock;
-    this.#tokens = new TokenBucket(limits.denialsPerSecond, limits.denialsBurst, clock.monotonicMs());
-  }
-
-  note(denial: Denial): void {
-    if (!this.#tokens.take(this.#clock.monotonicMs())) {
-      this.#dropped++;
-      return;
-    }
-    const dropped = this.#dropped === 0 ? {} : { notLogged: this.#dropped };
-    this.#dropped = 0;
-    this.#log.log('warn', 'request-denied', { ...denial, ...dropped });
-  }
+export function createDenialLog(log: Logger, clock: Clock, limits: AgentLimits): LimitedLog {
+  return new LimitedLog(log, clock, { perSecond: limits.denialsPerSecond, burst: limits.denialsBurst });
 }

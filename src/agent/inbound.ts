@@ -18,7 +18,7 @@ import { decodeRequestHead } from '../http/head-codec.ts';
 import { refuseLater } from '../http/refusal.ts';
 import { checkAuthority, type Destination, isMeshAuthority, parseDestinationKey } from '../router/destination.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
-import { type Denial, DenialLog } from './denials.ts';
+import { createDenialLog, type Denial } from './denials.ts';
 import { replyDenied } from './denied-reply.ts';
 import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
 import { LiveStreams } from './live-streams.ts';
@@ -44,12 +44,12 @@ export interface InboundEvents {
 export class Inbound {
   readonly events = new Emitter<InboundEvents>();
   readonly #options: InboundOptions;
-  readonly #denials: DenialLog;
+  readonly #denials: Logger;
   readonly #live = new LiveStreams();
 
   constructor(options: InboundOptions) {
     this.#options = options;
-    this.#denials = new DenialLog(options.log, options.clock, options.limits);
+    this.#denials = createDenialLog(options.log, options.clock, options.limits);
   }
 
   /** Streams being served. */
@@ -86,7 +86,7 @@ export class Inbound {
 
   /** Other policies hold: streams that they do not allow any more are reset, the others go on. */
   reconsider(): void {
-    this.#live.reconsider((denial) => this.#denials.note(denial));
+    this.#live.reconsider((denial) => this.#note(denial));
   }
 
   #request(head: RequestHead, complete: boolean, reply: ReplySink, caller: SpiffeId): RequestBody {
@@ -106,7 +106,7 @@ export class Inbound {
     exchange.onFinish = (fact) => this.events.emit('finished', fact);
     this.events.emit('started', { service: destination.service });
     if (!verdict.allow) {
-      this.#denials.note({ ...denial, rule: verdict.rule });
+      this.#note({ ...denial, rule: verdict.rule });
       exchange.isMeshReply = true;
       return exchange.start(replyDenied(destination, caller, clock), complete);
     }
@@ -122,7 +122,7 @@ export class Inbound {
     const verdict = decide();
     const denial = toDenial(caller, destination, undefined);
     if (!verdict.allow) {
-      this.#denials.note({ ...denial, rule: verdict.rule });
+      this.#note({ ...denial, rule: verdict.rule });
       throw new SkeinError('SKEIN_DENIED', `Cannot connect to "${destination.key}": no policy allows it`);
     }
     const { target } = service;
@@ -131,6 +131,10 @@ export class Inbound {
       throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot connect to "${destination.key}": it takes requests, not bytes`);
     }
     target.accept(this.#live.watch(toRawStream(stream), { decide, denial }), caller);
+  }
+
+  #note(denial: Denial): void {
+    this.#denials.log('warn', 'request-denied', { ...denial });
   }
 
   #find({ service: key, authority }: RequestHead): ServedEntry {

@@ -45,7 +45,7 @@ export interface AgentLimits {
   /** First and largest ceiling of the wait between dials. */
   readonly reconnectBaseMs: number;
   readonly reconnectCapMs: number;
-  /** Refused requests logged per second, and at once: a caller must not fill the disk. */
+  /** Refused requests logged per second, and at once, and as many refused circuits and sessions: callers must not fill the disk. */
   readonly denialsPerSecond: number;
   readonly denialsBurst: number;
   /** Bytes read ahead of an application that uses WHATWG streams. */

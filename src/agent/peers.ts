@@ -14,6 +14,7 @@ import { toWireCode } from '../tunnel/codes.ts';
 import type { HandshakeRole } from '../tunnel/handshake.ts';
 import { Session } from '../tunnel/session.ts';
 import type { IncomingStream } from '../tunnel/stream.ts';
+import { createDenialLog } from './denials.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
 import type { AgentLimits } from './options.ts';
@@ -46,12 +47,15 @@ export class Peers implements Connector {
   /** Sessions of others whose handshake is not done. */
   readonly #halfOpen = new Set<Session>();
   readonly #sweep: Timer;
+  /** Others decide how often they are refused. */
+  readonly #refusals: Logger;
   #size = 0;
   #isDraining = false;
   #closedBy: SkeinError | undefined;
 
   constructor(options: PeersOptions) {
     this.#options = options;
+    this.#refusals = createDenialLog(options.log, options.platform.clock, options.limits);
     this.#sweep = setPeriodic(options.platform.clock, SWEEP_MS, () => this.#closeIdle());
   }
 
@@ -86,16 +90,15 @@ export class Peers implements Connector {
 
   /** The hub announces a circuit that another member has opened to here. */
   accept({ circuit: id, instance }: Push<'circuit'>, hub: HubConnection): void {
-    const { log } = this.#options;
     let circuit: Circuit;
     try {
       circuit = hub.adoptCircuit(id);
     } catch (thrown) {
-      log.log('warn', 'circuit-refused', { instance, error: toSkeinError(thrown).message });
+      this.#refusals.log('warn', 'circuit-refused', { instance, error: toSkeinError(thrown).message });
       return;
     }
     if (this.#isFullFor(instance) || this.#isDraining || this.#closedBy !== undefined) {
-      log.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
+      this.#refusals.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
       circuit.close(toWireCode(this.#isDraining ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
       return;
     }
@@ -106,7 +109,7 @@ export class Peers implements Connector {
       () => this.#halfOpen.delete(session),
       (error: SkeinError) => {
         this.#halfOpen.delete(session);
-        log.log('warn', 'session-refused', { instance, reason: error.reason, error: error.message });
+        this.#refusals.log('warn', 'session-refused', { instance, reason: error.reason, error: error.message });
       },
     );
   }

@@ -7,6 +7,7 @@ import { MESH_NAMESPACE, namespaceOf, parseServiceName } from '../catalog/servic
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
 import { type ErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
+import { LimitedLog } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { Crypto } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
@@ -81,9 +82,11 @@ type StoredToken = v.InferOutput<typeof STORED>;
 export class Enrolment {
   readonly stats: EnrolmentStats = { tokensCreated: 0, outcomes: new Map() };
   readonly #options: EnrolmentOptions;
+  readonly #refusals: LimitedLog;
 
   constructor(options: EnrolmentOptions) {
     this.#options = options;
+    this.#refusals = new LimitedLog(options.log, options.clock, options.limits.refusalsLogged);
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_LIMIT, SKEIN_STORE */
@@ -129,7 +132,7 @@ export class Enrolment {
       this.#count(error.reason);
       const event = error.code === 'SKEIN_TOKEN_USED' ? 'token-reused' : 'token-refused';
       // The id is of a stranger: as long as one of ours, and no longer.
-      this.#options.log.log('warn', event, {
+      this.#refusals.log('warn', event, {
         token: join.id.slice(0, MAX_ID_CHARS),
         reason: error.reason,
         ...error.details,

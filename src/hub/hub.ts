@@ -5,11 +5,11 @@ import { STARTER_POLICY } from '../catalog/authorization-policy.ts';
 import { setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
+import { LimitedLog } from '../core/limited-log.ts';
 import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import type { Listener, MessagePipe, Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
-import { TokenBucket } from '../core/token-bucket.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import { Admin } from './admin.ts';
@@ -83,8 +83,7 @@ class RunningHub implements Hub {
   readonly #connections = new Set<Connection>();
   readonly #links: LinkCounts;
   readonly #connectionOptions: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
-  readonly #refusalTokens: TokenBucket;
-  #refusalsNotLogged = 0;
+  readonly #refusals: LimitedLog;
   #listener: Listener | undefined;
   #tokenSweep: Timer | undefined;
   /** Set while draining. */
@@ -102,11 +101,7 @@ class RunningHub implements Hub {
     this.#options = options;
     this.#limits = limits;
     this.#links = { accepted: 0, halfOpen: new HalfOpen(limits), refused: new Map() };
-    this.#refusalTokens = new TokenBucket(
-      limits.refusalsLoggedPerSecond,
-      limits.refusalsLoggedBurst,
-      clock.monotonicMs(),
-    );
+    this.#refusals = new LimitedLog(log, clock, limits.refusalsLogged);
     this.#log = log;
     this.#state = state;
     this.#issuer = issuer;
@@ -328,17 +323,10 @@ class RunningHub implements Hub {
     this.#countRefusal(refusal.reason);
     // Who merely goes away before the end of the handshake is nobody's trouble.
     const level = refusal.code === 'SKEIN_HUB_UNREACHABLE' ? 'debug' : 'warn';
-    if (!this.#refusalTokens.take(this.#platform.clock.monotonicMs())) {
-      this.#refusalsNotLogged++;
-      return;
-    }
-    const notLogged = this.#refusalsNotLogged === 0 ? {} : { notLogged: this.#refusalsNotLogged };
-    this.#refusalsNotLogged = 0;
-    this.#log.log(level, 'link-refused', {
+    this.#refusals.log(level, 'link-refused', {
       address: pipe.remoteAddress,
       reason: refusal.reason,
       error: refusal.message,
-      ...notLogged,
     });
   }
 

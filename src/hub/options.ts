@@ -1,5 +1,6 @@
 /** Options and limits of the hub, each with its reason; a number appears here and nowhere else. */
 
+import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import type { AbsenceLimits } from './registrations.ts';
@@ -56,9 +57,8 @@ export interface HubLimits {
   readonly callsBurst: number;
   /** One endpoint with its labels: it must fit into a message beside others, and is told to all who watch it. */
   readonly maxEndpointBytes: number;
-  /** Refused links that are logged, per second and at once: strangers decide how often they try. */
-  readonly refusalsLoggedPerSecond: number;
-  readonly refusalsLoggedBurst: number;
+  /** Refused links that are logged, and refused tokens: strangers decide how often they try. */
+  readonly refusalsLogged: LogRate;
   /** Time for the other end to take a circuit, in milliseconds. */
   readonly acceptTimeoutMs: number;
   /** Records of all relayed circuits that wait for a slow end; above it, those that hold most are closed. */
@@ -92,8 +92,7 @@ export const HUB_LIMITS: HubLimits = {
   callsPerSecond: 100,
   callsBurst: 1_200,
   maxEndpointBytes: 16 * 1024,
-  refusalsLoggedPerSecond: 20,
-  refusalsLoggedBurst: 100,
+  refusalsLogged: { perSecond: 20, burst: 100 },
   acceptTimeoutMs: 5_000,
   maxRelayWaitingBytes: 256 * 1024 * 1024,
   debounceMs: 50,

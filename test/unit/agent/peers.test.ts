@@ -198,3 +198,16 @@ test('A member that leaves finishes what it began, and takes nothing more', asyn
   await mesh.run(begun.done);
   equal(begun.text, 'to the end');
 });
+
+test('Refused circuits are logged so many a second, however often somebody opens one', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const limits = { maxHalfOpen: 1, denialsPerSecond: 1, denialsBurst: 2 };
+  const { agent, log } = await mesh.join(['api'], { limits });
+  const rogue = await joinRogue(t, mesh);
+  for (let n = 0; n < 8; n++) await openSilent(mesh, rogue, agent.instance).catch(() => undefined);
+  equal(log.of('circuit-refused').length, 2);
+  await mesh.clock.advanceAsync(1000);
+  await openSilent(mesh, rogue, agent.instance).catch(() => undefined);
+  equal(log.of('circuit-refused').at(-1)?.fields.notLogged, 5);
+});

@@ -154,3 +154,17 @@ function bind(fixture: Fixture) {
   const { enrolment, store, clock, lines } = fixture;
   return { enrolment, store, clock, lines, token: (...services: string[]) => fixture.token(...services) };
 }
+
+test('Refused tokens are logged so many a second, with the number of those left out', async () => {
+  const { enrolment, clock, lines } = new Fixture({ refusalsLogged: { perSecond: 1, burst: 3 } });
+  const stranger = await key();
+  const guess = () => enrolment.admit({ id: 'guess', secret: new Uint8Array(32) }, stranger).catch(() => undefined);
+  for (let n = 0; n < 10; n++) await guess();
+  equal(lines.length, 3);
+  clock.advance(1000);
+  await guess();
+  deepEqual(
+    lines.map(({ event, fields }) => [event, fields.notLogged]),
+    [...Array.from({ length: 3 }, () => ['token-refused', undefined]), ['token-refused', 7]],
+  );
+});

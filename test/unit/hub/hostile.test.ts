@@ -97,7 +97,7 @@ test('Calls that make work for others are counted', async (t) => {
 
 test('Who is refused again and again does not fill the log', async (t) => {
   const log = new Recorder();
-  const hub = await startHub(t, { log, limits: { refusalsLoggedPerSecond: 1, refusalsLoggedBurst: 5 } });
+  const hub = await startHub(t, { log, limits: { refusalsLogged: { perSecond: 1, burst: 5 } } });
   for (let i = 0; i < 12; i++) {
     const pipe = await platform.dialWebSocket(hub.url);
     await new Promise<void>((resolve) => {

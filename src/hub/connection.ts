@@ -18,6 +18,7 @@ import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
 import type { Member } from './presence.ts';
 import type { Publisher } from './publisher.ts';
+import type { Shares } from './shares.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export interface ConnectionOptions extends CallServices {
@@ -30,6 +31,8 @@ export interface ConnectionOptions extends CallServices {
   readonly authenticator: Authenticator;
   readonly observer: TunnelObserver;
   readonly publisher: Publisher;
+  /** Links by the thumbprint of the key that the other end has proven. */
+  readonly linksByKey: Shares;
   /** The handshake is over; with an error when the link was refused. Called once. */
   readonly onSettled: (error?: SkeinError) => void;
   /** Called once. */
@@ -48,6 +51,8 @@ export class Connection {
   #session: Session | undefined;
   #caller: Caller | undefined;
   #hasJoined = false;
+  /** Gives back this link's part in what its key may have; set once it has authenticated. */
+  #leaveShare: (() => void) | undefined;
   /** What this link must do next, or be closed: authenticate, open the control stream, renew its SVID. */
   #deadline: Timer;
   #isSettled = false;
@@ -114,7 +119,7 @@ export class Connection {
   }
 
   #onAuthenticated(): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isOverShare()) return;
     this.#settle();
     if (this.#caller !== undefined) return; // the control stream came with the last message of the handshake
     this.#deadline.cancel();
@@ -122,8 +127,24 @@ export class Connection {
     this.#deadline = this.#setDeadline(controlTimeoutMs, 'SKEIN_PROTOCOL', 'it opened no control stream in time');
   }
 
+  /** Has the key of the other end more links already than it may? Then this one is closed. */
+  #isOverShare(): boolean {
+    const key = (this.#session?.peer?.grant as Grant | undefined)?.thumbprint;
+    if (this.#leaveShare !== undefined || key === undefined) return false;
+    const { linksByKey, limits } = this.#options;
+    if (linksByKey.has(key)) {
+      this.#leaveShare = linksByKey.take(key);
+      return false;
+    }
+    this.close(
+      new SkeinError('SKEIN_LIMIT', `Cannot use link: this identity has ${limits.maxLinksPerKey} links to this hub`),
+    );
+    return true;
+  }
+
   /** Sidecars open one stream to a hub: the control stream. */
   #onStream(session: Session, stream: IncomingStream): void {
+    if (this.#isOverShare()) return;
     try {
       const { peer } = session;
       if (peer === undefined || this.#caller !== undefined || stream.kind !== STREAM_KIND.internal || stream.complete) {
@@ -160,6 +181,7 @@ export class Connection {
       circuitTokens: new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, clock.monotonicMs()),
       callTokens: new TokenBucket(limits.callsPerSecond, limits.callsBurst, clock.monotonicMs()),
       connectedAtMs: clock.monotonicMs(),
+      close: (error) => this.close(error),
     };
     const caller: Caller = {
       id,
@@ -191,7 +213,7 @@ export class Connection {
       address: member.link.remoteAddress,
       replaced: before !== undefined,
     });
-    before?.channel.close(new SkeinError('SKEIN_CONFLICT', 'Cannot use link: the same instance has opened another'));
+    before?.close(new SkeinError('SKEIN_CONFLICT', 'Cannot use link: the same instance has opened another'));
   }
 
   #extend(expiresAtMs: number): void {
@@ -217,6 +239,7 @@ export class Connection {
     this.#isClosed = true;
     const { observer, presence, registrations, log } = this.#options;
     this.#deadline.cancel();
+    this.#leaveShare?.();
     this.#settle(error);
     observer.forgetLink(this.#link);
     if (this.#session !== undefined) {

@@ -1,14 +1,16 @@
 /** Links that have not authenticated yet: how many there are, in all and of one address, so that nobody alone keeps the rest out. */
 
 import type { HubLimits } from './options.ts';
+import { Shares } from './shares.ts';
 
 export class HalfOpen {
   readonly #limits: Pick<HubLimits, 'maxHalfOpen' | 'maxHalfOpenPerAddress'>;
-  readonly #byOrigin = new Map<string, number>();
+  readonly #byOrigin: Shares;
   #size = 0;
 
   constructor(limits: Pick<HubLimits, 'maxHalfOpen' | 'maxHalfOpenPerAddress'>) {
     this.#limits = limits;
+    this.#byOrigin = new Shares(limits.maxHalfOpenPerAddress);
   }
 
   get size(): number {
@@ -22,15 +24,12 @@ export class HalfOpen {
   /** Counts a link of `remoteAddress` (`host:port`); undefined when that address has its share. Call what it returns once, at the end of the handshake. */
   enter(remoteAddress: string | undefined): (() => void) | undefined {
     const origin = toOrigin(remoteAddress ?? '');
-    const count = this.#byOrigin.get(origin) ?? 0;
-    if (count >= this.#limits.maxHalfOpenPerAddress && !isLoopback(origin)) return undefined;
-    this.#byOrigin.set(origin, count + 1);
+    if (!this.#byOrigin.has(origin) && !isLoopback(origin)) return undefined;
+    const giveBack = this.#byOrigin.take(origin);
     this.#size++;
     return () => {
       this.#size--;
-      const left = (this.#byOrigin.get(origin) ?? 1) - 1;
-      if (left > 0) this.#byOrigin.set(origin, left);
-      else this.#byOrigin.delete(origin);
+      giveBack();
     };
   }
 }

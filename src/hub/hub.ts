@@ -26,6 +26,7 @@ import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { Registrations } from './registrations.ts';
 import { Relay } from './relay.ts';
+import { Shares } from './shares.ts';
 import { type HubState, openState } from './state.ts';
 
 const SWEEP_TOKENS_MS = 3_600_000;
@@ -164,6 +165,7 @@ class RunningHub implements Hub {
       }),
       observer: new TunnelObserver(this.metrics),
       publisher: this.#publisher,
+      linksByKey: new Shares(limits.maxLinksPerKey),
     };
     defineHubMetrics(this.metrics, {
       runtime: platform.name,

@@ -45,6 +45,8 @@ export interface HubLimits {
   readonly maxHalfOpenPerAddress: number;
   /** Links at once, in all. */
   readonly maxLinks: number;
+  /** Links of one key at once: a member has one, and for a moment two. Replicas of a service have each a key of their own. */
+  readonly maxLinksPerKey: number;
   /** Time for a link to authenticate, in milliseconds. */
   readonly authTimeoutMs: number;
   /** Time for an authenticated sidecar to open its control stream, in milliseconds. */
@@ -85,6 +87,7 @@ export const HUB_LIMITS: HubLimits = {
   maxHalfOpen: 256,
   maxHalfOpenPerAddress: 128,
   maxLinks: 16_000,
+  maxLinksPerKey: 64,
   authTimeoutMs: 2_000,
   controlTimeoutMs: 5_000,
   circuitsPerSecond: 50,

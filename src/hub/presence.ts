@@ -1,6 +1,7 @@
 /** Presence: who is connected to this hub. One instance has one link; of two, the later one is true. */
 
 import type { Channel } from '../control/channel.ts';
+import type { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { TokenBucket } from '../core/token-bucket.ts';
 import type { Link } from '../tunnel/link.ts';
@@ -20,6 +21,8 @@ export interface Member {
   /** Limits how often it makes the other calls. */
   readonly callTokens: TokenBucket;
   readonly connectedAtMs: number;
+  /** Ends the link, and with it all that runs on it. */
+  close(error: SkeinError): void;
 }
 
 export class Presence {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
+import { createId } from '../../../src/core/id.ts';
 import type { LogFields, Logger } from '../../../src/core/log.ts';
 import type { MessagePipe } from '../../../src/core/platform.ts';
 import { createHub, type Hub } from '../../../src/hub/hub.ts';
@@ -239,10 +240,38 @@ test('One instance twice: the last link wins', async (t) => {
   const second = await HubClient.connect(platform, hub.url, first.identity);
   t.after(() => second.close());
   equal((await first.closed).code, 'SKEIN_SESSION_LOST');
+  await until(() => first.link.isClosed);
   await second.register('api.default');
   const caller = await enrol(t, hub, 'web');
   const session = await caller.dial(second.identity.instance);
   equal(session.peer?.id.uri, second.identity.id);
+});
+
+test('One key has no more links than its share, however many instances it claims to be', async (t) => {
+  const hub = await startHub(t, { limits: { maxLinksPerKey: 2 } });
+  const first = await enrol(t, hub, 'api');
+  const again = () => HubClient.connect(platform, hub.url, { ...first.identity, instance: createId() });
+  const second = await again();
+  t.after(() => second.close());
+  await rejects(
+    again().then((client) => client.register('api.default')),
+    (error: SkeinError) => /limit/.test(`${error.code} ${(error.cause as SkeinError | undefined)?.code}`.toLowerCase()),
+  );
+  ok(!first.channel.isClosed && !second.channel.isClosed);
+  // A replica has the same name and another key.
+  const replica = await enrol(t, hub, 'api');
+  equal(replica.identity.id, first.identity.id);
+  second.close();
+  await until(async () => {
+    const client = await again().catch(() => undefined);
+    t.after(() => client?.close());
+    return (
+      (await client?.register('api.default').then(
+        () => true,
+        () => false,
+      )) ?? false
+    );
+  });
 });
 
 test('Another identity cannot take the instance of a connected sidecar', async (t) => {

@@ -223,9 +223,12 @@ class RunningHub implements Hub {
       connection.push('goaway', { reconnectInMs: Math.round(jitter(random, RECONNECT_MS, 0.5)) });
     }
     await new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
-      clock.setTimer(this.#limits.drainMs, resolve);
-      if (this.#connections.size === 0) resolve();
+      const timer = clock.setTimer(this.#limits.drainMs, resolve);
+      this.#onEmpty = () => {
+        timer.cancel();
+        resolve();
+      };
+      if (this.#connections.size === 0) this.#onEmpty();
     });
     await this.close();
   }

@@ -14,6 +14,7 @@ import type { HubOptions } from '../../../src/hub/options.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import { createIdentity, HubClient, type Identity } from '../../support/hub-client.ts';
+import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const platform = nodePlatform();
 
@@ -331,6 +332,14 @@ test('A hub that drains tells its sidecars, and ends when they have gone', async
   await rejects(HubClient.connect(platform, hub.url, client.identity), { code: 'SKEIN_HUB_UNREACHABLE' });
   client.close();
   await drained;
+});
+
+test('A hub that has drained leaves no timer behind', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const before = mesh.clock.pendingTimers;
+  const hub = await mesh.startHub();
+  await mesh.run(hub.drain());
+  equal(mesh.clock.pendingTimers, before);
 });
 
 test('Who says nothing is dropped after the deadline, and too many of them are refused', async (t) => {

@@ -18,9 +18,17 @@ export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promi
 export function createFetch(handler: HttpHandler): Fetch {
   return async (input, init) => {
     const request = new Request(input, withDuplex(init));
+    checkMethod(request, input, init);
     request.signal.throwIfAborted();
     return new Promise((resolve, reject) => new FetchCall(request, resolve, reject).start(handler));
   };
+}
+
+/** Bun makes GET of a method it does not know: another request than the caller meant. */
+function checkMethod({ method }: Request, input: string | URL | Request, init: RequestInit | undefined): void {
+  const asked = init?.method ?? (input instanceof Request ? input.method : 'GET');
+  if (method.toUpperCase() === asked.toUpperCase()) return;
+  throw new TypeError(`Cannot fetch: this runtime cannot use method "${asked}"; it would send ${method}`);
 }
 
 /** Streams as bodies need `duplex: 'half'` by the standard, and no caller of ours means anything else. */

@@ -55,6 +55,7 @@ export async function createAgent(platform: Platform, options: AgentOptions, par
     data: resolved.data,
     services: resolved.services ?? [],
     renewAfterMs: resolved.limits.renewAfterMs,
+    log: resolved.log ?? SILENT_LOGGER,
   });
   return new Agent(platform, resolved, identity, parts);
 }

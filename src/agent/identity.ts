@@ -9,9 +9,10 @@ import {
 import { type JoinToken, parseJoinToken } from '../auth/join-token.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
-import { chooseNewerBundle, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
+import { parseTrustBundle, type TrustBundle, whyNotNext } from '../auth/trust-bundle.ts';
 import { parseServiceName } from '../catalog/service.ts';
-import { SkeinError } from '../core/errors.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
@@ -26,6 +27,7 @@ export interface IdentityOptions {
   /** Services this member wants to serve, `name[.namespace]`. */
   readonly services: readonly string[];
   readonly renewAfterMs: number;
+  readonly log: Logger;
 }
 
 /** ± 10 %, so that members that started together do not renew together. */
@@ -137,7 +139,7 @@ export class Identity {
    */
   async accept(answer: { readonly wit: string; readonly bundle: unknown }): Promise<void> {
     const { platform } = this.#options;
-    const bundle = chooseNewerBundle(this.#bundle, parseTrustBundle(answer.bundle));
+    const bundle = this.#chooseBundle(parseTrustBundle(answer.bundle));
     const wit = await verifyWit(answer.wit, bundle, { clock: platform.clock, trustDomain: this.trustDomain });
     const { x, y } = this.#key.publicJwk;
     if (wit.publicJwk.x !== x || wit.publicJwk.y !== y) throw refused('it names another key');
@@ -148,12 +150,31 @@ export class Identity {
     await this.#keep();
   }
 
-  /** Takes over the keys of the trust domain. @throws SkeinError SKEIN_IDENTITY, SKEIN_STORE */
+  /** Takes over the keys of the trust domain, if they follow those that are trusted. @throws SkeinError SKEIN_STORE */
   async updateBundle(value: unknown): Promise<void> {
-    const bundle = chooseNewerBundle(this.#bundle, parseTrustBundle(value));
+    let offered: TrustBundle;
+    try {
+      offered = parseTrustBundle(value);
+    } catch (thrown) {
+      this.#noteRefusal(toSkeinError(thrown).message);
+      return;
+    }
+    const bundle = this.#chooseBundle(offered);
     if (bundle === this.#bundle) return;
     this.#bundle = bundle;
     await this.#keep();
+  }
+
+  #chooseBundle(offered: TrustBundle): TrustBundle {
+    const current = this.#bundle;
+    const why = current === undefined ? undefined : whyNotNext(current, offered);
+    if (current === undefined || why === undefined) return offered;
+    this.#noteRefusal(why);
+    return current;
+  }
+
+  #noteRefusal(error: string): void {
+    this.#options.log.log('error', 'bundle-refused', { sequence: this.#bundle?.spiffe_sequence, error });
   }
 
   #memberAuthenticator(expect: ((wit: Wit) => void) | undefined): Authenticator {

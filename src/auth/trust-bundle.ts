@@ -49,9 +49,15 @@ export function parseTrustBundle(value: unknown): TrustBundle {
   return { keys, spiffe_sequence: sequence, spiffe_refresh_hint: hint };
 }
 
-/** The newer of two bundles; one that goes backwards is ignored, because only an attacker or a rollback sends it. */
-export function chooseNewerBundle(current: TrustBundle | undefined, offered: TrustBundle): TrustBundle {
-  return current === undefined || offered.spiffe_sequence >= current.spiffe_sequence ? offered : current;
+/**
+ * Why `offered` may not take the place of `current`, or undefined. Keys change one after the other, so the next bundle holds
+ * a key of the one before; one that does not, or that goes backwards, comes of an attacker or of another issuer.
+ */
+export function whyNotNext(current: TrustBundle, offered: TrustBundle): string | undefined {
+  if (offered.spiffe_sequence < current.spiffe_sequence) return 'its sequence goes back';
+  const isTrusted = ({ use, x, y }: BundleKey): boolean =>
+    use === 'wit-svid' && current.keys.some((key) => key.use === use && key.x === x && key.y === y);
+  return offered.keys.some(isTrusted) ? undefined : 'it holds no key that is trusted already';
 }
 
 export function findKey(bundle: TrustBundle, kid: string, use: KeyUse): BundleKey | undefined {

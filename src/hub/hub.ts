@@ -161,7 +161,13 @@ class RunningHub implements Hub {
         bundle: () => issuer.bundle(),
         trustDomain,
         clock,
-        admit: (join, publicJwk) => this.#enrolment.admit(join, publicJwk),
+        admit: async (join, publicJwk) => {
+          // Before the token is used up: the newcomer may take it to another hub.
+          if (!services.roles.has('issuer')) {
+            throw new SkeinError('SKEIN_REFUSED', 'Cannot enrol: this hub does not play "issuer"');
+          }
+          return this.#enrolment.admit(join, publicJwk);
+        },
       }),
       observer: new TunnelObserver(this.metrics),
       publisher: this.#publisher,

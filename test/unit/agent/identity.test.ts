@@ -10,11 +10,14 @@ import { IdentityStore } from '../../../src/agent/identity-store.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import { parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
+import type { BundleKey } from '../../../src/auth/trust-bundle.ts';
+import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import type { Platform } from '../../../src/core/platform.ts';
 import { Redacted } from '../../../src/core/redacted.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
@@ -120,6 +123,7 @@ test('Where there are no files a folder cannot be asked for', () => {
     data: 'anywhere',
     services: [],
     renewAfterMs: HOUR_MS,
+    log: SILENT_LOGGER,
   });
   return rejects(open, { code: 'SKEIN_CONFIG' });
 });
@@ -143,22 +147,57 @@ test('Renews after an hour, give or take a tenth, for as long as it runs; the se
   ok(agent.identity.expiresAtMs - mesh.clock.epochMs() > 22 * HOUR_MS);
 });
 
-test('An SVID of a short life is renewed at half of it', async (t) => {
+/** A member whose stored SVID lives for `lifetimeMs`, without a hub. */
+async function openStored(t: TestContext, lifetimeMs: number) {
   const clock = new VirtualClock();
+  const log = new EventLog();
   const platform: Platform = { ...nodePlatform(), clock };
   const data = folder(t);
+  const store = new IdentityStore(platform.files, data);
   const key = await createIdentityKey();
   const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
-  const wit = await authority.issueWit({
-    id: toWorkloadId('skein.mesh', 'default', 'api'),
-    ...{ publicJwk: key.publicJwk, services: [], lifetimeMs: 600_000 },
-  });
-  await new IdentityStore(platform.files, data).writeIdentity({ key, wit, bundle: authority.bundle() });
-  const identity = await Identity.open({ platform, token: undefined, data, services: [], renewAfterMs: HOUR_MS });
+  const id = toWorkloadId('skein.mesh', 'default', 'api');
+  const wit = await authority.issueWit({ id, publicJwk: key.publicJwk, services: [], lifetimeMs });
+  await store.writeIdentity({ key, wit, bundle: authority.bundle() });
+  const options = { platform, token: undefined, data, services: [], renewAfterMs: HOUR_MS, log };
+  return { identity: await Identity.open(options), clock, log, store, bundle: authority.bundle() };
+}
+
+test('An SVID of a short life is renewed at half of it', async (t) => {
+  const { identity, clock } = await openStored(t, 600_000);
   clock.advance(298_000);
   equal(identity.isRenewalDue, false);
   clock.advance(2_000);
   equal(identity.isRenewalDue, true);
+});
+
+test('A bundle is taken over only when it follows the one that is trusted', async (t) => {
+  const { identity, log, store, bundle } = await openStored(t, HOUR_MS);
+  const [own] = bundle.keys as [BundleKey];
+  const { publicJwk, thumbprint } = await createIdentityKey();
+  const next: BundleKey = { ...publicJwk, kid: thumbprint, use: 'wit-svid' };
+  const steps: [what: string, keys: unknown[], sequence: number, isTaken: boolean][] = [
+    ['only another key', [next], 2, false],
+    ['another key under the id of ours', [{ ...next, kid: own.kid }], 2, false],
+    ['our key for another use', [{ ...own, use: 'jwt-svid' }, next], 2, false],
+    ['a sequence that goes back', [own, next], 0, false],
+    ['no bundle', ['key'], 2, false],
+    ['our key and the next', [own, next], 2, true],
+    ['the next alone, once it is trusted', [next], 3, true],
+    ['the first alone, which is trusted no more', [own], 4, false],
+  ];
+  let [kept, refusals] = [[own.kid], 0];
+  for (const [what, keys, sequence, isTaken] of steps) {
+    await identity.updateBundle({ keys, spiffe_sequence: sequence });
+    if (isTaken) kept = (keys as BundleKey[]).map(({ kid }) => kid);
+    else refusals++;
+    deepEqual(
+      (await store.readIdentity())?.bundle.keys.map(({ kid }) => kid),
+      kept,
+      what,
+    );
+    equal(log.of('bundle-refused').length, refusals, what);
+  }
 });
 
 test('What a wall clock that jumped or a sleep has made due is renewed within half a minute', async (t) => {

@@ -86,6 +86,21 @@ test('An enrolled sidecar comes back with its SVID alone, and renews it', async 
   await rejects(again.channel.call('enrol', {}), { code: 'SKEIN_PROTOCOL' });
 });
 
+test('A hub that is no issuer enrols nobody, leaves the token unused, and renews nothing', async (t) => {
+  const dataFolder = join(folder(t), 'hub');
+  const issuer = await startHub(t, { dataFolder });
+  const { identity } = await enrol(t, issuer, 'api');
+  const { text } = await issuer.createJoinToken({ services: ['web'] });
+  await issuer.close();
+  const hub = await startHub(t, { dataFolder, roles: ['catalogue', 'signal', 'relay'] });
+  await rejects(HubClient.connect(platform, hub.url, await createIdentity(), text), { code: 'SKEIN_REFUSED' });
+  const member = await HubClient.connect(platform, hub.url, identity);
+  await rejects(member.channel.call('renew', {}), { code: 'SKEIN_REFUSED' });
+  await hub.close();
+  const again = await startHub(t, { dataFolder });
+  (await HubClient.connect(platform, again.url, await createIdentity(), text)).close();
+});
+
 test('A name that the token did not grant is refused', async (t) => {
   const hub = await startHub(t);
   const client = await enrol(t, hub, 'api');

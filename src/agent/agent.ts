@@ -114,7 +114,7 @@ export class Agent {
     this.inboundEvents = this.#inbound.events;
     this.peers = new Peers({
       ...{ platform, identity, instance, staticKey, limits, log, observer },
-      route: () => this.#uplink.current,
+      routes: () => (this.#uplink.current === undefined ? [] : [this.#uplink.current]),
       local: { http: { request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, openRaw: refuseOwn },
       onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
     });
@@ -252,6 +252,7 @@ export class Agent {
     const { channel, url } = connection;
     // What is watched and what is served are told together: policies are here before the first caller can be.
     await Promise.all([this.mirror.attach(channel), this.#registrar.attach(channel)]);
+    this.peers.onRoute(connection);
     this.events.emit('connected', { hub: url });
     this.#renewIfDue();
   }

@@ -31,6 +31,8 @@ export interface AgentLimits {
   readonly maxSessionsPerPeer: number;
   /** Sessions with all instances; a link carries as many circuits. */
   readonly maxSessions: number;
+  /** Bytes kept for sending again, of all sessions together; above it sessions out of reach are given up. */
+  readonly replayBudgetBytes: number;
   /** Handshakes that others have begun and not finished. */
   readonly maxHalfOpen: number;
   /** A session without a stream for so long is closed; the next request makes a new one in a round trip or two. */
@@ -55,6 +57,7 @@ export interface AgentLimits {
 export const AGENT_LIMITS: AgentLimits = {
   maxSessionsPerPeer: 4,
   maxSessions: 1000,
+  replayBudgetBytes: 128 * 1024 * 1024,
   maxHalfOpen: 256,
   idleSessionMs: 300_000,
   renewAfterMs: 3_600_000,

@@ -27,6 +27,8 @@ const scratch: Bytes = new Uint8Array(MAX_BLOCK_BYTES);
 export interface PeerOptions {
   readonly session: Session;
   readonly identity: PeerIdentity;
+  /** Did this end open the session? */
+  readonly isInitiator: boolean;
   readonly clock: Clock;
   readonly decodeLatin1: DecodeLatin1;
 }
@@ -35,16 +37,22 @@ export class Peer implements Upstream {
   readonly session: Session;
   readonly id: SpiffeId;
   readonly http: HttpHandler;
+  readonly isInitiator: boolean;
   /** Monotonic time at which there was last a stream. Written by `Peers`. */
   usedMs: number;
   readonly #services: ReadonlySet<string>;
   readonly #timers: readonly Timer[];
+  readonly #clock: Clock;
   #isRetired = false;
+  /** Those who wait for the session to have a path again. */
+  #waiting: (() => void)[] = [];
 
-  constructor({ session, identity, clock, decodeLatin1 }: PeerOptions) {
+  constructor({ session, identity, isInitiator, clock, decodeLatin1 }: PeerOptions) {
     const { services, expiresAtMs } = identity.grant as Grant;
     this.session = session;
     this.id = identity.id;
+    this.isInitiator = isInitiator;
+    this.#clock = clock;
     this.usedMs = clock.monotonicMs();
     this.http = createStreamHandler(
       (kind, block, length, complete) => session.openStream(kind, block, length, complete),
@@ -70,7 +78,32 @@ export class Peer implements Upstream {
 
   /** May new streams be opened? */
   get isUsable(): boolean {
+    return this.#isKept && !this.session.isSuspect;
+  }
+
+  /** Would it be usable, were it not out of reach for the moment? */
+  get mayReturn(): boolean {
+    return this.#isKept && this.session.isSuspect;
+  }
+
+  get #isKept(): boolean {
     return !this.#isRetired && this.session.isOpen && !this.session.isDraining;
+  }
+
+  /** Resolves when the peer is in reach again, the session is over, or `limitMs` have passed. */
+  returned(limitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.setTimer(limitMs, resolve);
+      this.#waiting.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** Its paths have changed. */
+  noteReturn(): void {
+    if (!this.mayReturn) for (const wake of this.#waiting.splice(0)) wake();
   }
 
   /** Does the SVID of the peer say that it may serve that, whatever the catalogue says? */
@@ -91,6 +124,7 @@ export class Peer implements Upstream {
   /** The session is over. */
   release(): void {
     for (const timer of this.#timers) timer.cancel();
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../catalog/endpoint.ts';
 import type { Push } from '../control/messages.ts';
+import type { Bytes } from '../core/bytes.ts';
 import { setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -12,13 +13,18 @@ import type { TunnelObserver } from '../telemetry/observe.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
 import { toWireCode } from '../tunnel/codes.ts';
 import type { HandshakeRole } from '../tunnel/handshake.ts';
+import type { PathInfo } from '../tunnel/path.ts';
+import { refuseAttach } from '../tunnel/path-records.ts';
+import { ReplayBudget } from '../tunnel/replay-budget.ts';
 import { Session } from '../tunnel/session.ts';
 import type { IncomingStream } from '../tunnel/stream.ts';
 import { createDenialLog } from './denials.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
+import { IncomingCircuit } from './incoming-circuit.ts';
 import type { AgentLimits } from './options.ts';
 import { checkServes, Peer } from './peer.ts';
+import { Reattach } from './reattach.ts';
 
 export interface PeersOptions {
   readonly platform: Platform;
@@ -29,14 +35,32 @@ export interface PeersOptions {
   readonly limits: AgentLimits;
   readonly log: Logger;
   readonly observer: TunnelObserver | undefined;
-  /** The hub through which circuits are opened, or undefined while there is none. */
-  readonly route: () => HubConnection | undefined;
+  /** Hubs through which circuits are opened, the preferred one first. */
+  readonly routes: () => readonly HubConnection[];
+  /** Looks for ways around the hubs. */
+  readonly direct?: DirectHooks | undefined;
   /** The way to services of this very instance. */
   readonly local: Upstream;
   readonly onStream: (stream: IncomingStream, caller: SpiffeId) => void;
 }
 
+/** What is told to those who find direct paths. */
+export interface DirectHooks {
+  /** A session is open. */
+  onSession(session: Session, role: HandshakeRole): void;
+  onPathMessage(session: Session, message: Bytes): void;
+  /** It is over. */
+  forget(session: Session): void;
+}
+
 const SWEEP_MS = 15_000;
+/** A request to an instance out of reach waits so long for it to come back, if there is no other; then it fails. */
+const REATTACH_WAIT_MS = 8_000;
+/** Time for a circuit and a handshake by one hub, when there is another to try. */
+const DIAL_MS = 1_500;
+const MAX_DIAL_MS = 10_000;
+/** Time for the other end to say what a circuit is for. */
+const FIRST_RECORD_MS = 10_000;
 
 export class Peers implements Connector {
   readonly #options: PeersOptions;
@@ -44,8 +68,15 @@ export class Peers implements Connector {
   readonly #peers = new Map<string, Set<Peer>>();
   /** Sessions on their way, by instance; requests share them. */
   readonly #pending = new Map<string, Promise<Peer>>();
-  /** Sessions of others whose handshake is not done. */
+  /** Sessions of others whose handshake is not done, and circuits of which it is not known whether they are one. */
   readonly #halfOpen = new Set<Session>();
+  readonly #incoming = new Set<IncomingCircuit>();
+  /** Open sessions by their id. */
+  readonly #sessions = new Map<string, Session>();
+  /** Those whose peer was not heard for a while. */
+  readonly #suspects = new Set<string>();
+  readonly #reattach: Reattach;
+  readonly #budget: ReplayBudget;
   readonly #sweep: Timer;
   /** Others decide how often they are refused. */
   readonly #refusals: Logger;
@@ -55,7 +86,10 @@ export class Peers implements Connector {
 
   constructor(options: PeersOptions) {
     this.#options = options;
-    this.#refusals = createDenialLog(options.log, options.platform.clock, options.limits);
+    const { platform, routes, log, limits } = options;
+    this.#refusals = createDenialLog(log, platform.clock, limits);
+    this.#budget = new ReplayBudget(limits.replayBudgetBytes);
+    this.#reattach = new Reattach({ clock: platform.clock, random: platform.random, log, routes });
     this.#sweep = setPeriodic(options.platform.clock, SWEEP_MS, () => this.#closeIdle());
   }
 
@@ -74,6 +108,38 @@ export class Peers implements Connector {
     return streams;
   }
 
+  /** An open session, by its id; also one whose peer is out of reach. */
+  session(id: string): Session | undefined {
+    return this.#sessions.get(id);
+  }
+
+  sessions(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
+  /** What is kept for sending again. */
+  get budget(): ReplayBudget {
+    return this.#budget;
+  }
+
+  get hasSuspects(): boolean {
+    return this.#suspects.size > 0;
+  }
+
+  isSuspect({ instance }: Endpoint): boolean {
+    return this.#suspects.has(instance);
+  }
+
+  /** A hub has come into use. */
+  onRoute(hub: HubConnection): void {
+    this.#reattach.onRoute(hub.url);
+  }
+
+  /** A hub goes away: sessions move to other hubs, where there are any, before it has gone. */
+  leaveHub(hub: HubConnection): void {
+    this.#reattach.leave(hub.url, [...this.all()]);
+  }
+
   connect(endpoint: Endpoint): Upstream | Promise<Upstream> {
     if (this.#closedBy !== undefined) throw this.#closedBy;
     if (endpoint.instance === this.#options.instance) return this.#options.local;
@@ -90,6 +156,7 @@ export class Peers implements Connector {
 
   /** The hub announces a circuit that another member has opened to here. */
   accept({ circuit: id, instance }: Push<'circuit'>, hub: HubConnection): void {
+    const { platform } = this.#options;
     let circuit: Circuit;
     try {
       circuit = hub.adoptCircuit(id);
@@ -97,14 +164,43 @@ export class Peers implements Connector {
       this.#refusals.log('warn', 'circuit-refused', { instance, error: toSkeinError(thrown).message });
       return;
     }
-    if (this.#isFullFor(instance) || this.#isDraining || this.#closedBy !== undefined) {
-      this.#refusals.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
-      circuit.close(toWireCode(this.#isDraining ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
+    if (this.#closedBy !== undefined || this.#isFlooded(instance)) {
+      this.#refuse(circuit, instance);
       return;
     }
-    const session = this.#start('responder', circuit, instance, undefined);
+    const path: PathInfo = { kind: 'relay', via: hub.url };
+    const incoming: IncomingCircuit = new IncomingCircuit(instance, circuit, platform.clock, FIRST_RECORD_MS, {
+      onHandshake: (first) => {
+        this.#incoming.delete(incoming);
+        this.#acceptSession(circuit, instance, path, first);
+      },
+      onAttach: (sessionId, first) => {
+        this.#incoming.delete(incoming);
+        this.acceptPath(circuit, path, sessionId, first);
+      },
+      onEnd: () => this.#incoming.delete(incoming),
+    });
+    this.#incoming.add(incoming);
+    hub.channel.call('acceptCircuit', { circuit: id }).catch(() => incoming.close('SKEIN_CANCELLED'));
+  }
+
+  /** Somebody says that `circuit` is another path of a session that is here. False: it is not, and the circuit is closed. */
+  acceptPath(circuit: Circuit, path: PathInfo, sessionId: string, first: Bytes): boolean {
+    const session = this.#sessions.get(sessionId);
+    if (session !== undefined) return session.acceptPath(circuit, path, first);
+    const code = toWireCode('SKEIN_SESSION_LOST');
+    circuit.send(refuseAttach(first, code));
+    circuit.close(code);
+    return false;
+  }
+
+  #acceptSession(circuit: Circuit, instance: string, path: PathInfo, first: Bytes): void {
+    if (this.#isFullFor(instance) || this.#isDraining || this.#closedBy !== undefined) {
+      this.#refuse(circuit, instance);
+      return;
+    }
+    const session = this.#start('responder', circuit, instance, path, undefined, first);
     this.#halfOpen.add(session);
-    hub.channel.call('acceptCircuit', { circuit: id }).catch((thrown) => session.close(toSkeinError(thrown)));
     session.ready.then(
       () => this.#halfOpen.delete(session),
       (error: SkeinError) => {
@@ -114,13 +210,30 @@ export class Peers implements Connector {
     );
   }
 
+  #refuse(circuit: Circuit, instance: string): void {
+    this.#refusals.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
+    circuit.close(toWireCode(this.#isDraining ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
+  }
+
+  /** Has `instance` begun as much as it may, or have all together? What was begun may be a way back for a session that is here. */
+  #isFlooded(instance: string): boolean {
+    const { maxSessionsPerPeer, maxHalfOpen } = this.#options.limits;
+    const begun = this.#incoming.size + this.#halfOpen.size;
+    return this.#begunBy(instance) >= maxSessionsPerPeer || begun >= maxHalfOpen;
+  }
+
   /** Handshakes on their way count as well: else who begins many at once would pass by every limit. */
   #isFullFor(instance: string): boolean {
-    const { maxSessionsPerPeer, maxSessions, maxHalfOpen } = this.#options.limits;
-    let count = this.#peers.get(instance)?.size ?? 0;
+    const { maxSessionsPerPeer, maxSessions } = this.#options.limits;
+    const count = (this.#peers.get(instance)?.size ?? 0) + this.#begunBy(instance);
+    return count >= maxSessionsPerPeer || this.#size + this.#halfOpen.size >= maxSessions;
+  }
+
+  #begunBy(instance: string): number {
+    let count = 0;
     for (const session of this.#halfOpen) if (session.remoteInstance === instance) count++;
-    const total = this.#size + this.#halfOpen.size;
-    return count >= maxSessionsPerPeer || total >= maxSessions || this.#halfOpen.size >= maxHalfOpen;
+    for (const circuit of this.#incoming) if (circuit.instance === instance) count++;
+    return count;
   }
 
   /** Asks every peer to open no more streams; those that are open go on. */
@@ -133,6 +246,8 @@ export class Peers implements Connector {
     if (this.#closedBy !== undefined) return;
     this.#closedBy = error;
     this.#sweep.cancel();
+    this.#reattach.close();
+    for (const incoming of [...this.#incoming]) incoming.close('SKEIN_CANCELLED');
     for (const peer of [...this.all()]) peer.session.close(error);
     for (const session of [...this.#halfOpen]) session.close(error);
   }
@@ -156,23 +271,62 @@ export class Peers implements Connector {
     return dialled;
   }
 
-  async #dial({ instance, id, service }: Endpoint): Promise<Peer> {
-    const { limits, log, route } = this.#options;
-    const hub = route();
+  async #dial(endpoint: Endpoint): Promise<Peer> {
+    const { instance, id, service } = endpoint;
+    const { log } = this.#options;
     try {
-      if (hub === undefined) throw new SkeinError('SKEIN_HUB_UNREACHABLE', 'no hub is connected');
-      if ((this.#peers.get(instance)?.size ?? 0) >= limits.maxSessionsPerPeer || this.#size >= limits.maxSessions) {
-        throw new SkeinError('SKEIN_LIMIT', 'there are too many sessions');
-      }
-      const session = this.#start('initiator', await hub.openCircuit(instance), instance, id);
-      await session.ready;
-      return this.#peerOf(session);
+      const back = await this.#awaitReturn(endpoint);
+      return back ?? (await this.#dialByAny(instance, id));
     } catch (thrown) {
       const cause = toSkeinError(thrown, 'SKEIN_PEER_UNREACHABLE');
       log.log('warn', 'peer-unreachable', { instance, id, service, reason: cause.reason, error: cause.message });
       throw new SkeinError(cause.code, `Cannot reach instance "${instance}" of "${service}": ${cause.message}`, {
         cause,
       });
+    }
+  }
+
+  /** A session with it that has lost its way may find another one; undefined when there is none, or it did not come back in time. */
+  async #awaitReturn({ instance, id }: Endpoint): Promise<Peer | undefined> {
+    const peer = [...(this.#peers.get(instance) ?? [])].find((other) => other.mayReturn && other.id.uri === id);
+    if (peer === undefined) return undefined;
+    await peer.returned(REATTACH_WAIT_MS);
+    return peer.isUsable ? peer : undefined;
+  }
+
+  async #dialByAny(instance: string, id: string): Promise<Peer> {
+    const { limits, routes } = this.#options;
+    if ((this.#peers.get(instance)?.size ?? 0) >= limits.maxSessionsPerPeer || this.#size >= limits.maxSessions) {
+      throw new SkeinError('SKEIN_LIMIT', 'there are too many sessions');
+    }
+    let failure = new SkeinError('SKEIN_HUB_UNREACHABLE', 'no hub is connected');
+    const hubs = routes();
+    for (const [index, hub] of hubs.entries()) {
+      try {
+        return await this.#dialBy(hub, instance, id, index < hubs.length - 1);
+      } catch (thrown) {
+        failure = toSkeinError(thrown, 'SKEIN_PEER_UNREACHABLE');
+        // Another hub changes nothing about who the peer is.
+        if (failure.code === 'SKEIN_IDENTITY' || failure.code === 'SKEIN_LIMIT') break;
+      }
+    }
+    throw failure;
+  }
+
+  async #dialBy(hub: HubConnection, instance: string, id: string, hasOther: boolean): Promise<Peer> {
+    const { clock } = this.#options.platform;
+    const circuit = await hub.openCircuit(instance);
+    const session = this.#start('initiator', circuit, instance, { kind: 'relay', via: hub.url }, id);
+    const giveUp = clock.setTimer(hasOther ? DIAL_MS : MAX_DIAL_MS, () => {
+      if (session.peer === undefined) {
+        session.close(new SkeinError('SKEIN_PEER_UNREACHABLE', 'the peer did not answer in time'));
+      }
+    });
+    try {
+      await session.ready;
+      return this.#peerOf(session);
+    } finally {
+      giveUp.cancel();
     }
   }
 
@@ -183,8 +337,15 @@ export class Peers implements Connector {
     });
   }
 
-  #start(role: HandshakeRole, circuit: Circuit, instance: string, expected: string | undefined): Session {
-    const { platform, identity, staticKey, observer, onStream } = this.#options;
+  #start(
+    role: HandshakeRole,
+    circuit: Circuit,
+    instance: string,
+    path: PathInfo,
+    expected: string | undefined,
+    firstRecord?: Bytes,
+  ): Session {
+    const { platform, identity, staticKey, observer, onStream, direct } = this.#options;
     const session: Session = new Session({
       role,
       circuit,
@@ -196,6 +357,12 @@ export class Peers implements Connector {
       localInstance: this.#options.instance,
       remoteInstance: instance,
       staticKey,
+      path,
+      isResumable: true,
+      replayBudget: this.#budget,
+      ...(firstRecord === undefined ? {} : { firstRecord }),
+      onPaths: () => this.#onPaths(session, role),
+      onPathMessage: (message) => direct?.onPathMessage(session, message),
       onStream: (stream) => {
         // Streams come only once the peer is known: the session opens with its identity.
         const peer = session.peer;
@@ -210,18 +377,19 @@ export class Peers implements Connector {
     });
     observer?.watchSession(session);
     session.ready.then(
-      () => this.#add(session),
+      () => this.#add(session, role),
       () => undefined, // onClose tells
     );
     return session;
   }
 
-  #add(session: Session): void {
-    const { platform, log } = this.#options;
+  #add(session: Session, role: HandshakeRole): void {
+    const { platform, log, direct } = this.#options;
     const identity = session.peer;
     if (!session.isOpen || identity === undefined) return;
     const { clock, decodeLatin1 } = platform;
-    const peer = new Peer({ session, identity, clock, decodeLatin1 });
+    const peer = new Peer({ session, identity, isInitiator: role === 'initiator', clock, decodeLatin1 });
+    this.#sessions.set(session.id, session);
     const peers = this.#peers.get(peer.instance);
     if (peers === undefined) this.#peers.set(peer.instance, new Set([peer]));
     else peers.add(peer);
@@ -229,16 +397,36 @@ export class Peers implements Connector {
     log.log('info', 'session-opened', { instance: peer.instance, id: peer.id.uri, session: session.id });
     if (this.#closedBy !== undefined) session.close(this.#closedBy);
     else if (this.#isDraining) session.goAway('Cannot take stream: this instance is leaving');
+    direct?.onSession(session, role);
+    this.#onPaths(session, role); // it may have lost its path already
+  }
+
+  #onPaths(session: Session, role: HandshakeRole): void {
+    if (!this.#sessions.has(session.id)) return;
+    this.#reattach.consider(session, role === 'initiator');
+    const { remoteInstance } = session;
+    const peers = [...(this.#peers.get(remoteInstance) ?? [])];
+    for (const peer of peers) if (peer.session === session) peer.noteReturn();
+    const isSuspect = peers.length > 0 && peers.every((peer) => peer.session.isSuspect);
+    if (isSuspect === this.#suspects.has(remoteInstance)) return;
+    if (isSuspect) this.#suspects.add(remoteInstance);
+    else this.#suspects.delete(remoteInstance);
+    const { log } = this.#options;
+    log.log('info', isSuspect ? 'peer-suspect' : 'peer-back', { instance: remoteInstance, session: session.id });
   }
 
   #forget(session: Session, error: SkeinError): void {
-    const { log } = this.#options;
+    const { log, direct } = this.#options;
     const peers = this.#peers.get(session.remoteInstance);
+    if (this.#sessions.delete(session.id)) direct?.forget(session);
     for (const peer of peers ?? []) {
       if (peer.session !== session) continue;
       peer.release();
       peers?.delete(peer);
-      if (peers?.size === 0) this.#peers.delete(session.remoteInstance);
+      if (peers?.size === 0) {
+        this.#peers.delete(session.remoteInstance);
+        this.#suspects.delete(session.remoteInstance);
+      }
       this.#size--;
       log.log('info', 'session-closed', {
         instance: peer.instance,

@@ -48,11 +48,7 @@ export async function openState(platform: Platform, options: HubOptions, log: Lo
   }
 }
 
-async function openStore(
-  files: Files | undefined,
-  { store, dataFolder }: HubOptions,
-  log: Logger,
-): Promise<Store> {
+async function openStore(files: Files | undefined, { store, dataFolder }: HubOptions, log: Logger): Promise<Store> {
   if (typeof store === 'object') return store;
   const kind = store ?? (dataFolder === undefined ? 'memory' : 'file');
   if (kind === 'memory') return new MemoryStore();

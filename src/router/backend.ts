@@ -6,6 +6,10 @@ import type { Random } from '../core/random.ts';
 import { chooseP2cEwma } from './balancer/p2c-ewma.ts';
 import type { Destination } from './destination.ts';
 import { EndpointLoad } from './endpoint-load.ts';
+import type { Connector } from './upstream.ts';
+
+/** Endpoints to choose only where there is no other. */
+export type Avoidance = Pick<Connector, 'hasSuspects' | 'isSuspect'>;
 
 export class Backend {
   readonly destination: Destination;
@@ -58,12 +62,13 @@ export class Backend {
   }
 
   /**
-   * An endpoint that is not among `tried`.
+   * An endpoint that is not among `tried`, and if possible not one to avoid.
    * @throws SkeinError SKEIN_NO_SUCH_SERVICE when nobody serves it, SKEIN_NO_ENDPOINT when nobody who does can be chosen
    */
-  choose(tried: readonly EndpointLoad[], random: Random, nowMs: number): EndpointLoad {
+  choose(tried: readonly EndpointLoad[], random: Random, nowMs: number, avoid?: Avoidance): EndpointLoad {
     const candidates = tried.length === 0 ? this.#healthy : this.#healthy.filter((load) => !tried.includes(load));
-    const chosen = chooseP2cEwma(candidates, random, nowMs);
+    const better = avoid?.hasSuspects ? candidates.filter(({ endpoint }) => !avoid.isSuspect(endpoint)) : [];
+    const chosen = chooseP2cEwma(better.length > 0 ? better : candidates, random, nowMs);
     if (chosen !== undefined) return chosen;
     const { service, port } = this.destination;
     if (this.#all.length === 0) {

@@ -207,7 +207,7 @@ class Call implements RequestBody, ReplySink {
     const { clock, connector, random } = this.#dispatcher.options;
     try {
       const nowMs = clock.monotonicMs();
-      const load = backend.choose(this.#tried, random, nowMs);
+      const load = backend.choose(this.#tried, random, nowMs, connector);
       this.#begin(load, nowMs);
       const upstream = connector.connect(load.endpoint);
       if (upstream instanceof Promise) upstream.then((open) => this.#send(open), this.#notSent);

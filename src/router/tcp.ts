@@ -40,7 +40,7 @@ export class TcpDispatcher {
     const tried: EndpointLoad[] = [];
     for (;;) {
       const startMs = clock.monotonicMs();
-      const load = backends.refresh(backend).choose(tried, random, startMs);
+      const load = backends.refresh(backend).choose(tried, random, startMs, connector);
       tried.push(load);
       try {
         const upstream = await connector.connect(load.endpoint);

@@ -160,6 +160,18 @@ export class Mux implements FrameHandler, StreamHost {
     for (const stream of streams) stream.abort(lostWith(error, !stream.isOpenSent));
   }
 
+  /** Nothing goes out for now: streams of which the peer has not heard are better opened elsewhere. */
+  failUnsent(): void {
+    const error = new SkeinError('SKEIN_SESSION_LOST', 'Cannot use stream: there is no way to the peer', {
+      notProcessed: true,
+    });
+    for (const stream of [...this.#streams.all(), ...this.#waiting]) {
+      if (stream.isOpenSent) continue;
+      this.onLocalReset(stream, error);
+      stream.abort(error);
+    }
+  }
+
   /** Measures a round trip with the next record. */
   ping(): void {
     this.#slots.ping = true;

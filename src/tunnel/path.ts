@@ -1,6 +1,7 @@
 /** `Path`: one circuit that a session travels on, or may — what it is, whether it carries, how long it takes. */
 
 import { type Bytes, equalBytes } from '../core/bytes.ts';
+import type { Timer } from '../core/clock.ts';
 import type { SkeinError } from '../core/errors.ts';
 import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES } from './circuit.ts';
 import { MinRtt } from './min-rtt.ts';
@@ -66,6 +67,8 @@ export class Path implements CircuitEvents {
   burstMs: number | undefined;
   /** Probes of the regular kind without an answer. */
   missedProbes = 0;
+  /** Fires when the peer has not answered that it knows this path. */
+  deadline: Timer | undefined;
   readonly #host: PathHost;
   readonly #rtt = new MinRtt();
   readonly #records: Bytes[] = [];
@@ -141,9 +144,8 @@ export class Path implements CircuitEvents {
   /** Ends it here; the host is not told. */
   close(code: number): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
+    this.#end();
     this.circuit.close(code);
-    this.info.onEnd?.();
   }
 
   // What the circuit tells.
@@ -165,9 +167,14 @@ export class Path implements CircuitEvents {
 
   onClose(error: SkeinError): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.info.onEnd?.();
+    this.#end();
     this.#host.onPathClose(this, error);
+  }
+
+  #end(): void {
+    this.#isClosed = true;
+    this.deadline?.cancel();
+    this.info.onEnd?.();
   }
 
   #request(): void {

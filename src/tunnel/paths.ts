@@ -45,6 +45,8 @@ export class Paths {
   #active: Path | undefined;
   /** Set while there is no path. */
   #grace: Timer | undefined;
+  /** Fires when it is time to worry. */
+  #worry: Timer | undefined;
   #detachedMs = 0;
   #lastError: SkeinError | undefined;
   #probe: Timer | undefined;
@@ -93,8 +95,8 @@ export class Paths {
     if (path === undefined) return;
     this.#sendAttach(path);
     circuit.attach(path);
-    this.#options.clock.setTimer(this.#options.limits.attachTimeoutMs, () => {
-      if (!path.isAttached) this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
+    path.deadline = this.#options.clock.setTimer(this.#options.limits.attachTimeoutMs, () => {
+      this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
     });
   }
 
@@ -190,8 +192,7 @@ export class Paths {
       if (this.#active !== undefined || this.#grace !== undefined) this.#switches++;
       this.#active = path;
     }
-    this.#grace?.cancel();
-    this.#grace = undefined;
+    this.#stopGrace();
     this.#options.onActive(path);
     this.#closeLeft();
     this.#options.onChange();
@@ -203,8 +204,7 @@ export class Paths {
 
   close(code: number): void {
     this.#isClosed = true;
-    this.#grace?.cancel();
-    this.#grace = undefined;
+    this.#stopGrace();
     this.#probe?.cancel();
     for (const path of this.#paths.splice(0)) path.close(code);
     this.#active = undefined;
@@ -275,6 +275,7 @@ export class Paths {
     this.noteHeard(path);
     if (path.isAttached) return;
     path.isAttached = true;
+    path.deadline?.cancel();
     this.#quickRounds = this.#options.limits.quickProbes;
     this.#schedule();
     this.#settleLeaving();
@@ -315,12 +316,20 @@ export class Paths {
       return;
     }
     this.#detachedMs = clock.monotonicMs();
+    this.#worry = clock.setTimer(limits.pathPatienceMs, () => this.#options.onChange());
     this.#grace = clock.setTimer(limits.resumeGraceMs, () => {
       const afterS = limits.resumeGraceMs / 1000;
       onLost(
         new SkeinError('SKEIN_SESSION_LOST', `Cannot resume session: no way to the peer for ${afterS} s`, { cause }),
       );
     });
+  }
+
+  #stopGrace(): void {
+    this.#grace?.cancel();
+    this.#grace = undefined;
+    this.#worry?.cancel();
+    this.#worry = undefined;
   }
 
   #punish(path: Path): void {

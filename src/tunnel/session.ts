@@ -58,6 +58,8 @@ export interface SessionOptions {
   /** Bytes both ends mix into the prologue: the transcript of the link, on circuit 0. */
   readonly binding?: Bytes;
   readonly onStream: (stream: IncomingStream) => void;
+  /** The record that has come on `circuit` already. */
+  readonly firstRecord?: Bytes;
   /** What `circuit` is. @default a direct path without a name */
   readonly path?: PathInfo;
   /** Whether it outlives its path, to go on over another one. @default false */
@@ -173,6 +175,7 @@ export class Session implements PathHost, BudgetMember {
     const first = options.role === 'initiator' ? this.#handshake.start() : undefined;
     circuit.attach(this.#first);
     if (first !== undefined) this.#first.send(first);
+    if (options.firstRecord !== undefined) this.#first.onRecord(options.firstRecord);
   }
 
   /** The session id, hexadecimal; empty before the handshake is done. */
@@ -585,6 +588,7 @@ export class Session implements PathHost, BudgetMember {
     if (this.isDetached) {
       this.#clearFence();
       this.#options.replayBudget?.enforce();
+      if (this.isSuspect) this.#mux?.failUnsent();
     }
     if (this.#state === 'open') this.#options.onPaths?.();
   }

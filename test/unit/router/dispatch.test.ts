@@ -28,6 +28,8 @@ class Bench {
   readonly asked: string[] = [];
   readonly finished: RequestFact[] = [];
   readonly retried: RetryFact[] = [];
+  /** Instances that were not heard for a while. */
+  readonly suspects = new Set<string>();
   behave: Behaviour = (request) => request.answer(200);
   connect: (at: Endpoint) => Upstream | Promise<Upstream> = (at) => this.upstream(at);
 
@@ -37,6 +39,8 @@ class Bench {
     this.dispatcher = new Dispatcher({
       backends: this.backends,
       connector: {
+        hasSuspects: true,
+        isSuspect: ({ instance }) => this.suspects.has(instance),
         connect: (at) => {
           this.asked.push(at.instance);
           return this.connect(at);
@@ -216,6 +220,18 @@ test('the only endpoint is asked again when its session broke before the request
   await reply.done;
   equal(reply.head?.status, 200);
   deepEqual(bench.asked, ['a', 'a']);
+});
+
+test('who was not heard for a while is asked only where there is no other', async () => {
+  const bench = new Bench();
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  bench.suspects.add('a');
+  for (let i = 0; i < 20; i++) await bench.get().done;
+  deepEqual(new Set(bench.asked), new Set(['b']));
+  bench.suspects.add('b');
+  const reply = bench.get();
+  await reply.done;
+  equal(reply.head?.status, 200, 'both are suspect, and one must do');
 });
 
 test('an instance that came while another failed is found', async () => {

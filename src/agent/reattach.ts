@@ -1,0 +1,173 @@
+/** Reattach: finds another way to a peer whose session has none, or none that it should keep, for as long as the session waits. */
+
+import { Backoff } from '../core/backoff.ts';
+import type { Clock } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Random } from '../core/random.ts';
+import type { Circuit } from '../tunnel/circuit.ts';
+import type { Session } from '../tunnel/session.ts';
+
+/** A hub that opens circuits. */
+export interface Route {
+  readonly url: string;
+  openCircuit(instance: string): Promise<Circuit>;
+}
+
+export interface ReattachOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Hubs that are connected, the preferred one first. */
+  readonly routes: () => readonly Route[];
+}
+
+/** Both ends notice; the one that did not open the session lets the other try first, in milliseconds. */
+const RESPONDER_DELAY_MS = 300;
+const FIRST_WAIT_MS = 100;
+const MAX_WAIT_MS = 2_000;
+/** Time for a hub to open a circuit, and then for the peer to answer on it. */
+const TRY_MS = 1_500;
+
+/** One session on its way back. */
+interface Search {
+  /** Ends the pause, if there is one. */
+  wake: () => void;
+  /** A hub has come since it was last looked. */
+  hasNews: boolean;
+}
+
+export class Reattach {
+  readonly #options: ReattachOptions;
+  readonly #searches = new Map<Session, Search>();
+  /** URLs of hubs that say goodbye: nothing new goes over them. */
+  readonly #leaving = new Set<string>();
+  #isClosed = false;
+
+  constructor(options: ReattachOptions) {
+    this.#options = options;
+  }
+
+  /** The paths of `session` have changed. */
+  consider(session: Session, isInitiator: boolean): void {
+    const search = this.#searches.get(session);
+    if (search !== undefined) return search.wake();
+    if (this.#isClosed || !this.#needsPath(session)) return;
+    const begun: Search = { wake: () => undefined, hasNews: false };
+    this.#searches.set(session, begun);
+    this.#search(session, begun, isInitiator)
+      .catch((thrown) => this.#options.log.log('error', 'search-failed', { error: toSkeinError(thrown).message }))
+      .finally(() => this.#searches.delete(session));
+  }
+
+  /** A hub has come into use. */
+  onRoute(url: string): void {
+    this.#leaving.delete(url);
+    this.#wakeAll();
+  }
+
+  /** Sessions should go elsewhere before the hub has gone; `sessions` are those that may use it. */
+  leave(url: string, sessions: Iterable<{ readonly session: Session; readonly isInitiator: boolean }>): void {
+    this.#leaving.add(url);
+    if (this.#routes(undefined).length === 0) return;
+    for (const { session, isInitiator } of sessions) {
+      session.leavePath((info) => info.kind === 'relay' && info.via === url);
+      this.consider(session, isInitiator);
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#wakeAll();
+  }
+
+  #wakeAll(): void {
+    for (const search of this.#searches.values()) {
+      search.hasNews = true;
+      search.wake();
+    }
+  }
+
+  #needsPath(session: Session): boolean {
+    if (!session.isOpen) return false;
+    return !session.paths.some(
+      ({ state, kind, via }) =>
+        (state === 'active' || state === 'standby') && !(kind === 'relay' && this.#leaving.has(via)),
+    );
+  }
+
+  /** A hub that is suspected is no way out of the suspicion. */
+  #routes(session: Session | undefined): readonly Route[] {
+    const suspects = session?.isDetached === false ? session.paths.filter(({ state }) => state === 'suspect') : [];
+    return this.#options
+      .routes()
+      .filter(({ url }) => !this.#leaving.has(url) && !suspects.some(({ via }) => via === url));
+  }
+
+  async #search(session: Session, search: Search, isInitiator: boolean): Promise<void> {
+    const backoff = new Backoff(this.#options.random, { baseMs: FIRST_WAIT_MS, capMs: MAX_WAIT_MS });
+    if (!isInitiator) await this.#pause(search, RESPONDER_DELAY_MS);
+    while (!this.#isClosed && this.#needsPath(session)) {
+      const waitMs = backoff.nextMs();
+      if (waitMs > 0 && !search.hasNews) await this.#pause(search, waitMs);
+      search.hasNews = false;
+      for (const route of this.#routes(session)) {
+        if (this.#isClosed || !this.#needsPath(session)) return;
+        await this.#try(session, search, route);
+      }
+    }
+  }
+
+  async #try(session: Session, search: Search, route: Route): Promise<void> {
+    const { clock, log } = this.#options;
+    try {
+      const circuit = await within(clock, TRY_MS, route.openCircuit(session.remoteInstance), (late) => late.close(0));
+      if (!this.#needsPath(session)) return circuit.close(0);
+      let isOver = false;
+      const onEnd = (): void => {
+        isOver = true;
+        search.wake();
+      };
+      session.offerPath(circuit, { kind: 'relay', via: route.url, onEnd });
+      const untilMs = clock.monotonicMs() + TRY_MS;
+      while (this.#needsPath(session) && !isOver && clock.monotonicMs() < untilMs) {
+        await this.#pause(search, untilMs - clock.monotonicMs());
+      }
+    } catch (thrown) {
+      const { reason, message } = toSkeinError(thrown);
+      log.log('debug', 'path-not-opened', { instance: session.remoteInstance, hub: route.url, reason, error: message });
+    }
+  }
+
+  #pause(search: Search, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.setTimer(ms, resolve);
+      search.wake = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+/** What `work` gives within `limitMs`; what comes later is handed to `onLate`. @throws SkeinError SKEIN_HUB_UNREACHABLE */
+function within<T>(clock: Clock, limitMs: number, work: Promise<T>, onLate: (value: T) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let isLate = false;
+    const timer = clock.setTimer(limitMs, () => {
+      isLate = true;
+      reject(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot open circuit: the hub did not answer in time'));
+    });
+    work.then(
+      (value) => {
+        timer.cancel();
+        if (isLate) onLate(value);
+        else resolve(value);
+      },
+      (thrown) => {
+        timer.cancel();
+        reject(thrown);
+      },
+    );
+  });
+}

@@ -1,7 +1,8 @@
 /** Counters of the tunnel → metrics: sums over the links and sessions there are and over those that were. */
 
 import type { Link, LinkStats } from '../tunnel/link.ts';
-import type { Session, SessionStats } from '../tunnel/session.ts';
+import type { Session } from '../tunnel/session.ts';
+import type { SessionStats } from '../tunnel/session-stats.ts';
 import type { Metrics } from './prometheus.ts';
 
 /** Adds up numeric fields of things that come and go, so that a total never falls. */

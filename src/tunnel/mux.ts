@@ -11,15 +11,10 @@ import { MAX_OFFSET } from './flow-control.ts';
 import type { FrameHandler, FrameWriter } from './frame.ts';
 import type { HandshakeRole } from './handshake.ts';
 import { MinRtt } from './min-rtt.ts';
+import { createMuxStats } from './mux-stats.ts';
 import type { TunnelOptions } from './options.ts';
-import {
-  type IncomingStream,
-  isStreamKind,
-  MuxStream,
-  STREAM_KIND,
-  type StreamHost,
-  type StreamKind,
-} from './stream.ts';
+import { findOverdue } from './overdue.ts';
+import { type IncomingStream, isStreamKind, MuxStream, type StreamHost, type StreamKind } from './stream.ts';
 import { StreamCount } from './stream-count.ts';
 import { StreamSender } from './stream-sender.ts';
 import { StreamTable } from './stream-table.ts';
@@ -47,25 +42,8 @@ export interface MuxOptions {
   readonly onFatal: (error: SkeinError) => void;
 }
 
-/** Counters, read at scrape time. */
-export interface MuxStats {
-  streamsOpened: number;
-  streamsAccepted: number;
-  resetsSent: number;
-  resetsReceived: number;
-  dataBytesSent: number;
-  dataBytesReceived: number;
-}
-
 export class Mux implements FrameHandler, StreamHost {
-  readonly stats: MuxStats = {
-    streamsOpened: 0,
-    streamsAccepted: 0,
-    resetsSent: 0,
-    resetsReceived: 0,
-    dataBytesSent: 0,
-    dataBytesReceived: 0,
-  };
+  readonly stats = createMuxStats();
   readonly #options: MuxOptions;
   readonly #limits: TunnelOptions;
   readonly #streams = new StreamTable();
@@ -187,15 +165,8 @@ export class Mux implements FrameHandler, StreamHost {
   sweep(): void {
     const nowMs = this.#options.nowMs();
     for (const stream of this.#streams.all()) {
-      const unread = stream.receiveWindow.unread;
-      if (unread > this.#limits.slowReaderBytes && nowMs - stream.consumedMs > this.#limits.slowReaderMs) {
-        this.#resetStream(
-          stream,
-          new SkeinError('SKEIN_LIMIT', 'Cannot keep stream: its reader made no progress', { notProcessed: false }),
-        );
-      } else if (stream.kind === STREAM_KIND.raw && nowMs - stream.activeMs > this.#limits.idleRawStreamMs) {
-        this.#resetStream(stream, new SkeinError('SKEIN_DEADLINE', 'Cannot keep stream: it was idle for too long'));
-      }
+      const overdue = findOverdue(stream, this.#limits, nowMs);
+      if (overdue !== undefined) this.#resetStream(stream, overdue);
     }
   }
 

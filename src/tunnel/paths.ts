@@ -171,6 +171,11 @@ export class Paths {
     this.#remove(path, error);
   }
 
+  /** The same of the path in use. */
+  distrustActive(error: SkeinError): void {
+    if (this.#active !== undefined) this.distrust(this.#active, error);
+  }
+
   /** Leaves matching paths for another one, now or as soon as there is one. */
   leave(match: (info: PathInfo) => boolean): void {
     for (const path of this.#paths) if (match(path.info)) path.isLeaving = true;

@@ -10,37 +10,23 @@ import { AckSchedule } from './ack-schedule.ts';
 import { type Circuit, LINK_HEADER_BYTES, toKept } from './circuit.ts';
 import { protocolError, toWireCode } from './codes.ts';
 import { DeliveryWatch } from './delivery-watch.ts';
-import { FrameWriter, readFrames } from './frame.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from './handshake.ts';
-import { Mux, type MuxStats } from './mux.ts';
+import { IncomingRecords } from './incoming-records.ts';
+import { Mux } from './mux.ts';
+import type { MuxStats } from './mux-stats.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
+import { OutgoingRecords } from './outgoing-records.ts';
 import { Path, type PathHost, type PathInfo, type PathStatus } from './path.ts';
 import { PathRecords } from './path-records.ts';
 import { Paths } from './paths.ts';
-import {
-  MESSAGE_OVERHEAD_BYTES,
-  RECORD_DATA,
-  RECORD_HEADER_BYTES,
-  RECORD_PATH,
-  readRecordType,
-  TAG_BYTES,
-} from './record.ts';
 import { RecordReceiver } from './record-receiver.ts';
 import { RecordSender } from './record-sender.ts';
 import type { BudgetMember, ReplayBudget } from './replay-budget.ts';
 import { SessionHandshake, type SessionKeys } from './session-handshake.ts';
+import { createSessionStats } from './session-stats.ts';
 import type { IncomingStream, StreamKind } from './stream.ts';
 
-/** A record smaller than this is built only when there is credit for at least so much. */
-const MIN_RECORD_BYTES = 512;
-/** What one record and its control frames may put on top of a full session window in the resend buffer; twice that ends the session. */
-const RESEND_SLACK_BYTES = 256 * 1024;
 const SWEEP_MS = 15_000;
-/** Altered records are forgotten after this, in milliseconds. */
-const FORGED_MEMORY_MS = 60_000;
-/** A message about paths, and how many of them wait at most. */
-const MAX_PATH_MESSAGE_BYTES = 4096;
-const MAX_PATH_MESSAGES = 16;
 
 export interface SessionOptions {
   readonly role: HandshakeRole;
@@ -74,35 +60,22 @@ export interface SessionOptions {
   readonly limits?: Partial<TunnelOptions>;
 }
 
-/** Counters, read at scrape time. */
-export interface SessionStats {
-  recordsSent: number;
-  recordsReceived: number;
-  recordsDuplicate: number;
-  recordsForged: number;
-  /** Sent once more, on another path. */
-  recordsResent: number;
-  pathSwitches: number;
-}
-
-/** Records move to another path once what is under way has arrived. */
-interface Fence {
-  readonly target: Path;
-  /** Sequence of the FENCE record; undefined while it is not written. */
-  sequence: number | undefined;
-  readonly timer: Timer;
+/** What an open session is made of. */
+interface Parts {
+  readonly mux: Mux;
+  readonly paths: Paths;
+  readonly sender: RecordSender;
+  readonly receiver: RecordReceiver;
+  readonly outgoing: OutgoingRecords;
+  readonly incoming: IncomingRecords;
+  readonly acks: AckSchedule;
+  readonly watch: DeliveryWatch;
+  readonly sweep: Timer;
 }
 
 export class Session implements PathHost, BudgetMember {
   readonly ready: Promise<PeerIdentity>;
-  readonly stats: SessionStats = {
-    recordsSent: 0,
-    recordsReceived: 0,
-    recordsDuplicate: 0,
-    recordsForged: 0,
-    recordsResent: 0,
-    pathSwitches: 0,
-  };
+  readonly stats = createSessionStats();
   readonly #options: SessionOptions;
   readonly #limits: TunnelOptions;
   readonly #clock: Clock;
@@ -112,25 +85,14 @@ export class Session implements PathHost, BudgetMember {
   #handshake: SessionHandshake | undefined;
   /** Handshake steps wait for signatures; records that come meanwhile wait here, bounded by the circuit's credit. */
   #handshakeStep: Promise<void> = Promise.resolve();
+  readonly #handshakeTimer: Timer;
   #early: Bytes[] = [];
   #peer: PeerIdentity | undefined;
   #remoteInstance: string;
   #sessionId = '';
-  #mux: Mux | undefined;
-  #sender: RecordSender | undefined;
-  #receiver: RecordReceiver | undefined;
-  #paths: Paths | undefined;
-  #fence: Fence | undefined;
-  #pathMessages: Bytes[] = [];
-  #forgedMs: number[] = [];
+  /** Set by the end of the handshake, and kept behind the end of the session. */
+  #parts: Parts | undefined;
   #lastRttMs = 0;
-  /** The path on which a record came last. */
-  #incoming: Path;
-  #flushScheduled = false;
-  readonly #acks: AckSchedule;
-  readonly #watch: DeliveryWatch;
-  #timer: Timer;
-  #sweepTimer: Timer | undefined;
   #resolveReady: (peer: PeerIdentity) => void = () => undefined;
   #rejectReady: (error: SkeinError) => void = () => undefined;
 
@@ -141,29 +103,12 @@ export class Session implements PathHost, BudgetMember {
     this.#remoteInstance = options.remoteInstance;
     const { circuit, clock, path = UNNAMED_PATH } = options;
     this.#first = new Path(circuit, path, this, clock.monotonicMs());
-    this.#incoming = this.#first;
-    const { ackEveryBytes: afterBytes, ackDelayMs: delayMs, gapMs, ackLostMs: lostMs } = this.#limits;
-    this.#acks = new AckSchedule({ clock, afterBytes, delayMs, onDue: () => this.#scheduleFlush() });
-    this.#watch = new DeliveryWatch({
-      clock,
-      gapMs,
-      lostMs,
-      patienceMs: () => this.#limits.pathPatienceMs + 2 * this.#lastRttMs,
-      oldestSentMs: () => this.#sender?.oldestSentMs,
-      heardMs: () => this.#paths?.active?.heardMs ?? clock.monotonicMs(),
-      onGap: () => this.#distrust(this.#incoming, 'Cannot read record: the one before it is missing'),
-      onLost: () => this.#distrust(this.#paths?.active, 'Cannot use session: the peer acknowledges nothing'),
-      onSilence: (silentMs, patienceMs) => {
-        this.#mux?.ping(); // where a record is missing, the peer sees the gap by the next one
-        this.#paths?.noteSilence(silentMs, patienceMs);
-      },
-    });
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
     this.ready.catch(() => undefined); // the owner also hears of it through onClose
-    this.#timer = this.#clock.setTimer(this.#limits.handshakeTimeoutMs, () => {
+    this.#handshakeTimer = this.#clock.setTimer(this.#limits.handshakeTimeoutMs, () => {
       this.#abandon(new SkeinError('SKEIN_HANDSHAKE', 'Cannot complete handshake: the peer did not answer in time'));
     });
     this.#handshake = new SessionHandshake({
@@ -197,44 +142,44 @@ export class Session implements PathHost, BudgetMember {
 
   /** Whether `openStream` would be refused because one side is leaving. */
   get isDraining(): boolean {
-    return this.#mux?.isDraining ?? false;
+    return this.#parts?.mux.isDraining ?? false;
   }
 
   get openStreams(): number {
-    return this.#mux?.openStreams ?? 0;
+    return this.#parts?.mux.openStreams ?? 0;
   }
 
   /** Smallest round trip of the last 10 s, in milliseconds; 0 before the first. */
   get rttMs(): number {
-    return this.#mux?.rttMs ?? 0;
+    return this.#parts?.mux.rttMs ?? 0;
   }
 
   get muxStats(): MuxStats | undefined {
-    return this.#mux?.stats;
+    return this.#parts?.mux.stats;
   }
 
   /** Sealed bytes kept for a resend, and received bytes nobody has read: what this session pins. */
   get pinnedBytes(): { readonly resend: number; readonly unread: number; readonly reorder: number } {
     return {
       resend: this.keptBytes,
-      unread: this.#mux?.unreadBytes ?? 0,
-      reorder: this.#receiver?.aheadBytes ?? 0,
+      unread: this.#parts?.mux.unreadBytes ?? 0,
+      reorder: this.#parts?.receiver.aheadBytes ?? 0,
     };
   }
 
   get keptBytes(): number {
-    return this.#sender?.keptBytes ?? 0;
+    return this.#parts?.sender.keptBytes ?? 0;
   }
 
   // Paths.
 
   get paths(): readonly PathStatus[] {
-    return this.#paths?.status ?? [];
+    return this.#parts?.paths.status ?? [];
   }
 
   /** Since when the session has no path, in monotonic milliseconds; undefined while it has one. */
   get detachedMs(): number | undefined {
-    return this.#paths?.detachedMs;
+    return this.#parts?.paths.detachedMs;
   }
 
   get isDetached(): boolean {
@@ -245,42 +190,38 @@ export class Session implements PathHost, BudgetMember {
   get isSuspect(): boolean {
     const { detachedMs } = this;
     if (detachedMs !== undefined) return this.#clock.monotonicMs() - detachedMs >= this.#limits.pathPatienceMs;
-    return this.#paths?.active?.isSuspect ?? false;
+    return this.#parts?.paths.active?.isSuspect ?? false;
   }
 
   /** This end has opened `circuit` to the peer, as another way to it. */
   offerPath(circuit: Circuit, info: PathInfo): void {
-    if (this.#paths === undefined || this.#state !== 'open') circuit.close(toWireCode('SKEIN_SESSION_LOST'));
-    else this.#paths.offer(circuit, info);
+    if (this.#parts === undefined || this.#state !== 'open') circuit.close(toWireCode('SKEIN_SESSION_LOST'));
+    else this.#parts.paths.offer(circuit, info);
   }
 
   /** The peer says on `circuit`, by `first`, that it is another way to it. False, and the circuit is closed: it lied. */
   acceptPath(circuit: Circuit, info: PathInfo, first: Bytes): boolean {
-    if (this.#paths === undefined || this.#state !== 'open') {
+    if (this.#parts === undefined || this.#state !== 'open') {
       circuit.close(toWireCode('SKEIN_SESSION_LOST'));
       return false;
     }
     circuit.consumed(first.length - LINK_HEADER_BYTES);
-    return this.#paths.accept(circuit, info, first);
+    return this.#parts.paths.accept(circuit, info, first);
   }
 
   /** Goes on elsewhere as soon as there is another path, and closes the matching ones; nothing is lost. */
   leavePath(match: (info: PathInfo) => boolean): void {
-    this.#paths?.leave(match);
+    this.#parts?.paths.leave(match);
   }
 
   /** Moves to a matching path; false when none carries. It may move again when another is better. */
   preferPath(match: (info: PathInfo) => boolean): boolean {
-    return this.#paths?.prefer(match) ?? false;
+    return this.#parts?.paths.prefer(match) ?? false;
   }
 
   /** Tells the peer something about ways to this end, at most 4 KiB. @throws SkeinError SKEIN_LIMIT */
   sendPathMessage(message: Bytes): void {
-    if (message.length > MAX_PATH_MESSAGE_BYTES || this.#pathMessages.length >= MAX_PATH_MESSAGES) {
-      throw new SkeinError('SKEIN_LIMIT', 'Cannot send path message: it is too large, or too many wait');
-    }
-    this.#pathMessages.push(message);
-    this.#scheduleFlush();
+    if (this.#state === 'open') this.#parts?.outgoing.sendPathMessage(message);
   }
 
   /**
@@ -288,19 +229,19 @@ export class Session implements PathHost, BudgetMember {
    * @throws SkeinError SKEIN_DRAINING, SKEIN_LIMIT, SKEIN_SESSION_LOST; the peer saw nothing
    */
   openStream(kind: StreamKind, block: Bytes, length: number, complete: boolean): HeadedStream {
-    if (this.#mux === undefined)
+    if (this.#parts === undefined)
       throw new SkeinError('SKEIN_SESSION_LOST', 'Cannot open stream: the session is not open', { notProcessed: true });
-    return this.#mux.open(kind, block, length, complete);
+    return this.#parts.mux.open(kind, block, length, complete);
   }
 
   /** Asks the peer to open no more streams; those that are open go on. */
   goAway(reason: string): void {
-    this.#mux?.goAway(new SkeinError('SKEIN_DRAINING', reason), false);
+    this.#parts?.mux.goAway(new SkeinError('SKEIN_DRAINING', reason), false);
   }
 
   /** Ends the session: the peer is told inside it, streams are reset on both sides. */
   close(error: SkeinError): void {
-    if (this.#state === 'open') this.#sayFarewell(error);
+    if (this.#state === 'open') this.#parts?.outgoing.sayFarewell(error);
     this.#abandon(error);
   }
 
@@ -319,17 +260,11 @@ export class Session implements PathHost, BudgetMember {
       return;
     }
     path.circuit.consumed(message.length - LINK_HEADER_BYTES);
-    if (this.#state === 'open') this.#receive(path, message);
+    if (this.#state === 'open') this.#parts?.incoming.receive(path, message);
   }
 
   onPathWritable(path: Path): void {
-    if (this.#state !== 'open' || path !== this.#paths?.active) return;
-    const sender = this.#sender as RecordSender;
-    if (sender.againBytes === 0) return this.#writeRecord(path, sender);
-    this.stats.recordsResent++;
-    path.circuit.send(sender.takeAgain());
-    this.#watch.noteSent();
-    this.#requestWrite();
+    if (this.#state === 'open') this.#parts?.outgoing.onWritable(path);
   }
 
   onPathClose(path: Path, error: SkeinError): void {
@@ -337,8 +272,8 @@ export class Session implements PathHost, BudgetMember {
       error.code === 'SKEIN_CANCELLED'
         ? new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: the peer left', { cause: error })
         : error;
-    if (this.#paths === undefined) this.#end(told);
-    else this.#paths.onClose(path, told);
+    if (this.#parts === undefined) this.#end(told);
+    else this.#parts.paths.onClose(path, told);
   }
 
   // Handshake.
@@ -360,289 +295,136 @@ export class Session implements PathHost, BudgetMember {
     }
   }
 
-  #open(result: SessionKeys): void {
-    const { crypto, role, isResumable = false, replayBudget } = this.#options;
-    const { keys, sessionId } = result;
-    const limits = this.#limits;
-    this.#timer.cancel();
+  #open(keys: SessionKeys): void {
+    this.#handshakeTimer.cancel();
     this.#handshake = undefined;
     this.#state = 'open';
-    this.#sessionId = toHex(sessionId);
-    this.#remoteInstance = result.remoteInstance;
-    this.#sender = new RecordSender(crypto, keys.send, sessionId, limits, replayBudget, this.#clock.monotonicMs());
-    this.#receiver = new RecordReceiver(crypto, keys.receive, sessionId, limits.reorderBytes);
-    this.#paths = new Paths(
-      {
-        clock: this.#clock,
-        limits,
-        records: new PathRecords(crypto, role, keys.exporter, sessionId),
-        isResumable,
-        next: () => this.#receiver?.next ?? 0,
-        onPeerNext: (next) => this.#onAck(next),
-        onActive: () => this.#onActive(),
-        onWish: (path) => this.#startFence(path),
-        onLost: (error) => this.#abandon(error),
-        onChange: () => this.#onPaths(),
-      },
-      this,
-      this.#first,
-    );
-    replayBudget?.join(this);
-    this.#mux = new Mux({
-      role,
-      limits,
-      peer: result.settings,
-      nowMs: () => this.#clock.monotonicMs(),
-      onStream: this.#options.onStream,
-      onWork: () => this.#scheduleFlush(),
-      onAck: (nextExpected) => this.#onAck(nextExpected),
-      onPath: (message) => this.#options.onPathMessage?.(message.slice()),
-      onFatal: (error) => this.close(error),
-    });
-    if (result.outcome instanceof SkeinError) return this.close(result.outcome);
-    this.#peer = result.outcome;
-    this.#sweepTimer = setPeriodic(this.#clock, SWEEP_MS, () => this.#mux?.sweep());
-    this.#mux.ping();
-    this.#resolveReady(result.outcome);
+    this.#sessionId = toHex(keys.sessionId);
+    this.#remoteInstance = keys.remoteInstance;
+    const parts = this.#assemble(keys);
+    this.#parts = parts;
+    this.#options.replayBudget?.join(this);
+    if (keys.outcome instanceof SkeinError) return this.close(keys.outcome);
+    this.#peer = keys.outcome;
+    parts.mux.ping();
+    this.#resolveReady(keys.outcome);
     const early = this.#early;
     this.#early = [];
     for (const message of early) this.onPathMessage(this.#first, message);
   }
 
-  // Receiving records.
-
-  #receive(path: Path, message: Bytes): void {
-    const type =
-      message.length < LINK_HEADER_BYTES + RECORD_HEADER_BYTES ? -1 : readRecordType(message, LINK_HEADER_BYTES);
-    if (type === RECORD_PATH) return this.#paths?.receive(path, message);
-    if (type !== RECORD_DATA || message.length < MESSAGE_OVERHEAD_BYTES) {
-      return this.#distrust(path, 'Cannot read record: malformed header');
-    }
-    this.#incoming = path;
-    const receiver = this.#receiver as RecordReceiver;
-    switch (receiver.receive(message, this.#onOpened)) {
-      case 'next':
-        this.#paths?.noteHeard(path);
-        if (receiver.aheadBytes === 0) this.#watch.noteOrder();
-        return;
-      case 'duplicate':
-        this.stats.recordsDuplicate++;
-        return;
-      case 'ahead':
-        return this.#watch.noteGap();
-      case 'forged':
-        return this.#onForged(path);
-    }
-  }
-
-  readonly #onOpened = (plaintext: Bytes, message: Bytes): boolean => {
-    this.stats.recordsReceived++;
-    const mux = this.#mux as Mux;
-    mux.elicitsAck = false;
-    const problem = readFrames(plaintext, mux);
-    if (problem !== undefined) this.close(protocolError(`Cannot read record: ${problem}`));
-    else this.#acks.noteReceived(message.length, mux.elicitsAck);
-    return this.#state === 'open';
-  };
-
-  #onForged(path: Path): void {
-    this.stats.recordsForged++;
-    const nowMs = this.#clock.monotonicMs();
-    this.#forgedMs = [...this.#forgedMs.filter((atMs) => nowMs - atMs < FORGED_MEMORY_MS), nowMs];
-    if (this.#forgedMs.length < this.#limits.maxForgedRecords) {
-      this.#distrust(path, 'Cannot open record: it was altered on the way');
-    } else this.#abandon(protocolError('Cannot keep session: its records are altered on every way'));
-  }
-
-  #distrust(path: Path | undefined, state: string): void {
-    if (path !== undefined) this.#paths?.distrust(path, protocolError(state));
+  #assemble({ keys, sessionId, settings }: SessionKeys): Parts {
+    const { crypto, role, isResumable = false, replayBudget, onStream, onPathMessage } = this.#options;
+    const clock = this.#clock;
+    const limits = this.#limits;
+    const { stats } = this;
+    const isOpen = (): boolean => this.#state === 'open';
+    const onBroken = (error: SkeinError): void => this.close(error);
+    const onAbandoned = (error: SkeinError): void => this.#abandon(error);
+    const onDue = (): void => outgoing.scheduleFlush();
+    const sender = new RecordSender(crypto, keys.send, sessionId, limits, replayBudget, clock.monotonicMs());
+    const receiver = new RecordReceiver(crypto, keys.receive, sessionId, limits.reorderBytes);
+    const acks = new AckSchedule({ clock, afterBytes: limits.ackEveryBytes, delayMs: limits.ackDelayMs, onDue });
+    const mux = new Mux({
+      role,
+      limits,
+      peer: settings,
+      nowMs: () => clock.monotonicMs(),
+      onStream,
+      onWork: onDue,
+      onAck: (nextExpected) => this.#onAck(nextExpected),
+      onPath: (message) => onPathMessage?.(message.slice()),
+      onFatal: onBroken,
+    });
+    const paths = new Paths(
+      {
+        clock,
+        limits,
+        records: new PathRecords(crypto, role, keys.exporter, sessionId),
+        isResumable,
+        next: () => receiver.next,
+        onPeerNext: (next) => this.#onAck(next),
+        onActive: () => outgoing.onActive(),
+        onWish: (path) => outgoing.startFence(path),
+        onLost: onAbandoned,
+        onChange: () => this.#onPaths(),
+      },
+      this,
+      this.#first,
+    );
+    const watch = new DeliveryWatch({
+      clock,
+      gapMs: limits.gapMs,
+      lostMs: limits.ackLostMs,
+      patienceMs: () => limits.pathPatienceMs + 2 * this.#lastRttMs,
+      oldestSentMs: () => sender.oldestSentMs,
+      heardMs: () => paths.active?.heardMs ?? clock.monotonicMs(),
+      onGap: () => incoming.onGap(),
+      onLost: () => paths.distrustActive(protocolError('Cannot use session: the peer acknowledges nothing')),
+      onSilence: (silentMs, patienceMs) => {
+        mux.ping(); // where a record is missing, the peer sees the gap by the next one
+        paths.noteSilence(silentMs, patienceMs);
+      },
+    });
+    const shared = { clock, limits, stats, paths, mux, acks, watch, isOpen, onBroken };
+    const next = (): number => receiver.next;
+    const outgoing = new OutgoingRecords({ ...shared, sender, replayBudget, next, onExhausted: onAbandoned });
+    const incoming = new IncomingRecords({ ...shared, receiver, onHopeless: onAbandoned });
+    const sweep = setPeriodic(clock, SWEEP_MS, () => mux.sweep());
+    return { mux, paths, sender, receiver, outgoing, incoming, acks, watch, sweep };
   }
 
   #onAck(nextExpected: number): void {
-    const sender = this.#sender as RecordSender;
-    if (!sender.acknowledge(nextExpected, this.#clock.monotonicMs(), this.#onRtt)) {
+    const parts = this.#parts as Parts;
+    if (!parts.sender.acknowledge(nextExpected, this.#clock.monotonicMs(), this.#onRtt)) {
       return this.close(protocolError('Cannot read ACK: it names a record that was never sent'));
     }
-    const { sequence } = this.#fence ?? {};
-    if (sequence !== undefined && sender.firstSequence > sequence) this.#endFence();
-    if (this.#mux?.hasWork) this.#scheduleFlush();
+    parts.outgoing.onAcknowledged();
   }
 
   readonly #onRtt = (sampleMs: number): void => {
     this.#lastRttMs = sampleMs;
-    this.#mux?.observeRtt(sampleMs);
+    this.#parts?.mux.observeRtt(sampleMs);
   };
-
-  // Sending records.
-
-  #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#state !== 'open') return;
-    this.#flushScheduled = true;
-    this.#clock.endOfTick(this.#flush);
-  }
-
-  readonly #flush = (): void => {
-    this.#flushScheduled = false;
-    this.#requestWrite();
-  };
-
-  #requestWrite(): void {
-    const path = this.#paths?.active;
-    if (path === undefined || this.#state !== 'open') return;
-    const againBytes = this.#sender?.againBytes ?? 0;
-    if (againBytes > 0) path.requestWrite(againBytes - LINK_HEADER_BYTES);
-    else if (this.#hasWork) path.requestWrite(MIN_RECORD_BYTES);
-  }
-
-  get #hasWork(): boolean {
-    if (this.#acks.isDue) return true;
-    if (this.#fence !== undefined) return this.#fence.sequence === undefined;
-    return this.#pathMessages.length > 0 || (this.#mux?.hasWork ?? false);
-  }
-
-  #writeRecord(path: Path, sender: RecordSender): void {
-    const { maxRecordBytes, maxSessionWindowBytes } = this.#limits;
-    const mux = this.#mux as Mux;
-    const aboveWindow = sender.keptBytes - maxSessionWindowBytes;
-    if (aboveWindow > 2 * RESEND_SLACK_BYTES)
-      return this.close(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
-    const isInBudget = this.#options.replayBudget?.mayGrow(sender.keptBytes) ?? true;
-    const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES && isInBudget;
-    const room = path.circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
-    const writer = scratchWriter(maxRecordBytes);
-    writer.reset(Math.min(sender.recordBytes, room));
-    this.#fill(writer, mux, mayCarryData);
-    if (writer.length === 0 && room > sender.recordBytes && mux.hasWork) {
-      writer.reset(Math.min(maxRecordBytes, room)); // one head may be larger than what suits the path
-      this.#fill(writer, mux, mayCarryData);
-    }
-    if (writer.length > 0) {
-      this.#seal(path, sender, writer);
-      mux.tellDrained();
-      this.#requestWrite();
-    } else if (mayCarryData && this.#fence === undefined && mux.hasWork) {
-      path.requestWrite(maxRecordBytes); // a head that needs more credit than there is
-    } // else an ACK brings the next turn: asking again would be answered at once, for ever
-  }
-
-  #fill(writer: FrameWriter, mux: Mux, mayCarryData: boolean): void {
-    const { next } = this.#receiver as RecordReceiver;
-    if (this.#acks.hasNews(next)) {
-      writer.ack(next);
-      this.#acks.noteSent(next);
-    }
-    if (this.#fence !== undefined) {
-      if (this.#fence.sequence === undefined) writer.fence();
-      return;
-    }
-    while (this.#pathMessages.length > 0 && mayCarryData) {
-      const message = this.#pathMessages[0] as Bytes;
-      if (writer.room < message.length + PATH_OVERHEAD_BYTES) break;
-      writer.path(message);
-      this.#pathMessages.shift();
-    }
-    mux.fill(writer, mayCarryData);
-  }
-
-  #seal(path: Path, sender: RecordSender, writer: FrameWriter): void {
-    const sequence = sender.nextSequence;
-    const message = sender.seal(writer, this.#clock.monotonicMs());
-    if (message === undefined)
-      return this.#abandon(new SkeinError('SKEIN_SESSION_LOST', 'Cannot seal record: the session is at its end'));
-    if (this.#fence !== undefined) this.#fence.sequence ??= sequence;
-    this.stats.recordsSent++;
-    if (writer.elicitsAck) this.#watch.noteSent();
-    path.circuit.send(message);
-  }
-
-  // Moving to another path.
-
-  #startFence(target: Path): void {
-    if (this.#fence !== undefined || this.#state !== 'open') return;
-    const timer = this.#clock.setTimer(this.#limits.fenceMs, () => this.#endFence());
-    this.#fence = { target, sequence: undefined, timer };
-    this.#scheduleFlush();
-  }
-
-  #endFence(): void {
-    const fence = this.#fence;
-    if (fence === undefined) return;
-    this.#clearFence();
-    this.#paths?.activate(fence.target);
-    this.#scheduleFlush();
-  }
-
-  #clearFence(): void {
-    this.#fence?.timer.cancel();
-    this.#fence = undefined;
-  }
-
-  #onActive(): void {
-    this.#clearFence();
-    this.#sender?.rewind(this.#clock.monotonicMs());
-    this.#requestWrite();
-  }
 
   #onPaths(): void {
-    this.stats.pathSwitches = this.#paths?.switches ?? 0;
+    const { paths, outgoing, mux } = this.#parts as Parts;
+    this.stats.pathSwitches = paths.switches;
     if (this.isDetached) {
-      this.#clearFence();
+      outgoing.clearFence();
       this.#options.replayBudget?.enforce();
-      if (this.isSuspect) this.#mux?.failUnsent();
+      if (this.isSuspect) mux.failUnsent();
     }
     if (this.#state === 'open') this.#options.onPaths?.();
   }
 
   // The end.
 
-  /** The last record: GOAWAY with the reason, sealed, so that only the peer can have said it. */
-  #sayFarewell(error: SkeinError): void {
-    const path = this.#paths?.active;
-    const sender = this.#sender;
-    if (path === undefined || sender === undefined || sender.againBytes > 0) return;
-    const room = path.circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
-    if (room < MIN_RECORD_BYTES) return;
-    const writer = scratchWriter(this.#limits.maxRecordBytes);
-    writer.reset(Math.min(this.#limits.maxRecordBytes, room));
-    this.#mux?.goAway(error, true);
-    this.#mux?.fill(writer, false);
-    if (writer.length > 0) this.#seal(path, sender, writer);
-  }
-
   #abandon(error: SkeinError): void {
     if (this.#state === 'closed') return;
     this.#end(error);
     const code = toWireCode(error.code);
-    if (this.#paths === undefined) this.#first.close(code);
-    else this.#paths.close(code);
+    if (this.#parts === undefined) this.#first.close(code);
+    else this.#parts.paths.close(code);
   }
 
   #end(error: SkeinError): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#timer.cancel();
-    this.#acks.cancel();
-    this.#watch.cancel();
-    this.#clearFence();
-    this.#sweepTimer?.cancel();
+    this.#handshakeTimer.cancel();
     this.#early = [];
-    this.#pathMessages = [];
-    this.#sender?.release();
     this.#options.replayBudget?.leave(this);
     this.#rejectReady(error);
-    this.#mux?.close(error);
+    if (this.#parts !== undefined) {
+      const { acks, mux, outgoing, sweep, watch } = this.#parts;
+      acks.cancel();
+      watch.cancel();
+      sweep.cancel();
+      outgoing.release();
+      mux.close(error);
+    }
     this.#options.onClose(error);
   }
 }
 
 const UNNAMED_PATH: PathInfo = { kind: 'direct', via: '' };
-/** Type, flags and length of a PATH frame. */
-const PATH_OVERHEAD_BYTES = 5;
-
-let scratch: FrameWriter | undefined;
-
-/** One plaintext buffer for all sessions: sealing is synchronous, so no two records are ever built at once. */
-function scratchWriter(bytes: number): FrameWriter {
-  if (scratch === undefined || scratch.bytes.length < bytes) scratch = new FrameWriter(new Uint8Array(bytes));
-  return scratch;
-}

@@ -1,0 +1,238 @@
+/** `OutgoingRecords`: when an open session builds a record, what goes into it, on which path it leaves, and what is sent again. */
+
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { AckSchedule } from './ack-schedule.ts';
+import { LINK_HEADER_BYTES } from './circuit.ts';
+import type { DeliveryWatch } from './delivery-watch.ts';
+import { FrameWriter } from './frame.ts';
+import type { Mux } from './mux.ts';
+import type { TunnelOptions } from './options.ts';
+import type { Path } from './path.ts';
+import type { Paths } from './paths.ts';
+import { RECORD_HEADER_BYTES, TAG_BYTES } from './record.ts';
+import type { RecordSender } from './record-sender.ts';
+import type { ReplayBudget } from './replay-budget.ts';
+import type { SessionStats } from './session-stats.ts';
+
+export interface OutgoingRecordsOptions {
+  readonly clock: Clock;
+  readonly limits: TunnelOptions;
+  readonly stats: SessionStats;
+  readonly sender: RecordSender;
+  readonly paths: Paths;
+  readonly mux: Mux;
+  readonly acks: AckSchedule;
+  readonly watch: DeliveryWatch;
+  readonly replayBudget: ReplayBudget | undefined;
+  /** Sequence of the record that is due here. */
+  readonly next: () => number;
+  readonly isOpen: () => boolean;
+  /** The peer asks for too much: it is told, and the session ends. */
+  readonly onBroken: (error: SkeinError) => void;
+  /** Nothing can be sealed any more. */
+  readonly onExhausted: (error: SkeinError) => void;
+}
+
+/** Records move to another path once what is under way has arrived. */
+interface Fence {
+  readonly target: Path;
+  /** Sequence of the FENCE record; undefined while it is not written. */
+  sequence: number | undefined;
+  readonly timer: Timer;
+}
+
+/** A record smaller than this is built only when there is credit for at least so much. */
+const MIN_RECORD_BYTES = 512;
+/** What one record and its control frames may put on top of a full session window in the resend buffer; twice that ends the session. */
+const RESEND_SLACK_BYTES = 256 * 1024;
+/** A message about paths, and how many of them wait at most. */
+const MAX_PATH_MESSAGE_BYTES = 4096;
+const MAX_PATH_MESSAGES = 16;
+/** Type, flags and length of a PATH frame. */
+const PATH_OVERHEAD_BYTES = 5;
+
+export class OutgoingRecords {
+  readonly #options: OutgoingRecordsOptions;
+  #fence: Fence | undefined;
+  #pathMessages: Bytes[] = [];
+  #flushScheduled = false;
+
+  constructor(options: OutgoingRecordsOptions) {
+    this.#options = options;
+  }
+
+  /** A record is built at the end of the tick, so that all of the tick goes into one. */
+  scheduleFlush(): void {
+    const { clock, isOpen } = this.#options;
+    if (this.#flushScheduled || !isOpen()) return;
+    this.#flushScheduled = true;
+    clock.endOfTick(this.#flush);
+  }
+
+  /** The path has room for what was asked. */
+  onWritable(path: Path): void {
+    const { paths, sender, stats, watch } = this.#options;
+    if (path !== paths.active) return;
+    if (sender.againBytes === 0) return this.#writeRecord(path);
+    stats.recordsResent++;
+    path.circuit.send(sender.takeAgain());
+    watch.noteSent();
+    this.#requestWrite();
+  }
+
+  /** The peer has acknowledged something. */
+  onAcknowledged(): void {
+    const { sender, mux } = this.#options;
+    const { sequence } = this.#fence ?? {};
+    if (sequence !== undefined && sender.firstSequence > sequence) this.#endFence();
+    if (mux.hasWork) this.scheduleFlush();
+  }
+
+  /** @throws SkeinError SKEIN_LIMIT */
+  sendPathMessage(message: Bytes): void {
+    if (message.length > MAX_PATH_MESSAGE_BYTES || this.#pathMessages.length >= MAX_PATH_MESSAGES) {
+      throw new SkeinError('SKEIN_LIMIT', 'Cannot send path message: it is too large, or too many wait');
+    }
+    this.#pathMessages.push(message);
+    this.scheduleFlush();
+  }
+
+  /** Moves to `target` when what is under way has arrived, or was waited for long enough. */
+  startFence(target: Path): void {
+    const { clock, isOpen, limits } = this.#options;
+    if (this.#fence !== undefined || !isOpen()) return;
+    const timer = clock.setTimer(limits.fenceMs, () => this.#endFence());
+    this.#fence = { target, sequence: undefined, timer };
+    this.scheduleFlush();
+  }
+
+  clearFence(): void {
+    this.#fence?.timer.cancel();
+    this.#fence = undefined;
+  }
+
+  /** Another path is in use: what the peer may not have goes there first. */
+  onActive(): void {
+    const { clock, sender } = this.#options;
+    this.clearFence();
+    sender.rewind(clock.monotonicMs());
+    this.#requestWrite();
+  }
+
+  /** The last record: GOAWAY with the reason, sealed, so that only the peer can have said it. */
+  sayFarewell(error: SkeinError): void {
+    const { limits, mux, paths, sender } = this.#options;
+    const path = paths.active;
+    if (path === undefined || sender.againBytes > 0) return;
+    const room = path.circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
+    if (room < MIN_RECORD_BYTES) return;
+    const writer = scratchWriter(limits.maxRecordBytes);
+    writer.reset(Math.min(limits.maxRecordBytes, room));
+    mux.goAway(error, true);
+    mux.fill(writer, false);
+    if (writer.length > 0) this.#seal(path, writer);
+  }
+
+  /** The session is over. */
+  release(): void {
+    this.clearFence();
+    this.#pathMessages = [];
+    this.#options.sender.release();
+  }
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    this.#requestWrite();
+  };
+
+  #requestWrite(): void {
+    const { isOpen, paths, sender } = this.#options;
+    const path = paths.active;
+    if (path === undefined || !isOpen()) return;
+    const { againBytes } = sender;
+    if (againBytes > 0) path.requestWrite(againBytes - LINK_HEADER_BYTES);
+    else if (this.#hasWork) path.requestWrite(MIN_RECORD_BYTES);
+  }
+
+  get #hasWork(): boolean {
+    const { acks, mux } = this.#options;
+    if (acks.isDue) return true;
+    if (this.#fence !== undefined) return this.#fence.sequence === undefined;
+    return this.#pathMessages.length > 0 || mux.hasWork;
+  }
+
+  #writeRecord(path: Path): void {
+    const { limits, mux, onBroken, replayBudget, sender } = this.#options;
+    const { maxRecordBytes, maxSessionWindowBytes } = limits;
+    const aboveWindow = sender.keptBytes - maxSessionWindowBytes;
+    if (aboveWindow > 2 * RESEND_SLACK_BYTES)
+      return onBroken(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
+    const isInBudget = replayBudget?.mayGrow(sender.keptBytes) ?? true;
+    const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES && isInBudget;
+    const room = path.circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
+    const writer = scratchWriter(maxRecordBytes);
+    writer.reset(Math.min(sender.recordBytes, room));
+    this.#fill(writer, mayCarryData);
+    if (writer.length === 0 && room > sender.recordBytes && mux.hasWork) {
+      writer.reset(Math.min(maxRecordBytes, room)); // one head may be larger than what suits the path
+      this.#fill(writer, mayCarryData);
+    }
+    if (writer.length > 0) {
+      this.#seal(path, writer);
+      mux.tellDrained();
+      this.#requestWrite();
+    } else if (mayCarryData && this.#fence === undefined && mux.hasWork) {
+      path.requestWrite(maxRecordBytes); // a head that needs more credit than there is
+    } // else an ACK brings the next turn: asking again would be answered at once, for ever
+  }
+
+  #fill(writer: FrameWriter, mayCarryData: boolean): void {
+    const { acks, mux } = this.#options;
+    const next = this.#options.next();
+    if (acks.hasNews(next)) {
+      writer.ack(next);
+      acks.noteSent(next);
+    }
+    if (this.#fence !== undefined) {
+      if (this.#fence.sequence === undefined) writer.fence();
+      return;
+    }
+    while (this.#pathMessages.length > 0 && mayCarryData) {
+      const message = this.#pathMessages[0] as Bytes;
+      if (writer.room < message.length + PATH_OVERHEAD_BYTES) break;
+      writer.path(message);
+      this.#pathMessages.shift();
+    }
+    mux.fill(writer, mayCarryData);
+  }
+
+  #seal(path: Path, writer: FrameWriter): void {
+    const { clock, onExhausted, sender, stats, watch } = this.#options;
+    const sequence = sender.nextSequence;
+    const message = sender.seal(writer, clock.monotonicMs());
+    if (message === undefined)
+      return onExhausted(new SkeinError('SKEIN_SESSION_LOST', 'Cannot seal record: the session is at its end'));
+    if (this.#fence !== undefined) this.#fence.sequence ??= sequence;
+    stats.recordsSent++;
+    if (writer.elicitsAck) watch.noteSent();
+    path.circuit.send(message);
+  }
+
+  #endFence(): void {
+    const fence = this.#fence;
+    if (fence === undefined) return;
+    this.clearFence();
+    this.#options.paths.activate(fence.target);
+    this.scheduleFlush();
+  }
+}
+
+let scratch: FrameWriter | undefined;
+
+/** One plaintext buffer for all sessions: sealing is synchronous, so no two records are ever built at once. */
+function scratchWriter(bytes: number): FrameWriter {
+  if (scratch === undefined || scratch.bytes.length < bytes) scratch = new FrameWriter(new Uint8Array(bytes));
+  return scratch;
+}

@@ -1,0 +1,22 @@
+/** Counters of one session, read at scrape time. */
+
+export interface SessionStats {
+  recordsSent: number;
+  recordsReceived: number;
+  recordsDuplicate: number;
+  recordsForged: number;
+  /** Sent once more, on another path. */
+  recordsResent: number;
+  pathSwitches: number;
+}
+
+export function createSessionStats(): SessionStats {
+  return {
+    recordsSent: 0,
+    recordsReceived: 0,
+    recordsDuplicate: 0,
+    recordsForged: 0,
+    recordsResent: 0,
+    pathSwitches: 0,
+  };
+}

@@ -1,31 +1,20 @@
-/** Dispatch: a request of this member, from its destination to its answer — backend → endpoint → attempt → retry or answer. */
+/** Dispatch: a request of this member, from its destination to its answer: destination → backend → attempts → what is told of it. */
 
 import type { Bytes } from '../core/bytes.ts';
-import type { Clock } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
-import { SkeinError, toSkeinError } from '../core/errors.ts';
-import type { Random } from '../core/random.ts';
+import { type SkeinError, toSkeinError } from '../core/errors.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { refuseLater } from '../http/refusal.ts';
+import { Attempts, type AttemptsObserver, type AttemptsOptions } from './attempts.ts';
 import type { Backend } from './backend.ts';
-import type { Backends } from './backends.ts';
-import { classifyError, classifyStatus } from './classify.ts';
 import { type Destination, type NameOptions, parseDestination, parseDestinationKey } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
-import type { RouterEvents } from './events.ts';
-import type { RouterOptions } from './options.ts';
-import { mayRepeat, mayRetry } from './retry.ts';
-import type { Connector, Upstream } from './upstream.ts';
+import type { RetryFact, RouterEvents } from './events.ts';
 
-export interface DispatcherOptions {
-  readonly backends: Backends;
-  readonly connector: Connector;
-  readonly clock: Clock;
-  readonly random: Random;
+export interface DispatcherOptions extends AttemptsOptions {
   /** How names without a namespace are read. */
   readonly names: NameOptions;
-  readonly limits: RouterOptions;
   readonly events?: Emitter<RouterEvents>;
 }
 
@@ -71,8 +60,8 @@ export class Dispatcher implements HttpHandler {
   }
 }
 
-/** One request with all its attempts. Towards the client it is the request's body, towards the endpoint the answer's sink. */
-class Call implements RequestBody, ReplySink {
+/** One request from its head to the end of its answer: what comes between it and its attempts, and what there is to tell of it. */
+class Call implements RequestBody, ReplySink, AttemptsObserver {
   readonly #dispatcher: Dispatcher;
   readonly #head: RequestHead;
   readonly #destination: Destination;
@@ -80,18 +69,14 @@ class Call implements RequestBody, ReplySink {
   readonly #reply: ReplySink;
   readonly #startedMs: number;
   /** `answered`: the answer is whole and the request is not, as in half of an upgraded connection. */
-  #state: 'waiting' | 'sending' | 'answering' | 'answered' | 'over' = 'waiting';
-  #backend: Backend | undefined;
-  #tried: EndpointLoad[] = [];
+  #state: 'waiting' | 'answering' | 'answered' | 'over' = 'waiting';
+  /** The request's way out; undefined while the catalogue is waited for. */
+  #out: RequestBody | undefined;
+  /** What came before there was a way out. */
+  #held: Bytes[] = [];
+  #trailers: Fields | undefined;
   #load: EndpointLoad | undefined;
   #attempts = 0;
-  #attemptMs = 0;
-  /** The request's way out; undefined while there is none. It stays after the end, for credit that is returned late. */
-  #out: RequestBody | undefined;
-  /** The body so far, for the next attempt; undefined when it has grown too long to be sent again. */
-  #kept: Bytes[] | undefined = [];
-  #trailers: Fields | undefined;
-  #isClientBlocked = false;
   #status = 0;
   #reason = '';
   #requestBytes = 0;
@@ -116,25 +101,37 @@ class Call implements RequestBody, ReplySink {
     this.#dispatcher.events.emit('started', { service: this.#destination.service });
     try {
       const backend = this.#dispatcher.options.backends.find(this.#destination);
-      if (backend instanceof Promise) backend.then((found) => this.#attempt(found), this.#notSent);
-      else this.#attempt(backend);
+      if (backend instanceof Promise) backend.then((found) => this.#begin(found), this.#fail);
+      else this.#begin(backend);
     } catch (thrown) {
-      queueMicrotask(() => this.#notSent(thrown));
+      queueMicrotask(() => this.#fail(thrown));
     }
   }
+
+  #begin(backend: Backend): void {
+    if (this.#state === 'over') return;
+    const attempts = new Attempts(this.#dispatcher.options, this, backend, this.#head, this.#complete, this);
+    this.#out = attempts;
+    attempts.start();
+    const held = this.#held;
+    this.#held = [];
+    let hasRoom = true;
+    for (const chunk of held) hasRoom = attempts.write(chunk);
+    if (this.#trailers !== undefined) attempts.end(this.#trailers);
+    else if (held.length > 0 && hasRoom) this.#reply.onDrain();
+  }
+
+  /** There is nobody to ask. */
+  readonly #fail = (thrown: unknown): void => this.onAbort(toSkeinError(thrown));
 
   // What the client gives.
 
   write(chunk: Bytes): boolean {
     if (this.#state === 'over' || this.#trailers !== undefined) return true;
     this.#requestBytes += chunk.length;
-    this.#kept?.push(chunk);
-    if (this.#out === undefined) {
-      this.#isClientBlocked = true;
-      return false;
-    }
-    this.#limitKept();
-    return this.#out.write(chunk);
+    if (this.#out !== undefined) return this.#out.write(chunk);
+    this.#held.push(chunk);
+    return false;
   }
 
   end(trailers: Fields): void {
@@ -146,7 +143,7 @@ class Call implements RequestBody, ReplySink {
 
   abort(error: SkeinError): void {
     if (this.#state === 'over') return;
-    if (this.#state !== 'answered') this.#settle(error);
+    if (this.#state !== 'answered') this.#finish(error);
     this.#state = 'over';
     this.#out?.abort(error);
   }
@@ -155,19 +152,28 @@ class Call implements RequestBody, ReplySink {
     this.#out?.consumed(bytes);
   }
 
-  // What the endpoint answers.
+  // What its attempts do.
+
+  onAttempt(load: EndpointLoad, attempts: number): void {
+    this.#load = load;
+    this.#attempts = attempts;
+  }
+
+  onRetry(fact: RetryFact): void {
+    this.#dispatcher.events.emit('retried', fact);
+  }
+
+  // What is answered.
 
   onInformational(head: ResponseHead): void {
-    if (this.#state === 'sending') this.#reply.onInformational(head);
+    if (this.#state === 'waiting') this.#reply.onInformational(head);
   }
 
   onHead(head: ResponseHead, complete: boolean): void {
-    if (this.#state !== 'sending') return;
+    if (this.#state !== 'waiting') return;
     this.#state = 'answering';
-    this.#kept = undefined;
     this.#status = head.status;
     if (head.status >= 400) this.#reason = getField(head.fields, 'x-skein-reason') ?? '';
-    this.#learn(head.status);
     if (complete) this.#finishAnswer();
     this.#reply.onHead(head, complete);
   }
@@ -185,12 +191,9 @@ class Call implements RequestBody, ReplySink {
   }
 
   onAbort(error: SkeinError): void {
-    this.#out = undefined;
     if (this.#state === 'answered') this.#state = 'over';
     if (this.#state === 'over') return;
-    if (this.#retry(error)) return;
-    this.#learnFailure(error);
-    this.#settle(error);
+    this.#finish(error);
     this.#state = 'over';
     this.#reply.onAbort(error);
   }
@@ -199,113 +202,17 @@ class Call implements RequestBody, ReplySink {
     if (this.#state !== 'over') this.#reply.onDrain();
   }
 
-  // Attempts.
-
-  #attempt(backend: Backend): void {
-    if (this.#state === 'over') return;
-    this.#backend = backend;
-    const { clock, connector, random } = this.#dispatcher.options;
-    try {
-      const nowMs = clock.monotonicMs();
-      const load = backend.choose(this.#tried, random, nowMs, connector);
-      this.#begin(load, nowMs);
-      const upstream = connector.connect(load.endpoint);
-      if (upstream instanceof Promise) upstream.then((open) => this.#send(open), this.#notSent);
-      else this.#send(upstream);
-    } catch (thrown) {
-      queueMicrotask(() => this.#notSent(thrown));
-    }
-  }
-
-  #begin(load: EndpointLoad, nowMs: number): void {
-    this.#attempts++;
-    this.#attemptMs = nowMs;
-    this.#tried.push(load);
-    this.#load = load;
-    load.pending++;
-  }
-
-  #send(upstream: Upstream): void {
-    if (this.#state === 'over') return;
-    this.#state = 'sending';
-    const out = upstream.http.request(this.#head, this.#complete, this);
-    this.#out = out;
-    let hasRoom = true;
-    for (const chunk of this.#kept ?? []) hasRoom = out.write(chunk);
-    this.#limitKept();
-    if (this.#trailers !== undefined) {
-      out.end(this.#trailers);
-    } else if (this.#isClientBlocked && hasRoom) {
-      this.#isClientBlocked = false;
-      this.#reply.onDrain();
-    }
-  }
-
-  #limitKept(): void {
-    if (this.#requestBytes > this.#dispatcher.options.limits.replayBytes) this.#kept = undefined;
-  }
-
-  /** The attempt has failed before anything was sent, whatever the error says of itself. */
-  readonly #notSent = (thrown: unknown): void => {
-    const error = toSkeinError(thrown);
-    if (error.notProcessed) this.onAbort(error);
-    else this.onAbort(new SkeinError(error.code, error.message, { cause: error, notProcessed: true }));
-  };
-
-  #retry(error: SkeinError): boolean {
-    const backend = this.#backend;
-    const load = this.#load;
-    const { backends, limits } = this.#dispatcher.options;
-    const facts = {
-      error,
-      attempts: this.#attempts,
-      maxAttempts: limits.maxAttempts,
-      isReplayable: this.#kept !== undefined,
-      hasAnswered: this.#state === 'answering',
-    };
-    if (backend === undefined || load === undefined || !mayRetry(facts)) return false;
-    // The catalogue may know more by now: the endpoint that failed may be gone, and another there.
-    backends.refresh(backend);
-    if (!backend.hasOther(this.#tried)) {
-      if (!mayRepeat(error)) return false;
-      this.#tried = [];
-    }
-    this.#learnFailure(error);
-    load.pending--;
-    this.#load = undefined;
-    this.#state = 'waiting';
-    const { service } = this.#destination;
-    this.#dispatcher.events.emit('retried', { service, endpoint: load.endpoint, error, attempts: this.#attempts });
-    this.#attempt(backend);
-    return true;
-  }
-
-  #learn(status: number): void {
-    const nowMs = this.#dispatcher.options.clock.monotonicMs();
-    const elapsedMs = nowMs - this.#attemptMs;
-    if (classifyStatus(status) === 'failure') this.#load?.fail(elapsedMs, nowMs);
-    else this.#load?.succeed(elapsedMs, nowMs);
-  }
-
-  #learnFailure(error: SkeinError): void {
-    if (classifyError(error) !== 'failure') return;
-    const nowMs = this.#dispatcher.options.clock.monotonicMs();
-    this.#load?.fail(nowMs - this.#attemptMs, nowMs);
-  }
-
   #finishAnswer(): void {
     this.#state = this.#complete || this.#trailers !== undefined ? 'over' : 'answered';
-    this.#settle(undefined);
+    this.#finish(undefined);
   }
 
   /** What there is to count about this request is known. Called once. */
-  #settle(error: SkeinError | undefined): void {
-    const load = this.#load;
-    if (load !== undefined) load.pending--;
+  #finish(error: SkeinError | undefined): void {
     this.#dispatcher.events.emit('finished', {
       head: this.#head,
       service: this.#destination.service,
-      endpoint: load?.endpoint,
+      endpoint: this.#load?.endpoint,
       status: this.#status,
       error,
       reason: error?.reason ?? this.#reason,

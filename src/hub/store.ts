@@ -7,13 +7,17 @@ export interface StoreEntry {
   readonly revision: number;
 }
 
-/** A change that is safe on disk. `entry` is undefined when the key was deleted. */
+/** A change that is safe. `entry` is undefined when the key was deleted. */
 export interface StoreChange {
   readonly key: string;
+  /** Number of the change. */
+  readonly revision: number;
   readonly entry: StoreEntry | undefined;
 }
 
 export interface Store {
+  /** Number of the newest change that watchers have been told of. */
+  readonly revision: number;
   get(key: string): Promise<StoreEntry | undefined>;
   /** Entries whose key begins with `prefix`, by key. */
   list(prefix: string): Promise<readonly StoreEntry[]>;
@@ -25,7 +29,10 @@ export interface Store {
   compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined>;
   /** Deletes the entry if it still has `revision`; false when it has changed or is not there. @throws SkeinError SKEIN_STORE */
   delete(key: string, revision: number): Promise<boolean>;
-  /** Tells of every change below `prefix`, in the order of revisions, after it is safe. Returns how to stop. */
+  /**
+   * Tells of every entry below `prefix`, before it returns, and then of every change, after it is safe: each once, in the
+   * order of revisions. Returns how to stop.
+   */
   watch(prefix: string, listener: (change: StoreChange) => void): () => void;
   /** Finishes what was begun. */
   close(): Promise<void>;

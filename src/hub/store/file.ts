@@ -91,6 +91,10 @@ export class FileStore implements Store {
     }
   }
 
+  get revision(): number {
+    return this.#table.revision;
+  }
+
   get sizeBytes(): number {
     return this.#file.sizeBytes;
   }
@@ -106,13 +110,14 @@ export class FileStore implements Store {
   async compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined> {
     if ((this.#latest(key)?.revision ?? 0) !== revision) return undefined;
     const entry = { key, value, revision: this.#revision + 1 };
-    await this.#commit({ kind: 'put', ...entry }, { key, entry });
+    await this.#commit({ kind: 'put', ...entry }, { key, revision: entry.revision, entry });
     return entry;
   }
 
   async delete(key: string, revision: number): Promise<boolean> {
     if (this.#latest(key)?.revision !== revision) return false;
-    await this.#commit({ kind: 'delete', key, revision: this.#revision + 1 }, { key, entry: undefined });
+    const gone = { key, revision: this.#revision + 1 };
+    await this.#commit({ kind: 'delete', ...gone }, { ...gone, entry: undefined });
     return true;
   }
 
@@ -184,9 +189,12 @@ export class FileStore implements Store {
 
   #replay(record: LogRecord): void {
     this.#revision = record.revision;
-    if (record.kind === 'floor') return;
+    if (record.kind === 'floor') {
+      this.#table.revision = record.revision;
+      return;
+    }
     const { key, revision } = record;
-    const change = { key, entry: record.kind === 'put' ? { key, revision, value: record.value } : undefined };
+    const change = { key, revision, entry: record.kind === 'put' ? { key, revision, value: record.value } : undefined };
     this.#account(change, encodeRecord(record).length);
     this.#table.apply(change);
   }

@@ -5,7 +5,10 @@ import { StoreTable } from './table.ts';
 
 export class MemoryStore implements Store {
   readonly #table = new StoreTable();
-  #revision = 0;
+
+  get revision(): number {
+    return this.#table.revision;
+  }
 
   async get(key: string): Promise<StoreEntry | undefined> {
     return this.#table.get(key);
@@ -17,15 +20,14 @@ export class MemoryStore implements Store {
 
   async compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined> {
     if ((this.#table.get(key)?.revision ?? 0) !== revision) return undefined;
-    const entry = { key, value, revision: ++this.#revision };
-    this.#table.apply({ key, entry });
+    const entry = { key, value, revision: this.revision + 1 };
+    this.#table.apply({ key, revision: entry.revision, entry });
     return entry;
   }
 
   async delete(key: string, revision: number): Promise<boolean> {
     if (this.#table.get(key)?.revision !== revision) return false;
-    this.#revision++;
-    this.#table.apply({ key, entry: undefined });
+    this.#table.apply({ key, revision: this.revision + 1, entry: undefined });
     return true;
   }
 

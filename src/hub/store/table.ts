@@ -7,6 +7,9 @@ export class StoreTable {
   readonly #entries = new Map<string, StoreEntry>();
   readonly #changes = new Emitter<{ change: StoreChange }>();
 
+  /** Of the last change applied. */
+  revision = 0;
+
   get size(): number {
     return this.#entries.size;
   }
@@ -24,10 +27,14 @@ export class StoreTable {
   apply(change: StoreChange): void {
     if (change.entry === undefined) this.#entries.delete(change.key);
     else this.#entries.set(change.key, change.entry);
+    this.revision = change.revision;
     this.#changes.emit('change', change);
   }
 
   watch(prefix: string, listener: (change: StoreChange) => void): () => void {
+    for (const entry of this.list(prefix).sort((a, b) => a.revision - b.revision)) {
+      listener({ key: entry.key, revision: entry.revision, entry });
+    }
     return this.#changes.on('change', (change) => {
       if (change.key.startsWith(prefix)) listener(change);
     });

@@ -69,19 +69,28 @@ for (const [name, create] of KINDS) {
     await store.close();
   });
 
-  test(`Store (${name}): watchers hear of safe changes below their prefix, in order`, async (t) => {
+  test(`Store (${name}): watchers hear of what there is, then of safe changes below their prefix, in order`, async (t) => {
     const store = await create(t);
+    const z = await store.compareAndSet('a/z', 0, 'first');
+    await store.compareAndSet('a/y', 0, 'second');
+    await store.compareAndSet('b/1', 0, 'other');
     const heard: unknown[] = [];
-    const stop = store.watch('a/', ({ key, entry }) => heard.push([key, entry?.value]));
+    const stop = store.watch('a/', ({ key, revision, entry }) => heard.push([key, revision, entry?.value]));
     const entry = await store.compareAndSet('a/1', 0, 'one');
-    await store.compareAndSet('b/1', 0, 'one');
+    await store.compareAndSet('b/2', 0, 'one');
     await store.delete('a/1', entry?.revision ?? 0);
+    const last = store.revision;
     stop();
     await store.compareAndSet('a/2', 0, 'two');
+    const from = z?.revision ?? 0;
     deepEqual(heard, [
-      ['a/1', 'one'],
-      ['a/1', undefined],
+      ['a/z', from, 'first'],
+      ['a/y', from + 1, 'second'],
+      ['a/1', from + 3, 'one'],
+      ['a/1', from + 5, undefined],
     ]);
+    equal(last, from + 5);
+    ok(store.revision > last);
     await store.close();
   });
 }

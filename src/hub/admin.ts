@@ -6,9 +6,11 @@ import type { Clock } from '../core/clock.ts';
 import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Enrolment } from './enroll.ts';
+import type { Leases } from './leases.ts';
 import type { Applied, Policies } from './policies.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
+import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 
 export interface AdminOptions {
@@ -17,6 +19,8 @@ export interface AdminOptions {
   readonly policies: Policies;
   readonly presence: Presence;
   readonly publisher: Publisher;
+  readonly registrations: Registrations;
+  readonly leases: Leases;
   readonly relay: Relay;
   readonly about: HubAbout;
 }
@@ -72,7 +76,7 @@ export class Admin {
   }
 
   services(): unknown {
-    const { publisher, presence } = this.#options;
+    const { publisher, registrations } = this.#options;
     publisher.flush();
     const services = [...publisher.snapshot.services()].map(({ name, namespace, endpoints }) => ({
       name,
@@ -87,7 +91,7 @@ export class Admin {
         zone,
         healthy,
         weight,
-        connected: presence.get(instance) !== undefined,
+        connected: registrations.isHere(instance),
       })),
     }));
     services.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
@@ -95,7 +99,7 @@ export class Admin {
   }
 
   status(): unknown {
-    const { about, clock, presence, publisher, relay } = this.#options;
+    const { about, clock, leases, presence, publisher, relay } = this.#options;
     publisher.flush();
     const { snapshot } = publisher;
     const { circuits, bytes, records } = relay.totals;
@@ -113,6 +117,8 @@ export class Admin {
         resources: snapshot.size,
       },
       relay: { circuits, bytes, records },
+      /** Other hubs on the same store. */
+      hubs: leases.others().map(({ url, region }) => ({ url, region })),
       sidecars: [...presence.all()].map(({ instance, id, link, grants, connectedAtMs }) => ({
         instance,
         id: id.uri,

@@ -2,7 +2,7 @@
 
 import { createHubAuthenticator } from '../auth/authenticator.ts';
 import { STARTER_POLICY } from '../catalog/authorization-policy.ts';
-import { setPeriodic, type Timer } from '../core/clock.ts';
+import { setPeriodic, type Timer, wait } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
 import { LimitedLog } from '../core/limited-log.ts';
@@ -13,12 +13,14 @@ import type { Redacted } from '../core/redacted.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import { Admin } from './admin.ts';
+import { claimAnchor, readAnchor } from './anchor.ts';
 import { createApp } from './app.ts';
 import type { CallServices } from './calls.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
 import { HalfOpen } from './half-open.ts';
 import { HubIssuer } from './issuer.ts';
+import { Leases } from './leases.ts';
 import { defineHubMetrics, type LinkCounts } from './metrics.ts';
 import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions } from './options.ts';
 import { type Applied, Policies } from './policies.ts';
@@ -76,6 +78,7 @@ class RunningHub implements Hub {
   readonly #issuer: HubIssuer;
   readonly #enrolment: Enrolment;
   readonly #publisher: Publisher;
+  readonly #leases: Leases;
   readonly #registrations: Registrations;
   readonly #policies: Policies;
   readonly #presence = new Presence();
@@ -109,7 +112,25 @@ class RunningHub implements Hub {
     this.trustDomain = trustDomain;
     this.adminToken = state.adminToken;
     this.#publisher = new Publisher({ clock, sha256, epoch, debounceMs: limits.debounceMs });
-    this.#registrations = new Registrations({ publisher: this.#publisher, store, clock, log, absence: limits.absence });
+    const own = String(epoch);
+    this.#leases = new Leases({
+      store,
+      clock,
+      log,
+      limits: limits.lease,
+      own,
+      onChange: (hub, isLive) => this.#registrations.onHub(hub, isLive),
+    });
+    this.#registrations = new Registrations({
+      publisher: this.#publisher,
+      store,
+      clock,
+      random,
+      log,
+      absence: limits.absence,
+      own,
+      isLive: (hub) => this.#leases.isLive(hub),
+    });
     this.#policies = new Policies({ store, publisher: this.#publisher, log, limits });
     this.#relay = new Relay({ clock, log, limits });
     this.#enrolment = new Enrolment({
@@ -139,6 +160,8 @@ class RunningHub implements Hub {
       policies: this.#policies,
       presence: this.#presence,
       publisher: this.#publisher,
+      registrations: this.#registrations,
+      leases: this.#leases,
       relay: this.#relay,
       about: {
         instance,
@@ -181,17 +204,24 @@ class RunningHub implements Hub {
       issuer,
       enrolment: this.#enrolment,
       links: this.#links,
+      leases: this.#leases,
+      registrations: this.#registrations,
       storeBytes: state.storeBytes,
     });
   }
 
   static async start(platform: Platform, options: HubOptions, log: Logger, state: HubState): Promise<RunningHub> {
+    const { store, issuerFile } = state;
+    const anchor = await readAnchor(store);
     const issuer = await HubIssuer.open({
       platform,
       log,
       trustDomain: options.trustDomain,
-      stateFile: state.issuerFile,
+      stateFile: issuerFile,
+      anchor,
     });
+    const { trustDomain, thumbprint } = issuer;
+    await claimAnchor(store, { thumbprint, trustDomain, url: plannedUrl(options), file: issuerFile ?? '' });
     const hub = new RunningHub(platform, options, log, state, issuer);
     try {
       await hub.#load();
@@ -247,14 +277,25 @@ class RunningHub implements Hub {
   async #close(): Promise<void> {
     this.#life = 'closed';
     await this.#listener?.close();
+    for (const connection of [...this.#connections]) connection.leave();
+    await this.#handOver();
     this.#stop();
     await this.#state.store.close();
     this.#log.log('info', 'hub-closed', {});
   }
 
+  /** Other hubs are told what was registered here and that this hub is gone, as far as the store takes it in time. */
+  async #handOver(): Promise<void> {
+    const over = new AbortController();
+    const limit = wait(this.#platform.clock, this.#limits.flushMs, over.signal).catch(() => undefined); // not needed
+    await Promise.race([this.#registrations.flush().then(() => this.#leases.close()), limit]);
+    over.abort();
+  }
+
   async #load(): Promise<void> {
-    await this.#registrations.load();
-    await this.#policies.load();
+    this.#leases.load();
+    this.#registrations.load();
+    this.#policies.load();
     if (this.#state.isFirstStart && (this.#options.starterPolicy ?? true)) await this.#policies.apply([STARTER_POLICY]);
     this.#publisher.flush();
     await this.#enrolment.sweep();
@@ -290,7 +331,8 @@ class RunningHub implements Hub {
       admitWebSocket: () => this.#admit(),
     });
     this.#life = 'ready';
-    const { epoch } = this.#state;
+    const { epoch, isShared } = this.#state;
+    if (isShared) this.#leases.start({ url: this.url, region: this.#options.region ?? '' });
     this.#log.log('info', 'hub-listening', {
       address: this.address,
       url: this.url,
@@ -351,9 +393,15 @@ class RunningHub implements Hub {
     this.#tokenSweep?.cancel();
     for (const connection of [...this.#connections]) connection.leave();
     this.#issuer.close();
+    this.#leases.close().catch(() => undefined); // it tells of its failures itself
     this.#policies.close();
     this.#registrations.close();
     this.#publisher.close();
     this.#relay.close();
   }
+}
+
+/** Before it listens. */
+function plannedUrl({ url, listen }: HubOptions): string {
+  return url ?? `ws://${listen?.host ?? '127.0.0.1'}:${listen?.port ?? 0}`;
 }

@@ -11,6 +11,7 @@ import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import { type SpiffeId, toHubId } from '../core/spiffe-id.ts';
+import { otherIssuer, type TrustAnchor } from './anchor.ts';
 import { DEFAULT_TRUST_DOMAIN } from './options.ts';
 
 export interface HubIssuerOptions {
@@ -20,6 +21,8 @@ export interface HubIssuerOptions {
   readonly trustDomain: string | undefined;
   /** File of the signing key; without it the key lives as long as the hub. */
   readonly stateFile: string | undefined;
+  /** The issuer that the hubs of this store are; undefined for the first of them. */
+  readonly anchor: TrustAnchor | undefined;
 }
 
 /** The hub's own SVID is renewed as often as everybody's. */
@@ -47,6 +50,10 @@ export class HubIssuer {
     const { platform, stateFile } = options;
     const { clock, files } = platform;
     const stored = stateFile === undefined ? undefined : await files?.read(stateFile);
+    // A new issuer would only be in the way of the right one.
+    if (stored === undefined && options.anchor !== undefined) {
+      throw otherIssuer(options.anchor, { file: stateFile ?? '' });
+    }
     const state = stored === undefined ? undefined : readState(stored, stateFile ?? '');
     const trustDomain = options.trustDomain ?? state?.trustDomain ?? DEFAULT_TRUST_DOMAIN;
     const authority = await Authority.create({ trustDomain, clock, ...(state === undefined ? {} : { state }) });

@@ -5,8 +5,10 @@ import type { Metrics } from '../telemetry/prometheus.ts';
 import type { Enrolment } from './enroll.ts';
 import type { HalfOpen } from './half-open.ts';
 import type { HubIssuer } from './issuer.ts';
+import type { Leases } from './leases.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
+import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 
 export interface HubMetricsOptions {
@@ -17,6 +19,8 @@ export interface HubMetricsOptions {
   readonly issuer: HubIssuer | undefined;
   readonly enrolment: Enrolment | undefined;
   readonly links: LinkCounts;
+  readonly leases: Leases;
+  readonly registrations: Registrations;
   readonly storeBytes: () => number;
 }
 
@@ -28,7 +32,7 @@ export interface LinkCounts {
 }
 
 export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): void {
-  const { presence, publisher, relay, issuer, enrolment, links } = options;
+  const { presence, publisher, relay, issuer, enrolment, links, leases, registrations } = options;
   metrics.readAll('skein_build_info', () => [[{ role: 'hub', runtime: options.runtime }, 1]]);
   metrics.read('skein_hub_sidecars', () => presence.size);
   metrics.read('skein_hub_half_open_links', () => links.halfOpen.size);
@@ -64,5 +68,10 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
   metrics.read('skein_hub_relayed_bytes_total', () => relay.totals.bytes);
   metrics.read('skein_hub_relayed_records_total', () => relay.totals.records);
   metrics.read('skein_hub_relay_waiting_bytes', () => relay.totals.waitingBytes);
+  metrics.read('skein_hub_peers', () => leases.others().length);
+  metrics.read('skein_hub_lease_age_seconds', () =>
+    leases.ageMs === Number.POSITIVE_INFINITY ? 0 : leases.ageMs / 1000,
+  );
+  metrics.read('skein_hub_store_queued_writes', () => registrations.queuedWrites);
   metrics.read('skein_hub_store_bytes', options.storeBytes);
 }

@@ -3,6 +3,7 @@
 import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
+import type { LeaseLimits } from './leases.ts';
 import type { AbsenceLimits } from './registrations.ts';
 import type { Store } from './store.ts';
 
@@ -68,6 +69,10 @@ export interface HubLimits {
   /** Least time between two steps of the catalogue, in milliseconds. */
   readonly debounceMs: number;
   readonly absence: AbsenceLimits;
+  /** How hubs that share a store know of each other. */
+  readonly lease: LeaseLimits;
+  /** Time for the store to take what was registered here when the hub ends, in milliseconds. */
+  readonly flushMs: number;
   /** Life of a join token, in milliseconds. */
   readonly tokenTtlMs: number;
   readonly maxTokenTtlMs: number;
@@ -100,6 +105,9 @@ export const HUB_LIMITS: HubLimits = {
   maxRelayWaitingBytes: 256 * 1024 * 1024,
   debounceMs: 50,
   absence: { unhealthyAfterMs: 1_000, unhealthyAfterStartMs: 10_000, removedAfterMs: 30_000 },
+  // One small write a second and hub. A hub that is killed is known to be after 5 s; one that stalls for less is not missed.
+  lease: { renewMs: 1_000, renewals: 5, sweepAfterMs: 30_000 },
+  flushMs: 2_000,
   tokenTtlMs: 15 * 60_000,
   maxTokenTtlMs: 24 * 3_600_000,
   tokenMemoryMs: 24 * 3_600_000,

@@ -36,15 +36,16 @@ export class Policies {
     this.#options = options;
   }
 
-  /** Publishes what is stored, and from then on every change of it. */
-  async load(): Promise<void> {
-    const { store, publisher } = this.#options;
-    const publish = (key: string, entry: StoreEntry | undefined): void => {
-      const manifest = entry === undefined ? undefined : tryParseJson(entry.value);
-      publisher.change(key.slice(PREFIX.length), manifest as Manifest | undefined);
-    };
-    this.#unwatch = store.watch(PREFIX, ({ key, entry }) => publish(key, entry));
-    for (const entry of await store.list(PREFIX)) publish(entry.key, entry);
+  /** Publishes what is stored, and from then on every change of it, whichever hub has made it. */
+  load(): void {
+    const { store, publisher, log } = this.#options;
+    this.#unwatch = store.watch(PREFIX, ({ key, entry }) => {
+      const resource = key.slice(PREFIX.length);
+      const manifest = entry === undefined ? undefined : readManifest(resource, entry);
+      // What is not readable may be a policy that denies: the last one that was holds.
+      if (entry !== undefined && manifest === undefined) log.log('error', 'resource-not-read', { resource });
+      else publisher.change(resource, manifest);
+    });
   }
 
   /**
@@ -127,6 +128,15 @@ export class Policies {
       throw new SkeinError('SKEIN_LIMIT', `Cannot apply resources: there would be more than ${limits.maxResources}`);
     }
   }
+}
+
+/** A manifest as some version of the hub has checked it; no more than what everybody needs to pass it on is checked again. */
+function readManifest(key: string, { value }: StoreEntry): Manifest | undefined {
+  const manifest = tryParseJson(value);
+  if (!isRecord(manifest) || !isRecord(manifest.metadata) || typeof manifest.kind !== 'string') return undefined;
+  const { name, namespace } = manifest.metadata;
+  if (typeof name !== 'string' || typeof namespace !== 'string') return undefined;
+  return manifestKey(manifest.kind, namespace, name) === key ? (manifest as unknown as Manifest) : undefined;
 }
 
 /** The version a manifest wants to replace is no part of it. */

@@ -48,6 +48,13 @@ export const METRICS = {
   skein_hub_relayed_bytes_total: { type: 'counter', help: 'Bytes of sealed records passed on', labels: [] },
   skein_hub_relayed_records_total: { type: 'counter', help: 'Sealed records passed on', labels: [] },
   skein_hub_relay_waiting_bytes: { type: 'gauge', help: 'Bytes of sealed records waiting here for credit', labels: [] },
+  skein_hub_peers: { type: 'gauge', help: 'Other hubs that share the store and live', labels: [] },
+  skein_hub_lease_age_seconds: {
+    type: 'gauge',
+    help: 'Time since the store brought back the last renewal of this hub; grows while the store is away. 0 when it is not shared',
+    labels: [],
+  },
+  skein_hub_store_queued_writes: { type: 'gauge', help: 'Registrations that wait to be stored', labels: [] },
   skein_hub_store_bytes: { type: 'gauge', help: 'Size of the store on disk', labels: [] },
 
   skein_link_sent_bytes_total: { type: 'counter', help: 'Bytes of link messages sent', labels: [] },

@@ -189,12 +189,12 @@ test('Resources are applied, listed, read and deleted; one bad one spoils the ba
   };
   const first = await apply(POLICY);
   equal(first.status, 200);
-  deepEqual(first.body.results, [{ key: 'AuthorizationPolicy/shop/p', status: 'created', resourceVersion: '3' }]);
+  deepEqual(first.body.results, [{ key: 'AuthorizationPolicy/shop/p', status: 'created', resourceVersion: '4' }]);
   equal((await apply([POLICY])).body.results?.[0]?.status, 'unchanged');
   const changed = { ...POLICY, spec: { deny: [{}], allow: [{}] } };
   equal((await apply({ ...changed, metadata: { ...POLICY.metadata, resourceVersion: '1' } })).status, 409);
   equal(
-    (await apply({ ...changed, metadata: { ...POLICY.metadata, resourceVersion: '3' } })).body.results?.[0]?.status,
+    (await apply({ ...changed, metadata: { ...POLICY.metadata, resourceVersion: '4' } })).body.results?.[0]?.status,
     'changed',
   );
   deepEqual(await read('/v1/resources/AuthorizationPolicy/shop/p'), changed);

@@ -315,13 +315,16 @@ test('A sidecar that does not read costs the hub a set of keys, and is told the 
 
 const ABSENCE = { unhealthyAfterMs: 1000, unhealthyAfterStartMs: 10_000, removedAfterMs: 30_000 };
 
-function registrations(mesh: Fixture, store: Store = new MemoryStore()): Registrations {
+function registrations(mesh: Fixture, store: Store = new MemoryStore(), own = '1'): Registrations {
   return new Registrations({
     publisher: mesh.publisher,
     store,
     clock: mesh.clock,
+    random: new SeededRandom(1),
     log: SILENT_LOGGER,
     absence: ABSENCE,
+    own,
+    isLive: () => false,
   });
 }
 
@@ -389,18 +392,20 @@ test('A hub that starts again knows who was there, for a while', async () => {
   all.lose('i3');
   await before.clock.settle();
   await store.compareAndSet('instance/broken', 0, '{');
+  // As it was stored before hubs shared a store.
+  await store.compareAndSet('instance/i4', 0, JSON.stringify({ id: ID, registration: serving('i4', 'db.default') }));
   const after = new Fixture();
-  const again = registrations(after, store);
-  await again.load();
-  deepEqual(state(after), ['api.default i1 healthy', 'api.default i2 healthy']);
+  const again = registrations(after, store, '2');
+  again.load();
+  deepEqual(state(after), ['api.default i1 healthy', 'api.default i2 healthy', 'db.default i4 healthy']);
   again.register('i1', ID, serving('i1', 'api.default'));
   after.clock.advance(10_000);
-  deepEqual(state(after), ['api.default i1 healthy', 'api.default i2 unhealthy']);
+  deepEqual(state(after), ['api.default i1 healthy', 'api.default i2 unhealthy', 'db.default i4 unhealthy']);
   after.clock.advance(20_000);
   deepEqual(state(after), ['api.default i1 healthy']);
   await after.clock.settle();
   deepEqual(
     (await store.list('instance/')).map(({ key }) => key),
-    ['instance/broken', 'instance/i1'],
+    ['instance/2/i1', 'instance/broken'],
   );
 });

@@ -44,7 +44,7 @@ export class Circuit {
   #wantedBytes = 0;
   /** Owned by the link: whether it stands in the link's ready queue. */
   queued = false;
-  /** Owned by the link: whether a CREDIT for it waits to be written. */
+  /** Owned by the link's announcer: whether a CREDIT for it waits to be written. */
   creditDue = false;
 
   constructor(id: number, host: CircuitHost, initialWindowBytes: number, maxWindowBytes: number, nowMs: number) {

@@ -65,9 +65,19 @@ export class ReceiveWindow {
     return this.#received - this.#consumed;
   }
 
+  /** What the sender may still send, as far as it has been told. */
+  get left(): number {
+    return this.#granted - this.#received;
+  }
+
+  /** What a grant would add to that. */
+  get gain(): number {
+    return this.#consumed + this.#windowBytes - this.#granted;
+  }
+
   /** Less than a quarter of the window is left to the sender. */
   get isNearlySpent(): boolean {
-    return this.#granted - this.#received < this.#windowBytes >> 2;
+    return this.left < this.#windowBytes >> 2;
   }
 
   /** False when the bytes go beyond what was granted. */
@@ -87,7 +97,7 @@ export class ReceiveWindow {
 
   /** Whether a grant would be worth its frame: half the window is free, or a quarter and a round trip has passed. */
   isGrantDue(nowMs: number, rttMs: number): boolean {
-    const gain = this.#consumed + this.#windowBytes - this.#granted;
+    const { gain } = this;
     return gain >= this.#windowBytes >> 1 || (gain >= this.#windowBytes >> 2 && nowMs - this.#epochMs >= rttMs);
   }
 

@@ -8,6 +8,7 @@ import type { Random } from '../core/random.ts';
 import { ByteReader, varintLength, writeVarint } from '../core/varint.ts';
 import { Circuit, LINK_HEADER_BYTES } from './circuit.ts';
 import { fromWireCode, protocolError } from './codes.ts';
+import { CreditAnnouncer } from './credit-announcer.ts';
 import { MAX_OFFSET } from './flow-control.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
@@ -68,7 +69,7 @@ export class Link {
   #lastAdoptedId = 0;
   #budgetBytes: number;
   #ready: Circuit[] = [];
-  #creditDue: Circuit[] = [];
+  readonly #credit: CreditAnnouncer;
   #pongDue: Bytes | undefined;
   #pumping = false;
   #timer: Timer;
@@ -92,6 +93,13 @@ export class Link {
     this.ready.catch(() => undefined); // the owner also hears of it through onClose
     const nowMs = this.#clock.monotonicMs();
     this.#heartbeat = new Heartbeat(this.#limits, nowMs);
+    this.#credit = new CreditAnnouncer({
+      clock: this.#clock,
+      fullRecordBytes: this.#limits.maxRecordBytes + MESSAGE_OVERHEAD_BYTES - LINK_HEADER_BYTES,
+      delayMs: this.#limits.creditDelayMs,
+      rttMs: () => this.#rttFloorMs,
+      onDue: () => this.#pump(),
+    });
     this.control = this.#addCircuit(0, true);
     this.#helloSent = this.#encodeHello(options.random);
     this.#transmit(this.#helloSent.slice());
@@ -179,15 +187,7 @@ export class Link {
   }
 
   announceCredit(circuit: Circuit): void {
-    if (
-      circuit.creditDue ||
-      circuit.isClosed ||
-      !circuit.window.isGrantDue(this.#clock.monotonicMs(), this.#rttFloorMs)
-    )
-      return;
-    circuit.creditDue = true;
-    this.#creditDue.push(circuit);
-    this.#pump();
+    this.#credit.noteConsumed(circuit);
   }
 
   closeCircuit(circuit: Circuit, code: number): void {
@@ -210,8 +210,7 @@ export class Link {
       circuit.window.widen(circuitWindowBytes);
       this.#budgetBytes -= circuit.window.windowBytes - initialCircuitWindowBytes;
       if (!isKnown) return circuit;
-      circuit.creditDue = true;
-      this.#creditDue.push(circuit);
+      this.#credit.add(circuit);
       if (this.#helloReceived !== undefined) this.#pump();
     }
     return circuit;
@@ -241,7 +240,7 @@ export class Link {
         this.#transmit(this.#pongDue);
         this.#pongDue = undefined;
       }
-      while (this.#creditDue.length > 0 && this.#hasRoom) this.#sendCredit(this.#creditDue.shift() as Circuit);
+      while (this.#credit.isDue && this.#hasRoom) this.#sendCredit(this.#credit.shift());
       while (this.#ready.length > 0 && this.#hasRoom && this.#helloReceived !== undefined) {
         const circuit = this.#ready.shift() as Circuit;
         circuit.queued = false;
@@ -256,9 +255,8 @@ export class Link {
     return this.#closedBy === undefined && this.#pipe.outstandingBytes < this.#limits.maxOutstandingBytes;
   }
 
-  #sendCredit(circuit: Circuit): void {
-    circuit.creditDue = false;
-    if (circuit.isClosed) return;
+  #sendCredit(circuit: Circuit | undefined): void {
+    if (circuit === undefined || circuit.isClosed) return;
     const { window } = circuit;
     const before = window.windowBytes;
     const offset = window.grant(this.#clock.monotonicMs(), this.#rttFloorMs, before <= this.#budgetBytes);
@@ -399,7 +397,7 @@ export class Link {
     this.#timer.cancel();
     this.#helloTimer.cancel();
     this.#ready = [];
-    this.#creditDue = [];
+    this.#credit.cancel();
     const circuits = [...this.#circuits.values()];
     this.#circuits.clear();
     for (const circuit of circuits) circuit.end(error);

@@ -17,6 +17,8 @@ export interface TunnelOptions {
   /** Sum of circuit windows above the initial ones, per link: what a relay may have to hold for one link. */
   readonly linkWindowBudgetBytes: number;
   readonly maxCircuits: number;
+  /** Longest that credit is held back for company while the other end has too little of it for a full record, in milliseconds. */
+  readonly creditDelayMs: number;
   /** Time for the other end to say HELLO, in milliseconds. */
   readonly helloTimeoutMs: number;
   /** Time for the Noise handshake over a circuit, in milliseconds. */
@@ -97,6 +99,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   maxCircuitWindowBytes: 2 * MIB,
   linkWindowBudgetBytes: 8 * MIB,
   maxCircuits: 1024,
+  creditDelayMs: 25,
   helloTimeoutMs: 2_000,
   handshakeTimeoutMs: 10_000,
   pingAfterMs: 15_000,

@@ -102,6 +102,33 @@ describe('Link', () => {
     });
   }
 
+  it('gives room for a full record soon after the last one was dealt with, on a circuit whose window did not grow', async () => {
+    // 65,303 of 65,664 bytes: with a few hundred bytes gone, a record that is sent again fits no more.
+    const { clock, a, b } = createLinks({ latencyMs: 10, limits: { linkWindowBudgetBytes: 1 } });
+    await clock.advanceAsync(50);
+    const near = a.openCircuit();
+    const far = b.adoptCircuit(near.id);
+    const taken: number[] = [];
+    far.attach({
+      onRecord: (message) => {
+        taken.push(message.length - LINK_HEADER_BYTES);
+        far.consumed(message.length - LINK_HEADER_BYTES);
+      },
+      onWritable: () => undefined,
+      onClose: () => undefined,
+    });
+    near.attach({
+      onRecord: () => undefined,
+      onWritable: () => near.send(record(65_303)),
+      onClose: () => undefined,
+    });
+    near.send(record(1_000));
+    await clock.advanceAsync(1_000);
+    near.requestWrite(65_303);
+    await clock.advanceAsync(1_000);
+    assert.deepEqual(taken, [1_000, 65_303]);
+  });
+
   it('ends when no HELLO comes in time', async () => {
     const peer = createRawPeer();
     await peer.clock.advanceAsync(1_990);

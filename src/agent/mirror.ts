@@ -10,12 +10,13 @@ import type { Endpoint } from '../catalog/endpoint.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
-import type { CataloguePush } from '../control/messages.ts';
+import type { AsOf, CataloguePush } from '../control/messages.ts';
 import { CatalogueWatch, type WatchStats } from '../control/watch.ts';
 import { toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { EndpointSource } from '../router/upstream.ts';
+import { PolicyAge } from './policy-age.ts';
 
 export interface MirrorOptions {
   readonly platform: Platform;
@@ -29,17 +30,19 @@ export class Mirror implements EndpointSource {
   readonly #watch: CatalogueWatch;
   #channel: Channel | undefined;
   #manifests: readonly Manifest[] = [];
+  readonly #policyAge: PolicyAge;
   #authorizer = new Authorizer([]);
 
   constructor(options: MirrorOptions) {
     this.#options = options;
     const { platform, log } = options;
+    this.#policyAge = new PolicyAge(platform.clock, log);
     this.#watch = new CatalogueWatch({
       sha256: platform.crypto.sha256,
       clock: platform.clock,
       random: platform.random,
       log,
-      onSnapshot: (snapshot) => this.#onSnapshot(snapshot),
+      onSnapshot: (snapshot, asOf) => this.#onSnapshot(snapshot, asOf),
     });
   }
 
@@ -59,6 +62,7 @@ export class Mirror implements EndpointSource {
   /** Follows the catalogue over `channel` from now on. Resolves when it has told what is watched. */
   attach(channel: Channel): Promise<void> {
     this.#channel = channel;
+    this.#policyAge.onHub();
     return this.#watch.attach(channel);
   }
 
@@ -92,7 +96,8 @@ export class Mirror implements EndpointSource {
     this.#watch.remove(service);
   }
 
-  #onSnapshot(snapshot: Snapshot): void {
+  #onSnapshot(snapshot: Snapshot, asOf: AsOf | undefined): void {
+    if (!this.#policyAge.accepts(asOf)) return;
     const manifests = snapshot.manifests(AUTHORIZATION_POLICY);
     if (manifests === this.#manifests || manifests.length + this.#manifests.length === 0) return;
     this.#manifests = manifests;

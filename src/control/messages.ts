@@ -103,6 +103,12 @@ export const CALLS = {
   leave: { request: nothing, answer: nothing },
 } as const;
 
+/**
+ * How far a hub knows the store that it shares with others, and whether it was in touch with it just now. A hub with a store of
+ * its own leaves it out: nobody can know more.
+ */
+const asOf = v.object({ revision: natural, isCurrent: v.boolean() });
+
 /** Pushes, hub → sidecar; nothing answers them. */
 export const PUSHES = {
   /** A step of the catalogue; `more`: further parts of the same step follow, and only all of them together count. */
@@ -113,6 +119,7 @@ export const PUSHES = {
     digest: hash,
     full: v.boolean(),
     more: v.boolean(),
+    asOf: v.optional(asOf),
     upserts: v.array(resource),
     removals: v.array(text(512)),
   }),
@@ -131,6 +138,7 @@ export type PushName = keyof typeof PUSHES;
 export type Push<N extends PushName> = v.InferOutput<(typeof PUSHES)[N]>;
 
 export type CataloguePush = Push<'catalogue'>;
+export type AsOf = v.InferOutput<typeof asOf>;
 export type Registration = CallRequest<'register'>;
 export type ServedService = Registration['services'][number];
 

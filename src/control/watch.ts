@@ -12,7 +12,7 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import type { Channel } from './channel.ts';
-import { type CataloguePush, MAX_WATCHED } from './messages.ts';
+import { type AsOf, type CataloguePush, MAX_WATCHED } from './messages.ts';
 import { DeltaAssembler } from './parts.ts';
 
 export interface CatalogueWatchOptions {
@@ -20,8 +20,11 @@ export interface CatalogueWatchOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** A catalogue with other contents than the one before. Called while a push is handled: it must not throw. */
-  readonly onSnapshot: (snapshot: Snapshot) => void;
+  /**
+   * A step is complete; its contents may be those of before. `asOf` is how far the hub knew its store.
+   * Called while a push is handled: it must not throw.
+   */
+  readonly onSnapshot: (snapshot: Snapshot, asOf: AsOf | undefined) => void;
 }
 
 /** Counters, read at scrape time. */
@@ -132,7 +135,7 @@ export class CatalogueWatch {
       this.#backoff.reset();
       this.#cancelRetry();
     }
-    if (snapshot.digest !== before.digest) this.#options.onSnapshot(snapshot);
+    this.#options.onSnapshot(snapshot, push.asOf);
   }
 
   #onDivergence(divergence: Divergence, full: boolean): void {

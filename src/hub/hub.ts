@@ -99,7 +99,7 @@ class RunningHub implements Hub {
     const limits: HubLimits = { ...HUB_LIMITS, ...options.limits };
     const { clock, random, crypto } = platform;
     const { sha256 } = crypto;
-    const { store, epoch } = state;
+    const { store, epoch, isShared } = state;
     const { trustDomain } = issuer;
     this.#platform = platform;
     this.#options = options;
@@ -111,7 +111,13 @@ class RunningHub implements Hub {
     this.#issuer = issuer;
     this.trustDomain = trustDomain;
     this.adminToken = state.adminToken;
-    this.#publisher = new Publisher({ clock, sha256, epoch, debounceMs: limits.debounceMs });
+    this.#publisher = new Publisher({
+      clock,
+      sha256,
+      epoch,
+      debounceMs: limits.debounceMs,
+      asOf: () => (isShared ? { revision: store.revision, isCurrent: this.#leases.isCurrent } : undefined),
+    });
     const own = String(epoch);
     this.#leases = new Leases({
       store,

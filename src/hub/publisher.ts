@@ -7,6 +7,7 @@ import type { Sha256 } from '../catalog/digest.ts';
 import { isEndpoint, type Resource } from '../catalog/resource.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
+import type { AsOf } from '../control/messages.ts';
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { type PublisherStats, Subscriber } from './subscriber.ts';
 
@@ -15,6 +16,8 @@ export interface PublisherOptions {
   readonly sha256: Sha256;
   /** Number of this start of the hub. */
   readonly epoch: number;
+  /** How far this hub knows a store that it shares. */
+  readonly asOf?: () => AsOf | undefined;
   /** Least time between two steps of the catalogue, in milliseconds. @default 50 */
   readonly debounceMs?: number;
 }
@@ -88,6 +91,7 @@ export class Publisher {
       channel,
       clock: this.#options.clock,
       stats: this.stats,
+      asOf: this.#options.asOf ?? (() => undefined),
       snapshot: () => {
         this.flush();
         return this.#snapshot;

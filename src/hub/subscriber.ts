@@ -5,6 +5,7 @@ import { createInterest, type Interest, isOfInterest } from '../catalog/interest
 import { type Resource, resourceKey } from '../catalog/resource.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
+import type { AsOf } from '../control/messages.ts';
 import { splitDelta } from '../control/parts.ts';
 import type { Clock } from '../core/clock.ts';
 import { toSkeinError } from '../core/errors.ts';
@@ -19,6 +20,7 @@ export interface SubscriberOptions {
   readonly channel: Channel;
   readonly clock: Clock;
   readonly stats: PublisherStats;
+  readonly asOf: () => AsOf | undefined;
   /** The newest catalogue, with all changes so far. */
   readonly snapshot: () => Snapshot;
   /** The services it watches have changed. */
@@ -163,9 +165,10 @@ export class Subscriber {
       removals,
     };
     this.#revision = version.revision;
+    const asOf = this.#options.asOf();
     for (const part of splitDelta(delta)) {
       this.#options.stats.pushes++;
-      this.#options.channel.push('catalogue', part);
+      this.#options.channel.push('catalogue', asOf === undefined ? part : { ...part, asOf });
     }
   }
 }

@@ -6,12 +6,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
+import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
 import { createHub, type Hub } from '../../../src/hub/hub.ts';
+import { RecordingHandler } from '../../support/http.ts';
 import { createIdentity, HubClient, type Identity } from '../../support/hub-client.ts';
 import { SharedStore, type StoreLine } from '../../support/shared-store.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const DENY = { kind: 'AuthorizationPolicy', metadata: { name: 'closed' }, spec: { deny: [{}] } };
+
+const REQUEST = {
+  caller: parseSpiffeId('spiffe://skein.mesh/ns/default/sa/web'),
+  service: 'api.default',
+  port: 80,
+  http: { method: 'GET', path: '/', host: 'api.mesh', fields: [] },
+};
 
 class Cluster {
   readonly mesh: VirtualMesh;
@@ -119,6 +128,35 @@ test('A policy applied at one hub holds at the other within a second, and stays 
   await mesh.run(moved.register('api.default'));
   deepEqual([names(server), server.watch.snapshot.epoch], [['allow-same-namespace', 'closed'], 1]);
   deepEqual([server.watch.stats.diverged, moved.pushes[0]?.full], [0, true]);
+});
+
+test('A member that comes to a hub cut off from the store keeps the policy that denies', async (t) => {
+  const cluster = new Cluster(t);
+  const { mesh } = cluster;
+  const { a, b } = await cluster.both();
+  const { agent, log } = await mesh.join(['api'], { hub: [a.hub.url, b.hub.url] });
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler: new RecordingHandler(() => undefined) });
+  const isAllowed = (): boolean => agent.mirror.authorizer.decide(REQUEST).allow;
+  await mesh.until(isAllowed);
+  b.line.cut();
+  await mesh.run(a.hub.apply([DENY]));
+  await mesh.until(() => !isAllowed());
+  await mesh.run(a.hub.close());
+  const seen = new Set<boolean>();
+  const look = (): boolean => {
+    seen.add(isAllowed());
+    return false;
+  };
+  await mesh.clock.advanceUntil(look, 120_000);
+  equal(agent.hub, b.hub.url);
+  equal(agent.mirror.snapshot.epoch, 2, 'it follows the catalogue of the other hub');
+  equal(log.of('policies-older').length, 1);
+  b.line.heal();
+  await mesh.clock.advanceUntil(look, 10_000);
+  deepEqual([...seen], [false]);
+  // And what is applied there now holds at once.
+  await mesh.run(b.hub.apply([{ ...DENY, spec: { allow: [{}] } }]));
+  await mesh.until(isAllowed, 1000);
 });
 
 test('A hub with another issuer does not start, and says which file to copy from where', async (t) => {

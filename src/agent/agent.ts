@@ -26,12 +26,12 @@ import { createOutbound } from './outbound.ts';
 import { Peers } from './peers.ts';
 import { Registrar } from './registrar.ts';
 import { type LocalService, LocalServices, type ServiceHandle } from './services.ts';
-import { Uplink } from './uplink.ts';
+import { type HubStatus, Uplinks } from './uplinks.ts';
 
 export interface AgentEvents {
   /** A hub has taken this member, at the start or again. */
   connected: { readonly hub: string };
-  /** The hub is gone; what is known stays, and another connection is being made. */
+  /** No hub is left; what is known stays, and other connections are being made. */
   disconnected: { readonly error: SkeinError };
 }
 
@@ -80,8 +80,9 @@ export class Agent {
   readonly #inbound: Inbound;
   readonly #backends: Backends;
   readonly #tcp: TcpDispatcher;
-  readonly #uplink: Uplink;
+  readonly #uplinks: Uplinks;
   #renewal: Timer | undefined;
+  #isRenewing = false;
   #isClosed = false;
 
   /** @internal use `createAgent` */
@@ -105,6 +106,7 @@ export class Agent {
     this.#services = new LocalServices(() => this.#onServices());
     this.#registrar = new Registrar({
       clock,
+      log,
       instance,
       region: options.region,
       zone: options.zone,
@@ -114,7 +116,7 @@ export class Agent {
     this.inboundEvents = this.#inbound.events;
     this.peers = new Peers({
       ...{ platform, identity, instance, staticKey, limits, log, observer },
-      routes: () => (this.#uplink.current === undefined ? [] : [this.#uplink.current]),
+      routes: () => this.#uplinks.routes,
       local: { http: { request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, openRaw: refuseOwn },
       onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
     });
@@ -124,16 +126,19 @@ export class Agent {
     this.outboundEvents = dispatcher.events;
     this.outbound = createOutbound(dispatcher, random);
     this.#tcp = new TcpDispatcher(routing);
-    this.#uplink = new Uplink({
+    this.#uplinks = new Uplinks({
       ...{ platform, identity, instance, staticKey, limits, log, observer },
       hubs: options.hubs,
       events: {
         onCatalogue: (push, from) => this.mirror.receive(push, from.channel),
         onCircuit: (push, from) => this.peers.accept(push, from),
       },
-      onUp: (connection) => this.#onUp(connection),
-      onDown: (error) => this.events.emit('disconnected', { error }),
-      isIdle: () => this.#isIdle,
+      follow: ({ channel }) => this.mirror.attach(channel),
+      register: (connection) => this.#registrar.attach(connection),
+      onConnected: (connection) => this.#onConnected(connection),
+      onLeaving: (connection) => this.peers.leaveHub(connection),
+      onDisconnected: (error) => this.events.emit('disconnected', { error }),
+      isUsed: (connection) => this.peers.isUsing(connection),
     });
   }
 
@@ -142,14 +147,19 @@ export class Agent {
     return this.identity.id;
   }
 
-  /** URL of the hub in use, or undefined. */
+  /** URL of the hub whose catalogue is followed, or undefined while there is none. */
   get hub(): string | undefined {
-    return this.#uplink.current?.url;
+    return this.#uplinks.routes[0]?.url;
   }
 
-  /** Rejects when a hub has refused this member for good; never resolves. */
+  /** Every hub that was named, in the order of preference. */
+  get hubs(): readonly HubStatus[] {
+    return this.#uplinks.status;
+  }
+
+  /** Rejects when this member was refused for good; never resolves. */
   get refused(): Promise<never> {
-    return this.#uplink.refused;
+    return this.#uplinks.refused;
   }
 
   get services(): LocalServices {
@@ -163,9 +173,9 @@ export class Agent {
 
   /** Joins. Resolves when a hub has taken this member; tries for ever. @throws SkeinError what a refusal says */
   async start(): Promise<void> {
-    this.#uplink.start();
+    this.#uplinks.start();
     this.#renewal = setPeriodic(this.#platform.clock, RENEWAL_CHECK_MS, () => this.#renewIfDue());
-    await Promise.race([this.#uplink.ready, this.#uplink.refused]);
+    await Promise.race([this.#uplinks.ready, this.#uplinks.refused]);
   }
 
   /**
@@ -230,12 +240,8 @@ export class Agent {
     this.#isClosed = true;
     this.#renewal?.cancel();
     this.peers.close(new SkeinError('SKEIN_CANCELLED', 'Cannot use session: this member has left'));
-    this.#uplink.close();
+    this.#uplinks.close();
     this.#backends.close();
-  }
-
-  get #isIdle(): boolean {
-    return this.peers.openStreams + this.#inbound.live === 0;
   }
 
   async #until(isDone: () => boolean, timeoutMs: number): Promise<boolean> {
@@ -248,31 +254,39 @@ export class Agent {
     return true;
   }
 
-  async #onUp(connection: HubConnection): Promise<void> {
-    const { channel, url } = connection;
-    // What is watched and what is served are told together: policies are here before the first caller can be.
-    await Promise.all([this.mirror.attach(channel), this.#registrar.attach(channel)]);
+  #onConnected(connection: HubConnection): void {
     this.peers.onRoute(connection);
-    this.events.emit('connected', { hub: url });
+    this.events.emit('connected', { hub: connection.url });
     this.#renewIfDue();
   }
 
   #onServices(): void {
-    this.#registrar.changed().catch((thrown) => {
-      this.log.log('error', 'services-not-registered', { error: toSkeinError(thrown).message });
-    });
+    this.#registrar.changed().catch(() => undefined); // it has been logged
   }
 
   #renewIfDue(): void {
-    const connection = this.#uplink.current;
-    if (connection === undefined || !this.identity.isRenewalDue) return;
-    this.#renew(connection).catch((thrown) => {
-      this.log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message });
-    });
+    if (this.#isRenewing || this.#uplinks.routes.length === 0 || !this.identity.isRenewalDue) return;
+    this.#isRenewing = true;
+    this.#renew()
+      .catch((thrown) => this.log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message }))
+      .finally(() => {
+        this.#isRenewing = false;
+      });
   }
 
-  async #renew({ channel }: HubConnection): Promise<void> {
-    await this.identity.accept(await channel.call('renew', {}));
+  /** At every hub: each of them ends a link with the SVID that it knows. @throws SkeinError when none has issued one */
+  async #renew(): Promise<void> {
+    let failure: SkeinError | undefined;
+    let isRenewed = false;
+    for (const { channel } of this.#uplinks.routes) {
+      try {
+        await this.identity.accept(await channel.call('renew', {}));
+        isRenewed = true;
+      } catch (thrown) {
+        failure = toSkeinError(thrown);
+      }
+    }
+    if (!isRenewed && failure !== undefined) throw failure;
     this.log.log('info', 'identity-renewed', {
       id: this.id.uri,
       expiresAt: new Date(this.identity.expiresAtMs).toISOString(),

@@ -7,7 +7,7 @@ import { Redacted } from '../core/redacted.ts';
 import { type RouterOptions, resolveRouterOptions } from '../router/options.ts';
 
 export interface AgentOptions {
-  /** Hubs, `wss://…` or `ws://…`; one after the other is tried until one answers. */
+  /** Hubs, `wss://…` or `ws://…`, the preferred ones first: links to two of them are kept, the others are spares. */
   readonly hub: string | readonly string[];
   /** Join token, as `skein token create` printed it. Not needed when `data` holds an identity. */
   readonly token?: string | Redacted<string> | undefined;
@@ -42,6 +42,10 @@ export interface AgentLimits {
    * that a hub may be away for most of a day.
    */
   readonly renewAfterMs: number;
+  /** Hubs that links are kept to at once: one that is used, one that is ready when it fails. */
+  readonly maxHubs: number;
+  /** A hub that does not answer the first dial for so long is no longer counted on: the next of the list is dialled. */
+  readonly nextHubAfterMs: number;
   /** A link that held so long was good: the next dial is at once. Shorter, and a flapping link hammers the hub. */
   readonly healthyAfterMs: number;
   /** First and largest ceiling of the wait between dials. */
@@ -61,6 +65,8 @@ export const AGENT_LIMITS: AgentLimits = {
   maxHalfOpen: 256,
   idleSessionMs: 300_000,
   renewAfterMs: 3_600_000,
+  maxHubs: 2,
+  nextHubAfterMs: 1_500,
   healthyAfterMs: 30_000,
   reconnectBaseMs: 250,
   reconnectCapMs: 20_000,

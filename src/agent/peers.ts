@@ -13,7 +13,7 @@ import type { TunnelObserver } from '../telemetry/observe.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
 import { toWireCode } from '../tunnel/codes.ts';
 import type { HandshakeRole } from '../tunnel/handshake.ts';
-import type { PathInfo } from '../tunnel/path.ts';
+import type { PathInfo, PathStatus } from '../tunnel/path.ts';
 import { refuseAttach } from '../tunnel/path-records.ts';
 import { ReplayBudget } from '../tunnel/replay-budget.ts';
 import { Session } from '../tunnel/session.ts';
@@ -138,6 +138,17 @@ export class Peers implements Connector {
   /** A hub goes away: sessions move to other hubs, where there are any, before it has gone. */
   leaveHub(hub: HubConnection): void {
     this.#reattach.leave(hub.url, [...this.all()]);
+  }
+
+  /** Would a stream lose its way with `hub`? */
+  isUsing({ url }: HubConnection): boolean {
+    const isBy = ({ kind, via }: PathStatus): boolean => kind === 'relay' && via === url;
+    for (const session of this.#sessions.values()) {
+      if (session.openStreams === 0) continue;
+      const { paths } = session;
+      if (paths.some(isBy) && !paths.some((path) => path.state === 'active' && !isBy(path))) return true;
+    }
+    return false;
   }
 
   connect(endpoint: Endpoint): Upstream | Promise<Upstream> {

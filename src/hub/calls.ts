@@ -43,7 +43,8 @@ export interface Caller {
 /** @param caller known by the time the first call arrives */
 export function createCallHandlers(services: CallServices, caller: () => Caller): CallHandlers {
   const { roles, presence, registrations, relay, clock, limits } = services;
-  let watched: readonly string[] = [];
+  /** Undefined before the first call: who only registers here follows the catalogue of another hub. */
+  let watched: readonly string[] | undefined;
   let isEnrolled = false;
 
   const need = (role: HubRole): Caller => {
@@ -68,7 +69,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     return { wit, bundle: issuer.bundle() };
   };
   const updateInterest = ({ member, subscriber }: Caller): void => {
-    subscriber.setInterest(watched, registrations.served(member.instance));
+    if (watched !== undefined) subscriber.setInterest(watched, registrations.served(member.instance));
   };
 
   return {

@@ -42,8 +42,9 @@ export class Catalogue {
     this.#publisher = this.#createPublisher();
   }
 
-  /** A channel to a hub that was just started; `hub` is its far end. */
-  connect(): { channel: Channel; hub: Channel } {
+  /** A channel to a hub that was just started; `hub` is its far end, which answers no call any more after `mute`. */
+  connect(): { url: string; channel: Channel; hub: Channel; mute: () => void } {
+    let isMute = false;
     const [a, b] = createMemoryStreams(this.clock);
     const channel: Channel = new Channel(a, {
       clock: this.clock,
@@ -62,11 +63,13 @@ export class Catalogue {
           return {};
         },
         register: (registration) => {
+          if (isMute) return new Promise(() => undefined);
           if (this.refusal !== undefined) throw this.refusal;
           this.registrations.push(registration);
           return { epoch: this.#epoch, revision: 1 };
         },
         leave: () => {
+          if (isMute) return new Promise(() => undefined);
           this.leaves++;
           return {};
         },
@@ -75,7 +78,10 @@ export class Catalogue {
       onWritable: () => subscriber.flushIfWritable(),
     });
     const subscriber: Subscriber = this.#publisher.subscribe(hub);
-    return { channel, hub };
+    const mute = (): void => {
+      isMute = true;
+    };
+    return { url: 'ws://10.0.0.1:7000', channel, hub, mute };
   }
 
   /** The hub starts again, with the same resources. */

@@ -1,10 +1,21 @@
-/** A hub and members on a virtual clock and a network in memory: hours pass in milliseconds, and the same way each time. */
+/** Hubs and members on a virtual clock and a network in memory: hours pass in milliseconds, and the same way each time. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Agent, createAgent } from '../../src/agent/agent.ts';
 import type { AgentOptions } from '../../src/agent/options.ts';
 import type { LocalService } from '../../src/agent/services.ts';
+import { wait } from '../../src/core/clock.ts';
 import { SkeinError } from '../../src/core/errors.ts';
-import type { Files, HttpServerOptions, Listener, MessagePipe, Platform } from '../../src/core/platform.ts';
+import type {
+  DialOptions,
+  Files,
+  HttpServerOptions,
+  Listener,
+  MessagePipe,
+  Platform,
+} from '../../src/core/platform.ts';
 import { createHub, type Hub } from '../../src/hub/hub.ts';
 import type { HubOptions } from '../../src/hub/options.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
@@ -12,9 +23,13 @@ import { MemoryLink } from '../../src/testing/memory-pipe.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { EventLog } from './local-mesh.ts';
+import { SharedStore, type StoreLine } from './shared-store.ts';
 
 /** Long enough for anything that is not waiting for a timer of hours. */
 const PATIENCE_MS = 120_000;
+
+/** Time after which a dial that nobody answers fails, as that of the runtime does. */
+const DIAL_TIMEOUT_MS = 10_000;
 
 /** Dials by URL to whoever listens there. */
 export class MemoryNetwork {
@@ -23,6 +38,8 @@ export class MemoryNetwork {
   readonly links: MemoryLink[] = [];
   readonly #clock: VirtualClock;
   readonly #servers = new Map<string, HttpServerOptions>();
+  readonly #linksTo = new Map<string, MemoryLink[]>();
+  readonly #silent = new Set<string>();
 
   constructor(clock: VirtualClock) {
     this.#clock = clock;
@@ -31,20 +48,49 @@ export class MemoryNetwork {
   readonly listen = async (options: HttpServerOptions): Promise<Listener> => {
     const address = `${options.host}:${options.port}`;
     this.#servers.set(address, options);
-    return { address, port: options.port, close: async () => void this.#servers.delete(address) };
+    const close = async (): Promise<void> => {
+      if (this.#servers.get(address) === options) this.#servers.delete(address);
+    };
+    return { address, port: options.port, close };
   };
 
-  readonly dial = async (url: string): Promise<MessagePipe> => {
+  readonly dial = async (url: string, { signal }: DialOptions = {}): Promise<MessagePipe> => {
     this.dials.push({ url, atMs: this.#clock.monotonicMs() });
-    const server = this.#servers.get(new URL(url).host);
-    if (server?.onWebSocket === undefined || server.admitWebSocket?.() !== undefined) {
+    const { host } = new URL(url);
+    if (this.#silent.has(host)) await wait(this.#clock, DIAL_TIMEOUT_MS, signal);
+    const server = this.#servers.get(host);
+    if (this.#silent.has(host) || server?.onWebSocket === undefined || server.admitWebSocket?.() !== undefined) {
       throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub "${url}": nobody listens`);
     }
     const link = new MemoryLink(this.#clock);
     this.links.push(link);
+    this.#linksTo.set(host, [...(this.#linksTo.get(host) ?? []), link]);
     server.onWebSocket(link.b);
     return link.a;
   };
+
+  /** The machine at `url` ends: its links are lost, and nobody listens there. */
+  kill(url: string): void {
+    this.#servers.delete(new URL(url).host);
+    this.cut(url);
+  }
+
+  /** All links to `url` are lost. */
+  cut(url: string): void {
+    for (const link of this.#linksTo.get(new URL(url).host) ?? []) link.cut();
+  }
+
+  /** What is sent to `url` is lost from now on, and so is what it sends; nobody is told. */
+  silence(url: string): void {
+    const { host } = new URL(url);
+    this.#silent.add(host);
+    for (const link of this.#linksTo.get(host) ?? []) link.blackhole();
+  }
+
+  /** Dials to `url` are answered again; its links stay as dead as they are. */
+  unsilence(url: string): void {
+    this.#silent.delete(new URL(url).host);
+  }
 }
 
 export class VirtualMesh {
@@ -54,6 +100,10 @@ export class VirtualMesh {
   readonly log = new EventLog();
   readonly #t: Pick<TestContext, 'after' | 'diagnostic'>;
   #hub: Hub | undefined;
+  readonly #store = new SharedStore();
+  #folder: string | undefined;
+  /** Ways to the store, by the URL of the hub. */
+  readonly #lines = new Map<string, StoreLine>();
 
   constructor(t: Pick<TestContext, 'after' | 'diagnostic'>, random = new SeededRandom()) {
     this.#t = t;
@@ -78,8 +128,30 @@ export class VirtualMesh {
     const listen = { host: '10.0.0.1', port };
     const hub = await this.run(createHub(this.platform, { listen, log: this.log, ...options }));
     this.#hub ??= hub;
-    this.#t.after(() => hub.close());
+    this.#t.after(() => this.run(hub.close()));
     return hub;
+  }
+
+  /** One of several hubs that share a store and an issuer. Gives its URL. */
+  async startShared(port: number, options: HubOptions = {}): Promise<string> {
+    const line = this.#store.connect();
+    const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port);
+    this.#lines.set(hub.url, line);
+    return hub.url;
+  }
+
+  /** A hub is killed as by a signal that it cannot take: it says nothing to anybody, nor to the store. */
+  kill(url: string): void {
+    this.#lines.get(url)?.cut();
+    this.network.kill(url);
+  }
+
+  get #sharedFolder(): string {
+    if (this.#folder !== undefined) return this.#folder;
+    const folder = mkdtempSync(join(tmpdir(), 'skein-mesh-'));
+    this.#t.after(() => rmSync(folder, { recursive: true, force: true }));
+    this.#folder = folder;
+    return folder;
   }
 
   async token(...services: readonly string[]): Promise<string> {

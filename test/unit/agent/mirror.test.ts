@@ -101,6 +101,7 @@ function createRegistrar(): { catalogue: Catalogue; registrar: Registrar; servic
   const services: ServedService[] = [];
   const registrar = new Registrar({
     clock: catalogue.clock,
+    log: catalogue.log,
     instance: 'i1',
     region: 'eu',
     zone: undefined,
@@ -117,7 +118,7 @@ test('Registrar tells the whole, once for all that changes in a tick, and each n
   // Without a hub there is nobody to wait for.
   services.push(served('a.default'));
   await registrar.changed();
-  registrar.attach(catalogue.connect().channel).catch(() => undefined);
+  registrar.attach(catalogue.connect()).catch(() => undefined);
   await clock.settle();
   deepEqual(registrations, [{ instance: 'i1', region: 'eu', services: [served('a.default')] }]);
   services.push(served('b.default'));
@@ -128,7 +129,7 @@ test('Registrar tells the whole, once for all that changes in a tick, and each n
   await Promise.all([one, other]);
   equal(registrations.length, 2);
   equal(registrations[1]?.services.length, 3);
-  registrar.attach(catalogue.connect().channel).catch(() => undefined);
+  registrar.attach(catalogue.connect()).catch(() => undefined);
   await clock.settle();
   equal(registrations[2]?.services.length, 3);
 });
@@ -136,7 +137,7 @@ test('Registrar tells the whole, once for all that changes in a tick, and each n
 test('Registrar tells who asked of a refusal, and goes on', async () => {
   const { catalogue, registrar, services } = createRegistrar();
   const { clock, registrations } = catalogue;
-  const attached = registrar.attach(catalogue.connect().channel);
+  const attached = registrar.attach(catalogue.connect());
   await clock.settle();
   await attached;
   catalogue.refusal = REFUSED;
@@ -144,6 +145,7 @@ test('Registrar tells who asked of a refusal, and goes on', async () => {
   const refused = rejects(registrar.changed(), { code: 'SKEIN_NAME_NOT_GRANTED' });
   await clock.settle();
   await refused;
+  equal(catalogue.log.of('services-not-registered').length, 1);
   catalogue.refusal = undefined;
   services.pop();
   const again = registrar.changed();
@@ -152,17 +154,43 @@ test('Registrar tells who asked of a refusal, and goes on', async () => {
   deepEqual(registrations.at(-1)?.services, []);
 });
 
+test('Registrar tells every hub, waits for the first that knows, and leaves out one that is gone', async () => {
+  const { catalogue, registrar, services } = createRegistrar();
+  const { clock, registrations } = catalogue;
+  const hubs = [catalogue.connect(), catalogue.connect(), catalogue.connect()] as const;
+  for (const hub of hubs) registrar.attach(hub).catch(() => undefined);
+  await clock.settle();
+  equal(registrations.length, 3);
+  hubs[0].channel.close(REFUSED);
+  services.push(served('a.default'));
+  const changed = registrar.changed();
+  await clock.settle();
+  await changed;
+  equal(registrations.length, 5);
+  // One that says nothing keeps nobody waiting.
+  hubs[1].mute();
+  services.push(served('b.default'));
+  const again = registrar.changed();
+  await clock.settle();
+  await again;
+  equal(registrations.at(-1)?.services.length, 2);
+  const left = registrar.leave();
+  await clock.settle();
+  await left;
+  equal(catalogue.leaves, 1);
+});
+
 test('Registrar that leaves says so, and registers nothing after it', async () => {
   const { catalogue, registrar, services } = createRegistrar();
   const { clock, registrations } = catalogue;
-  registrar.attach(catalogue.connect().channel).catch(() => undefined);
+  registrar.attach(catalogue.connect()).catch(() => undefined);
   await clock.settle();
   const left = registrar.leave();
   await clock.settle();
   await left;
   services.push(served('a.default'));
   const changed = registrar.changed();
-  registrar.attach(catalogue.connect().channel).catch(() => undefined);
+  registrar.attach(catalogue.connect()).catch(() => undefined);
   await clock.settle();
   await changed;
   deepEqual([catalogue.leaves, registrations.length], [1, 1]);

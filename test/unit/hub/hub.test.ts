@@ -120,6 +120,7 @@ test('What one registers another is told, and of its leave and its end', async (
   await caller.watch.attach(caller.channel);
   await caller.watch.add('api.default');
   deepEqual(caller.watch.snapshot.endpoints('api.default'), []);
+  await server.watch.attach(server.channel);
   const started = performance.now();
   await server.register('api.default');
   await until(() => caller.watch.snapshot.endpoints('api.default').length === 1);
@@ -336,6 +337,9 @@ test('A hub that ends and starts again on its folder knows its issuer, tokens, p
   const back = await HubClient.connect(platform, after.url, server.identity);
   t.after(() => back.close());
   await back.register('api.default');
+  // Who follows the catalogue of another hub is told nothing.
+  equal(back.watch.stats.applied, 0);
+  await back.watch.attach(back.channel);
   await until(() => back.watch.snapshot.manifests('AuthorizationPolicy').length === 2);
 });
 

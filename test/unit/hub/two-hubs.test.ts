@@ -113,6 +113,7 @@ test('A policy applied at one hub holds at the other within a second, and stays 
   const names = (client: HubClient): string[] =>
     client.watch.snapshot.manifests('AuthorizationPolicy').map(({ metadata }) => metadata.name);
   const server = await cluster.enrol(b.hub, 'api');
+  await mesh.run(server.watch.attach(server.channel));
   await mesh.run(server.register('api.default'));
   deepEqual(names(server), ['allow-same-namespace'], 'the starter policy, once');
   equal(server.watch.snapshot.epoch, 2);

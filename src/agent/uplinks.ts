@@ -1,0 +1,224 @@
+/**
+ * Uplinks: links to two hubs at once, the first of the list that can be had; the others are spares. One of them is the
+ * primary, whose catalogue is followed; circuits go through any. Only a refusal of this member is final.
+ */
+
+import { type ErrorCode, type SkeinError, toSkeinError } from '../core/errors.ts';
+import { type HubConnection, wasRefusedByHub } from './hub-connection.ts';
+import { Uplink, type UplinkOptions, type UplinkState } from './uplink.ts';
+
+export interface UplinksOptions extends Omit<UplinkOptions, 'url' | 'owner'> {
+  /** The preferred ones first. */
+  readonly hubs: readonly string[];
+  /** Takes over the catalogue of that hub. Resolves when the hub has told what there is. */
+  readonly follow: (connection: HubConnection) => Promise<void>;
+  /** Tells that hub what is served here. Resolves when it knows. */
+  readonly register: (connection: HubConnection) => Promise<void>;
+  /** A hub has come into use. */
+  readonly onConnected: (connection: HubConnection) => void;
+  /** A hub goes away while another one is in use: what runs over it should move. */
+  readonly onLeaving: (connection: HubConnection) => void;
+  /** The last hub that was in use is gone. */
+  readonly onDisconnected: (error: SkeinError) => void;
+  /** Would a stream end with the connection? */
+  readonly isUsed: (connection: HubConnection) => boolean;
+}
+
+/** What is known of one hub. */
+export interface HubStatus {
+  readonly url: string;
+  readonly state: UplinkState;
+  /** Its catalogue is followed. */
+  readonly isPrimary: boolean;
+  /** In milliseconds; 0 while there is no link. */
+  readonly rttMs: number;
+  /** Why there is no link. */
+  readonly error: SkeinError | undefined;
+}
+
+/** Verdicts on this member: every further try would get the same. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'SKEIN_IDENTITY',
+  'SKEIN_NAME_NOT_GRANTED',
+  'SKEIN_TOKEN_EXPIRED',
+  'SKEIN_TOKEN_INVALID',
+  'SKEIN_TOKEN_USED',
+]);
+
+export class Uplinks {
+  /** Resolves when a hub has taken this member for the first time. */
+  readonly ready: Promise<void>;
+  /** Rejects when this member was refused; never resolves. */
+  readonly refused: Promise<never>;
+  readonly #options: UplinksOptions;
+  readonly #uplinks: readonly Uplink[];
+  /** What a hub said last, if that was a verdict on this member. */
+  readonly #refusals = new Map<Uplink, SkeinError>();
+  /** Whose catalogue is followed. */
+  #followed: HubConnection | undefined;
+  #routes: readonly HubConnection[] = [];
+  #isReady = false;
+  #isClosed = false;
+  #resolveReady: () => void = () => undefined;
+  #refuse: (error: SkeinError) => void = () => undefined;
+
+  constructor(options: UplinksOptions) {
+    this.#options = options;
+    const owner = {
+      onUp: (connection: HubConnection) => this.#onUp(connection),
+      onConnected: (uplink: Uplink, connection: HubConnection) => this.#onConnected(uplink, connection),
+      onLeaving: (connection: HubConnection) => this.#onLeaving(connection),
+      isUsed: options.isUsed,
+      onLost: (_: Uplink, error: SkeinError) => this.#onLost(error),
+      onFailed: (uplink: Uplink, error: SkeinError) => this.#onFailed(uplink, error),
+      onChange: () => this.#settle(),
+    };
+    this.#uplinks = [...new Set(options.hubs)].map((url) => new Uplink({ ...options, url, owner }));
+    this.ready = new Promise((resolve) => {
+      this.#resolveReady = resolve;
+    });
+    this.refused = new Promise((_, reject) => {
+      this.#refuse = reject;
+    });
+    this.refused.catch(() => undefined); // the owner may not be waiting yet
+  }
+
+  /** Connections in use: the primary first, those that should be left last. */
+  get routes(): readonly HubConnection[] {
+    return this.#routes;
+  }
+
+  /** In the order of preference. */
+  get status(): readonly HubStatus[] {
+    return this.#uplinks.map(({ url, state, connection, lastError }) => ({
+      url,
+      state,
+      isPrimary: connection !== undefined && connection === this.#routes[0],
+      rttMs: connection?.rttMs ?? 0,
+      error: lastError,
+    }));
+  }
+
+  start(): void {
+    this.#settle();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const uplink of this.#uplinks) uplink.close();
+    this.#routes = [];
+  }
+
+  async #onUp(connection: HubConnection): Promise<void> {
+    // Policies are here before the first caller can be: until there are some, a hub is followed before it tells others of this member.
+    const isFirst = !this.#isReady || this.#followed === undefined || this.#followed.isClosed;
+    await Promise.all([isFirst ? this.#follow(connection) : undefined, this.#options.register(connection)]);
+  }
+
+  #onConnected(uplink: Uplink, connection: HubConnection): void {
+    this.#refusals.delete(uplink);
+    this.#isReady = true;
+    this.#settle();
+    this.#options.onConnected(connection);
+    if (this.#isClosed) return;
+    this.#options.log.log('info', 'hub-connected', {
+      hub: connection.url,
+      role: connection === this.#followed ? 'primary' : 'standby',
+    });
+    this.#resolveReady();
+    // There was no other way when these began to leave.
+    for (const { state, connection: leaving } of this.#uplinks) {
+      if (state === 'leaving' && leaving !== undefined) this.#options.onLeaving(leaving);
+    }
+  }
+
+  #onLeaving(connection: HubConnection): void {
+    this.#settle();
+    this.#options.onLeaving(connection);
+  }
+
+  #onLost(error: SkeinError): void {
+    this.#settle();
+    if (this.#routes.length === 0 && !this.#isClosed) this.#options.onDisconnected(error);
+  }
+
+  #onFailed(uplink: Uplink, error: SkeinError): void {
+    // What this end thinks of a hub may change with the next hub or its next certificate, but not before it was ever right.
+    const isRefusal = REFUSALS.has(error.code) && (!this.#isReady || wasRefusedByHub(error));
+    if (isRefusal) this.#refusals.set(uplink, error);
+    else this.#refusals.delete(uplink);
+    this.#options.log.log('warn', isRefusal ? 'hub-refused' : 'hub-unreachable', {
+      hub: uplink.url,
+      reason: error.reason,
+      error: error.message,
+    });
+    this.#settle();
+  }
+
+  /** Something has changed: which hubs are wanted, which one is followed, which ones are ways, and whether it is over. */
+  #settle(): void {
+    if (this.#isClosed) return;
+    this.#choose();
+    this.#chooseFollowed();
+    this.#routes = this.#sortRoutes();
+    this.#judge();
+  }
+
+  /**
+   * The first of the list are wanted, with one more for each of them that is not there and not likely to be at once. What
+   * stands in for another is left only when that one has held for long: it may come and go.
+   */
+  #choose(): void {
+    // Until there is a member, one after the other is asked: the token is good for one.
+    const count = this.#isReady ? this.#options.limits.maxHubs : 1;
+    let [promising, steady] = [0, 0];
+    for (const uplink of this.#uplinks) {
+      if (promising < count) uplink.want();
+      else if (steady >= count || uplink.connection === undefined) uplink.release();
+      if (uplink.isPromising) promising++;
+      if (uplink.isSteady) steady++;
+    }
+  }
+
+  #chooseFollowed(): void {
+    const current = this.#followed;
+    const inUse = this.#uplinks.filter(({ connection }) => connection !== undefined);
+    const isKept =
+      current !== undefined &&
+      !current.isClosed &&
+      inUse.every(({ connection, state }) => connection !== current || state !== 'leaving');
+    if (isKept) return;
+    const next = inUse.find(({ state }) => state === 'connected');
+    const { connection } = next ?? inUse.find((uplink) => uplink.connection === current) ?? inUse[0] ?? {};
+    if (connection === undefined || connection === current) return;
+    this.#options.log.log('info', 'hub-primary', { hub: connection.url });
+    this.#follow(connection).catch((thrown) => next?.drop(toSkeinError(thrown)));
+  }
+
+  #follow(connection: HubConnection): Promise<void> {
+    this.#followed = connection;
+    return this.#options.follow(connection);
+  }
+
+  #sortRoutes(): HubConnection[] {
+    const rank = ({ connection, state }: Uplink): number => {
+      if (state === 'leaving') return 2;
+      return connection === this.#followed ? 0 : 1;
+    };
+    return [...this.#uplinks]
+      .sort((a, b) => rank(a) - rank(b))
+      .flatMap(({ connection }) => (connection === undefined || connection.isClosed ? [] : [connection]));
+  }
+
+  /** A refusal ends this member only when nobody else takes it: at the start nobody at once, later nobody at all. */
+  #judge(): void {
+    const [refusal] = this.#refusals.values();
+    if (refusal === undefined || this.#routes.length > 0) return;
+    const mayHope = this.#isReady
+      ? this.#refusals.size < this.#uplinks.length
+      : this.#uplinks.some(({ isPromising }) => isPromising);
+    if (mayHope) return;
+    this.close();
+    this.#refuse(refusal);
+  }
+}

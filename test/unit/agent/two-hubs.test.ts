@@ -1,0 +1,193 @@
+/** A member of two hubs: it has links to both, follows one, and the loss of either costs it nothing that it knew or had begun. */
+
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Agent } from '../../../src/agent/agent.ts';
+import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { VirtualMesh } from '../../support/virtual-mesh.ts';
+
+const HOUR_MS = 3_600_000;
+const A = 'ws://10.0.0.1:7000';
+const B = 'ws://10.0.0.1:7001';
+const C = 'ws://10.0.0.1:7002';
+const BOTH = [A, B];
+
+/** State of each hub, in the order of preference; the primary is marked. */
+function statesOf(agent: Agent): string[] {
+  return agent.hubs.map(({ state, isPrimary }) => (isPrimary ? `${state}*` : state));
+}
+
+function isBoth(agent: Agent): boolean {
+  return agent.hubs.filter(({ state }) => state === 'connected').length === 2;
+}
+
+async function ask(mesh: VirtualMesh, agent: Agent): Promise<string> {
+  const reply = new ReplyRecorder();
+  reply.body = agent.outbound.request(requestHead(), true, reply);
+  await mesh.run(reply.done);
+  return reply.error?.code ?? reply.text;
+}
+
+async function startBoth(t: TestContext): Promise<VirtualMesh> {
+  const mesh = new VirtualMesh(t);
+  await mesh.startShared(7000);
+  await mesh.startShared(7001);
+  return mesh;
+}
+
+/** A server of `api` and a caller, each with links to both hubs. */
+async function joinBoth(mesh: VirtualMesh) {
+  const server = await mesh.join(['api'], { hub: BOTH });
+  const caller = await mesh.join(['web'], { hub: BOTH });
+  await mesh.until(() => isBoth(server.agent) && isBoth(caller.agent));
+  return { server: server.agent, caller: caller.agent, log: caller.log };
+}
+
+test('Enrols at the first hub, and has a link to the second one by its SVID', async (t) => {
+  const mesh = await startBoth(t);
+  const { agent, log } = await mesh.join(['api'], { hub: BOTH });
+  await mesh.until(() => isBoth(agent));
+  deepEqual(statesOf(agent), ['connected*', 'connected']);
+  equal(agent.hub, A);
+  equal(mesh.log.of('sidecar-enrolled').length, 1);
+  deepEqual(
+    log.of('hub-connected').map(({ fields }) => [fields.hub, fields.role]),
+    [
+      [A, 'primary'],
+      [B, 'standby'],
+    ],
+  );
+});
+
+test('Each hub is tried for ever, apart from the other', async (t) => {
+  const mesh = await startBoth(t);
+  const { agent, log } = await mesh.join(['api'], { hub: BOTH });
+  await mesh.until(() => isBoth(agent));
+  const events: string[] = [];
+  agent.events.on('connected', ({ hub }) => events.push(`connected ${hub}`));
+  agent.events.on('disconnected', () => events.push('disconnected'));
+  mesh.kill(A);
+  await mesh.until(() => agent.hub === B, 100);
+  deepEqual(events, []);
+  mesh.kill(B);
+  await mesh.until(() => agent.hub === undefined, 100);
+  deepEqual(events, ['disconnected']);
+  const since = mesh.network.dials.length;
+  await mesh.clock.advanceAsync(HOUR_MS);
+  for (const url of BOTH) {
+    const times = mesh.network.dials.slice(since).flatMap((dial) => (dial.url === url ? [dial.atMs] : []));
+    ok(times.length > 250 && times.length < 500, `${times.length} dials of ${url} in an hour`);
+    ok(times.every((atMs, i) => i === 0 || atMs - (times[i - 1] as number) <= 20_000));
+  }
+  await mesh.startShared(7001);
+  await mesh.until(() => agent.hub === B, 20_000);
+  await mesh.startShared(7000);
+  await mesh.until(() => isBoth(agent), 20_000);
+  // Who is there stays the primary.
+  equal(agent.hub, B);
+  deepEqual(events, ['disconnected', `connected ${B}`, `connected ${A}`]);
+  deepEqual(
+    log.of('hub-lost').map(({ fields }) => fields.hub),
+    [A, B],
+  );
+});
+
+const STARTS: readonly [what: string, prepare: (mesh: VirtualMesh) => Promise<unknown>, withinMs: number][] = [
+  ['nobody listens', (mesh) => mesh.startShared(7001), 100],
+  [
+    'nobody answers',
+    async (mesh) => {
+      await mesh.startShared(7001);
+      mesh.network.silence(A);
+    },
+    1_700,
+  ],
+];
+
+for (const [what, prepare, withinMs] of STARTS) {
+  test(`Joins at the second hub when at the first one ${what}`, async (t) => {
+    const mesh = new VirtualMesh(t);
+    await prepare(mesh);
+    const { agent } = await mesh.createAgent({ token: await mesh.token('api'), hub: BOTH });
+    const startedMs = mesh.clock.monotonicMs();
+    await mesh.run(agent.start());
+    equal(agent.hub, B);
+    const tookMs = mesh.clock.monotonicMs() - startedMs;
+    ok(tookMs <= withinMs, `${tookMs} ms`);
+    mesh.network.unsilence(A);
+    await mesh.startShared(7000);
+    await mesh.until(() => isBoth(agent), 31_000);
+    equal(agent.hub, B);
+  });
+}
+
+test('A spare is taken while a better one is away, and left when that one has held for long', async (t) => {
+  const mesh = await startBoth(t);
+  await mesh.startShared(7002);
+  const { agent } = await mesh.join(['api'], { hub: [A, B, C] });
+  await mesh.until(() => isBoth(agent));
+  await mesh.clock.advanceAsync(60_000);
+  deepEqual(statesOf(agent), ['connected*', 'connected', 'spare']);
+  equal(mesh.network.dials.filter(({ url }) => url === C).length, 0);
+  mesh.kill(A);
+  await mesh.until(() => agent.hubs[2]?.state === 'connected', 200);
+  equal(agent.hub, B);
+  mesh.kill(B);
+  await mesh.until(() => agent.hub === C, 100);
+  await mesh.startShared(7000);
+  await mesh.startShared(7001);
+  await mesh.until(() => agent.hubs.every(({ state }) => state === 'connected'), 20_000);
+  await mesh.clock.advanceAsync(9_000);
+  equal(agent.hub, C);
+  await mesh.until(() => agent.hubs[2]?.state === 'spare', 31_000);
+  deepEqual(statesOf(agent), ['connected*', 'connected', 'spare']);
+});
+
+test('A refusal by one hub does not end a member whom another one takes', async (t) => {
+  const mesh = await startBoth(t);
+  // A hub of another mesh: it knows neither the token nor who signed the SVID.
+  await mesh.startHub({}, 7002);
+  const { agent, log } = await mesh.createAgent({ token: await mesh.token('api'), hub: [C, B] });
+  await mesh.run(agent.start());
+  equal(agent.hub, B);
+  await mesh.clock.advanceAsync(HOUR_MS);
+  equal(agent.hub, B);
+  ok(log.of('hub-refused').length + log.of('hub-unreachable').length > 250);
+  // Nor does it when the other one is away for a while.
+  mesh.kill(B);
+  await mesh.clock.advanceAsync(HOUR_MS);
+  await mesh.startShared(7001);
+  await mesh.until(() => agent.hub === B, 20_000);
+});
+
+test('A refusal is final when the other hub refuses as well, or is not there at the start', async (t) => {
+  const mesh = await startBoth(t);
+  const used = await mesh.token('api');
+  await mesh.join(['api'], { token: used });
+  const refused = await mesh.createAgent({ token: used, hub: BOTH });
+  await rejects(mesh.run(refused.agent.start()), { code: 'SKEIN_TOKEN_USED' });
+  equal(refused.log.of('hub-refused').length, 2);
+  mesh.kill(B);
+  const half = await mesh.createAgent({ token: used, hub: [B, A] });
+  await rejects(mesh.run(half.agent.start()), { code: 'SKEIN_TOKEN_USED' });
+  await rejects(half.agent.refused, { code: 'SKEIN_TOKEN_USED' });
+  const { length } = mesh.network.dials;
+  await mesh.clock.advanceAsync(HOUR_MS);
+  equal(mesh.network.dials.length, length);
+});
+
+test('Requests go on when either hub is killed', async (t) => {
+  for (const lost of BOTH) {
+    const mesh = await startBoth(t);
+    const { server, caller } = await joinBoth(mesh);
+    await mesh.serve(server, 'api.default', {
+      protocol: 'http',
+      handler: new RecordingHandler((request) => request.answer(200, 'ok')),
+    });
+    equal(await ask(mesh, caller), 'ok');
+    mesh.kill(lost);
+    const startedMs = mesh.clock.monotonicMs();
+    equal(await ask(mesh, caller), 'ok');
+    ok(mesh.clock.monotonicMs() - startedMs < 300, `${mesh.clock.monotonicMs() - startedMs} ms`);
+  }
+});

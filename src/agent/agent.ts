@@ -17,6 +17,7 @@ import { Dispatcher } from '../router/dispatch.ts';
 import type { RouterEvents } from '../router/events.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
+import { logHealth } from './health-log.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Identity } from './identity.ts';
 import { Inbound, type InboundEvents } from './inbound.ts';
@@ -65,7 +66,7 @@ export class Agent {
   readonly instance = createId();
   readonly events = new Emitter<AgentEvents>();
   readonly inboundEvents: Emitter<InboundEvents>;
-  readonly outboundEvents: Emitter<RouterEvents>;
+  readonly outboundEvents = new Emitter<RouterEvents>();
   /** Performs requests of local applications to services of the mesh. */
   readonly outbound: HttpHandler;
   readonly mirror: Mirror;
@@ -120,10 +121,11 @@ export class Agent {
       local: { http: { request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, openRaw: refuseOwn },
       onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
     });
-    this.#backends = new Backends(this.mirror, clock, router);
-    const routing = { backends: this.#backends, connector: this.peers, clock, random, limits: router };
-    const dispatcher = new Dispatcher({ ...routing, names });
-    this.outboundEvents = dispatcher.events;
+    const here = { region: options.region ?? '', zone: options.zone ?? '' };
+    this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });
+    const routing = { backends: this.#backends, connector: this.peers, clock, limits: router };
+    const dispatcher = new Dispatcher({ ...routing, names, events: this.outboundEvents });
+    logHealth(this.outboundEvents, log);
     this.outbound = createOutbound(dispatcher, random);
     this.#tcp = new TcpDispatcher(routing);
     this.#uplinks = new Uplinks({

@@ -75,6 +75,10 @@ export const EXPLANATIONS = {
     cause: 'The instance is shutting down and takes no new requests.',
     fix: 'Try again; another instance answers, or the same one after its restart.',
   },
+  SKEIN_OVERFLOW: {
+    cause: 'As many requests or connections to this service as are allowed at once are under way from this sidecar.',
+    fix: 'Find out why the service answers slowly, add instances, or send less at once.',
+  },
   SKEIN_LIMIT: {
     cause: 'A limit was reached: connections, streams, sizes or rates. The message names it.',
     fix: 'Send less at once, or raise the limit where its owner configures it.',

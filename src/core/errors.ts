@@ -29,6 +29,7 @@ export const ERROR_CODES = {
   SKEIN_HUB_UNREACHABLE: { status: 503, grpcStatus: 14, reason: 'hub-unreachable', notProcessed: true },
   SKEIN_REFUSED: { status: 503, grpcStatus: 14, reason: 'refused', notProcessed: true },
   SKEIN_DRAINING: { status: 503, grpcStatus: 14, reason: 'draining', notProcessed: true },
+  SKEIN_OVERFLOW: { status: 503, grpcStatus: 14, reason: 'overflow', notProcessed: true },
   SKEIN_LIMIT: { status: 503, grpcStatus: 8, reason: 'limit', notProcessed: true },
   SKEIN_DEADLINE: { status: 504, grpcStatus: 4, reason: 'deadline', notProcessed: false },
   SKEIN_PROTOCOL: { status: 502, grpcStatus: 13, reason: 'protocol', notProcessed: false },

@@ -27,6 +27,7 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_PEER_UNREACHABLE: 'Check the sidecar of the service; see `skein services`.',
   SKEIN_HUB_UNREACHABLE: 'Check the hub and the way to it.',
   SKEIN_REFUSED: 'Try again; the other side did not take the request.',
+  SKEIN_OVERFLOW: 'Try again later; too much is under way to this service from here.',
   SKEIN_DRAINING: 'Try again; this instance is shutting down.',
   SKEIN_LIMIT: 'Send less at once, or raise the limit named here.',
   SKEIN_DEADLINE: 'Allow more time, or find out what is slow.',

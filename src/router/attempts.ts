@@ -3,12 +3,12 @@
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
-import type { Random } from '../core/random.ts';
 import type { ReplySink, RequestBody } from '../http/handler.ts';
-import type { Fields, RequestHead, ResponseHead } from '../http/head.ts';
+import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { parseRetryAfter } from '../http/retry-after.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
-import { classifyError, classifyStatus } from './classify.ts';
+import { classifyError, classifyStatus, type Outcome } from './classify.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import type { RetryFact } from './events.ts';
 import type { RouterOptions } from './options.ts';
@@ -19,7 +19,6 @@ export interface AttemptsOptions {
   readonly backends: Backends;
   readonly connector: Connector;
   readonly clock: Clock;
-  readonly random: Random;
   readonly limits: RouterOptions;
 }
 
@@ -69,10 +68,10 @@ export class Attempts implements RequestBody, ReplySink {
   }
 
   start(): void {
-    const { clock, connector, random } = this.#options;
+    const { clock, connector } = this.#options;
     try {
       const nowMs = clock.monotonicMs();
-      const load = this.#backend.choose(this.#tried, random, nowMs, connector);
+      const load = this.#backend.choose(this.#tried, nowMs, connector);
       this.#begin(load, nowMs);
       const upstream = connector.connect(load.endpoint);
       if (upstream instanceof Promise) upstream.then((open) => this.#send(open), this.#notSent);
@@ -105,6 +104,7 @@ export class Attempts implements RequestBody, ReplySink {
 
   abort(error: SkeinError): void {
     if (this.#state === 'over') return;
+    this.#learn('neutral');
     this.#settle();
     this.#state = 'over';
     this.#out?.abort(error);
@@ -124,7 +124,7 @@ export class Attempts implements RequestBody, ReplySink {
     if (this.#state !== 'sending') return;
     this.#state = 'answering';
     this.#kept = undefined;
-    this.#learn(head.status);
+    this.#learnAnswer(head);
     if (complete) this.#finishAnswer();
     this.#reply.onHead(head, complete);
   }
@@ -144,7 +144,7 @@ export class Attempts implements RequestBody, ReplySink {
     if (this.#state === 'answered') this.#state = 'over';
     if (this.#state === 'over') return;
     if (this.#retry(error)) return;
-    this.#learnFailure(error);
+    this.#learn(classifyError(error));
     this.#settle();
     this.#state = 'over';
     this.#reply.onAbort(error);
@@ -155,6 +155,7 @@ export class Attempts implements RequestBody, ReplySink {
   }
 
   #begin(load: EndpointLoad, nowMs: number): void {
+    this.#backend.breaker.enterRequest();
     this.#attempts++;
     this.#attemptMs = nowMs;
     this.#tried.push(load);
@@ -208,7 +209,7 @@ export class Attempts implements RequestBody, ReplySink {
       if (!mayRepeat(error)) return false;
       this.#tried = [];
     }
-    this.#learnFailure(error);
+    this.#learn(classifyError(error));
     this.#settle();
     this.#state = 'waiting';
     const { service } = backend.destination;
@@ -217,17 +218,19 @@ export class Attempts implements RequestBody, ReplySink {
     return true;
   }
 
-  #learn(status: number): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    const elapsedMs = nowMs - this.#attemptMs;
-    if (classifyStatus(status) === 'failure') this.#load?.fail(elapsedMs, nowMs);
-    else this.#load?.succeed(elapsedMs, nowMs);
+  #learnAnswer(head: ResponseHead): void {
+    const outcome = classifyStatus(head.status);
+    this.#learn(outcome);
+    const load = this.#load;
+    if (load === undefined || (outcome !== 'busy' && outcome !== 'broken')) return;
+    const { clock } = this.#options;
+    const restMs = parseRetryAfter(getField(head.fields, 'retry-after') ?? '', clock.epochMs());
+    if (restMs !== undefined) this.#backend.rest(load, restMs, clock.monotonicMs());
   }
 
-  #learnFailure(error: SkeinError): void {
-    if (classifyError(error) !== 'failure') return;
+  #learn(outcome: Outcome): void {
     const nowMs = this.#options.clock.monotonicMs();
-    this.#load?.fail(nowMs - this.#attemptMs, nowMs);
+    if (this.#load !== undefined) this.#backend.learn(this.#load, outcome, nowMs - this.#attemptMs, nowMs);
   }
 
   #finishAnswer(): void {
@@ -239,6 +242,8 @@ export class Attempts implements RequestBody, ReplySink {
   #settle(): void {
     const load = this.#load;
     this.#load = undefined;
-    if (load !== undefined) load.pending--;
+    if (load === undefined) return;
+    load.pending--;
+    this.#backend.breaker.leaveRequest();
   }
 }

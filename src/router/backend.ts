@@ -1,27 +1,49 @@
-/** Backend: the endpoints of one service and port, with what is known of their load; kept in step with the catalogue. */
+/** Backend: the endpoints of one service and port, what their answers have taught, and the choice among them; kept in step with the catalogue. */
 
 import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
+import type { Emitter } from '../core/emitter.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
-import { chooseP2cEwma } from './balancer/p2c-ewma.ts';
+import { type Avoidance, Candidates } from './candidates.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+import type { Outcome } from './classify.ts';
 import type { Destination } from './destination.ts';
 import { EndpointLoad } from './endpoint-load.ts';
-import type { Connector } from './upstream.ts';
+import type { RouterEvents } from './events.ts';
+import type { Locality } from './locality.ts';
+import type { RouterOptions } from './options.ts';
+import { findFailing } from './success-rate.ts';
 
-/** Endpoints to choose only where there is no other. */
-export type Avoidance = Pick<Connector, 'hasSuspects' | 'isSuspect'>;
+export interface BackendOptions {
+  /** Where this member runs. */
+  readonly here: Locality;
+  readonly random: Random;
+  readonly limits: RouterOptions;
+  readonly events: Emitter<RouterEvents>;
+}
 
 export class Backend {
   readonly destination: Destination;
+  readonly breaker: CircuitBreaker;
   /** Monotonic time of the last call; written by `Backends`. */
   usedMs = 0;
+  readonly #options: BackendOptions;
   /** The catalogue's array this was made from: while it is the same object, nothing has changed. */
   #source: readonly Endpoint[] | undefined;
   #all: readonly EndpointLoad[] = [];
-  #healthy: readonly EndpointLoad[] = [];
+  readonly #candidates: Candidates;
+  #intervalMs = 0;
 
-  constructor(destination: Destination) {
+  constructor(destination: Destination, options: BackendOptions) {
+    const { events, here, limits, random } = options;
     this.destination = destination;
+    this.#options = options;
+    this.breaker = new CircuitBreaker(destination.service, limits);
+    const { service } = destination;
+    this.#candidates = new Candidates({
+      ...{ here, random, limits },
+      onPanic: (isOn) => events.emit('panic', { service, isOn }),
+    });
   }
 
   get size(): number {
@@ -30,45 +52,45 @@ export class Backend {
 
   /** Requests and connections under way at all endpoints. */
   get pending(): number {
-    let pending = 0;
-    for (const load of this.#all) pending += load.pending;
-    return pending;
+    return this.breaker.pending;
   }
 
   /** How the application speaks, or undefined while nobody serves it. Instances that disagree are a mistake; the first decides. */
   get protocol(): AppProtocol | undefined {
-    return (this.#healthy[0] ?? this.#all[0])?.endpoint.protocol;
+    return (this.#candidates.healthy[0] ?? this.#all[0])?.endpoint.protocol;
   }
 
   /** Takes over the endpoints of the service, those of other ports included. Loads of instances that stay are kept. */
   update(endpoints: readonly Endpoint[], nowMs: number): void {
     if (endpoints === this.#source) return;
-    this.#source = endpoints;
+    const isFirst = this.#all.length === 0;
     const known = new Map(this.#all.map((load) => [load.endpoint.instance, load]));
+    const { warmUpMs } = this.#options.limits;
+    const latencyMs = isFirst ? undefined : this.#all.reduce((sum, load) => sum + load.latencyMs, 0) / this.#all.length;
+    this.#source = endpoints;
     this.#all = endpoints
       .filter((endpoint) => endpoint.port === this.destination.port)
       .map((endpoint) => {
-        const load = known.get(endpoint.instance);
-        if (load === undefined) return new EndpointLoad(endpoint, nowMs);
+        const load = known.get(endpoint.instance) ?? new EndpointLoad(endpoint, nowMs, latencyMs);
+        const isBack = !known.has(endpoint.instance) || (endpoint.healthy && !load.endpoint.healthy);
+        if (isBack && !isFirst) load.startWarmUp(nowMs, warmUpMs);
         load.endpoint = endpoint;
         return load;
       });
-    this.#healthy = this.#all.filter((load) => load.endpoint.healthy);
+    this.#candidates.update(this.#all);
   }
 
   /** Could `choose` find somebody who is not among `tried`? */
   hasOther(tried: readonly EndpointLoad[]): boolean {
-    return this.#healthy.some((load) => !tried.includes(load));
+    return this.#candidates.healthy.some((load) => !tried.includes(load));
   }
 
   /**
    * An endpoint that is not among `tried`, and if possible not one to avoid.
    * @throws SkeinError SKEIN_NO_SUCH_SERVICE when nobody serves it, SKEIN_NO_ENDPOINT when nobody who does can be chosen
    */
-  choose(tried: readonly EndpointLoad[], random: Random, nowMs: number, avoid?: Avoidance): EndpointLoad {
-    const candidates = tried.length === 0 ? this.#healthy : this.#healthy.filter((load) => !tried.includes(load));
-    const better = avoid?.hasSuspects ? candidates.filter(({ endpoint }) => !avoid.isSuspect(endpoint)) : [];
-    const chosen = chooseP2cEwma(better.length > 0 ? better : candidates, random, nowMs);
+  choose(tried: readonly EndpointLoad[], nowMs: number, avoid?: Avoidance): EndpointLoad {
+    const chosen = this.#candidates.choose(tried, nowMs, avoid);
     if (chosen !== undefined) return chosen;
     const { service, port } = this.destination;
     if (this.#all.length === 0) {
@@ -79,7 +101,75 @@ export class Backend {
           : `nobody serves port ${port}; there is ${ports.slice(0, 8).join(', ')}`;
       throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach service "${service}": ${state}`);
     }
-    const state = this.#healthy.length === 0 ? 'all its instances are unhealthy' : 'every instance was tried';
+    const isAnyHealthy = this.#candidates.healthy.length > 0;
+    const state = isAnyHealthy ? 'every instance was tried' : 'all its instances are unhealthy';
     throw new SkeinError('SKEIN_NO_ENDPOINT', `Cannot reach service "${service}": ${state}`);
+  }
+
+  /** What an attempt at `load` has shown, `elapsedMs` after its beginning. */
+  learn(load: EndpointLoad, outcome: Outcome, elapsedMs: number, nowMs: number): void {
+    if (outcome === 'success' || outcome === 'failure') load.succeed(elapsedMs, nowMs);
+    else if (outcome !== 'neutral') load.fail(elapsedMs, nowMs);
+    this.#judge(load, outcome, nowMs);
+  }
+
+  /** What a raw connection has shown when it ended. How long it was open says nothing about who answers faster. */
+  learnConnection(load: EndpointLoad, outcome: Outcome, nowMs: number): void {
+    if (outcome === 'success') this.#judge(load, outcome, nowMs);
+    else this.learn(load, outcome, 0, nowMs);
+  }
+
+  /** `load` asks to be left alone; it is, as far as others can take its place. */
+  rest(load: EndpointLoad, forMs: number, nowMs: number): void {
+    const { maxRestMs, warmUpMs } = this.#options.limits;
+    load.busyUntilMs = nowMs + Math.min(forMs, maxRestMs);
+    load.forgive(); // it is not asked before, and then it should be
+    load.startWarmUp(load.busyUntilMs, warmUpMs);
+    this.#candidates.invalidate();
+  }
+
+  #judge(load: EndpointLoad, outcome: Outcome, nowMs: number): void {
+    const { limits, random } = this.#options;
+    const { outlier, tally } = load;
+    if (outcome === 'success') {
+      tally.succeeded++;
+      if (outlier.succeed()) this.#readmit(load, nowMs);
+    } else if (outcome === 'broken') {
+      tally.failed++;
+      if (outlier.fail(nowMs, random, limits)) this.#eject(load, nowMs, 'failures');
+    } else {
+      if (outcome === 'failure') tally.failed++;
+      outlier.cancelProbe();
+    }
+    if (nowMs - this.#intervalMs >= limits.outlierIntervalMs) this.#compare(nowMs);
+  }
+
+  #compare(nowMs: number): void {
+    this.#intervalMs = nowMs;
+    const judged = this.#all.filter(({ outlier }) => !outlier.isEjected);
+    for (const index of findFailing(judged.map(({ tally }) => tally))) {
+      this.#eject(judged[index] as EndpointLoad, nowMs, 'success-rate');
+    }
+    for (const load of this.#all) load.tally = { succeeded: 0, failed: 0 };
+  }
+
+  /** Never the last one that works, and never more than a part of all. */
+  #eject(load: EndpointLoad, nowMs: number, cause: 'failures' | 'success-rate'): void {
+    const { events, limits, random } = this.#options;
+    const { healthy } = this.#candidates;
+    const ejected = healthy.filter(({ outlier }) => outlier.isEjected).length;
+    const most = Math.max(1, Math.floor((healthy.length * limits.maxEjectedPercent) / 100));
+    if (ejected >= most || healthy.length - ejected < 2) return;
+    load.outlier.eject(nowMs, random, limits);
+    this.#candidates.invalidate();
+    events.emit('ejected', { service: this.destination.service, endpoint: load.endpoint, cause });
+  }
+
+  #readmit(load: EndpointLoad, nowMs: number): void {
+    const { events, limits } = this.#options;
+    load.forgive();
+    load.startWarmUp(nowMs, limits.warmUpMs);
+    this.#candidates.invalidate();
+    events.emit('readmitted', { service: this.destination.service, endpoint: load.endpoint });
   }
 }

@@ -2,7 +2,7 @@
 
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
-import { Backend } from './backend.ts';
+import { Backend, type BackendOptions } from './backend.ts';
 import type { Destination } from './destination.ts';
 import type { RouterOptions } from './options.ts';
 import type { EndpointSource } from './upstream.ts';
@@ -12,16 +12,18 @@ const SWEEP_MS = 30_000;
 export class Backends {
   readonly #source: EndpointSource;
   readonly #clock: Clock;
-  readonly #options: RouterOptions;
+  readonly #limits: RouterOptions;
+  readonly #options: BackendOptions;
   readonly #table = new Map<string, Backend>();
   /** Services that must stay known: a listener of their own, say. */
   readonly #pinned = new Set<string>();
   readonly #sweep: Timer;
   #waiting = 0;
 
-  constructor(source: EndpointSource, clock: Clock, options: RouterOptions) {
+  constructor(source: EndpointSource, clock: Clock, options: BackendOptions) {
     this.#source = source;
     this.#clock = clock;
+    this.#limits = options.limits;
     this.#options = options;
     this.#sweep = setPeriodic(clock, SWEEP_MS, () => this.#forgetIdle());
   }
@@ -56,13 +58,13 @@ export class Backends {
   }
 
   #add(destination: Destination): Backend {
-    if (this.#table.size >= this.#options.maxServices) {
+    if (this.#table.size >= this.#limits.maxServices) {
       throw new SkeinError(
         'SKEIN_LIMIT',
         `Cannot call service "${destination.service}": ${this.#table.size} services are in use`,
       );
     }
-    const backend = new Backend(destination);
+    const backend = new Backend(destination, this.#options);
     backend.usedMs = this.#clock.monotonicMs();
     this.#table.set(destination.key, backend);
     return backend;
@@ -78,12 +80,12 @@ export class Backends {
 
   #await(backend: Backend): Promise<Backend> {
     const { service } = backend.destination;
-    if (this.#waiting >= this.#options.maxWaiting) {
+    if (this.#waiting >= this.#limits.maxWaiting) {
       throw new SkeinError('SKEIN_LIMIT', `Cannot call service "${service}": ${this.#waiting} requests wait already`);
     }
     this.#waiting++;
     return new Promise<Backend>((resolve, reject) => {
-      const timer = this.#clock.setTimer(this.#options.catalogueWaitMs, () =>
+      const timer = this.#clock.setTimer(this.#limits.catalogueWaitMs, () =>
         reject(new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot find service "${service}": no hub tells who serves it`)),
       );
       this.#source
@@ -102,7 +104,7 @@ export class Backends {
     for (const [key, backend] of this.#table) {
       const { service } = backend.destination;
       const isServed = this.#source.endpoints(service).length > 0;
-      const limitMs = isServed ? this.#options.idleServiceMs : this.#options.idleUnknownMs;
+      const limitMs = isServed ? this.#limits.idleServiceMs : this.#limits.idleUnknownMs;
       if (nowMs - backend.usedMs < limitMs || backend.pending > 0) {
         inUse.add(service);
         continue;

@@ -2,12 +2,23 @@
 
 import type { ErrorCode, SkeinError } from '../core/errors.ts';
 
-/** `success`: the endpoint does its work. `failure`: it, or the way to it, is at fault. `neutral`: nothing can be told. */
-export type Outcome = 'success' | 'failure' | 'neutral';
+/**
+ * `success`: the endpoint does its work. `failure`: it has failed at this request. `broken`: it, or the way to it, is in
+ * trouble. `busy`: it has enough to do. `neutral`: nothing can be told.
+ */
+export type Outcome = 'success' | 'failure' | 'broken' | 'busy' | 'neutral';
 
-/** By final status. Of the 5xx only those that gateways give for an instance in trouble count; 501 and 505 judge the request. */
+const BY_STATUS: Readonly<Record<number, Outcome>> = {
+  429: 'busy',
+  500: 'failure',
+  502: 'broken',
+  503: 'broken',
+  504: 'broken',
+};
+
+/** By final status. Of the 5xx only those count that an instance in trouble gives; 501 and 505 judge the request. */
 export function classifyStatus(status: number): Outcome {
-  return status === 500 || status === 502 || status === 503 || status === 504 ? 'failure' : 'success';
+  return BY_STATUS[status] ?? 'success';
 }
 
 /** Refusals and cancellations: the endpoint did as it should, or nothing to do with it. */
@@ -17,8 +28,9 @@ const NEUTRAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SKEIN_DENIED',
   'SKEIN_HUB_UNREACHABLE',
   'SKEIN_MISDIRECTED',
+  'SKEIN_OVERFLOW',
 ]);
 
 export function classifyError(error: SkeinError): Outcome {
-  return NEUTRAL.has(error.code) ? 'neutral' : 'failure';
+  return NEUTRAL.has(error.code) ? 'neutral' : 'broken';
 }

@@ -1,7 +1,7 @@
 /** Dispatch: a request of this member, from its destination to its answer: destination → backend → attempts → what is told of it. */
 
 import type { Bytes } from '../core/bytes.ts';
-import { Emitter } from '../core/emitter.ts';
+import type { Emitter } from '../core/emitter.ts';
 import { type SkeinError, toSkeinError } from '../core/errors.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
@@ -15,7 +15,7 @@ import type { RetryFact, RouterEvents } from './events.ts';
 export interface DispatcherOptions extends AttemptsOptions {
   /** How names without a namespace are read. */
   readonly names: NameOptions;
-  readonly events?: Emitter<RouterEvents>;
+  readonly events: Emitter<RouterEvents>;
 }
 
 /** Authorities are few and repeat: the answers of `parseDestination` are kept, up to this many. */
@@ -29,7 +29,7 @@ export class Dispatcher implements HttpHandler {
 
   constructor(options: DispatcherOptions) {
     this.options = options;
-    this.events = options.events ?? new Emitter();
+    this.events = options.events;
   }
 
   /**

@@ -32,7 +32,22 @@ export interface RetryFact {
   readonly attempts: number;
 }
 
-export interface RouterEvents {
+/** An endpoint is left alone, because of failures in a row or because its peers do better. */
+export interface EjectionFact {
+  readonly service: string;
+  readonly endpoint: Endpoint;
+  readonly cause: 'failures' | 'success-rate';
+}
+
+export interface BackendEvents {
+  ejected: EjectionFact;
+  /** A probe has shown that it works again. */
+  readmitted: { readonly service: string; readonly endpoint: Endpoint };
+  /** So few endpoints are left that ejections are not looked at, or that is over. */
+  panic: { readonly service: string; readonly isOn: boolean };
+}
+
+export interface RouterEvents extends BackendEvents {
   started: { readonly service: string };
   finished: RequestFact;
   retried: RetryFact;

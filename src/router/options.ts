@@ -15,6 +15,24 @@ export interface RouterOptions {
   readonly idleServiceMs: number;
   /** The same for names that nobody serves: typing errors must not fill the table. */
   readonly idleUnknownMs: number;
+  /** Requests, and raw connections, under way to one service at once; more are refused. As Envoy's circuit breaker has it. */
+  readonly maxPendingRequests: number;
+  readonly maxConnections: number;
+  /** Gateway errors and broken connections in a row after which an endpoint is left alone. As Envoy's `consecutive_5xx`. */
+  readonly outlierFailures: number;
+  /** How often the endpoints' rates of success are compared. */
+  readonly outlierIntervalMs: number;
+  /** Time until an endpoint that was left alone is probed by a request, and its cap when it fails again. As Linkerd's penalties. */
+  readonly outlierProbeMs: number;
+  readonly maxOutlierProbeMs: number;
+  /** Of a service's healthy endpoints, at most so many are left alone at once; one of two always, the last one never. */
+  readonly maxEjectedPercent: number;
+  /** With fewer usable endpoints than this part of all that are known, all healthy ones are used. As Envoy's panic threshold. */
+  readonly panicPercent: number;
+  /** Time in which the share of an endpoint that is new or back grows to the full one. */
+  readonly warmUpMs: number;
+  /** Longest Retry-After that is honoured. As Linkerd's. */
+  readonly maxRestMs: number;
 }
 
 export const ROUTER_DEFAULTS: RouterOptions = {
@@ -25,6 +43,16 @@ export const ROUTER_DEFAULTS: RouterOptions = {
   maxServices: 1024,
   idleServiceMs: 600_000,
   idleUnknownMs: 60_000,
+  maxPendingRequests: 1024,
+  maxConnections: 1024,
+  outlierFailures: 5,
+  outlierIntervalMs: 10_000,
+  outlierProbeMs: 1_000,
+  maxOutlierProbeMs: 60_000,
+  maxEjectedPercent: 50,
+  panicPercent: 50,
+  warmUpMs: 10_000,
+  maxRestMs: 300_000,
 };
 
 /** @throws RangeError on a value that is no positive integer */

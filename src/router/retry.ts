@@ -21,6 +21,7 @@ const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SKEIN_DENIED',
   'SKEIN_MISDIRECTED',
   'SKEIN_NOT_A_MESH_NAME',
+  'SKEIN_OVERFLOW',
 ]);
 
 export function mayRetry({ error, attempts, maxAttempts, isReplayable, hasAnswered }: AttemptFacts): boolean {

@@ -3,22 +3,21 @@
 import type { ByteStream } from '../core/byte-stream.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
-import type { Random } from '../core/random.ts';
 import { WatchedStream } from '../core/watched-stream.ts';
 import { NO_FIELDS, type RequestHead } from '../http/head.ts';
+import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
 import { classifyError } from './classify.ts';
 import type { Destination } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import type { RouterOptions } from './options.ts';
 import { mayRetry } from './retry.ts';
-import type { Connector } from './upstream.ts';
+import type { Connector, Upstream } from './upstream.ts';
 
 export interface TcpDispatcherOptions {
   readonly backends: Backends;
   readonly connector: Connector;
   readonly clock: Clock;
-  readonly random: Random;
   readonly limits: RouterOptions;
 }
 
@@ -35,28 +34,40 @@ export class TcpDispatcher {
    * @throws SkeinError
    */
   async open(destination: Destination): Promise<ByteStream> {
-    const { backends, clock, connector, limits, random } = this.#options;
+    const { backends, clock, connector, limits } = this.#options;
     const backend = await backends.find(destination);
     const tried: EndpointLoad[] = [];
     for (;;) {
-      const startMs = clock.monotonicMs();
-      const load = backends.refresh(backend).choose(tried, random, startMs, connector);
+      const load = backends.refresh(backend).choose(tried, clock.monotonicMs(), connector);
       tried.push(load);
       try {
         const upstream = await connector.connect(load.endpoint);
-        return countLoad(upstream.openRaw(toConnectHead(destination)), load);
+        return this.#open(backend, load, upstream, destination);
       } catch (thrown) {
         const error = new SkeinError(toSkeinError(thrown).code, toSkeinError(thrown).message, {
           cause: thrown,
           notProcessed: true,
         });
-        const nowMs = clock.monotonicMs();
-        if (classifyError(error) === 'failure') load.fail(nowMs - startMs, nowMs);
+        backend.learnConnection(load, classifyError(error), clock.monotonicMs());
         const { maxAttempts } = limits;
         const facts = { error, attempts: tried.length, maxAttempts, isReplayable: true, hasAnswered: false };
         if (!mayRetry(facts) || !backend.hasOther(tried)) throw error;
       }
     }
+  }
+
+  /** The stream is load of its endpoint until it is over, and tells of it then. */
+  #open(backend: Backend, load: EndpointLoad, upstream: Upstream, destination: Destination): ByteStream {
+    backend.breaker.checkConnection();
+    const stream = upstream.openRaw(toConnectHead(destination));
+    backend.breaker.enterConnection();
+    load.pending++;
+    return new WatchedStream(stream, (error) => {
+      load.pending--;
+      backend.breaker.leaveConnection();
+      const outcome = error === undefined ? 'success' : classifyError(error);
+      backend.learnConnection(load, outcome, this.#options.clock.monotonicMs());
+    });
   }
 }
 
@@ -70,12 +81,4 @@ function toConnectHead({ service, key }: Destination): RequestHead {
     upgrade: undefined,
     service: key,
   };
-}
-
-/** The stream is load of its endpoint until it is over. */
-function countLoad(stream: ByteStream, load: EndpointLoad): ByteStream {
-  load.pending++;
-  return new WatchedStream(stream, () => {
-    load.pending--;
-  });
 }

@@ -52,6 +52,21 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   agent.outboundEvents.on('started', outbound.start);
   agent.outboundEvents.on('finished', outbound.finish);
   agent.outboundEvents.on('retried', ({ service }) => retries.of({ service }).add());
+  defineHealthMetrics(metrics, agent);
+}
+
+/** What the router thinks of the endpoints it calls. */
+function defineHealthMetrics(metrics: Metrics, { outboundEvents }: Agent): void {
+  const ejections = metrics.counter('skein_ejections_total');
+  const readmissions = metrics.counter('skein_readmissions_total');
+  const panicking = new Set<string>();
+  outboundEvents.on('ejected', ({ service, cause }) => ejections.of({ service, cause }).add());
+  outboundEvents.on('readmitted', ({ service }) => readmissions.of({ service }).add());
+  outboundEvents.on('panic', ({ service, isOn }) => {
+    if (isOn) panicking.add(service);
+    else panicking.delete(service);
+  });
+  metrics.readAll('skein_panic', () => [...panicking].map((service) => [{ service }, 1] as const));
 }
 
 /** Services whose series are kept at hand. */

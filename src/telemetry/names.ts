@@ -90,6 +90,21 @@ export const METRICS = {
     buckets: LATENCY_SECONDS,
   },
   skein_requests_in_flight: { type: 'gauge', help: 'Requests being performed', labels: ['direction'] },
+  skein_ejections_total: {
+    type: 'counter',
+    help: 'Endpoints left alone because they failed, by service and cause (failures in a row, or success-rate)',
+    labels: ['service', 'cause'],
+  },
+  skein_readmissions_total: {
+    type: 'counter',
+    help: 'Endpoints that a probe has shown to work again, by service',
+    labels: ['service'],
+  },
+  skein_panic: {
+    type: 'gauge',
+    help: '1 while so few endpoints of the service are left that ejections are not looked at',
+    labels: ['service'],
+  },
   skein_retries_total: { type: 'counter', help: 'Attempts after the first, by service', labels: ['service'] },
 } as const satisfies Record<string, MetricDefinition>;
 

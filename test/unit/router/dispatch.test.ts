@@ -3,11 +3,12 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
+import { Emitter } from '../../../src/core/emitter.ts';
 import { type ErrorCode, SkeinError } from '../../../src/core/errors.ts';
 import { NO_FIELDS } from '../../../src/http/head.ts';
 import { Backends } from '../../../src/router/backends.ts';
 import { Dispatcher } from '../../../src/router/dispatch.ts';
-import type { RequestFact, RetryFact } from '../../../src/router/events.ts';
+import type { RequestFact, RetryFact, RouterEvents } from '../../../src/router/events.ts';
 import { type RouterOptions, resolveRouterOptions } from '../../../src/router/options.ts';
 import type { Upstream } from '../../../src/router/upstream.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
@@ -35,7 +36,9 @@ class Bench {
 
   constructor(limits: Partial<RouterOptions> = {}) {
     const options = resolveRouterOptions(limits);
-    this.backends = new Backends(this.source, this.clock, options);
+    const [random, events] = [new SeededRandom(1), new Emitter<RouterEvents>()];
+    const here = { region: '', zone: '' };
+    this.backends = new Backends(this.source, this.clock, { here, random, limits: options, events });
     this.dispatcher = new Dispatcher({
       backends: this.backends,
       connector: {
@@ -47,7 +50,7 @@ class Bench {
         },
       },
       clock: this.clock,
-      random: new SeededRandom(1),
+      events,
       names: { namespace: 'default' },
       limits: options,
     });

@@ -49,12 +49,12 @@ const statuses: readonly [status: number, outcome: string][] = [
   [101, 'success'],
   [304, 'success'],
   [404, 'success'],
-  [429, 'success'],
+  [429, 'busy'],
   [501, 'success'],
   [500, 'failure'],
-  [502, 'failure'],
-  [503, 'failure'],
-  [504, 'failure'],
+  [502, 'broken'],
+  [503, 'broken'],
+  [504, 'broken'],
 ];
 test('statuses are whose fault', () => {
   for (const [status, outcome] of statuses) equal(classifyStatus(status), outcome, String(status));
@@ -63,5 +63,5 @@ test('statuses are whose fault', () => {
 test('a denial or a cancellation says nothing about the endpoint', () => {
   equal(classifyError(facts('SKEIN_DENIED').error), 'neutral');
   equal(classifyError(facts('SKEIN_CANCELLED').error), 'neutral');
-  equal(classifyError(facts('SKEIN_STREAM_RESET').error), 'failure');
+  equal(classifyError(facts('SKEIN_STREAM_RESET').error), 'broken');
 });

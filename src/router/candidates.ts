@@ -1,0 +1,174 @@
+/**
+ * `Candidates`: which of a backend's endpoints a request may go to now. Near before far, healthy before ejected, those heard
+ * of before those suspected; and when too few are left, rather all that claim to be healthy than to crush the rest.
+ */
+
+import type { Random } from '../core/random.ts';
+import { chooseP2cEwma } from './balancer/p2c-ewma.ts';
+import type { EndpointLoad } from './endpoint-load.ts';
+import { type Locality, measureDistance, shareByDistance } from './locality.ts';
+import type { RouterOptions } from './options.ts';
+import type { Connector } from './upstream.ts';
+
+/** Endpoints to choose only where there is no other. */
+export type Avoidance = Pick<Connector, 'hasSuspects' | 'isSuspect'>;
+
+export interface CandidatesOptions {
+  readonly here: Locality;
+  readonly random: Random;
+  readonly limits: RouterOptions;
+  /** Panic begins or ends: ejections are not looked at, because too few endpoints would be left. */
+  readonly onPanic: (isOn: boolean) => void;
+}
+
+/** Endpoints at one distance, and which share of the requests is theirs. */
+interface Tier {
+  readonly warm: readonly EndpointLoad[];
+  /** Those that warm up. */
+  readonly cold: readonly EndpointLoad[];
+  readonly share: number;
+}
+
+/** While an endpoint warms up the tiers are weighed anew so often. */
+const WARM_UP_STEP_MS = 200;
+
+export class Candidates {
+  readonly #options: CandidatesOptions;
+  /** Nearest first: what the catalogue says, healthy or not. */
+  #known: readonly (readonly EndpointLoad[])[] = [];
+  #healthy: readonly EndpointLoad[] = [];
+  #ejected: readonly EndpointLoad[] = [];
+  /** For a request that has not been anywhere yet. */
+  #tiers: readonly Tier[] = [];
+  /** Monotonic time at which the tiers must be made again; 0 when they must be at once. */
+  #validUntilMs = 0;
+  #isPanicking = false;
+
+  constructor(options: CandidatesOptions) {
+    this.#options = options;
+  }
+
+  get healthy(): readonly EndpointLoad[] {
+    return this.#healthy;
+  }
+
+  update(loads: readonly EndpointLoad[]): void {
+    const byDistance: EndpointLoad[][] = [[], [], []];
+    for (const load of loads) byDistance[measureDistance(this.#options.here, load.endpoint)]?.push(load);
+    this.#known = byDistance;
+    this.#healthy = loads.filter((load) => load.endpoint.healthy);
+    this.invalidate();
+  }
+
+  /** Something about an endpoint has changed. */
+  invalidate(): void {
+    this.#validUntilMs = 0;
+  }
+
+  /** An endpoint that is not among `tried`, or undefined when there is none. */
+  choose(tried: readonly EndpointLoad[], nowMs: number, avoid: Avoidance | undefined): EndpointLoad | undefined {
+    if (nowMs >= this.#validUntilMs) this.#weigh(nowMs);
+    const probe = this.#dueProbe(tried, nowMs);
+    if (probe !== undefined) return probe;
+    if (tried.length === 0 && !avoid?.hasSuspects) return this.#draw(this.#tiers, nowMs) ?? this.#any(tried, nowMs);
+    const isLeft = (load: EndpointLoad): boolean => !tried.includes(load);
+    const isBetter = (load: EndpointLoad): boolean => isLeft(load) && !avoid?.isSuspect(load.endpoint);
+    return this.#draw(narrow(this.#tiers, isBetter), nowMs) ?? this.#any(tried, nowMs, avoid);
+  }
+
+  /** Nobody whom one would choose: then one that is ejected or busy, and at last one that is suspected. */
+  #any(tried: readonly EndpointLoad[], nowMs: number, avoid?: Avoidance): EndpointLoad | undefined {
+    const left = this.#healthy.filter((load) => !tried.includes(load));
+    const heard = left.filter((load) => !avoid?.isSuspect(load.endpoint));
+    const working = heard.filter(({ outlier }) => !outlier.isEjected);
+    const best = working.length > 0 ? working : heard.length > 0 ? heard : left;
+    return chooseP2cEwma(best, this.#options.random, nowMs);
+  }
+
+  #dueProbe(tried: readonly EndpointLoad[], nowMs: number): EndpointLoad | undefined {
+    if (tried.length > 0 || this.#tiers.length === 0) return undefined; // a retry is no guinea pig
+    for (const load of this.#ejected) {
+      if (!load.outlier.isProbeDue(nowMs)) continue;
+      load.outlier.startProbe();
+      return load;
+    }
+    return undefined;
+  }
+
+  #draw(tiers: readonly Tier[], nowMs: number): EndpointLoad | undefined {
+    const { random } = this.#options;
+    const tier = tiers.length > 1 ? drawTier(tiers, random) : tiers[0];
+    if (tier === undefined) return undefined;
+    const { warm, cold } = tier;
+    if (cold.length === 0) return chooseP2cEwma(warm, random, nowMs);
+    if (warm.length === 0) return chooseP2cEwma(cold, random, nowMs);
+    return drawCold(tier, random, nowMs) ?? chooseP2cEwma(warm, random, nowMs);
+  }
+
+  #weigh(nowMs: number): void {
+    const { limits, onPanic } = this.#options;
+    const known = this.#known.reduce((sum, { length }) => sum + length, 0);
+    this.#ejected = this.#healthy.filter(({ outlier }) => outlier.isEjected);
+    const usable = this.#healthy.length - this.#ejected.length;
+    const isPanicking = this.#ejected.length > 0 && usable * 100 < known * limits.panicPercent;
+    if (isPanicking !== this.#isPanicking) {
+      this.#isPanicking = isPanicking;
+      onPanic(isPanicking);
+    }
+    let validUntilMs = Number.POSITIVE_INFINITY;
+    const groups = this.#known.map((loads) => {
+      const warm: EndpointLoad[] = [];
+      const cold: EndpointLoad[] = [];
+      let usable = 0;
+      for (const load of loads) {
+        if (!load.endpoint.healthy || (load.outlier.isEjected && !isPanicking)) continue;
+        if (load.busyUntilMs > nowMs) {
+          validUntilMs = Math.min(validUntilMs, load.busyUntilMs);
+          continue;
+        }
+        const warmth = load.warmth(nowMs);
+        if (warmth < 1) validUntilMs = Math.min(validUntilMs, nowMs + WARM_UP_STEP_MS);
+        (warmth < 1 ? cold : warm).push(load);
+        usable += warmth;
+      }
+      return { warm, cold, known: loads.length, usable };
+    });
+    const shares = shareByDistance(groups);
+    this.#tiers = groups.flatMap(({ warm, cold }, index) => {
+      const share = shares[index] ?? 0;
+      return share > 0 ? [{ warm, cold, share }] : [];
+    });
+    this.#validUntilMs = validUntilMs;
+  }
+}
+
+function drawTier(tiers: readonly Tier[], random: Random): Tier | undefined {
+  let left = 0;
+  for (const { share } of tiers) left += share;
+  left *= random.ratio();
+  for (const tier of tiers) {
+    left -= tier.share;
+    if (left < 0) return tier;
+  }
+  return tiers[0];
+}
+
+/** The tiers without what `keep` refuses. */
+function narrow(tiers: readonly Tier[], keep: (load: EndpointLoad) => boolean): Tier[] {
+  return tiers.flatMap((tier) => {
+    const [warm, cold] = [tier.warm.filter(keep), tier.cold.filter(keep)];
+    return warm.length + cold.length > 0 ? [{ warm, cold, share: tier.share }] : [];
+  });
+}
+
+/** One that warms up, as often as is its part; the balancer alone would prefer it, because it has nothing to do. */
+function drawCold({ warm, cold }: Tier, random: Random, nowMs: number): EndpointLoad | undefined {
+  let left = warm.length;
+  for (const load of cold) left += load.warmth(nowMs);
+  left *= random.ratio();
+  for (const load of cold) {
+    left -= load.warmth(nowMs);
+    if (left < 0) return load.isPenalised(nowMs) ? undefined : load;
+  }
+  return undefined;
+}

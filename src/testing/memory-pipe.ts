@@ -34,9 +34,9 @@ export class MemoryLink {
     for (const end of this.#ends) end.lose(1006, 'connection lost');
   }
 
-  /** The connection dies in silence: nothing arrives any more and nobody is told. */
-  blackhole(): void {
-    for (const end of this.#ends) end.stall();
+  /** The connection dies in silence: nothing that `end` sends, or either end, arrives any more, and nobody is told. */
+  blackhole(end?: MessagePipe): void {
+    for (const each of end === undefined ? this.#ends : [this.#of(end)]) each.sever();
   }
 
   /** Nothing leaves `end` until `resume`: the far side has stopped reading. */
@@ -80,6 +80,8 @@ class MemoryPipe implements MessagePipe {
   #reported = 0;
   #sending = false;
   #stalled = false;
+  /** The network loses all that leaves. */
+  #severed = false;
   #closing: { readonly code: number; readonly reason: string } | undefined;
   #closed = false;
 
@@ -126,7 +128,7 @@ class MemoryPipe implements MessagePipe {
   }
 
   terminate(): void {
-    this.#peer?.lose(1006, 'connection lost');
+    if (!this.#severed) this.#peer?.lose(1006, 'connection lost');
     this.lose(1006, 'terminated');
   }
 
@@ -143,7 +145,13 @@ class MemoryPipe implements MessagePipe {
     this.#pump();
   }
 
+  sever(): void {
+    this.#severed = true;
+    this.stall();
+  }
+
   resume(): void {
+    this.#severed = false;
     this.#stalled = false;
     this.#kernelTaken = 0;
     this.#pump();

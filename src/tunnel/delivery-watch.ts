@@ -4,6 +4,7 @@
  */
 
 import type { Clock, Timer } from '../core/clock.ts';
+import { measureOwnStall } from './own-stall.ts';
 
 export interface DeliveryWatchOptions {
   readonly clock: Clock;
@@ -13,20 +14,22 @@ export interface DeliveryWatchOptions {
   readonly patienceMs: () => number;
   /** When the oldest record was sent that the peer should have acknowledged, or undefined. */
   readonly oldestSentMs: () => number | undefined;
+  /** How many records the peer has acknowledged. */
+  readonly acknowledged: () => number;
   /** When the peer was last heard. */
   readonly heardMs: () => number;
-  /** Wait for one ACK after which the record counts as swallowed, whatever else the peer says. */
+  /** Time without any new ACK after which a record counts as swallowed, whatever else the peer says. */
   readonly lostMs: number;
   /** A record that came waited in vain for the one before it. */
   readonly onGap: () => void;
   /** A record that was sent waited in vain for its ACK. */
   readonly onLost: () => void;
   /** The peer owes an answer and has said nothing for `silentMs`; told again and again. */
-  readonly onSilence: (silentMs: number, patienceMs: number) => void;
+  readonly onSilence: (silentMs: number) => void;
 }
 
-/** A timer that is so late was held up by this process: what the peer said meanwhile has not been read yet. */
-const OWN_STALL_MS = 200;
+/** While the peer is silent it is looked this often: for an answer on another path, and for pauses of this process. */
+const LOOK_MS = 250;
 
 export class DeliveryWatch {
   readonly #options: DeliveryWatchOptions;
@@ -34,6 +37,12 @@ export class DeliveryWatch {
   #silence: Timer | undefined;
   /** When the timer of silence should fire. */
   #dueMs = 0;
+  /** Last sign of life, or the record that waits for one; and how much of the time since then this process stood still. */
+  #sinceMs = 0;
+  #excusedMs = 0;
+  /** What was acknowledged when it was looked last, and since when that is so. */
+  #acknowledged = 0;
+  #progressMs = 0;
 
   constructor(options: DeliveryWatchOptions) {
     this.#options = options;
@@ -56,11 +65,7 @@ export class DeliveryWatch {
 
   /** A record that the peer should acknowledge was sent. */
   noteSent(): void {
-    if (this.#silence !== undefined) return;
-    const { clock, patienceMs } = this.#options;
-    const afterMs = patienceMs();
-    this.#dueMs = clock.monotonicMs() + afterMs;
-    this.#silence = clock.setTimer(afterMs, () => this.#check());
+    if (this.#silence === undefined) this.#lookAfter(this.#options.patienceMs());
   }
 
   cancel(): void {
@@ -69,18 +74,38 @@ export class DeliveryWatch {
     this.#silence = undefined;
   }
 
-  #check(): void {
+  #lookAfter(ms: number): void {
+    const { clock } = this.#options;
+    this.#dueMs = clock.monotonicMs() + ms;
+    this.#silence = clock.setTimer(ms, () => this.#look());
+  }
+
+  #look(): void {
     const { clock, patienceMs, oldestSentMs, heardMs, lostMs, onSilence, onLost } = this.#options;
     this.#silence = undefined;
     const sentMs = oldestSentMs();
     if (sentMs === undefined) return;
     const nowMs = clock.monotonicMs();
-    const isOwnStall = nowMs - this.#dueMs > OWN_STALL_MS;
+    const stallMs = measureOwnStall(nowMs, this.#dueMs);
+    const sinceMs = Math.max(sentMs, heardMs());
+    this.#excusedMs = stallMs + (sinceMs === this.#sinceMs ? this.#excusedMs : 0);
+    this.#sinceMs = sinceMs;
+    const silentMs = nowMs - sinceMs - this.#excusedMs;
     const patience = patienceMs();
-    this.noteSent();
-    const silentMs = nowMs - Math.max(sentMs, heardMs());
-    if (isOwnStall) return;
-    if (nowMs - sentMs >= lostMs) onLost();
-    else if (silentMs >= patience) onSilence(silentMs, patience);
+    this.#lookAfter(silentMs < patience && stallMs === 0 ? patience - silentMs : LOOK_MS);
+    const unacknowledgedMs = this.#measureProgress(sentMs, nowMs, stallMs);
+    if (stallMs > 0) return;
+    if (unacknowledgedMs >= lostMs) onLost();
+    else if (silentMs >= patience) onSilence(silentMs);
+  }
+
+  /** How long no ACK has come for the records that wait: those behind it may be as old as a slow network makes them. */
+  #measureProgress(oldestSentMs: number, nowMs: number, stallMs: number): number {
+    const acknowledged = this.#options.acknowledged();
+    if (acknowledged !== this.#acknowledged) this.#progressMs = nowMs;
+    else this.#progressMs += stallMs;
+    this.#acknowledged = acknowledged;
+    this.#progressMs = Math.min(nowMs, Math.max(this.#progressMs, oldestSentMs));
+    return nowMs - this.#progressMs;
   }
 }

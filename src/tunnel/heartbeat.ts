@@ -3,32 +3,50 @@
  * dead only when a probe that left our socket stayed unanswered. A pure machine: time comes in, a verdict goes out.
  */
 
-export interface HeartbeatOptions {
-  readonly pingAfterMs: number;
-  readonly deadAfterMs: number;
-  readonly sendStallMs: number;
-}
+import type { TunnelOptions } from './options.ts';
+import { measureOwnStall } from './own-stall.ts';
 
-export type HeartbeatVerdict = 'alive' | 'ping' | 'dead' | 'stalled';
+export type HeartbeatOptions = Pick<
+  TunnelOptions,
+  'pingAfterMs' | 'answerAfterMs' | 'silentAfterMs' | 'deadAfterMs' | 'sendStallMs'
+>;
 
-/** A tick that comes this late was our own pause, not the peer's: nothing could arrive meanwhile. */
-const OWN_STALL_MS = 3_000;
+/**
+ * `ping`: send one. `silent`, once in each silence: an answer is overdue, so another link should be made, but this one may
+ * yet speak. `dead`, `stalled`: end it.
+ */
+export type HeartbeatVerdict = 'alive' | 'ping' | 'silent' | 'dead' | 'stalled';
+
+/** While a PING is out it is looked this often, so that a pause of this process is not taken for the peer's. */
+const LOOK_MS = 250;
+/** Taken for the longest round trip before one was measured (RFC 6298 §2.1). */
+const FIRST_RTT_MS = 1_000;
+/** The longest round trip is that of this time, and of as much before it. */
+const RTT_MEMORY_MS = 30_000;
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   #receivedMs: number;
+  /** First message since the last sign of life that the peer should answer. */
+  #askedMs: number | undefined;
+  /** The socket took bytes, or had none. */
   #progressMs: number;
-  #tickMs: number;
-  #pingMs: number | undefined;
-  #pingDrained = false;
+  /** When `check` is due. */
+  #dueMs: number;
+  #ping: { readonly number: number; sentMs: number; isOut: boolean } | undefined;
+  #pings = 0;
+  #isSilent = false;
   #rttMs = 0;
-  #maxRttMs = 0;
+  #maxRttMs = FIRST_RTT_MS;
+  #maxRttBeforeMs = 0;
+  #rttEpochMs: number;
 
   constructor(options: HeartbeatOptions, nowMs: number) {
     this.#options = options;
     this.#receivedMs = nowMs;
     this.#progressMs = nowMs;
-    this.#tickMs = nowMs;
+    this.#rttEpochMs = nowMs;
+    this.#dueMs = nowMs + options.pingAfterMs;
   }
 
   /** Last measured round trip, in milliseconds; 0 before the first. */
@@ -36,53 +54,112 @@ export class Heartbeat {
     return this.#rttMs;
   }
 
-  /** How often `check` should be called. */
-  get periodMs(): number {
-    return Math.min(1_000, this.#options.pingAfterMs / 4);
+  /** An answer is overdue. */
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
+  /** Whether something was sent, since the peer was heard, that it should answer. */
+  get isAsking(): boolean {
+    return this.#askedMs !== undefined;
+  }
+
+  /** When `check` should be called; earlier after `onAsked`. */
+  get dueMs(): number {
+    return this.#dueMs;
   }
 
   onReceived(nowMs: number): void {
     this.#receivedMs = nowMs;
+    this.#askedMs = undefined;
+    this.#isSilent = false;
   }
 
-  /** The socket took bytes; `empty` when nothing of ours is waiting any more. */
-  onSent(nowMs: number, empty: boolean): void {
+  /** A record was sent: the peer acknowledges most of them. True when `dueMs` has come nearer. */
+  onAsked(nowMs: number): boolean {
+    this.#askedMs ??= nowMs;
+    const dueMs = this.#askedMs + this.#answerMs;
+    if (this.#dueMs <= dueMs) return false;
+    this.#dueMs = dueMs;
+    return true;
+  }
+
+  /** The socket took bytes; `isEmpty` when nothing of ours is waiting any more. */
+  onSent(nowMs: number, isEmpty: boolean): void {
     this.#progressMs = nowMs;
-    if (empty) this.#pingDrained = true;
+    if (isEmpty && this.#ping !== undefined) this.#ping.isOut = true;
   }
 
-  onPing(nowMs: number): void {
-    this.#pingMs = nowMs;
-    this.#pingDrained = false;
+  /** A PING is sent now, with this number; there is never more than one. */
+  onPing(nowMs: number): number {
+    this.#ping = { number: ++this.#pings, sentMs: nowMs, isOut: false };
+    this.#dueMs = Math.min(this.#dueMs, nowMs + LOOK_MS);
+    return this.#pings;
   }
 
-  onPong(nowMs: number): void {
-    if (this.#pingMs === undefined) return;
-    this.#rttMs = nowMs - this.#pingMs;
-    this.#maxRttMs = Math.max(this.#maxRttMs * 0.9, this.#rttMs);
-    this.#pingMs = undefined;
+  onPong(nowMs: number, number: number): void {
+    if (number !== this.#ping?.number) return;
+    this.#noteRtt(nowMs - this.#ping.sentMs, nowMs);
+    this.#ping = undefined;
   }
 
   /** `outstandingBytes`: what waits for the network now. */
   check(nowMs: number, outstandingBytes: number): HeartbeatVerdict {
-    const late = nowMs - this.#tickMs - this.periodMs;
-    this.#tickMs = nowMs;
-    if (late > OWN_STALL_MS) {
-      this.#receivedMs = Math.min(nowMs, this.#receivedMs + late);
-      this.#progressMs = Math.min(nowMs, this.#progressMs + late);
-      if (this.#pingMs !== undefined) this.#pingMs += late;
+    const stallMs = measureOwnStall(nowMs, this.#dueMs);
+    if (outstandingBytes === 0) this.onSent(nowMs, true);
+    if (stallMs > 0) this.#excuse(stallMs, nowMs);
+    const verdict = stallMs > 0 ? 'alive' : this.#judge(nowMs);
+    this.#dueMs = stallMs > 0 ? nowMs + LOOK_MS : this.#nextMs(nowMs);
+    return verdict;
+  }
+
+  #judge(nowMs: number): HeartbeatVerdict {
+    const { pingAfterMs, silentAfterMs, deadAfterMs, sendStallMs } = this.#options;
+    const quietMs = nowMs - this.#receivedMs;
+    const ping = this.#ping;
+    if (ping === undefined) {
+      const isOverdue = this.#askedMs !== undefined && nowMs - this.#askedMs >= this.#answerMs;
+      return isOverdue || quietMs >= pingAfterMs ? 'ping' : 'alive';
     }
-    if (outstandingBytes === 0) {
-      this.#progressMs = nowMs;
-      this.#pingDrained = true;
-    } else if (nowMs - this.#progressMs >= this.#options.sendStallMs) {
-      return 'stalled';
+    if (quietMs >= sendStallMs) return nowMs - this.#progressMs >= sendStallMs ? 'stalled' : 'dead';
+    // Bytes that came while the PONG did not show how long our queue in the network is.
+    const longestRttMs = Math.max(this.#maxRttMs, this.#maxRttBeforeMs, this.#receivedMs - ping.sentMs);
+    const waitedMs = nowMs - Math.max(ping.sentMs, this.#receivedMs);
+    if (waitedMs < Math.max(silentAfterMs, 4 * longestRttMs)) return 'alive';
+    if (ping.isOut && quietMs >= deadAfterMs) return 'dead';
+    if (this.#isSilent) return 'alive';
+    this.#isSilent = true;
+    return 'silent';
+  }
+
+  get #answerMs(): number {
+    return this.#options.answerAfterMs + 2 * this.#rttMs;
+  }
+
+  #nextMs(nowMs: number): number {
+    if (this.#ping !== undefined) return nowMs + LOOK_MS;
+    const idleMs = this.#receivedMs + this.#options.pingAfterMs;
+    const dueMs = this.#askedMs === undefined ? idleMs : Math.min(idleMs, this.#askedMs + this.#answerMs);
+    return Math.max(dueMs, nowMs + 1);
+  }
+
+  /** This process stood still for `stallMs`: nothing could be received, and what came meanwhile was not read yet. */
+  #excuse(stallMs: number, nowMs: number): void {
+    this.#receivedMs = Math.min(nowMs, this.#receivedMs + stallMs);
+    this.#progressMs = Math.min(nowMs, this.#progressMs + stallMs);
+    if (this.#askedMs !== undefined) this.#askedMs = Math.min(nowMs, this.#askedMs + stallMs);
+    if (this.#ping !== undefined) this.#ping.sentMs = Math.min(nowMs, this.#ping.sentMs + stallMs);
+  }
+
+  #noteRtt(rttMs: number, nowMs: number): void {
+    const ageMs = nowMs - this.#rttEpochMs;
+    if (this.#rttMs === 0) this.#maxRttMs = rttMs;
+    else if (ageMs >= RTT_MEMORY_MS) {
+      this.#maxRttBeforeMs = ageMs < 2 * RTT_MEMORY_MS ? this.#maxRttMs : 0;
+      this.#maxRttMs = rttMs;
+      this.#rttEpochMs = nowMs;
     }
-    const silentMs = nowMs - this.#receivedMs;
-    if (this.#pingMs === undefined || this.#pingMs <= this.#receivedMs) {
-      return silentMs >= this.#options.pingAfterMs ? 'ping' : 'alive';
-    }
-    const patienceMs = Math.max(this.#options.deadAfterMs, 4 * this.#maxRttMs);
-    return this.#pingDrained && nowMs - this.#pingMs >= patienceMs ? 'dead' : 'alive';
+    this.#rttMs = rttMs;
+    this.#maxRttMs = Math.max(this.#maxRttMs, rttMs);
   }
 }

@@ -1,7 +1,7 @@
 /** `Link`: one WebSocket as circuits with credit, pulled messages and a heartbeat (docs/protocol.md §2). */
 
 import type { Bytes } from '../core/bytes.ts';
-import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { MessagePipe } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
@@ -11,27 +11,31 @@ import { fromWireCode, protocolError } from './codes.ts';
 import { CreditAnnouncer } from './credit-announcer.ts';
 import { MAX_OFFSET } from './flow-control.ts';
 import { Heartbeat } from './heartbeat.ts';
+import {
+  CLOSE,
+  CREDIT,
+  DATA,
+  encodeHello,
+  encodePing,
+  HELLO,
+  newMessage,
+  PING,
+  PING_MESSAGE_BYTES,
+  PONG,
+  readCircuit,
+  readHello,
+  readKind,
+  readPingNumber,
+  readVersion,
+  toPong,
+  VERSION,
+  writeHeader,
+} from './link-message.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
 import { MESSAGE_OVERHEAD_BYTES } from './record.ts';
 
-/*
- *  0        1                             5
- * +--------+-----------------------------+------------------...
- * | v|kind | circuit id  u32             | body
- * +--------+-----------------------------+------------------...
- */
-const VERSION = 1;
-const HELLO = 0;
-const DATA = 2;
-const CLOSE = 5;
-const CREDIT = 6;
-const PING = 7;
-const PONG = 8;
-
-const NONCE_BYTES = 16;
-const PING_BYTES = 8;
-/** HELLO is kept as long as its link; nothing that a later version may add to it is longer. */
-const MAX_HELLO_BYTES = 1024;
+/** Part of `pingAfterMs` that is left to chance. */
+const PING_SPREAD = 0.2;
 
 export interface LinkOptions {
   readonly role: 'dialler' | 'acceptor';
@@ -39,6 +43,8 @@ export interface LinkOptions {
   readonly random: Random;
   /** Called once; every circuit has been told before. */
   readonly onClose: (error: SkeinError) => void;
+  /** Once in each silence: the other end owes an answer. Another link may be made beside this one, which may speak again. */
+  readonly onSilent?: () => void;
   readonly limits?: Partial<TunnelOptions>;
 }
 
@@ -59,6 +65,7 @@ export class Link {
   readonly #clock: Clock;
   readonly #limits: TunnelOptions;
   readonly #onClose: (error: SkeinError) => void;
+  readonly #onSilent: (() => void) | undefined;
   readonly #role: 'dialler' | 'acceptor';
   readonly #circuits = new Map<number, Circuit>();
   readonly #heartbeat: Heartbeat;
@@ -83,6 +90,7 @@ export class Link {
     this.#clock = options.clock;
     this.#limits = resolveTunnelOptions(options.limits);
     this.#onClose = options.onClose;
+    this.#onSilent = options.onSilent;
     this.#role = options.role;
     this.#nextId = options.role === 'dialler' ? 1 : 2;
     this.#budgetBytes = this.#limits.linkWindowBudgetBytes;
@@ -92,7 +100,8 @@ export class Link {
     });
     this.ready.catch(() => undefined); // the owner also hears of it through onClose
     const nowMs = this.#clock.monotonicMs();
-    this.#heartbeat = new Heartbeat(this.#limits, nowMs);
+    const pingAfterMs = this.#limits.pingAfterMs * (1 - PING_SPREAD * options.random.ratio());
+    this.#heartbeat = new Heartbeat({ ...this.#limits, pingAfterMs }, nowMs);
     this.#credit = new CreditAnnouncer({
       clock: this.#clock,
       fullRecordBytes: this.#limits.maxRecordBytes + MESSAGE_OVERHEAD_BYTES - LINK_HEADER_BYTES,
@@ -101,9 +110,9 @@ export class Link {
       onDue: () => this.#pump(),
     });
     this.control = this.#addCircuit(0, true);
-    this.#helloSent = this.#encodeHello(options.random);
+    this.#helloSent = encodeHello(options.random, this.#limits.maxMessageBytes);
     this.#transmit(this.#helloSent.slice());
-    this.#timer = setPeriodic(this.#clock, this.#heartbeat.periodMs, () => this.#check());
+    this.#timer = this.#setTimer(nowMs);
     this.#helloTimer = this.#clock.setTimer(this.#limits.helloTimeoutMs, () => {
       if (this.#helloReceived === undefined) this.#fail(protocolError('Cannot use link: no HELLO in time'));
     });
@@ -120,6 +129,11 @@ export class Link {
 
   get rttMs(): number {
     return this.#heartbeat.rttMs;
+  }
+
+  /** Nothing is heard of the other end, although it owes an answer. */
+  get isSilent(): boolean {
+    return this.#heartbeat.isSilent;
   }
 
   get isClosed(): boolean {
@@ -184,6 +198,7 @@ export class Link {
   transmit(circuit: Circuit, message: Bytes): void {
     writeHeader(message, DATA, circuit.id);
     this.#transmit(message);
+    if (!this.#heartbeat.isAsking) this.#ask();
   }
 
   announceCredit(circuit: Circuit): void {
@@ -285,15 +300,9 @@ export class Link {
     if (message.length < LINK_HEADER_BYTES || message.length > this.#limits.maxMessageBytes) {
       return this.#fail(protocolError('Cannot read link message: impossible length'));
     }
-    const first = message[0] as number;
-    if (first >> 4 !== VERSION) return this.#fail(protocolError('Cannot read link message: unknown version'));
-    const kind = first & 15;
-    const id =
-      (((message[1] as number) << 24) |
-        ((message[2] as number) << 16) |
-        ((message[3] as number) << 8) |
-        (message[4] as number)) >>>
-      0;
+    if (readVersion(message) !== VERSION) return this.#fail(protocolError('Cannot read link message: unknown version'));
+    const kind = readKind(message);
+    const id = readCircuit(message);
     if (kind === HELLO) return this.#onHello(id, message);
     if (this.#helloReceived === undefined)
       return this.#fail(protocolError('Cannot read link message: HELLO must come first'));
@@ -307,9 +316,9 @@ export class Link {
       case PING:
         return this.#onPing(id, message);
       case PONG:
-        if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES)
+        if (id !== 0 || message.length !== PING_MESSAGE_BYTES)
           return this.#fail(protocolError('Cannot read PONG: malformed'));
-        return this.#heartbeat.onPong(this.#clock.monotonicMs());
+        return this.#heartbeat.onPong(this.#clock.monotonicMs(), readPingNumber(message));
       default:
         return this.#fail(protocolError('Cannot read link message: unknown kind'));
     }
@@ -318,18 +327,13 @@ export class Link {
   #onHello(id: number, message: Bytes): void {
     if (id !== 0 || this.#helloReceived !== undefined)
       return this.#fail(protocolError('Cannot read HELLO: it must come once, on circuit 0'));
-    if (message.length > MAX_HELLO_BYTES) return this.#fail(protocolError('Cannot read HELLO: it is too long'));
-    const reader = new ByteReader(message, LINK_HEADER_BYTES);
-    const version = reader.varint();
-    reader.varint(); // features: none defined in version 1
-    reader.take(NONCE_BYTES);
-    const maxMessageBytes = reader.varint();
-    if (reader.failed || version !== VERSION || maxMessageBytes < this.#limits.initialCircuitWindowBytes) {
+    const hello = readHello(message);
+    if (hello === undefined || hello.maxMessageBytes < this.#limits.initialCircuitWindowBytes)
       return this.#fail(protocolError('Cannot read HELLO: malformed, or a version this end does not speak'));
-    }
     this.#helloReceived = message.slice();
     this.#helloTimer.cancel();
     this.#resolveReady();
+    this.#ping();
     this.#pump();
   }
 
@@ -362,27 +366,45 @@ export class Link {
   }
 
   #onPing(id: number, message: Bytes): void {
-    if (id !== 0 || message.length !== LINK_HEADER_BYTES + PING_BYTES)
+    if (id !== 0 || message.length !== PING_MESSAGE_BYTES)
       return this.#fail(protocolError('Cannot read PING: malformed'));
-    const pong = message.slice();
-    writeHeader(pong, PONG, 0);
-    this.#pongDue = pong; // one slot, the latest wins (rust-yamux#227)
+    this.#pongDue = toPong(message); // one slot, the latest wins (rust-yamux#227)
     this.#pump();
+  }
+
+  // Liveness.
+
+  /** A record was sent: an answer is due in time. */
+  #ask(): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#heartbeat.onAsked(nowMs)) this.#rearm(nowMs);
+  }
+
+  #ping(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#transmit(encodePing(this.#heartbeat.onPing(nowMs)));
+    this.#rearm(nowMs);
   }
 
   #check(): void {
     const nowMs = this.#clock.monotonicMs();
-    switch (this.#heartbeat.check(nowMs, this.#pipe.outstandingBytes)) {
-      case 'ping':
-        this.#transmit(newMessage(PING, 0, PING_BYTES));
-        this.#heartbeat.onPing(nowMs);
-        return;
-      case 'dead':
-        return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the other end fell silent'));
-      case 'stalled':
-        return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the network takes no bytes'));
-      default:
-    }
+    const verdict = this.#heartbeat.check(nowMs, this.#pipe.outstandingBytes);
+    if (verdict === 'dead')
+      return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the other end fell silent'));
+    if (verdict === 'stalled')
+      return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the network takes no bytes'));
+    this.#timer = this.#setTimer(nowMs);
+    if (verdict === 'ping') this.#ping();
+    else if (verdict === 'silent') this.#onSilent?.();
+  }
+
+  #rearm(nowMs: number): void {
+    this.#timer.cancel();
+    this.#timer = this.#setTimer(nowMs);
+  }
+
+  #setTimer(nowMs: number): Timer {
+    return this.#clock.setTimer(this.#heartbeat.dueMs - nowMs, () => this.#check());
   }
 
   /** A violation or a death: the socket goes without ceremony, because a peer at fault may never answer a close. */
@@ -404,30 +426,6 @@ export class Link {
     this.#rejectReady(error);
     this.#onClose(error);
   }
-
-  #encodeHello(random: Random): Bytes {
-    const maxMessageBytes = this.#limits.maxMessageBytes;
-    const hello = newMessage(HELLO, 0, 2 + NONCE_BYTES + varintLength(maxMessageBytes));
-    let at = writeVarint(hello, LINK_HEADER_BYTES, VERSION);
-    at = writeVarint(hello, at, 0);
-    hello.set(random.bytes(NONCE_BYTES), at);
-    writeVarint(hello, at + NONCE_BYTES, maxMessageBytes);
-    return hello;
-  }
-}
-
-function newMessage(kind: number, circuit: number, bodyBytes: number): Bytes {
-  const message = new Uint8Array(LINK_HEADER_BYTES + bodyBytes);
-  writeHeader(message, kind, circuit);
-  return message;
-}
-
-function writeHeader(message: Bytes, kind: number, circuit: number): void {
-  message[0] = (VERSION << 4) | kind;
-  message[1] = circuit >>> 24;
-  message[2] = (circuit >>> 16) & 0xff;
-  message[3] = (circuit >>> 8) & 0xff;
-  message[4] = circuit & 0xff;
 }
 
 function closeError(code: number, reason: string): SkeinError {

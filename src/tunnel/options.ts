@@ -23,11 +23,18 @@ export interface TunnelOptions {
   readonly helloTimeoutMs: number;
   /** Time for the Noise handshake over a circuit, in milliseconds. */
   readonly handshakeTimeoutMs: number;
-  /** Silence after which a link is probed: below the idle cut-offs of common middle boxes (30-100 s). */
+  /**
+   * Silence after which a link is probed, less a chance part of up to a fifth, so that links that fell silent together are
+   * not probed together: below the idle cut-offs of common middle boxes (30-100 s), and less than half of `deadAfterMs`.
+   */
   readonly pingAfterMs: number;
-  /** Silence behind a probe that ends a link; raised to 4 × the largest round trip seen. */
+  /** Silence after which it is probed where a record was sent that the peer should answer, above two round trips. */
+  readonly answerAfterMs: number;
+  /** Silence behind a probe after which another link should be made beside this one; raised to 4 × the largest round trip. */
+  readonly silentAfterMs: number;
+  /** Silence that ends a link whose probe has left the socket: a death is found within 15 s (docs/decisions/0004). */
   readonly deadAfterMs: number;
-  /** Time without a byte accepted by the socket, with data waiting, that ends a link (hashicorp/yamux#142). */
+  /** Silence that ends a link in any case: one whose socket takes no bytes is congested until then (nats-server#7615). */
   readonly sendStallMs: number;
 
   /** Plaintext of one record: 64 KiB less the headers. */
@@ -39,9 +46,11 @@ export interface TunnelOptions {
   readonly gapMs: number;
   /** Silence that makes a path suspect while something must come on it, above two round trips. */
   readonly pathPatienceMs: number;
+  /** Time for a suspect path to answer its probe, at least two round trips, where another path has answered. */
+  readonly pathDoubtMs: number;
   /** Silence that ends a path of a session that may have others, whatever its link says. */
   readonly pathSilenceMs: number;
-  /** Wait for one ACK that ends a path, even if the peer says other things: longer than a link may stall. */
+  /** Wait for a further ACK that ends a path, even if the peer says other things: longer than a link may stall. */
   readonly ackLostMs: number;
   /** Time for the peer to answer on a circuit that it is the same session. */
   readonly attachTimeoutMs: number;
@@ -102,8 +111,10 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   creditDelayMs: 25,
   helloTimeoutMs: 2_000,
   handshakeTimeoutMs: 10_000,
-  pingAfterMs: 15_000,
-  deadAfterMs: 10_000,
+  pingAfterMs: 6_000,
+  answerAfterMs: 1_000,
+  silentAfterMs: 1_200,
+  deadAfterMs: 14_000,
   sendStallMs: 20_000,
 
   maxRecordBytes: 65_280,
@@ -111,6 +122,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   ackDelayMs: 25,
   gapMs: 2_000,
   pathPatienceMs: 1_000,
+  pathDoubtMs: 500,
   pathSilenceMs: 20_000,
   ackLostMs: 45_000,
   attachTimeoutMs: 5_000,

@@ -52,6 +52,8 @@ export class Path implements CircuitEvents {
   /** Both ends know that it belongs to the session. */
   isAttached = false;
   isSuspect = false;
+  /** Since when the active one is suspect, in monotonic milliseconds. */
+  suspectMs = 0;
   /** It is to be left as soon as there is another one. */
   isLeaving = false;
   /** Monotonic time before which it is not chosen while another one carries. */

@@ -50,6 +50,8 @@ export class Paths {
   #detachedMs = 0;
   #lastError: SkeinError | undefined;
   #probe: Timer | undefined;
+  /** When all paths were probed last. */
+  #probedMs = 0;
   /** Rounds of probes that still come in quick succession, because there is a new path. */
   #quickRounds = 0;
   #switches = 0;
@@ -143,26 +145,30 @@ export class Paths {
     this.#options.onChange();
   }
 
-  /** Nothing was heard on the active path for `silentMs`, though something must have come. */
-  noteSilence(silentMs: number, patienceMs: number): void {
+  /** Nothing was heard on the active path for `silentMs`, though something must have come. True when that is new. */
+  noteSilence(silentMs: number): boolean {
+    const { clock, limits, isResumable } = this.#options;
     const path = this.#active;
-    if (path === undefined) return;
+    if (path === undefined) return false;
+    const nowMs = clock.monotonicMs();
     if (!path.isSuspect) {
       path.isSuspect = true;
+      path.suspectMs = nowMs;
       this.#probeAll();
       this.#options.onChange();
-      return;
+      return true;
     }
-    const nowMs = this.#options.clock.monotonicMs();
+    // All paths were probed when the suspicion arose; what answers is better than what does not.
     const standby = chooseFallback(this.#attached().filter((other) => other !== path));
-    const answered = standby !== undefined && !standby.isSuspect && nowMs - standby.heardMs < silentMs;
-    if (answered && silentMs >= 2 * patienceMs) {
+    const hasAnswered = standby !== undefined && !standby.isSuspect && standby.heardMs >= path.suspectMs;
+    if (hasAnswered && nowMs - path.suspectMs >= Math.max(limits.pathDoubtMs, 2 * path.rttMs)) {
       this.#punish(path);
       this.activate(standby);
       this.#sendAttach(standby);
-    } else if (this.#options.isResumable && silentMs >= this.#options.limits.pathSilenceMs) {
+    } else if (isResumable && silentMs >= limits.pathSilenceMs) {
       this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
-    } else this.#probeAll();
+    } else if (nowMs - this.#probedMs >= limits.pathPatienceMs) this.#probeAll();
+    return false;
   }
 
   /** `path` swallows or alters records: nothing more may come or go on it. */
@@ -399,6 +405,7 @@ export class Paths {
 
   #probeAll(): void {
     const nowMs = this.#options.clock.monotonicMs();
+    this.#probedMs = nowMs;
     for (const path of this.#attached()) path.send(this.#options.records.probe(path.startProbe(nowMs)));
   }
 

@@ -358,12 +358,12 @@ export class Session implements PathHost, BudgetMember {
       lostMs: limits.ackLostMs,
       patienceMs: () => limits.pathPatienceMs + 2 * this.#lastRttMs,
       oldestSentMs: () => sender.oldestSentMs,
+      acknowledged: () => sender.firstSequence,
       heardMs: () => paths.active?.heardMs ?? clock.monotonicMs(),
       onGap: () => incoming.onGap(),
       onLost: () => paths.distrustActive(protocolError('Cannot use session: the peer acknowledges nothing')),
-      onSilence: (silentMs, patienceMs) => {
-        mux.ping(); // where a record is missing, the peer sees the gap by the next one
-        paths.noteSilence(silentMs, patienceMs);
+      onSilence: (silentMs) => {
+        if (paths.noteSilence(silentMs)) mux.ping(); // where a record is missing, the peer sees the gap by the next one
       },
     });
     const shared = { clock, limits, stats, paths, mux, acks, watch, isOpen, onBroken };

@@ -61,6 +61,8 @@ export interface LinkPair {
 export interface PairOptions extends MemoryLinkOptions {
   readonly limits?: Partial<TunnelOptions>;
   readonly seed?: number;
+  /** Of the dialler. */
+  readonly onSilent?: () => void;
 }
 
 export function createLinks(options: PairOptions = {}, clock: VirtualClock = new VirtualClock()): LinkPair {
@@ -73,6 +75,7 @@ export function createLinks(options: PairOptions = {}, clock: VirtualClock = new
       clock,
       random,
       limits: options.limits,
+      onSilent: side === 'a' ? options.onSilent : undefined,
       onClose: (error) => {
         errors[side] = error;
       },

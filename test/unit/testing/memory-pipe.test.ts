@@ -130,6 +130,20 @@ describe('MemoryLink', () => {
     assert.equal(a.closed, undefined);
   });
 
+  it('loses all that one end sends, its end of the connection too, and delivers what the other sends', () => {
+    const { clock, link: made, a, b } = link();
+    made.blackhole(made.a);
+    a.pipe.send(new Uint8Array(40));
+    b.pipe.send(Uint8Array.of(7));
+    clock.runUntilIdle();
+    assert.equal(a.messages.length, 1);
+    assert.equal(b.messages.length, 0);
+    a.pipe.terminate();
+    clock.runUntilIdle();
+    assert.equal(a.closed?.code, 1006);
+    assert.equal(b.closed, undefined);
+  });
+
   it('stalls one direction and goes on, nothing lost or counted twice', () => {
     const { clock, link: made, a, b } = link({ kernelBytes: 100 });
     made.stall(made.a);

@@ -103,7 +103,10 @@ export class Agent {
       allowShort: true,
     };
     this.names = names;
-    this.mirror = new Mirror({ platform, log, onPolicies: () => this.#inbound.reconsider() });
+    this.mirror = new Mirror({
+      ...{ platform, log, namespace: () => identity.namespace },
+      onPolicies: () => this.#inbound.reconsider(),
+    });
     this.#services = new LocalServices(() => this.#onServices());
     this.#registrar = new Registrar({
       clock,
@@ -124,7 +127,7 @@ export class Agent {
     const here = { region: options.region ?? '', zone: options.zone ?? '' };
     this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });
     const routing = { backends: this.#backends, connector: this.peers, clock, limits: router };
-    const dispatcher = new Dispatcher({ ...routing, names, events: this.outboundEvents });
+    const dispatcher = new Dispatcher({ ...routing, names, routes: this.mirror.routing, events: this.outboundEvents });
     logHealth(this.outboundEvents, log);
     this.outbound = createOutbound(dispatcher, random);
     this.#tcp = new TcpDispatcher(routing);
@@ -204,6 +207,8 @@ export class Agent {
   /** How the service speaks. @throws SkeinError SKEIN_NO_SUCH_SERVICE, SKEIN_HUB_UNREACHABLE */
   async protocolOf(destination: Destination): Promise<AppProtocol> {
     const { protocol } = await this.#backends.find(destination);
+    // Its routes take requests, whoever serves the name itself, and even when nobody does.
+    if (this.mirror.routing.table.find(destination) !== undefined) return 'http';
     if (protocol !== undefined) return protocol;
     throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach service "${destination.key}": nobody serves it`);
   }

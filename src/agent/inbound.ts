@@ -16,7 +16,7 @@ import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import type { RequestHead } from '../http/head.ts';
 import { decodeRequestHead } from '../http/head-codec.ts';
 import { refuseLater } from '../http/refusal.ts';
-import { checkAuthority, type Destination, isMeshAuthority, parseDestinationKey } from '../router/destination.ts';
+import { type Destination, parseDestinationKey, tryParseDestination } from '../router/destination.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { createDenialLog, type Denial } from './denials.ts';
 import { replyDenied } from './denied-reply.ts';
@@ -40,6 +40,8 @@ export interface InboundEvents {
   started: { readonly service: string };
   finished: InboundFact;
 }
+
+const NO_DESTINATIONS: readonly Destination[] = [];
 
 export class Inbound {
   readonly events = new Emitter<InboundEvents>();
@@ -98,8 +100,9 @@ export class Inbound {
       return refuseLater(reply, toSkeinError(thrown));
     }
     const { destination } = service;
+    const claimed = this.#claimedBy(head.authority, service);
     const exchange = new InboundExchange({ head, caller, destination, clock, reply });
-    const decide = (): Verdict => this.#decide(caller, destination, exchange.head);
+    const decide = (): Verdict => this.#decideAll(caller, destination, claimed, exchange.head);
     const verdict = decide();
     const denial = toDenial(caller, destination, head);
     exchange.rule = verdict.rule;
@@ -137,21 +140,40 @@ export class Inbound {
     this.#denials.log('warn', 'request-denied', { ...denial });
   }
 
-  #find({ service: key, authority }: RequestHead): ServedEntry {
+  #find({ service: key }: RequestHead): ServedEntry {
     const service = this.#options.services.get(key);
     if (service === undefined) {
       parseDestinationKey(key);
       throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach "${key}": this instance does not serve it`);
     }
-    // A name of the mesh that is another service's would be judged, and answered, under a false name.
-    if (authority !== service.checkedAuthority) {
-      const { destination } = service;
-      if (isMeshAuthority(authority)) {
-        checkAuthority(authority, destination, { namespace: namespaceOf(destination.service) });
-      }
-      service.checkedAuthority = authority;
-    }
     return service;
+  }
+
+  /**
+   * Other services of this member that a request names by its authority. A route may send what was asked of one name to
+   * another service; but an application that answers for both by the name that it reads must not be asked for one under
+   * the rules of the other.
+   */
+  #claimedBy(authority: string, service: ServedEntry): readonly Destination[] {
+    if (service.claim?.authority === authority) return service.claim.others;
+    const { destination } = service;
+    const namespace = namespaceOf(destination.service);
+    const named = tryParseDestination(authority, { namespace, allowShort: true, port: destination.port });
+    const isOther = named !== undefined && named.service !== destination.service;
+    const others = isOther ? this.#options.services.named(named.service) : NO_DESTINATIONS;
+    service.claim = { authority, others };
+    return others;
+  }
+
+  /** The verdict on a request that must be allowed for each of several services: the first denial, or that on its own. */
+  #decideAll(caller: SpiffeId, destination: Destination, claimed: readonly Destination[], head: RequestHead): Verdict {
+    const own = this.#decide(caller, destination, head);
+    if (!own.allow || claimed.length === 0) return own;
+    for (const each of claimed) {
+      const verdict = this.#decide(caller, each, head);
+      if (!verdict.allow) return verdict;
+    }
+    return own;
   }
 
   #decide(caller: SpiffeId, { service, port }: Destination, head: RequestHead | undefined): Verdict {

@@ -1,4 +1,4 @@
-/** Mirror: the local copy of the catalogue, and the authorizer compiled from it; both stay as they are while no hub is there. */
+/** Mirror: the local copy of the catalogue, with what is compiled from it: authorizer and routes. All stay as they are while no hub is there. */
 
 import { Authorizer } from '../auth/authorizer.ts';
 import {
@@ -17,15 +17,20 @@ import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { EndpointSource } from '../router/upstream.ts';
 import { PolicyAge } from './policy-age.ts';
+import { Routing } from './routing.ts';
 
 export interface MirrorOptions {
   readonly platform: Platform;
   readonly log: Logger;
   /** Other policies hold from now on. */
   readonly onPolicies: () => void;
+  /** Namespace of the own identity. */
+  readonly namespace: () => string;
 }
 
 export class Mirror implements EndpointSource {
+  /** What the routes of the last catalogue say. */
+  readonly routing: Routing;
   readonly #options: MirrorOptions;
   readonly #watch: CatalogueWatch;
   #channel: Channel | undefined;
@@ -35,7 +40,8 @@ export class Mirror implements EndpointSource {
 
   constructor(options: MirrorOptions) {
     this.#options = options;
-    const { platform, log } = options;
+    const { platform, log, namespace } = options;
+    this.routing = new Routing({ log, namespace });
     this.#policyAge = new PolicyAge(platform.clock, log);
     this.#watch = new CatalogueWatch({
       sha256: platform.crypto.sha256,
@@ -97,7 +103,9 @@ export class Mirror implements EndpointSource {
   }
 
   #onSnapshot(snapshot: Snapshot, asOf: AsOf | undefined): void {
+    // A hub that is behind is no better informed about routes than about policies.
     if (!this.#policyAge.accepts(asOf)) return;
+    this.routing.onSnapshot(snapshot);
     const manifests = snapshot.manifests(AUTHORIZATION_POLICY);
     if (manifests === this.#manifests || manifests.length + this.#manifests.length === 0) return;
     this.#manifests = manifests;

@@ -25,8 +25,14 @@ export interface LocalService {
 /** A service as it is looked up, once for each request. */
 export interface ServedEntry extends LocalService {
   readonly destination: Destination;
-  /** The last authority that was found to mean this service: clients repeat themselves. Written by `Inbound`. */
-  checkedAuthority: string | undefined;
+  /** The last authority that was read, and what else of this member it names: clients repeat themselves. Written by `Inbound`. */
+  claim: Claim | undefined;
+}
+
+/** An authority that names services of this member. */
+export interface Claim {
+  readonly authority: string;
+  readonly others: readonly Destination[];
 }
 
 interface Entry extends ServedEntry {
@@ -62,13 +68,21 @@ export class LocalServices {
     return this.#entries.get(key);
   }
 
+  /** Every port of a service that is served here. */
+  named(service: string): Destination[] {
+    return [...this.#entries.values()]
+      .filter((entry) => entry.service === service)
+      .map(({ destination }) => destination);
+  }
+
   /** @throws SkeinError SKEIN_CONFIG when it is served already */
   add(service: LocalService, isHealthy = true): ServiceHandle {
     const destination = toDestination(service.service, service.port);
     const { key } = destination;
     if (this.#entries.has(key)) throw new SkeinError('SKEIN_CONFIG', `Cannot serve "${key}": it is served already`);
-    const entry: Entry = { ...service, destination, checkedAuthority: undefined, isHealthy };
+    const entry: Entry = { ...service, destination, claim: undefined, isHealthy };
     this.#entries.set(key, entry);
+    for (const each of this.#entries.values()) each.claim = undefined;
     this.#onChange();
     return {
       setHealthy: (healthy) => {

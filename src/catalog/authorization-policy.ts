@@ -5,7 +5,7 @@
 
 import * as v from 'valibot';
 import { isTrustDomain } from '../core/spiffe-id.ts';
-import type { Issue, Parsed } from './issue.ts';
+import { type Parsed, toIssues } from './issue.ts';
 import type { Manifest } from './resource.ts';
 import { isLabel } from './service.ts';
 import { tryParseSpiffePattern } from './spiffe-pattern.ts';
@@ -107,7 +107,7 @@ export interface AuthorizationPolicy {
 /** Every issue, or the policy. `metadata` was checked by `parse.ts`. */
 export function parseAuthorizationPolicy(manifest: Manifest): Parsed<AuthorizationPolicy> {
   const result = v.safeParse(spec, manifest.spec);
-  if (!result.success) return { issues: result.issues.map(toIssue) };
+  if (!result.success) return { issues: toIssues(result.issues, 'spec') };
   return { value: { name: manifest.metadata.name, namespace: manifest.metadata.namespace, spec: result.output } };
 }
 
@@ -118,18 +118,6 @@ export const STARTER_POLICY: Manifest = {
   metadata: { name: 'allow-same-namespace', namespace: 'default' },
   spec: { allow: [{ from: [{ namespaces: [SAME_NAMESPACE] }] }] },
 };
-
-function toIssue(problem: v.BaseIssue<unknown>): Issue {
-  const path = (problem.path ?? [])
-    .map(({ key }) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
-    .join('');
-  const unknownMember = problem.type === 'strict_object' && problem.expected === 'never';
-  return {
-    path: `spec${path}`,
-    message: unknownMember ? 'is not a member of an AuthorizationPolicy' : problem.message,
-    rule: unknownMember ? 'unknown-member' : problem.type,
-  };
-}
 
 function isGlob(text: string): boolean {
   const star = text.indexOf('*');

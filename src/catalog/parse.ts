@@ -3,13 +3,15 @@
 import * as v from 'valibot';
 import { RESERVED_NAMESPACE } from '../core/spiffe-id.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from './authorization-policy.ts';
-import type { Issue, Parsed } from './issue.ts';
+import { HTTP_ROUTE, parseHttpRoute } from './http-route.ts';
+import { type Parsed, toIssues } from './issue.ts';
 import type { Manifest } from './resource.ts';
 import { DEFAULT_NAMESPACE, isLabel } from './service.ts';
 
 /** Parser of each kind; a new kind is a new line. */
 const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> = {
   [AUTHORIZATION_POLICY]: parseAuthorizationPolicy,
+  [HTTP_ROUTE]: parseHttpRoute,
 };
 
 const label = v.pipe(v.string(), v.check(isLabel, 'is not a DNS label'));
@@ -31,7 +33,7 @@ const frame = v.strictObject({
 /** A silent namespace becomes `default`. Whatever is not understood is an issue, never dropped. */
 export function parseManifest(value: unknown): Parsed<Manifest> {
   const result = v.safeParse(frame, value);
-  if (!result.success) return { issues: result.issues.map(toIssue) };
+  if (!result.success) return { issues: toIssues(result.issues, '') };
   const manifest: Manifest = result.output;
   const parser = Object.hasOwn(KINDS, manifest.kind) ? KINDS[manifest.kind] : undefined;
   if (parser === undefined) {
@@ -52,9 +54,4 @@ export function parseManifest(value: unknown): Parsed<Manifest> {
   }
   const parsed = parser(manifest);
   return 'issues' in parsed ? parsed : { value: manifest };
-}
-
-function toIssue(problem: v.BaseIssue<unknown>): Issue {
-  const path = (problem.path ?? []).map(({ key }) => String(key)).join('.');
-  return { path, message: problem.message, rule: problem.type };
 }

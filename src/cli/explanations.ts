@@ -26,6 +26,15 @@ export const EXPLANATIONS = {
     cause: 'No sidecar known to the hub exposes this service in this namespace.',
     fix: 'Check the name and namespace with `skein services`, and that the sidecar which exposes it is running.',
   },
+  SKEIN_NO_ROUTE: {
+    cause: 'Routes are attached to the service, and no rule of theirs takes this request.',
+    fix: 'Add a rule for it, or a last one that takes every path; `skein get HTTPRoute` shows what there is.',
+  },
+  SKEIN_BACKEND_INVALID: {
+    cause:
+      'The rule that takes the request has no backend, or its share went to one that does not exist: a wrong kind, name or port.',
+    fix: 'Correct the backendRefs of the rule; the message names it, and `skein services` what there is.',
+  },
   SKEIN_MISDIRECTED: {
     cause: 'The request reached an instance that does not serve the service it was meant for.',
     fix: 'Try again: the catalogue was older than the instance. If it stays, check what the sidecar exposes.',

@@ -17,6 +17,8 @@ export const ERROR_CODES = {
   SKEIN_NOT_A_MESH_NAME: { status: 403, grpcStatus: 7, reason: 'not-a-mesh-name', notProcessed: true },
   SKEIN_DENIED: { status: 403, grpcStatus: 7, reason: 'authz', notProcessed: true },
   SKEIN_NO_SUCH_SERVICE: { status: 404, grpcStatus: 12, reason: 'no-such-service', notProcessed: true },
+  SKEIN_NO_ROUTE: { status: 404, grpcStatus: 12, reason: 'no-route', notProcessed: true },
+  SKEIN_BACKEND_INVALID: { status: 500, grpcStatus: 14, reason: 'backend-invalid', notProcessed: true },
   SKEIN_MISDIRECTED: { status: 421, grpcStatus: 14, reason: 'misdirected', notProcessed: true },
   SKEIN_CANCELLED: { status: 499, grpcStatus: 1, reason: 'cancelled', notProcessed: false },
   SKEIN_INTERNAL: { status: 500, grpcStatus: 13, reason: 'internal', notProcessed: false },

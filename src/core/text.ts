@@ -1,6 +1,6 @@
-/** Latin-1 text from bytes: the fast way is the platform's, the neutral way is here. */
+/** Text of one character per byte (latin-1): the fast way from bytes is the platform's, the neutral way is here. */
 
-import type { Bytes } from './bytes.ts';
+import { type Bytes, encodeUtf8 } from './bytes.ts';
 
 /** Bytes [start, end) as one character each. HTTP heads are latin-1 until somebody asks for more (RFC 9110 §5.5). */
 export type DecodeLatin1 = (bytes: Bytes, start: number, end: number) => string;
@@ -14,3 +14,10 @@ export const decodeLatin1: DecodeLatin1 = (bytes, start, end) => {
     text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + CHUNK)));
   return text;
 };
+
+/** Any text as its UTF-8 bytes, one character each: how what a person has written appears in a head. */
+export function toByteText(text: string): string {
+  if (!/[^\0-\x7f]/.test(text)) return text;
+  const bytes = encodeUtf8(text);
+  return decodeLatin1(bytes, 0, bytes.length);
+}

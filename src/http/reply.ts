@@ -16,6 +16,8 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_NOT_A_MESH_NAME: 'Use a name of the mesh: http://<service>.mesh/.',
   SKEIN_DENIED: 'Ask for an AuthorizationPolicy that allows this caller; the log of the callee says why.',
   SKEIN_NO_SUCH_SERVICE: 'Check the name with `skein services`.',
+  SKEIN_NO_ROUTE: 'Check the routes of the service: `skein get HTTPRoute`.',
+  SKEIN_BACKEND_INVALID: 'Correct the backendRefs of the route: `skein get HTTPRoute`.',
   SKEIN_MISDIRECTED: 'Send the Host of the service that was dialled.',
   SKEIN_CANCELLED: 'The caller gave up; nothing is to be done here.',
   SKEIN_INTERNAL: 'Report this with the log of the sidecar.',

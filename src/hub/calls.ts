@@ -68,8 +68,8 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     extend(expiresAtMs);
     return { wit, bundle: issuer.bundle() };
   };
-  const updateInterest = ({ member, subscriber }: Caller): void => {
-    if (watched !== undefined) subscriber.setInterest(watched, registrations.served(member.instance));
+  const updateInterest = ({ id, member, subscriber }: Caller): void => {
+    if (watched !== undefined) subscriber.setInterest(watched, registrations.served(member.instance), id.namespace);
   };
 
   return {

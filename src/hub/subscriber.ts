@@ -37,7 +37,7 @@ export class Subscriber {
   readonly #told = new Map<string, ResourceHash>();
   readonly #dirty = new Set<string>();
   #digest = new SetDigest();
-  #interest: Interest = createInterest([], []);
+  #interest: Interest = createInterest([], [], undefined);
   #revision = 0;
   /** The next step is the whole: nothing was told yet, or it was lost. */
   #isFull = true;
@@ -54,11 +54,11 @@ export class Subscriber {
     return this.#told.size;
   }
 
-  /** Names what the sidecar watches and serves, whole, and tells at once what that adds and takes away. */
-  setInterest(watched: Iterable<string>, served: Iterable<string>): void {
+  /** Names what the sidecar watches and serves, whole, and whose namespace is its own; tells at once what that adds and takes away. */
+  setInterest(watched: Iterable<string>, served: Iterable<string>, namespace: string | undefined): void {
     const snapshot = this.#options.snapshot();
     const before = this.#interest;
-    this.#interest = createInterest(watched, served);
+    this.#interest = createInterest(watched, served, namespace);
     this.#hasInterest = true;
     this.#options.onInterest(before.services, this.#interest.services);
     if (!this.#isFull) {

@@ -68,20 +68,14 @@ export function parseDestinationKey(key: string): Destination {
   return toDestination(service.key, port);
 }
 
-/** True when `authority` claims to be in the mesh: only names of the mesh end so. */
-export function isMeshAuthority(authority: string): boolean {
-  const host = tryParseAuthority(authority)?.host.toLowerCase().replace(/\.$/, '');
-  return host === MESH_DOMAIN || host?.endsWith(SUFFIX) === true;
-}
-
 /**
- * Checks what a client says inside a connection that was opened to `dialled`: no other service may be meant.
+ * Checks what a client says inside a connection that was opened to `dialled`. That is where its requests go, whatever name
+ * of the mesh they claim (GAMMA matches by destination, not by Host); another name is none of a client of the mesh: a page
+ * of the web, say, that was led to a local port by DNS.
  * @throws SkeinError SKEIN_MISDIRECTED
  */
 export function checkAuthority(authority: string, dialled: Destination, options: NameOptions): void {
-  if (authority === '') return;
-  const named = tryParseDestination(authority, { ...options, port: dialled.port });
-  if (named?.key === dialled.key) return;
+  if (authority === '' || tryParseDestination(authority, { ...options, port: dialled.port }) !== undefined) return;
   throw new SkeinError(
     'SKEIN_MISDIRECTED',
     `Cannot perform request: "${printable(authority)}" was asked for on a connection to ${dialled.key}`,

@@ -1,8 +1,8 @@
-/** Dispatch: a request of this member, from its destination to its answer: destination → backend → attempts → what is told of it. */
+/** Dispatch: a request of this member, from its destination to its answer: destination → rule → backend → attempts → what is told of it. */
 
 import type { Bytes } from '../core/bytes.ts';
 import type { Emitter } from '../core/emitter.ts';
-import { type SkeinError, toSkeinError } from '../core/errors.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { refuseLater } from '../http/refusal.ts';
@@ -11,8 +11,11 @@ import type { Backend } from './backend.ts';
 import { type Destination, type NameOptions, parseDestination, parseDestinationKey } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import type { RetryFact, RouterEvents } from './events.ts';
+import type { RoutedRule } from './table.ts';
+import type { RouteSource } from './upstream.ts';
 
 export interface DispatcherOptions extends AttemptsOptions {
+  readonly routes: RouteSource;
   /** How names without a namespace are read. */
   readonly names: NameOptions;
   readonly events: Emitter<RouterEvents>;
@@ -90,7 +93,7 @@ class Call implements RequestBody, ReplySink, AttemptsObserver {
     reply: ReplySink,
   ) {
     this.#dispatcher = dispatcher;
-    this.#head = head.service === '' ? { ...head, service: destination.key } : head;
+    this.#head = head;
     this.#destination = destination;
     this.#complete = complete;
     this.#reply = reply;
@@ -99,18 +102,39 @@ class Call implements RequestBody, ReplySink, AttemptsObserver {
 
   start(): void {
     this.#dispatcher.events.emit('started', { service: this.#destination.service });
+    this.#find(this.#destination, (backend) => this.#route(backend));
+  }
+
+  /** Goes on with the backend of `destination`, at once where the catalogue has told of it. */
+  #find(destination: Destination, next: (backend: Backend) => void): void {
     try {
-      const backend = this.#dispatcher.options.backends.find(this.#destination);
-      if (backend instanceof Promise) backend.then((found) => this.#begin(found), this.#fail);
-      else this.#begin(backend);
+      const backend = this.#dispatcher.options.backends.find(destination);
+      if (backend instanceof Promise) backend.then(next).catch(this.#fail);
+      else next(backend);
     } catch (thrown) {
       queueMicrotask(() => this.#fail(thrown));
     }
   }
 
+  /** A service with routes is only a name: its requests go where they say, and to itself where they say so. */
+  #route(own: Backend): void {
+    const routes = this.#dispatcher.options.routes.table.find(this.#destination);
+    if (routes === undefined) {
+      this.#begin(own);
+      return;
+    }
+    const { id, destination } = chooseBackend(routes.match(this.#head), this.#destination);
+    this.#find(destination, (backend) => {
+      if (backend.size === 0) throw invalidBackend(id, `nobody serves ${destination.key}`);
+      this.#begin(backend);
+    });
+  }
+
   #begin(backend: Backend): void {
     if (this.#state === 'over') return;
-    const attempts = new Attempts(this.#dispatcher.options, this, backend, this.#head, this.#complete, this);
+    const { key } = backend.destination;
+    const head = this.#head.service === key ? this.#head : { ...this.#head, service: key };
+    const attempts = new Attempts(this.#dispatcher.options, this, backend, head, this.#complete, this);
     this.#out = attempts;
     attempts.start();
     const held = this.#held;
@@ -222,4 +246,21 @@ class Call implements RequestBody, ReplySink, AttemptsObserver {
       responseBytes: this.#responseBytes,
     });
   }
+}
+
+/** @throws SkeinError SKEIN_NO_ROUTE, SKEIN_BACKEND_INVALID */
+function chooseBackend(
+  found: RoutedRule | undefined,
+  { key }: Destination,
+): { readonly id: string; readonly destination: Destination } {
+  if (found === undefined) throw new SkeinError('SKEIN_NO_ROUTE', `Cannot route request: no rule of "${key}" takes it`);
+  const { id, backends } = found.rule;
+  const backend = backends.next();
+  if (backend === undefined) throw invalidBackend(id, 'it has no backend');
+  if (backend.destination === undefined) throw invalidBackend(id, `${backend.label} is no service of a mesh`);
+  return { id, destination: backend.destination };
+}
+
+function invalidBackend(rule: string, state: string): SkeinError {
+  return new SkeinError('SKEIN_BACKEND_INVALID', `Cannot route request by ${rule}: ${state}`);
 }

@@ -92,7 +92,7 @@ class ModelSidecar {
       clock,
       calls: {
         watch: ({ services }) => {
-          subscriber.setInterest(services, this.#served);
+          subscriber.setInterest(services, this.#served, 'default');
           return {};
         },
         resync: () => {
@@ -110,7 +110,7 @@ class ModelSidecar {
 
   /** Digest of what this sidecar ought to know. */
   expected(): string {
-    const interest = createInterest(this.watch.services, this.#served);
+    const interest = createInterest(this.watch.services, this.#served, 'default');
     const upserts = [...this.#mesh.truth.values()].filter((resource) => isOfInterest(interest, resource));
     return Snapshot.empty().with({ upserts, removals: [] }, sha256, 1).digest;
   }

@@ -34,6 +34,7 @@ export class Catalogue {
     this.mirror = new Mirror({
       platform: { ...nodePlatform(), clock: this.clock, random: new SeededRandom(1) },
       log: this.log,
+      namespace: () => 'default',
       onPolicies: () => {
         this.policyChanges++;
         this.onPolicies();
@@ -55,7 +56,7 @@ export class Catalogue {
       clock: this.clock,
       calls: {
         watch: ({ services }) => {
-          subscriber.setInterest(services, this.#served);
+          subscriber.setInterest(services, this.#served, 'default');
           return {};
         },
         resync: () => {

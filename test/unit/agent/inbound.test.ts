@@ -31,7 +31,7 @@ async function createInbound(spec: unknown = { allow: [{}] }) {
     reply.body = inbound.handlerFor(web).request(head, complete, reply);
     return reply;
   };
-  return { catalogue, inbound, handler, ask };
+  return { catalogue, services, inbound, handler, ask };
 }
 
 /** Every way in which somebody outside may try to say what only the mesh may. */
@@ -115,27 +115,42 @@ test('A denied caller gets 403 and not a word about the rule; the log gets all',
   );
 });
 
-test('What this instance does not serve, and what is asked under another name, is refused', async () => {
+test('What this instance does not serve is refused; what name of others is claimed is the application’s own affair', async () => {
   const { catalogue, handler, ask } = await createInbound();
   const replies = [
     ask({ service: 'db.default:80', authority: 'db.mesh' }),
     ask({ service: 'api.default:81' }),
-    ask({ authority: 'pay.mesh' }),
-    ask({ authority: 'api.other.mesh' }),
     ask({ service: 'nonsense' }),
     ask({ service: '' }),
   ];
   await catalogue.clock.settle();
   deepEqual(
     replies.map(({ error }) => error?.code),
-    ['SKEIN_NO_SUCH_SERVICE', 'SKEIN_NO_SUCH_SERVICE', 'SKEIN_MISDIRECTED', 'SKEIN_MISDIRECTED', ...badService],
+    ['SKEIN_NO_SUCH_SERVICE', 'SKEIN_NO_SUCH_SERVICE', 'SKEIN_BAD_REQUEST', 'SKEIN_BAD_REQUEST'],
   );
   equal(handler.seen.length, 0);
-  // A name that is none of the mesh is the application's own affair.
-  ask({ authority: 'example.com' });
-  equal(handler.seen.length, 1);
+  for (const authority of ['example.com', 'pay.mesh', 'api.other.mesh']) ask({ authority });
+  equal(handler.seen.length, 3);
 });
-const badService = ['SKEIN_BAD_REQUEST', 'SKEIN_BAD_REQUEST'];
+
+test('A request that names another service of the same instance must be allowed for both', async () => {
+  const { catalogue, services, handler, ask } = await createInbound();
+  ask({ authority: 'admin.mesh' });
+  equal(handler.seen.length, 1, 'nobody serves that here');
+  services.add({ service: 'admin.default', port: 8080, labels: {}, target: { protocol: 'http', handler } });
+  ask({ authority: 'admin.mesh' });
+  equal(handler.seen.length, 2, 'the policy allows both');
+  await catalogue.apply({ targets: [{ service: 'admin' }], deny: [{}] }, 'keep-out');
+  equal(handler.seen[1]?.aborted?.code, 'SKEIN_DENIED', 'what runs already is judged again');
+  const names = ['admin.mesh', 'ADMIN.mesh:80', 'admin.default.mesh', 'admin', 'admin.mesh.', 'api.mesh'];
+  const replies = names.map((authority) => ask({ authority }));
+  await catalogue.clock.settle();
+  deepEqual(
+    replies.map(({ head }) => head?.status),
+    [403, 403, 403, 403, 403, undefined],
+  );
+  equal(handler.seen.length, 3);
+});
 
 test('A change of policy ends what it forbids, in every state of a request, and touches nothing else', async () => {
   const { catalogue, inbound, handler, ask } = await createInbound();

@@ -166,12 +166,27 @@ const SPHERE: readonly [resource: Resource, interesting: boolean][] = [
   [policy('default', 'p'), true],
   [policy('mesh', 'p'), true],
   [policy('shop', 'p'), false],
-  [{ kind: 'HTTPRoute', metadata: { namespace: 'shop', name: 'r' } }, true],
-  [{ kind: 'HTTPRoute', metadata: { namespace: 'other', name: 'r' } }, false],
+  [route('shop', { name: 'api' }), true],
+  [route('shop', { name: 'db' }, { name: 'api', port: 80 }), true],
+  [route('shop', { name: 'db' }), false],
+  [route('shop', { name: 'api', kind: 'Gateway', group: 'gateway.networking.k8s.io' }), false],
+  // A route of the member's own namespace for a service of others, and one of a third for the same.
+  [route('default', { name: 'api', namespace: 'shop' }), true],
+  [route('other', { name: 'api', namespace: 'shop' }), false],
+  [route('default', { name: 'api' }), false],
+  // What cannot be read names nothing.
+  [route('shop', 'api'), false],
+  [{ kind: 'HTTPRoute', metadata: { namespace: 'shop', name: 'r' } }, false],
+  [{ kind: 'HTTPRoute', metadata: { namespace: 'shop', name: 'r' }, spec: { parentRefs: {} } }, false],
 ];
 
-test('Interest covers the services called and the policies of the services served', () => {
-  const interest = createInterest(['api.shop'], ['web.default']);
+function route(namespace: string, ...refs: readonly (string | object)[]): Manifest {
+  const parentRefs = refs.map((ref) => (typeof ref === 'string' ? ref : { group: '', kind: 'Service', ...ref }));
+  return { kind: 'HTTPRoute', metadata: { namespace, name: 'r' }, spec: { parentRefs } };
+}
+
+test('Interest covers the services called with their routes, and the policies of the services served', () => {
+  const interest = createInterest(['api.shop'], ['web.default'], 'default');
   for (const [resource, interesting] of SPHERE) {
     equal(isOfInterest(interest, resource), interesting, resourceKey(resource));
   }

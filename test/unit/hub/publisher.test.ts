@@ -98,7 +98,7 @@ class Sidecar {
       clock,
       calls: {
         watch: ({ services }) => {
-          this.subscriber.setInterest(services, served);
+          this.subscriber.setInterest(services, served, 'default');
           return {};
         },
         resync: () => {
@@ -265,7 +265,7 @@ test('Without a hub the last good catalogue stays, and another hub continues it'
     clock: first.clock,
     calls: {
       watch: ({ services }) => {
-        subscriber.setInterest(services, []);
+        subscriber.setInterest(services, [], 'default');
         return {};
       },
     },
@@ -292,7 +292,7 @@ test('A sidecar that does not read costs the hub a set of keys, and is told the 
     onWritable: () => subscriber.flushIfWritable(),
   });
   const subscriber = mesh.publisher.subscribe(hubEnd);
-  subscriber.setInterest(['api.default'], []);
+  subscriber.setInterest(['api.default'], [], 'default');
   for (let i = 0; i < 500; i++) {
     for (let j = 0; j < 20; j++) mesh.put({ ...endpoint('api.default', `${j}`), labels: { version: `v${i}` } });
     await mesh.clock.advanceAsync(51);

@@ -5,7 +5,7 @@ import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import { Emitter } from '../../../src/core/emitter.ts';
 import { type ErrorCode, SkeinError } from '../../../src/core/errors.ts';
-import { NO_FIELDS } from '../../../src/http/head.ts';
+import { NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
 import { Backends } from '../../../src/router/backends.ts';
 import { Dispatcher } from '../../../src/router/dispatch.ts';
 import type { RequestFact, RetryFact, RouterEvents } from '../../../src/router/events.ts';
@@ -13,6 +13,7 @@ import { type RouterOptions, resolveRouterOptions } from '../../../src/router/op
 import type { Upstream } from '../../../src/router/upstream.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { httpRoute, tableOf } from '../../support/routes.ts';
 import { endpoint, handlerOf, type ReceivedRequest, ReplyRecorder, requestHead, TestSource } from './endpoints.ts';
 
 type Behaviour = (request: ReceivedRequest, at: Endpoint) => void;
@@ -31,6 +32,7 @@ class Bench {
   readonly retried: RetryFact[] = [];
   /** Instances that were not heard for a while. */
   readonly suspects = new Set<string>();
+  table = tableOf();
   behave: Behaviour = (request) => request.answer(200);
   connect: (at: Endpoint) => Upstream | Promise<Upstream> = (at) => this.upstream(at);
 
@@ -53,6 +55,7 @@ class Bench {
       events,
       names: { namespace: 'default' },
       limits: options,
+      routes: this,
     });
     this.dispatcher.events.on('finished', (fact) => this.finished.push(fact));
     this.dispatcher.events.on('retried', (fact) => this.retried.push(fact));
@@ -368,4 +371,97 @@ test('loads return to nothing when all is over', async () => {
   const backend = await bench.backends.find({ service: 'api.default', port: 80, key: 'api.default:80' });
   equal(backend.pending, 0);
   ok(bench.finished.length === 40);
+});
+
+/** A mesh where `api.default` has routes and two others serve. */
+function routed(...specs: readonly unknown[]): Bench {
+  const bench = new Bench();
+  bench.table = tableOf(...specs.map((spec, i) => httpRoute(spec, { name: `r${i}` })));
+  for (const service of ['api', 'v1', 'v2']) {
+    bench.source.tell(`${service}.default`, [endpoint(service, { service: `${service}.default` })]);
+  }
+  return bench;
+}
+
+test('a rule sends a request to another service, which is told so, under the name that was called', async () => {
+  const bench = routed({ rules: [{ matches: [{ path: { value: '/v1' } }], backendRefs: [{ name: 'v1', port: 80 }] }] });
+  let head: RequestHead | undefined;
+  bench.behave = (request) => {
+    head = request.head;
+    request.answer(200);
+  };
+  await bench.get({ path: '/v1/x?y' }).done;
+  deepEqual(bench.asked, ['v1']);
+  deepEqual([head?.service, head?.authority, head?.path], ['v1.default:80', 'api.mesh', '/v1/x?y']);
+  equal(bench.finished[0]?.service, 'api.default');
+});
+
+test('a service that has routes answers 404 to what none of them takes, and its own endpoints are not asked', async () => {
+  const bench = routed({ rules: [{ matches: [{ path: { value: '/v1' } }], backendRefs: [{ name: 'v1', port: 80 }] }] });
+  const reply = bench.get({ path: '/' });
+  equal(reply.error?.code, undefined, 'the sink is not called before request returns');
+  await reply.done;
+  deepEqual([reply.error?.code, reply.error?.status, bench.asked], ['SKEIN_NO_ROUTE', 404, []]);
+});
+
+test('the share of a backend that does not exist fails with 500, the others keep theirs', async () => {
+  const refs = [
+    { name: 'v1', port: 80, weight: 2 },
+    { name: 'nobody', port: 80 },
+    { name: 'v2', port: 81 },
+    { name: 'bucket', group: 'storage.example', kind: 'Bucket' },
+    { name: 'v2', port: 80, weight: 0 },
+  ];
+  const bench = routed({ rules: [{ backendRefs: refs }] });
+  bench.source.tell('nobody.default', []);
+  const codes: (string | number | undefined)[] = [];
+  for (let i = 0; i < 10; i++) {
+    const reply = bench.get();
+    await reply.done;
+    codes.push(reply.head?.status ?? reply.error?.code);
+  }
+  equal(codes.filter((code) => code === 200).length, 4);
+  equal(codes.filter((code) => code === 'SKEIN_BACKEND_INVALID').length, 6);
+  deepEqual(new Set(bench.asked), new Set(['v1']));
+});
+
+const deadEnds: readonly [what: string, rule: object][] = [
+  ['no backendRefs', {}],
+  ['an empty list of them', { backendRefs: [] }],
+  ['no weight at all', { backendRefs: [{ name: 'v1', port: 80, weight: 0 }] }],
+];
+for (const [what, rule] of deadEnds) {
+  test(`a rule with ${what} answers 500`, async () => {
+    const reply = routed({ rules: [rule] }).get();
+    await reply.done;
+    deepEqual([reply.error?.code, reply.error?.status], ['SKEIN_BACKEND_INVALID', 500]);
+  });
+}
+
+test('a service that exists and has no healthy endpoint answers 503 to its share', async () => {
+  const bench = routed({ rules: [{ backendRefs: [{ name: 'v1', port: 80 }] }] });
+  bench.source.tell('v1.default', [endpoint('v1', { service: 'v1.default', healthy: false })]);
+  const reply = bench.get();
+  await reply.done;
+  deepEqual([reply.error?.code, reply.error?.status], ['SKEIN_NO_ENDPOINT', 503]);
+});
+
+test('a backend that nobody has called before is asked for first; routes of the backend itself are not looked at', async () => {
+  const bench = routed({ rules: [{ backendRefs: [{ name: 'later', port: 80 }] }] });
+  const other = httpRoute(
+    { parentRefs: [{ group: '', kind: 'Service', name: 'later' }], rules: [{}] },
+    { name: 'other' },
+  );
+  bench.table = tableOf(httpRoute({ rules: [{ backendRefs: [{ name: 'later', port: 80 }] }] }), other);
+  const reply = new ReplyRecorder();
+  const body = bench.dispatcher.request(requestHead({ method: 'POST' }), false, reply);
+  body.write(encodeUtf8('kept'));
+  let text = '';
+  bench.behave = (request) => {
+    text = request.text;
+    request.answer(200);
+  };
+  bench.source.tell('later.default', [endpoint('l', { service: 'later.default' })]);
+  await reply.done;
+  deepEqual([reply.head?.status, text], [200, 'kept']);
 });

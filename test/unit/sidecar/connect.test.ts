@@ -117,11 +117,13 @@ test('CONNECT to a service of requests speaks HTTP inside: identity and policies
   match(client.text, /x-skein-reason: authz\r\n/);
 });
 
-test('A tunnel to one service is no way to another', async (t) => {
+test('A tunnel to one service is no way to another: the name inside is the application’s affair, a foreign one refused', async (t) => {
   const { a } = await pair(t, echoing);
   const client = new Conversation(t, a.proxy).say('CONNECT api.mesh:80 HTTP/1.1\r\nHost: api.mesh:80\r\n\r\n');
   await client.until(({ text }) => text.endsWith('\r\n\r\n'));
   client.say('GET http://db.mesh/ HTTP/1.1\r\nHost: db.mesh\r\n\r\n');
+  await client.until(({ text }) => text.endsWith('db.mesh / spiffe://skein.mesh/ns/default/sa/web'));
+  client.say('GET / HTTP/1.1\r\nHost: example.com\r\n\r\n');
   await client.until(({ text }) => text.includes('HTTP/1.1 421 '));
   match(client.text, /x-skein-reason: misdirected\r\n/);
 });
@@ -153,7 +155,7 @@ test('A local port of a service of requests answers as that service, by any name
     equal(answer.status, 200, host);
     match(answer.body.toString(), /^api(?:\.default)?\.mesh \/x spiffe:\/\/skein\.mesh\/ns\/default\/sa\/web$/);
   }
-  for (const host of ['evil.test', `evil.test:${port}`, 'db.mesh', 'localhost.evil.test']) {
+  for (const host of ['evil.test', `evil.test:${port}`, 'localhost.evil.test']) {
     const answer = await ask({ through: api, host, form: 'host' });
     equal(answer.status, 421, host);
     equal(answer.headers['x-skein-reason'], 'misdirected', host);

@@ -1,0 +1,114 @@
+/** HTTPRoute of Gateway API: type and parser, with the rules that a cluster would check at admission. */
+
+import * as v from 'valibot';
+import { type HttpMatch, httpMatch } from './http-match.ts';
+import { type Parsed, toIssues } from './issue.ts';
+import {
+  backendObjectRef,
+  hasPortIfService,
+  type ParentRef,
+  PORT_MISSING,
+  parentRefs,
+  type RouteMeta,
+  subdomain,
+  toRouteMeta,
+  weight,
+} from './meta.ts';
+import type { Manifest } from './resource.ts';
+
+export const HTTP_ROUTE = 'HTTPRoute';
+
+const MAX_RULES = 16;
+const MAX_MATCHES_PER_RULE = 64;
+const MAX_MATCHES = 128;
+const MAX_BACKENDS = 16;
+const MAX_HOSTNAMES = 16;
+
+/** RFC 1123, where the first label may be `*`; no address. */
+const HOSTNAME = /^(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+const hostname = v.pipe(
+  v.string(),
+  v.maxLength(253),
+  v.regex(HOSTNAME, 'is not a host name in lower case'),
+  v.check((text) => !/^[0-9.]+$/.test(text), 'is an address, not a host name'),
+);
+
+const backendRef = v.pipe(
+  v.strictObject({ ...backendObjectRef, weight }),
+  v.check((ref) => hasPortIfService(ref), PORT_MISSING),
+);
+
+/** A rule without matches takes every path. */
+const EVERYTHING: HttpMatch[] = [{ path: { type: 'PathPrefix', value: '/' }, headers: [], queryParams: [] }];
+
+const rule = v.strictObject({
+  name: v.optional(subdomain),
+  matches: v.optional(
+    v.pipe(
+      v.array(httpMatch),
+      v.maxLength(MAX_MATCHES_PER_RULE, `has more than ${MAX_MATCHES_PER_RULE} entries`),
+      v.transform((matches) => (matches.length === 0 ? EVERYTHING : matches)),
+    ),
+    [],
+  ),
+  backendRefs: v.optional(
+    v.pipe(v.array(backendRef), v.maxLength(MAX_BACKENDS, `has more than ${MAX_BACKENDS} entries`)),
+    [],
+  ),
+});
+
+const spec = v.strictObject({
+  parentRefs,
+  hostnames: v.optional(v.pipe(v.array(hostname), v.maxLength(MAX_HOSTNAMES)), []),
+  rules: v.optional(
+    v.pipe(
+      v.array(rule),
+      v.minLength(1, 'is empty'),
+      v.maxLength(MAX_RULES, `has more than ${MAX_RULES} entries`),
+      v.check(
+        (rules) => rules.reduce((sum, { matches }) => sum + matches.length, 0) <= MAX_MATCHES,
+        `has more than ${MAX_MATCHES} matches in all`,
+      ),
+      v.check((rules) => hasUniqueNames(rules), 'gives one name to two rules'),
+    ),
+    [{}],
+  ),
+});
+
+export type HttpBackendRef = v.InferOutput<typeof backendRef>;
+export type HttpRule = v.InferOutput<typeof rule>;
+
+export interface HttpRoute extends RouteMeta {
+  readonly parentRefs: readonly ParentRef[];
+  readonly hostnames: readonly string[];
+  readonly rules: readonly HttpRule[];
+}
+
+/** Every issue, or the route. `metadata` was checked by `parse.ts`. */
+export function parseHttpRoute(manifest: Manifest): Parsed<HttpRoute> {
+  const result = v.safeParse(spec, manifest.spec ?? {});
+  if (!result.success) return { issues: toIssues(result.issues, 'spec') };
+  return { value: { ...toRouteMeta(manifest), ...result.output } };
+}
+
+/**
+ * A route that fails every request to `services`: what stands for one that cannot be read, because nobody knows what that
+ * would have done with them.
+ */
+export function createBlockade(manifest: Manifest, services: readonly string[]): HttpRoute {
+  const refs = services.map((service) => {
+    const [name = '', namespace = ''] = service.split('.');
+    return { group: '', kind: 'Service', namespace, name };
+  });
+  return {
+    ...toRouteMeta(manifest),
+    parentRefs: refs,
+    hostnames: [],
+    rules: [{ matches: EVERYTHING, backendRefs: [] }],
+  };
+}
+
+function hasUniqueNames(rules: readonly { readonly name?: string | undefined }[]): boolean {
+  const names = rules.flatMap(({ name }) => name ?? []);
+  return new Set(names).size === names.length;
+}

@@ -1,0 +1,88 @@
+/** References resolved: which services a route is attached to, and which of the attached routes hold for a caller. */
+
+import type { ParentRef, RouteMeta } from './meta.ts';
+import type { Manifest } from './resource.ts';
+import { namespaceOf, tryParseServiceName } from './service.ts';
+
+/** A route of any kind, as far as its attachment goes. */
+export interface AttachedRoute extends RouteMeta {
+  readonly parentRefs: readonly ParentRef[];
+}
+
+interface ObjectRef {
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace?: string | undefined;
+  readonly name: string;
+}
+
+/** `name.namespace` of the service that a reference of an object in `namespace` means; undefined when it is no service. */
+export function toServiceKey(ref: ObjectRef, namespace: string): string | undefined {
+  if (ref.group !== '' || ref.kind !== 'Service') return undefined;
+  return tryParseServiceName(`${ref.name}.${ref.namespace ?? namespace}`)?.key;
+}
+
+/** Ports of `service` that a route is attached to; undefined for all of them, empty when it is not attached. */
+export function attachedPorts(route: AttachedRoute, service: string): ReadonlySet<number> | undefined {
+  const ports = new Set<number>();
+  for (const ref of route.parentRefs) {
+    // Ports have numbers here and no names: a section cannot be found.
+    if (toServiceKey(ref, route.namespace) !== service || ref.sectionName !== undefined) continue;
+    if (ref.port === undefined) return undefined;
+    ports.add(ref.port);
+  }
+  return ports;
+}
+
+/**
+ * Of the routes attached to a service and port those that hold for callers in `callerNamespace`. Routes of the service's own
+ * namespace hold for everybody (producer); those of another namespace for callers there, and replace the others for them
+ * (consumer): the two are never merged (GEP-1294).
+ */
+export function chooseRoutes<T extends AttachedRoute>(
+  routes: readonly T[],
+  service: string,
+  port: number | undefined,
+  callerNamespace: string,
+): readonly T[] {
+  const producerNamespace = namespaceOf(service);
+  const attached = routes.filter((route) => {
+    const ports = attachedPorts(route, service);
+    return ports === undefined || (port !== undefined && ports.has(port));
+  });
+  const consumer = attached.filter(({ namespace }) => namespace !== producerNamespace && namespace === callerNamespace);
+  if (consumer.length > 0) return consumer;
+  return attached.filter(({ namespace }) => namespace === producerNamespace);
+}
+
+/** Kinds whose manifests are told to those who call the services that they are attached to. */
+const ROUTE_KINDS: ReadonlySet<string> = new Set(['HTTPRoute']);
+
+const subjects = new WeakMap<Manifest, readonly string[]>();
+const NOBODY: readonly string[] = [];
+
+/** Services that a route is attached to, read without a look at the rest of it; undefined for kinds that are no route. */
+export function subjectsOf(manifest: Manifest): readonly string[] | undefined {
+  if (!ROUTE_KINDS.has(manifest.kind)) return undefined;
+  const known = subjects.get(manifest);
+  if (known !== undefined) return known;
+  const { parentRefs } = asRecord(manifest.spec);
+  const found = Array.isArray(parentRefs)
+    ? [...new Set(parentRefs.flatMap((ref) => toSubject(asRecord(ref), manifest.metadata.namespace) ?? []))]
+    : NOBODY;
+  subjects.set(manifest, found);
+  return found;
+}
+
+function toSubject(ref: Readonly<Record<string, unknown>>, namespace: string): string | undefined {
+  const { group, kind, name } = ref;
+  if (group !== '' || kind !== 'Service' || typeof name !== 'string') return undefined;
+  return toServiceKey(
+    { group, kind, name, namespace: typeof ref.namespace === 'string' ? ref.namespace : undefined },
+    namespace,
+  );
+}
+
+function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}

@@ -18,10 +18,10 @@ import { refuseAttach } from '../tunnel/path-records.ts';
 import { ReplayBudget } from '../tunnel/replay-budget.ts';
 import { Session } from '../tunnel/session.ts';
 import type { IncomingStream } from '../tunnel/stream.ts';
+import { Admission } from './admission.ts';
 import { createDenialLog } from './denials.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
-import { IncomingCircuit } from './incoming-circuit.ts';
 import type { AgentLimits } from './options.ts';
 import { checkServes, Peer } from './peer.ts';
 import { Reattach } from './reattach.ts';
@@ -59,8 +59,6 @@ const REATTACH_WAIT_MS = 8_000;
 /** Time for a circuit and a handshake by one hub, when there is another to try. */
 const DIAL_MS = 1_500;
 const MAX_DIAL_MS = 10_000;
-/** Time for the other end to say what a circuit is for. */
-const FIRST_RECORD_MS = 10_000;
 
 export class Peers implements Connector {
   readonly #options: PeersOptions;
@@ -68,9 +66,6 @@ export class Peers implements Connector {
   readonly #peers = new Map<string, Set<Peer>>();
   /** Sessions on their way, by instance; requests share them. */
   readonly #pending = new Map<string, Promise<Peer>>();
-  /** Sessions of others whose handshake is not done, and circuits of which it is not known whether they are one. */
-  readonly #halfOpen = new Set<Session>();
-  readonly #incoming = new Set<IncomingCircuit>();
   /** Open sessions by their id. */
   readonly #sessions = new Map<string, Session>();
   /** Those whose peer was not heard for a while. */
@@ -80,6 +75,7 @@ export class Peers implements Connector {
   readonly #sweep: Timer;
   /** Others decide how often they are refused. */
   readonly #refusals: Logger;
+  readonly #admission: Admission;
   #size = 0;
   #isDraining = false;
   #closedBy: SkeinError | undefined;
@@ -88,6 +84,16 @@ export class Peers implements Connector {
     this.#options = options;
     const { platform, routes, log, limits } = options;
     this.#refusals = createDenialLog(log, platform.clock, limits);
+    this.#admission = new Admission({
+      clock: platform.clock,
+      limits,
+      refusals: this.#refusals,
+      countSessions: (instance) => (instance === undefined ? this.#size : (this.#peers.get(instance)?.size ?? 0)),
+      state: () => (this.#closedBy !== undefined ? 'closed' : this.#isDraining ? 'draining' : 'open'),
+      startSession: (circuit, instance, path, first) =>
+        this.#start('responder', circuit, instance, path, undefined, first),
+      acceptPath: (circuit, path, sessionId, first) => this.acceptPath(circuit, path, sessionId, first),
+    });
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
     this.#reattach = new Reattach({ clock: platform.clock, random: platform.random, log, routes });
     this.#sweep = setPeriodic(options.platform.clock, SWEEP_MS, () => this.#closeIdle());
@@ -166,33 +172,8 @@ export class Peers implements Connector {
   }
 
   /** The hub announces a circuit that another member has opened to here. */
-  accept({ circuit: id, instance }: Push<'circuit'>, hub: HubConnection): void {
-    const { platform } = this.#options;
-    let circuit: Circuit;
-    try {
-      circuit = hub.adoptCircuit(id);
-    } catch (thrown) {
-      this.#refusals.log('warn', 'circuit-refused', { instance, error: toSkeinError(thrown).message });
-      return;
-    }
-    if (this.#closedBy !== undefined || this.#isFlooded(instance)) {
-      this.#refuse(circuit, instance);
-      return;
-    }
-    const path: PathInfo = { kind: 'relay', via: hub.url };
-    const incoming: IncomingCircuit = new IncomingCircuit(instance, circuit, platform.clock, FIRST_RECORD_MS, {
-      onHandshake: (first) => {
-        this.#incoming.delete(incoming);
-        this.#acceptSession(circuit, instance, path, first);
-      },
-      onAttach: (sessionId, first) => {
-        this.#incoming.delete(incoming);
-        this.acceptPath(circuit, path, sessionId, first);
-      },
-      onEnd: () => this.#incoming.delete(incoming),
-    });
-    this.#incoming.add(incoming);
-    hub.channel.call('acceptCircuit', { circuit: id }).catch(() => incoming.close('SKEIN_CANCELLED'));
+  accept(push: Push<'circuit'>, hub: HubConnection): void {
+    this.#admission.accept(push, hub);
   }
 
   /** Somebody says that `circuit` is another path of a session that is here. False: it is not, and the circuit is closed. */
@@ -203,48 +184,6 @@ export class Peers implements Connector {
     circuit.send(refuseAttach(first, code));
     circuit.close(code);
     return false;
-  }
-
-  #acceptSession(circuit: Circuit, instance: string, path: PathInfo, first: Bytes): void {
-    if (this.#isFullFor(instance) || this.#isDraining || this.#closedBy !== undefined) {
-      this.#refuse(circuit, instance);
-      return;
-    }
-    const session = this.#start('responder', circuit, instance, path, undefined, first);
-    this.#halfOpen.add(session);
-    session.ready.then(
-      () => this.#halfOpen.delete(session),
-      (error: SkeinError) => {
-        this.#halfOpen.delete(session);
-        this.#refusals.log('warn', 'session-refused', { instance, reason: error.reason, error: error.message });
-      },
-    );
-  }
-
-  #refuse(circuit: Circuit, instance: string): void {
-    this.#refusals.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
-    circuit.close(toWireCode(this.#isDraining ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
-  }
-
-  /** Has `instance` begun as much as it may, or have all together? What was begun may be a way back for a session that is here. */
-  #isFlooded(instance: string): boolean {
-    const { maxSessionsPerPeer, maxHalfOpen } = this.#options.limits;
-    const begun = this.#incoming.size + this.#halfOpen.size;
-    return this.#begunBy(instance) >= maxSessionsPerPeer || begun >= maxHalfOpen;
-  }
-
-  /** Handshakes on their way count as well: else who begins many at once would pass by every limit. */
-  #isFullFor(instance: string): boolean {
-    const { maxSessionsPerPeer, maxSessions } = this.#options.limits;
-    const count = (this.#peers.get(instance)?.size ?? 0) + this.#begunBy(instance);
-    return count >= maxSessionsPerPeer || this.#size + this.#halfOpen.size >= maxSessions;
-  }
-
-  #begunBy(instance: string): number {
-    let count = 0;
-    for (const session of this.#halfOpen) if (session.remoteInstance === instance) count++;
-    for (const circuit of this.#incoming) if (circuit.instance === instance) count++;
-    return count;
   }
 
   /** Asks every peer to open no more streams; those that are open go on. */
@@ -258,9 +197,8 @@ export class Peers implements Connector {
     this.#closedBy = error;
     this.#sweep.cancel();
     this.#reattach.close();
-    for (const incoming of [...this.#incoming]) incoming.close('SKEIN_CANCELLED');
     for (const peer of [...this.all()]) peer.session.close(error);
-    for (const session of [...this.#halfOpen]) session.close(error);
+    this.#admission.close(error);
   }
 
   /** The usable session with the fewest streams, whoever made it. */

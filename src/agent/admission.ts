@@ -1,0 +1,120 @@
+/** Admission: what others begin here — circuits that wait for their first record, handshakes — and how much of it one of them may. */
+
+import type { Push } from '../control/messages.ts';
+import type { Bytes } from '../core/bytes.ts';
+import type { Clock } from '../core/clock.ts';
+import { type SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Circuit } from '../tunnel/circuit.ts';
+import { toWireCode } from '../tunnel/codes.ts';
+import type { PathInfo } from '../tunnel/path.ts';
+import type { Session } from '../tunnel/session.ts';
+import type { HubConnection } from './hub-connection.ts';
+import { IncomingCircuit } from './incoming-circuit.ts';
+import type { AgentLimits } from './options.ts';
+
+export interface AdmissionOptions {
+  readonly clock: Clock;
+  readonly limits: AgentLimits;
+  /** Others decide how often they are refused: it takes only so many lines a second. */
+  readonly refusals: Logger;
+  /** Sessions that are open, with `instance` or with all. */
+  readonly countSessions: (instance?: string) => number;
+  readonly state: () => 'open' | 'draining' | 'closed';
+  /** Answers the handshake that `first` begins. */
+  readonly startSession: (circuit: Circuit, instance: string, path: PathInfo, first: Bytes) => Session;
+  readonly acceptPath: (circuit: Circuit, path: PathInfo, sessionId: string, first: Bytes) => void;
+}
+
+/** Time for the other end to say what a circuit is for. */
+const FIRST_RECORD_MS = 10_000;
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  /** Sessions of others whose handshake is not done, and circuits of which it is not known whether they are one. */
+  readonly #halfOpen = new Set<Session>();
+  readonly #incoming = new Set<IncomingCircuit>();
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** The hub announces a circuit that another member has opened to here. */
+  accept({ circuit: id, instance }: Push<'circuit'>, hub: HubConnection): void {
+    const { clock, refusals, state, acceptPath } = this.#options;
+    let circuit: Circuit;
+    try {
+      circuit = hub.adoptCircuit(id);
+    } catch (thrown) {
+      refusals.log('warn', 'circuit-refused', { instance, error: toSkeinError(thrown).message });
+      return;
+    }
+    if (state() === 'closed' || this.#isFlooded(instance)) {
+      this.#refuse(circuit, instance);
+      return;
+    }
+    const path: PathInfo = { kind: 'relay', via: hub.url };
+    const incoming: IncomingCircuit = new IncomingCircuit(instance, circuit, clock, FIRST_RECORD_MS, {
+      onHandshake: (first) => {
+        this.#incoming.delete(incoming);
+        this.#acceptSession(circuit, instance, path, first);
+      },
+      onAttach: (sessionId, first) => {
+        this.#incoming.delete(incoming);
+        acceptPath(circuit, path, sessionId, first);
+      },
+      onEnd: () => this.#incoming.delete(incoming),
+    });
+    this.#incoming.add(incoming);
+    hub.channel.call('acceptCircuit', { circuit: id }).catch(() => incoming.close('SKEIN_CANCELLED'));
+  }
+
+  close(error: SkeinError): void {
+    for (const incoming of [...this.#incoming]) incoming.close('SKEIN_CANCELLED');
+    for (const session of [...this.#halfOpen]) session.close(error);
+  }
+
+  #acceptSession(circuit: Circuit, instance: string, path: PathInfo, first: Bytes): void {
+    const { refusals, state, startSession } = this.#options;
+    if (state() !== 'open' || this.#isFullFor(instance)) {
+      this.#refuse(circuit, instance);
+      return;
+    }
+    const session = startSession(circuit, instance, path, first);
+    this.#halfOpen.add(session);
+    session.ready.then(
+      () => this.#halfOpen.delete(session),
+      (error: SkeinError) => {
+        this.#halfOpen.delete(session);
+        refusals.log('warn', 'session-refused', { instance, reason: error.reason, error: error.message });
+      },
+    );
+  }
+
+  #refuse(circuit: Circuit, instance: string): void {
+    const { refusals, state } = this.#options;
+    refusals.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
+    circuit.close(toWireCode(state() === 'draining' ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
+  }
+
+  /** Has `instance` begun as much as it may, or have all together? What was begun may be a way back for a session that is here. */
+  #isFlooded(instance: string): boolean {
+    const { maxSessionsPerPeer, maxHalfOpen } = this.#options.limits;
+    const begun = this.#incoming.size + this.#halfOpen.size;
+    return this.#begunBy(instance) >= maxSessionsPerPeer || begun >= maxHalfOpen;
+  }
+
+  /** Handshakes on their way count as well: else who begins many at once would pass by every limit. */
+  #isFullFor(instance: string): boolean {
+    const { limits, countSessions } = this.#options;
+    const count = countSessions(instance) + this.#begunBy(instance);
+    return count >= limits.maxSessionsPerPeer || countSessions() + this.#halfOpen.size >= limits.maxSessions;
+  }
+
+  #begunBy(instance: string): number {
+    let count = 0;
+    for (const session of this.#halfOpen) if (session.remoteInstance === instance) count++;
+    for (const circuit of this.#incoming) if (circuit.instance === instance) count++;
+    return count;
+  }
+}

@@ -14,6 +14,7 @@ import { MinRtt } from './min-rtt.ts';
 import { createMuxStats } from './mux-stats.ts';
 import type { TunnelOptions } from './options.ts';
 import { findOverdue } from './overdue.ts';
+import { Pings } from './pings.ts';
 import { type IncomingStream, isStreamKind, MuxStream, type StreamHost, type StreamKind } from './stream.ts';
 import { StreamCount } from './stream-count.ts';
 import { StreamSender } from './stream-sender.ts';
@@ -54,7 +55,7 @@ export class Mux implements FrameHandler, StreamHost {
   readonly #count: StreamCount;
   readonly #rtt = new MinRtt();
   readonly #slots = new ControlSlots();
-  #pingMs = 0;
+  readonly #pings = new Pings();
   #goAwaySent = false;
   #peerGoAway: SkeinError | undefined;
   #closed: SkeinError | undefined;
@@ -152,6 +153,7 @@ export class Mux implements FrameHandler, StreamHost {
 
   /** Measures a round trip with the next record. */
   ping(): void {
+    if (!this.#pings.maySend) return;
     this.#slots.ping = true;
     this.#options.onWork();
   }
@@ -193,9 +195,7 @@ export class Mux implements FrameHandler, StreamHost {
   readonly #isOpen = (id: number): boolean => this.#streams.has(id);
 
   readonly #written: ControlEvents = {
-    onPing: () => {
-      this.#pingMs = this.#options.nowMs();
-    },
+    onPing: () => this.#pings.noteSent(this.#options.nowMs()),
     onGoAway: () => {
       this.#goAwaySent = true;
     },
@@ -377,8 +377,8 @@ export class Mux implements FrameHandler, StreamHost {
   onPing(ack: boolean, body: Bytes): void {
     const nowMs = this.#options.nowMs();
     if (ack) {
-      if (this.#pingMs > 0) this.observeRtt(nowMs - this.#pingMs);
-      this.#pingMs = 0;
+      const sampleMs = this.#pings.noteAnswer(nowMs);
+      if (sampleMs !== undefined) this.observeRtt(sampleMs);
       return this.#noteIdleFrame();
     }
     this.#punish(this.#conduct.notePing(nowMs));

@@ -104,13 +104,17 @@ export class Paths {
 
   /** The peer has opened `circuit`; `first` came on it. False when that proves nothing: the circuit is closed then. */
   accept(circuit: Circuit, info: PathInfo, first: Bytes): boolean {
+    // Before anything else: who knows the id of the session must not shed a path of it for his own.
+    const record = this.#options.records.read(first);
+    if (record?.step !== 'attach') {
+      circuit.close(toWireCode('SKEIN_HANDSHAKE'));
+      return false;
+    }
     const path = this.#add(circuit, info);
     if (path === undefined) return false;
     circuit.attach(path);
-    this.receive(path, first);
-    if (path.isAttached) return true;
-    this.#drop(path, 'SKEIN_HANDSHAKE');
-    return false;
+    this.#onAttach(path, record.takesOver, record.next, record.counter);
+    return !path.isClosed;
   }
 
   /** A path record came. */

@@ -23,7 +23,10 @@ let good: string;
 before(async () => {
   authority = await Authority.create({ trustDomain: TRUST_DOMAIN, clock });
   holder = await createIdentityKey();
-  good = await authority.issueWit({ id: parseSpiffeId(ID), publicJwk: holder.publicJwk, services: ['api.default'] });
+  // One signature in fifteen holds neither letter that base64 writes differently, and one mutant exchanges such a letter.
+  do {
+    good = await authority.issueWit({ id: parseSpiffeId(ID), publicJwk: holder.publicJwk, services: ['api.default'] });
+  } while (!/[-_]/.test(good));
 });
 
 type Json = Record<string, unknown>;

@@ -46,6 +46,8 @@ export class Peer implements Upstream {
   #isRetired = false;
   /** Those who wait for the session to have a path again. */
   #waiting: (() => void)[] = [];
+  /** Of `pathsDistrusted`, those that were told. */
+  #toldDistrusted = 0;
 
   constructor({ session, identity, isInitiator, clock, decodeLatin1 }: PeerOptions) {
     const { services, expiresAtMs } = identity.grant as Grant;
@@ -104,6 +106,14 @@ export class Peer implements Upstream {
   /** Its paths have changed. */
   noteReturn(): void {
     if (!this.mayReturn) for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** How many of its paths were given up for what came on them, since it was last asked. */
+  takeDistrusted(): number {
+    const { pathsDistrusted } = this.session.stats;
+    const news = pathsDistrusted - this.#toldDistrusted;
+    this.#toldDistrusted = pathsDistrusted;
+    return news;
   }
 
   /** Does the SVID of the peer say that it may serve that, whatever the catalogue says? */

@@ -355,7 +355,11 @@ export class Peers implements Connector {
     this.#reattach.consider(session, role === 'initiator');
     const { remoteInstance } = session;
     const peers = [...(this.#peers.get(remoteInstance) ?? [])];
-    for (const peer of peers) if (peer.session === session) peer.noteReturn();
+    for (const peer of peers) {
+      if (peer.session !== session) continue;
+      peer.noteReturn();
+      this.#tellDistrusted(peer);
+    }
     const isSuspect = peers.length > 0 && peers.every((peer) => peer.session.isSuspect);
     if (isSuspect === this.#suspects.has(remoteInstance)) return;
     if (isSuspect) this.#suspects.add(remoteInstance);
@@ -364,12 +368,22 @@ export class Peers implements Connector {
     log.log('info', isSuspect ? 'peer-suspect' : 'peer-back', { instance: remoteInstance, session: session.id });
   }
 
+  /** Whoever relays decides how often. */
+  #tellDistrusted(peer: Peer): void {
+    const paths = peer.takeDistrusted();
+    if (paths === 0) return;
+    const { instance, id, session } = peer;
+    const { recordsForged: altered } = session.stats;
+    this.#refusals.log('warn', 'path-distrusted', { instance, id: id.uri, session: session.id, paths, altered });
+  }
+
   #forget(session: Session, error: SkeinError): void {
     const { log, direct } = this.#options;
     const peers = this.#peers.get(session.remoteInstance);
     if (this.#sessions.delete(session.id)) direct?.forget(session);
     for (const peer of peers ?? []) {
       if (peer.session !== session) continue;
+      this.#tellDistrusted(peer);
       peer.release();
       peers?.delete(peer);
       if (peers?.size === 0) {

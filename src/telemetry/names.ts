@@ -72,6 +72,13 @@ export const METRICS = {
     labels: [],
   },
   skein_session_records_forged_total: { type: 'counter', help: 'Records that were altered on the way', labels: [] },
+  skein_session_records_resent_total: { type: 'counter', help: 'Records sent once more, on another path', labels: [] },
+  skein_session_path_switches_total: { type: 'counter', help: 'Times a session moved to another path', labels: [] },
+  skein_session_paths_distrusted_total: {
+    type: 'counter',
+    help: 'Paths given up because records on them were altered or swallowed',
+    labels: [],
+  },
 
   skein_catalogue_applied_total: { type: 'counter', help: 'Catalogue steps applied by this sidecar', labels: [] },
   skein_catalogue_diverged_total: { type: 'counter', help: 'Catalogue steps that did not fit', labels: [] },

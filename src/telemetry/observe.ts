@@ -56,6 +56,9 @@ export class TunnelObserver {
     metrics.read('skein_session_records_received_total', () => sessions.sum('recordsReceived'));
     metrics.read('skein_session_records_duplicate_total', () => sessions.sum('recordsDuplicate'));
     metrics.read('skein_session_records_forged_total', () => sessions.sum('recordsForged'));
+    metrics.read('skein_session_records_resent_total', () => sessions.sum('recordsResent'));
+    metrics.read('skein_session_path_switches_total', () => sessions.sum('pathSwitches'));
+    metrics.read('skein_session_paths_distrusted_total', () => sessions.sum('pathsDistrusted'));
   }
 
   /** From its creation until `forgetLink`. */

@@ -95,6 +95,7 @@ export class IncomingRecords {
   }
 
   #distrust(path: Path, state: string): void {
+    this.#options.stats.pathsDistrusted++;
     this.#options.paths.distrust(path, protocolError(state));
   }
 }

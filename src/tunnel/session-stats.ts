@@ -8,6 +8,8 @@ export interface SessionStats {
   /** Sent once more, on another path. */
   recordsResent: number;
   pathSwitches: number;
+  /** Paths given up because what came on them was altered, or missing in the middle. */
+  pathsDistrusted: number;
 }
 
 export function createSessionStats(): SessionStats {
@@ -18,5 +20,6 @@ export function createSessionStats(): SessionStats {
     recordsForged: 0,
     recordsResent: 0,
     pathSwitches: 0,
+    pathsDistrusted: 0,
   };
 }

@@ -23,6 +23,7 @@ import { createDenialLog } from './denials.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
 import type { AgentLimits } from './options.ts';
+import { PathWatch } from './path-watch.ts';
 import { checkServes, Peer } from './peer.ts';
 import { Reattach } from './reattach.ts';
 
@@ -68,8 +69,7 @@ export class Peers implements Connector {
   readonly #pending = new Map<string, Promise<Peer>>();
   /** Open sessions by their id. */
   readonly #sessions = new Map<string, Session>();
-  /** Those whose peer was not heard for a while. */
-  readonly #suspects = new Set<string>();
+  readonly #paths: PathWatch;
   readonly #reattach: Reattach;
   readonly #budget: ReplayBudget;
   readonly #sweep: Timer;
@@ -94,6 +94,7 @@ export class Peers implements Connector {
         this.#start('responder', circuit, instance, path, undefined, first),
       acceptPath: (circuit, path, sessionId, first) => this.acceptPath(circuit, path, sessionId, first),
     });
+    this.#paths = new PathWatch(log, this.#refusals);
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
     this.#reattach = new Reattach({ clock: platform.clock, random: platform.random, log, routes });
     this.#sweep = setPeriodic(options.platform.clock, SWEEP_MS, () => this.#closeIdle());
@@ -129,11 +130,11 @@ export class Peers implements Connector {
   }
 
   get hasSuspects(): boolean {
-    return this.#suspects.size > 0;
+    return this.#paths.hasSuspects;
   }
 
   isSuspect({ instance }: Endpoint): boolean {
-    return this.#suspects.has(instance);
+    return this.#paths.isSuspect(instance);
   }
 
   /** A hub has come into use. */
@@ -353,28 +354,7 @@ export class Peers implements Connector {
   #onPaths(session: Session, role: HandshakeRole): void {
     if (!this.#sessions.has(session.id)) return;
     this.#reattach.consider(session, role === 'initiator');
-    const { remoteInstance } = session;
-    const peers = [...(this.#peers.get(remoteInstance) ?? [])];
-    for (const peer of peers) {
-      if (peer.session !== session) continue;
-      peer.noteReturn();
-      this.#tellDistrusted(peer);
-    }
-    const isSuspect = peers.length > 0 && peers.every((peer) => peer.session.isSuspect);
-    if (isSuspect === this.#suspects.has(remoteInstance)) return;
-    if (isSuspect) this.#suspects.add(remoteInstance);
-    else this.#suspects.delete(remoteInstance);
-    const { log } = this.#options;
-    log.log('info', isSuspect ? 'peer-suspect' : 'peer-back', { instance: remoteInstance, session: session.id });
-  }
-
-  /** Whoever relays decides how often. */
-  #tellDistrusted(peer: Peer): void {
-    const paths = peer.takeDistrusted();
-    if (paths === 0) return;
-    const { instance, id, session } = peer;
-    const { recordsForged: altered } = session.stats;
-    this.#refusals.log('warn', 'path-distrusted', { instance, id: id.uri, session: session.id, paths, altered });
+    this.#paths.note(session, this.#peers.get(session.remoteInstance) ?? []);
   }
 
   #forget(session: Session, error: SkeinError): void {
@@ -383,12 +363,12 @@ export class Peers implements Connector {
     if (this.#sessions.delete(session.id)) direct?.forget(session);
     for (const peer of peers ?? []) {
       if (peer.session !== session) continue;
-      this.#tellDistrusted(peer);
+      this.#paths.tellDistrusted(peer);
       peer.release();
       peers?.delete(peer);
       if (peers?.size === 0) {
         this.#peers.delete(session.remoteInstance);
-        this.#suspects.delete(session.remoteInstance);
+        this.#paths.forget(session.remoteInstance);
       }
       this.#size--;
       log.log('info', 'session-closed', {

@@ -1,0 +1,59 @@
+/** What is told of the paths of sessions: which instances are out of reach, and where records were altered on the way. */
+
+import type { Logger } from '../core/log.ts';
+import type { Session } from '../tunnel/session.ts';
+import type { Peer } from './peer.ts';
+
+export class PathWatch {
+  readonly #log: Logger;
+  readonly #limited: Logger;
+  /** Instances of which every session was not heard for a while. */
+  readonly #suspects = new Set<string>();
+
+  /** @param limited for what others cause, as often as they like */
+  constructor(log: Logger, limited: Logger) {
+    this.#log = log;
+    this.#limited = limited;
+  }
+
+  get hasSuspects(): boolean {
+    return this.#suspects.size > 0;
+  }
+
+  isSuspect(instance: string): boolean {
+    return this.#suspects.has(instance);
+  }
+
+  /** The paths of `session` have changed, one of those that `peers`, all of one instance, have. */
+  note(session: Session, peers: Iterable<Peer>): void {
+    let count = 0;
+    let isSuspect = true;
+    for (const peer of peers) {
+      count++;
+      isSuspect &&= peer.session.isSuspect;
+      if (peer.session !== session) continue;
+      peer.noteReturn();
+      this.tellDistrusted(peer);
+    }
+    const { remoteInstance: instance, id } = session;
+    isSuspect &&= count > 0;
+    if (isSuspect === this.#suspects.has(instance)) return;
+    if (isSuspect) this.#suspects.add(instance);
+    else this.#suspects.delete(instance);
+    this.#log.log('info', isSuspect ? 'peer-suspect' : 'peer-back', { instance, session: id });
+  }
+
+  /** Whoever relays can bring this about at will. */
+  tellDistrusted(peer: Peer): void {
+    const paths = peer.takeDistrusted();
+    if (paths === 0) return;
+    const { instance, id, session } = peer;
+    const { recordsForged: altered } = session.stats;
+    this.#limited.log('warn', 'path-distrusted', { instance, id: id.uri, session: session.id, paths, altered });
+  }
+
+  /** The last session with the instance is over. */
+  forget(instance: string): void {
+    this.#suspects.delete(instance);
+  }
+}

@@ -46,8 +46,14 @@ export interface AgentLimits {
   readonly maxHubs: number;
   /** A hub that does not answer the first dial for so long is no longer counted on: the next of the list is dialled. */
   readonly nextHubAfterMs: number;
-  /** A link that held so long was good: the next dial is at once. Shorter, and a flapping link hammers the hub. */
+  /** A link that held so long was good: the next dial is at once, and the hub may be relied on again. */
   readonly healthyAfterMs: number;
+  /**
+   * Dials at once behind links that came into use and did not hold so long, per second and at once: somebody on the way
+   * cuts them, and streams wait. More, and one that lets in and throws out is hammered.
+   */
+  readonly swiftDialsPerSecond: number;
+  readonly swiftDialsBurst: number;
   /** First and largest ceiling of the wait between dials. */
   readonly reconnectBaseMs: number;
   readonly reconnectCapMs: number;
@@ -68,6 +74,8 @@ export const AGENT_LIMITS: AgentLimits = {
   maxHubs: 2,
   nextHubAfterMs: 1_500,
   healthyAfterMs: 30_000,
+  swiftDialsPerSecond: 1,
+  swiftDialsBurst: 5,
   reconnectBaseMs: 250,
   reconnectCapMs: 20_000,
   denialsPerSecond: 20,

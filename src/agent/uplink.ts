@@ -6,6 +6,7 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import { HubConnection, type HubConnectionOptions } from './hub-connection.ts';
 import type { AgentLimits } from './options.ts';
 
@@ -38,7 +39,7 @@ export interface UplinkOptions extends Omit<HubConnectionOptions, 'events'> {
 }
 
 const GOAWAY_SPREAD = 0.5;
-/** A hub that took this member is dialled again within 4 s, however often it fails, and not within the 20 s of one that is not there. */
+/** A hub that takes this member and throws it out at once is dialled again within 4 s, and not within the 20 s of one that is not there. */
 const EASED_ATTEMPTS = 4;
 /** How often it is looked whether a hub can be left. */
 const LEAVE_POLL_MS = 50;
@@ -47,6 +48,8 @@ export class Uplink {
   readonly url: string;
   readonly #options: UplinkOptions;
   readonly #backoff: Backoff;
+  readonly #swift: TokenBucket;
+  #mayDialAtOnce = false;
   #state: UplinkState = 'spare';
   #isWanted = false;
   /** Ends what runs now: a pause, a dial, or the connection. */
@@ -67,8 +70,10 @@ export class Uplink {
   constructor(options: UplinkOptions) {
     this.#options = options;
     this.url = options.url;
-    const { reconnectBaseMs: baseMs, reconnectCapMs: capMs } = options.limits;
-    this.#backoff = new Backoff(options.platform.random, { baseMs, capMs });
+    const { platform, limits } = options;
+    const { reconnectBaseMs: baseMs, reconnectCapMs: capMs } = limits;
+    this.#backoff = new Backoff(platform.random, { baseMs, capMs });
+    this.#swift = new TokenBucket(limits.swiftDialsPerSecond, limits.swiftDialsBurst, platform.clock.monotonicMs());
   }
 
   get state(): UplinkState {
@@ -199,6 +204,7 @@ export class Uplink {
     this.#lastError = undefined;
     this.#stopHope();
     this.#backoff.ease(EASED_ATTEMPTS);
+    this.#mayDialAtOnce = this.#swift.take(platform.clock.monotonicMs());
     const steady = platform.clock.setTimer(limits.healthyAfterMs, () => {
       this.#isSteady = true;
       this.#backoff.reset();
@@ -248,8 +254,9 @@ export class Uplink {
   /** False when it was told to stop meanwhile. */
   async #pause(stop: AbortSignal): Promise<boolean> {
     this.#state = 'waiting';
-    const waitMs = Math.max(this.#backoff.nextMs(), this.#returnAfterMs);
+    const waitMs = Math.max(this.#mayDialAtOnce ? 0 : this.#backoff.nextMs(), this.#returnAfterMs);
     this.#returnAfterMs = 0;
+    this.#mayDialAtOnce = false;
     try {
       if (waitMs > 0) await wait(this.#options.platform.clock, waitMs, stop);
       return !stop.aborted;

@@ -51,14 +51,42 @@ test('Joins when the hub is there at last, and again after each loss', async (t)
   ok(mesh.clock.monotonicMs() - lostMs < 5, `${mesh.clock.monotonicMs() - lostMs} ms`);
 });
 
+test('A link that is cut every second is back at once each time; one that is cut as soon as it stands is not hammered', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api']);
+  let connections = 1;
+  agent.events.on('connected', () => connections++);
+  const cutAfter = async (standingMs: number): Promise<number> => {
+    await mesh.clock.advanceAsync(standingMs);
+    const cutMs = mesh.clock.monotonicMs();
+    const before = connections;
+    mesh.network.links.at(-1)?.cut();
+    await mesh.until(() => connections > before);
+    return mesh.clock.monotonicMs() - cutMs;
+  };
+  for (let i = 0; i < 60; i++) {
+    const awayMs = await cutAfter(1_000);
+    ok(awayMs < 5, `${awayMs} ms at cut ${i}`);
+  }
+  const { length } = mesh.network.dials;
+  const startedMs = mesh.clock.monotonicMs();
+  while (mesh.clock.monotonicMs() - startedMs < 60_000) await cutAfter(0);
+  const perMinute = mesh.network.dials.length - length;
+  ok(perMinute < 150, `${perMinute} dials in a minute`);
+});
+
 test('Notices a link that died in silence', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();
   const { agent } = await mesh.join(['api']);
+  const seen: string[] = [];
+  agent.events.on('connected', () => seen.push('up'));
+  agent.events.on('disconnected', () => seen.push('down'));
   const first = mesh.network.links.at(-1);
   first?.blackhole();
-  await mesh.until(() => agent.hub === undefined, 60_000);
-  await mesh.until(() => agent.hub !== undefined, 60_000);
+  await mesh.until(() => seen.length === 2, 60_000);
+  deepEqual(seen, ['down', 'up']);
 });
 
 test('A refusal is final: the reason is told, and nothing is dialled any more', async (t) => {

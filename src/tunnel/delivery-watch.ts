@@ -92,7 +92,8 @@ export class DeliveryWatch {
     this.#sinceMs = sinceMs;
     const silentMs = nowMs - sinceMs - this.#excusedMs;
     const patience = patienceMs();
-    this.#lookAfter(silentMs < patience && stallMs === 0 ? patience - silentMs : LOOK_MS);
+    // Times are sums of fractions: what is left may be too little for the clock to move.
+    this.#lookAfter(silentMs < patience && stallMs === 0 ? Math.max(1, patience - silentMs) : LOOK_MS);
     const unacknowledgedMs = this.#measureProgress(sentMs, nowMs, stallMs);
     if (stallMs > 0) return;
     if (unacknowledgedMs >= lostMs) onLost();

@@ -99,6 +99,18 @@ describe('DeliveryWatch', () => {
     }
   });
 
+  it('comes to rest at any fraction of a millisecond', () => {
+    for (let n = 0; n < 2_000; n++) {
+      const { virtual, send, hear } = createWatch();
+      virtual.advance(n * 0.7);
+      send();
+      virtual.advance(n * 0.1);
+      hear(1);
+      send();
+      virtual.advance(2 * PATIENCE_MS); // which gives up when time stands still
+    }
+  });
+
   it('goes on telling four times a second, until the peer is heard', () => {
     const { virtual, told, send, hear } = createWatch();
     send();

@@ -20,6 +20,8 @@ export interface HubEvents {
   onCatalogue(push: Push<'catalogue'>, from: HubConnection): void;
   onCircuit(push: Push<'circuit'>, from: HubConnection): void;
   onGoAway(push: Push<'goaway'>, from: HubConnection): void;
+  /** Once in each silence: the hub owes an answer; another connection may be made to take the place of this one. */
+  onSilent(from: HubConnection): void;
   /** Called once, after the connection was open. */
   onClose(error: SkeinError, from: HubConnection): void;
 }
@@ -56,15 +58,24 @@ export class HubConnection {
       clock: platform.clock,
       random: platform.random,
       onClose: (error) => this.#finish(error),
+      onSilent: () => {
+        if (this.#isOpen) options.events.onSilent(this);
+      },
     });
     observer?.watchLink(this.#link);
   }
 
   /**
-   * Dials `url` and becomes a member there, or proves to be one.
+   * Dials `url` and becomes a member there, or proves to be one. The hub ends `before`, if that is given, but only if it is
+   * still silent when the hub has answered here.
    * @throws SkeinError SKEIN_HUB_UNREACHABLE and what went wrong; `wasRefusedByHub` tells whose verdict it was
    */
-  static async open(url: string, options: HubConnectionOptions, signal: AbortSignal): Promise<HubConnection> {
+  static async open(
+    url: string,
+    options: HubConnectionOptions,
+    signal: AbortSignal,
+    before?: HubConnection,
+  ): Promise<HubConnection> {
     const pipe = await options.platform.dialWebSocket(url, { signal });
     if (signal.aborted) {
       pipe.terminate();
@@ -74,7 +85,7 @@ export class HubConnection {
     const abort = (): void => connection.close();
     signal.addEventListener('abort', abort, { once: true });
     try {
-      await connection.#start();
+      await connection.#start(before);
       return connection;
     } catch (thrown) {
       const error = connection.#closedBy ?? toSkeinError(thrown);
@@ -93,6 +104,11 @@ export class HubConnection {
 
   get isClosed(): boolean {
     return this.#closedBy !== undefined;
+  }
+
+  /** Nothing is heard of the hub, although it owes an answer. */
+  get isSilent(): boolean {
+    return this.#link.isSilent;
   }
 
   get rttMs(): number {
@@ -128,7 +144,7 @@ export class HubConnection {
     this.#forget();
   }
 
-  async #start(): Promise<void> {
+  async #start(before: HubConnection | undefined): Promise<void> {
     const { platform, identity, instance, staticKey, observer } = this.#options;
     await this.#link.ready;
     this.#session = new Session({
@@ -149,6 +165,8 @@ export class HubConnection {
     observer?.watchSession(this.#session);
     await this.#session.ready;
     this.#isAuthenticated = true;
+    if (before !== undefined && !before.isSilent)
+      throw new SkeinError('SKEIN_CANCELLED', 'Cannot replace connection: the hub speaks again');
     this.#channel = this.#openChannel(this.#session);
     if (!identity.isMember) await identity.accept(await this.#channel.call('enrol', {}));
     this.#isOpen = true;

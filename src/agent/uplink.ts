@@ -25,7 +25,7 @@ export interface UplinkOwner {
   onLost(uplink: Uplink, error: SkeinError): void;
   /** None came about. */
   onFailed(uplink: Uplink, error: SkeinError): void;
-  /** It has held for long, or took too long to come about. */
+  /** It has held for long, or took too long to come about, or the hub has fallen silent or speaks again. */
   onChange(): void;
 }
 
@@ -41,6 +41,8 @@ export interface UplinkOptions extends Omit<HubConnectionOptions, 'events'> {
 const GOAWAY_SPREAD = 0.5;
 /** A hub that takes this member and throws it out at once is dialled again within 4 s, and not within the 20 s of one that is not there. */
 const EASED_ATTEMPTS = 4;
+/** How often a hub that is silent is dialled anew: it may be frozen, and its members should not all wait at its door. */
+const REPLACE_EVERY_MS = 2_000;
 /** How often it is looked whether a hub can be left. */
 const LEAVE_POLL_MS = 50;
 
@@ -56,9 +58,8 @@ export class Uplink {
   #stop = new AbortController();
   #isRunning = false;
   /** The connection that stands, in use or about to be. */
-  #held: HubConnection | undefined;
+  #held: Holding | undefined;
   #connection: HubConnection | undefined;
-  #end: (error: SkeinError) => void = () => undefined;
   #isSteady = false;
   /** Runs while the first dial may be expected to succeed. */
   #hope: Timer | undefined;
@@ -124,8 +125,8 @@ export class Uplink {
 
   /** The connection is of no use. */
   drop(error: SkeinError): void {
-    this.#held?.close(error);
-    this.#end(error);
+    this.#held?.connection.close(error);
+    this.#held?.ending.end(error);
   }
 
   close(): void {
@@ -175,31 +176,52 @@ export class Uplink {
 
   /** Connects and resolves with the reason when the connection has ended. @throws SkeinError when it never came into use */
   async #hold(stop: AbortSignal): Promise<SkeinError> {
-    const { platform, limits, owner } = this.#options;
     this.#state = 'dialling';
-    let closedBy: SkeinError | undefined;
-    let resolveEnded: (error: SkeinError) => void = () => undefined;
-    const ended = new Promise<SkeinError>((resolve) => {
-      resolveEnded = resolve;
-    });
-    const end = (error: SkeinError): void => {
-      closedBy ??= error;
-      resolveEnded(closedBy);
-    };
-    const connection = await HubConnection.open(this.url, { ...this.#options, events: this.#events(end) }, stop);
+    let holding = await this.#connect(stop);
+    for (;;) {
+      const steady = this.#take(holding);
+      const outcome = await this.#holdUntilReplaced(holding, stop);
+      steady.cancel();
+      if (outcome instanceof SkeinError) {
+        if (!stop.aborted) this.#letGo();
+        return outcome;
+      }
+      this.#options.log.log('info', 'hub-replaced', { hub: this.url });
+      holding.connection.close(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the hub fell silent on it'));
+      holding = outcome;
+    }
+  }
+
+  /** @throws SkeinError when it does not come into use */
+  async #connect(stop: AbortSignal, before?: Holding): Promise<Holding> {
+    const ending = new Ending();
+    const options = { ...this.#options, events: this.#events(ending) };
+    const signal = before === undefined ? stop : AbortSignal.any([stop, before.ending.signal]);
+    const connection = await HubConnection.open(this.url, options, signal, before?.connection);
+    const holding = { connection, ending };
+    const close = (): void => connection.close();
+    stop.addEventListener('abort', close, { once: true });
     try {
+      if (before === undefined) this.#held = holding;
       stop.throwIfAborted();
-      this.#held = connection;
-      this.#end = end;
-      await owner.onUp(connection);
+      await this.#options.owner.onUp(connection);
       stop.throwIfAborted();
-      if (closedBy !== undefined) throw closedBy;
+      if (ending.error !== undefined) throw ending.error;
+      return holding;
     } catch (thrown) {
       connection.close();
-      if (!stop.aborted) this.#letGo();
-      throw closedBy ?? thrown;
+      if (before === undefined && !stop.aborted) this.#letGo();
+      throw ending.error ?? thrown;
+    } finally {
+      stop.removeEventListener('abort', close);
     }
-    this.#connection = connection;
+  }
+
+  /** It is in use from now on. */
+  #take(holding: Holding): Timer {
+    const { platform, limits, owner } = this.#options;
+    this.#held = holding;
+    this.#connection = holding.connection;
     this.#state = this.#leaving === undefined ? 'connected' : 'leaving';
     this.#lastError = undefined;
     this.#stopHope();
@@ -210,11 +232,35 @@ export class Uplink {
       this.#backoff.reset();
       owner.onChange();
     });
-    owner.onConnected(this, connection);
-    const error = await ended;
-    steady.cancel();
-    if (!stop.aborted) this.#letGo();
-    return error;
+    owner.onConnected(this, holding.connection);
+    return steady;
+  }
+
+  /** Resolves with the reason when the connection has ended, or with another one that came about while it was silent. */
+  async #holdUntilReplaced(holding: Holding, stop: AbortSignal): Promise<SkeinError | Holding> {
+    const { connection, ending } = holding;
+    const { clock } = this.#options.platform;
+    while (ending.error === undefined) {
+      await ending.changed();
+      this.#options.owner.onChange();
+      while (connection.isSilent && ending.error === undefined && this.#leaving === undefined) {
+        const next = await this.#tryConnect(stop, holding);
+        if (next !== undefined) return next;
+        await wait(clock, REPLACE_EVERY_MS, ending.signal).catch(() => undefined);
+      }
+      this.#options.owner.onChange();
+    }
+    return ending.error;
+  }
+
+  async #tryConnect(stop: AbortSignal, before: Holding): Promise<Holding | undefined> {
+    try {
+      return await this.#connect(stop, before);
+    } catch (thrown) {
+      const { reason, message } = toSkeinError(thrown);
+      this.#options.log.log('debug', 'hub-not-replaced', { hub: this.url, reason, error: message });
+      return undefined;
+    }
   }
 
   #letGo(): void {
@@ -222,10 +268,9 @@ export class Uplink {
     this.#leaving = undefined;
     this.#connection = undefined;
     this.#held = undefined;
-    this.#end = () => undefined;
   }
 
-  #events(end: (error: SkeinError) => void): HubConnectionOptions['events'] {
+  #events(ending: Ending): HubConnectionOptions['events'] {
     const { events, platform, log } = this.#options;
     return {
       ...events,
@@ -234,7 +279,8 @@ export class Uplink {
         log.log('info', 'hub-leaving', { hub: from.url, reconnectInMs });
         this.#leave(from, 'SKEIN_DRAINING', 'it goes away');
       },
-      onClose: end,
+      onSilent: () => ending.note(),
+      onClose: (error) => ending.end(error),
     };
   }
 
@@ -277,5 +323,47 @@ export class Uplink {
   #stopHope(): void {
     this.#hope?.cancel();
     this.#hope = undefined;
+  }
+}
+
+/** A connection, and what becomes of it. */
+interface Holding {
+  readonly connection: HubConnection;
+  readonly ending: Ending;
+}
+
+/** The end of a connection, whoever brings it about, and news before it. */
+class Ending {
+  readonly #over = new AbortController();
+  #error: SkeinError | undefined;
+  #wake: () => void = () => undefined;
+
+  get error(): SkeinError | undefined {
+    return this.#error;
+  }
+
+  /** Aborted by the end. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** The first error counts. */
+  end(error: SkeinError): void {
+    this.#error ??= error;
+    this.#over.abort();
+    this.#wake();
+  }
+
+  /** There is news. */
+  note(): void {
+    this.#wake();
+  }
+
+  /** Resolves with the end, or with the next news. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      if (this.#error !== undefined) resolve();
+    });
   }
 }

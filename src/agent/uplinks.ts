@@ -83,7 +83,7 @@ export class Uplinks {
     this.refused.catch(() => undefined); // the owner may not be waiting yet
   }
 
-  /** Connections in use: the primary first, those that should be left last. */
+  /** Connections in use: the primary first, those that are silent or should be left last. */
   get routes(): readonly HubConnection[] {
     return this.#routes;
   }
@@ -202,7 +202,8 @@ export class Uplinks {
 
   #sortRoutes(): HubConnection[] {
     const rank = ({ connection, state }: Uplink): number => {
-      if (state === 'leaving') return 2;
+      if (state === 'leaving') return 3;
+      if (connection?.isSilent) return 2;
       return connection === this.#followed ? 0 : 1;
     };
     return [...this.#uplinks]

@@ -40,6 +40,8 @@ export class MemoryNetwork {
   readonly #servers = new Map<string, HttpServerOptions>();
   readonly #linksTo = new Map<string, MemoryLink[]>();
   readonly #silent = new Set<string>();
+  /** Hosts that stand still, and who waits at their doors. */
+  readonly #frozen = new Map<string, (() => void)[]>();
 
   constructor(clock: VirtualClock) {
     this.#clock = clock;
@@ -58,6 +60,7 @@ export class MemoryNetwork {
     this.dials.push({ url, atMs: this.#clock.monotonicMs() });
     const { host } = new URL(url);
     if (this.#silent.has(host)) await wait(this.#clock, DIAL_TIMEOUT_MS, signal);
+    await this.#thawed(host, signal);
     const server = this.#servers.get(host);
     if (this.#silent.has(host) || server?.onWebSocket === undefined || server.admitWebSocket?.() !== undefined) {
       throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub "${url}": nobody listens`);
@@ -85,6 +88,33 @@ export class MemoryNetwork {
     const { host } = new URL(url);
     this.#silent.add(host);
     for (const link of this.#linksTo.get(host) ?? []) link.blackhole();
+  }
+
+  /** The process at `url` stands still: its kernel takes what is sent to it, and connections. */
+  freeze(url: string): void {
+    const { host } = new URL(url);
+    this.#frozen.set(host, []);
+    for (const link of this.#linksTo.get(host) ?? []) link.stall(link.b);
+  }
+
+  thaw(url: string): void {
+    const { host } = new URL(url);
+    const waiting = this.#frozen.get(host) ?? [];
+    this.#frozen.delete(host);
+    for (const link of this.#linksTo.get(host) ?? []) link.resume(link.b);
+    for (const goOn of waiting) goOn();
+  }
+
+  #thawed(host: string, signal: AbortSignal | undefined): Promise<void> | undefined {
+    const waiting = this.#frozen.get(host);
+    if (waiting === undefined) return undefined;
+    return new Promise((resolve, reject) => {
+      const fail = (): void =>
+        reject(signal?.reason ?? new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot reach hub: no answer'));
+      waiting.push(resolve);
+      signal?.addEventListener('abort', fail, { once: true });
+      this.#clock.setTimer(DIAL_TIMEOUT_MS, fail);
+    });
   }
 
   /** Dials to `url` are answered again; its links stay as dead as they are. */

@@ -14,6 +14,7 @@ import { Session } from '../tunnel/session.ts';
 import { STREAM_KIND } from '../tunnel/stream.ts';
 import type { Identity } from './identity.ts';
 import { toRawStream } from './raw-stream.ts';
+import type { Route } from './route.ts';
 
 /** What the hub pushes, and the end. Nothing follows `onClose`. */
 export interface HubEvents {
@@ -39,8 +40,10 @@ export interface HubConnectionOptions {
 /** Close codes of RFC 6455 §7.4.1. */
 const NORMAL = 1000;
 
-export class HubConnection {
+export class HubConnection implements Route {
   readonly url: string;
+  /** Written by GOAWAY, and by the `Uplink` that holds it. */
+  isLeaving = false;
   readonly #options: HubConnectionOptions;
   readonly #link: Link;
   #session: Session | undefined;
@@ -115,10 +118,7 @@ export class HubConnection {
     return this.#session?.rttMs ?? 0;
   }
 
-  /**
-   * A circuit to `instance`. Records may be sent on it.
-   * @throws SkeinError SKEIN_NO_ENDPOINT when that instance is not connected to this hub
-   */
+  /** A circuit to `instance`. Records may be sent on it. */
   async openCircuit(instance: string): Promise<Circuit> {
     const circuit = this.#link.openCircuit();
     try {
@@ -180,7 +180,10 @@ export class HubConnection {
       pushes: {
         catalogue: (push) => events.onCatalogue(push, this),
         circuit: (push) => events.onCircuit(push, this),
-        goaway: (push) => events.onGoAway(push, this),
+        goaway: (push) => {
+          this.isLeaving = true;
+          events.onGoAway(push, this);
+        },
         bundle: ({ bundle }) => {
           identity.updateBundle(bundle).catch((thrown) => this.#fail(toSkeinError(thrown)));
         },

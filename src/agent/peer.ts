@@ -38,12 +38,13 @@ export class Peer implements Upstream {
   readonly id: SpiffeId;
   readonly http: HttpHandler;
   readonly isInitiator: boolean;
-  /** Monotonic time at which there was last a stream. Written by `Peers`. */
-  usedMs: number;
   readonly #services: ReadonlySet<string>;
   readonly #timers: readonly Timer[];
   readonly #clock: Clock;
   #isRetired = false;
+  /** Streams of either end so far, when it was looked last. */
+  #streams = 0;
+  #usedMs: number;
   /** Those who wait for the session to have a path again. */
   #waiting: (() => void)[] = [];
   /** Of `pathsDistrusted`, those that were told. */
@@ -55,7 +56,7 @@ export class Peer implements Upstream {
     this.id = identity.id;
     this.isInitiator = isInitiator;
     this.#clock = clock;
-    this.usedMs = clock.monotonicMs();
+    this.#usedMs = clock.monotonicMs();
     this.http = createStreamHandler(
       (kind, block, length, complete) => session.openStream(kind, block, length, complete),
       decodeLatin1,
@@ -76,6 +77,19 @@ export class Peer implements Upstream {
 
   get instance(): string {
     return this.session.remoteInstance;
+  }
+
+  /** When, in monotonic milliseconds, it was last seen to be used. */
+  get usedMs(): number {
+    return this.#usedMs;
+  }
+
+  /** Looks whether there was a stream since it was looked last: counting each of them as it comes would cost every request. */
+  noteUse(): void {
+    const { muxStats, openStreams } = this.session;
+    const streams = (muxStats?.streamsOpened ?? 0) + (muxStats?.streamsAccepted ?? 0);
+    if (openStreams > 0 || streams !== this.#streams) this.#usedMs = this.#clock.monotonicMs();
+    this.#streams = streams;
   }
 
   /** May new streams be opened? */

@@ -26,6 +26,8 @@ import type { AgentLimits } from './options.ts';
 import { PathWatch } from './path-watch.ts';
 import { checkServes, Peer } from './peer.ts';
 import { Reattach } from './reattach.ts';
+import { openCircuitWithin } from './route.ts';
+import { Standby } from './standby.ts';
 
 export interface PeersOptions {
   readonly platform: Platform;
@@ -57,7 +59,7 @@ export interface DirectHooks {
 const SWEEP_MS = 15_000;
 /** A request to an instance out of reach waits so long for it to come back, if there is no other; then it fails. */
 const REATTACH_WAIT_MS = 8_000;
-/** Time for a circuit and a handshake by one hub, when there is another to try. */
+/** Time for a circuit by one hub, and then for a handshake, when there is another to try. */
 const DIAL_MS = 1_500;
 const MAX_DIAL_MS = 10_000;
 
@@ -71,6 +73,7 @@ export class Peers implements Connector {
   readonly #sessions = new Map<string, Session>();
   readonly #paths: PathWatch;
   readonly #reattach: Reattach;
+  readonly #standby: Standby;
   readonly #budget: ReplayBudget;
   readonly #sweep: Timer;
   /** Others decide how often they are refused. */
@@ -96,7 +99,9 @@ export class Peers implements Connector {
     });
     this.#paths = new PathWatch(log, this.#refusals);
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
-    this.#reattach = new Reattach({ clock: platform.clock, random: platform.random, log, routes });
+    const ways = { clock: platform.clock, random: platform.random, log, routes };
+    this.#reattach = new Reattach(ways);
+    this.#standby = new Standby({ ...ways, peers: () => this.all() });
     this.#sweep = setPeriodic(options.platform.clock, SWEEP_MS, () => this.#closeIdle());
   }
 
@@ -139,7 +144,8 @@ export class Peers implements Connector {
 
   /** A hub has come into use. */
   onRoute(hub: HubConnection): void {
-    this.#reattach.onRoute(hub.url);
+    this.#reattach.onRoute();
+    this.#standby.onRoute(hub.url);
   }
 
   /** A hub goes away: sessions move to other hubs, where there are any, before it has gone. */
@@ -198,6 +204,7 @@ export class Peers implements Connector {
     this.#closedBy = error;
     this.#sweep.cancel();
     this.#reattach.close();
+    this.#standby.close();
     for (const peer of [...this.all()]) peer.session.close(error);
     this.#admission.close(error);
   }
@@ -265,9 +272,10 @@ export class Peers implements Connector {
 
   async #dialBy(hub: HubConnection, instance: string, id: string, hasOther: boolean): Promise<Peer> {
     const { clock } = this.#options.platform;
-    const circuit = await hub.openCircuit(instance);
+    const limitMs = hasOther ? DIAL_MS : MAX_DIAL_MS;
+    const circuit = await openCircuitWithin(clock, limitMs, hub, instance);
     const session = this.#start('initiator', circuit, instance, { kind: 'relay', via: hub.url }, id);
-    const giveUp = clock.setTimer(hasOther ? DIAL_MS : MAX_DIAL_MS, () => {
+    const giveUp = clock.setTimer(limitMs, () => {
       if (session.peer === undefined) {
         session.close(new SkeinError('SKEIN_PEER_UNREACHABLE', 'the peer did not answer in time'));
       }
@@ -385,9 +393,9 @@ export class Peers implements Connector {
     const { platform, limits } = this.#options;
     const nowMs = platform.clock.monotonicMs();
     for (const peer of [...this.all()]) {
-      if (peer.session.openStreams > 0) {
-        peer.usedMs = nowMs;
-      } else if (peer.isUsable) {
+      peer.noteUse();
+      if (peer.session.openStreams > 0) continue;
+      if (peer.isUsable) {
         if (nowMs - peer.usedMs < limits.idleSessionMs) continue;
         peer.retire();
         peer.session.goAway('Cannot take stream: this session was idle');

@@ -2,17 +2,11 @@
 
 import { Backoff } from '../core/backoff.ts';
 import type { Clock } from '../core/clock.ts';
-import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
-import type { Circuit } from '../tunnel/circuit.ts';
 import type { Session } from '../tunnel/session.ts';
-
-/** A hub that opens circuits. */
-export interface Route {
-  readonly url: string;
-  openCircuit(instance: string): Promise<Circuit>;
-}
+import { openCircuitWithin, type Route } from './route.ts';
 
 export interface ReattachOptions {
   readonly clock: Clock;
@@ -40,8 +34,6 @@ interface Search {
 export class Reattach {
   readonly #options: ReattachOptions;
   readonly #searches = new Map<Session, Search>();
-  /** URLs of hubs that say goodbye: nothing new goes over them. */
-  readonly #leaving = new Set<string>();
   #isClosed = false;
 
   constructor(options: ReattachOptions) {
@@ -61,14 +53,12 @@ export class Reattach {
   }
 
   /** A hub has come into use. */
-  onRoute(url: string): void {
-    this.#leaving.delete(url);
+  onRoute(): void {
     this.#wakeAll();
   }
 
   /** Sessions should go elsewhere before the hub has gone; `sessions` are those that may use it. */
   leave(url: string, sessions: Iterable<{ readonly session: Session; readonly isInitiator: boolean }>): void {
-    this.#leaving.add(url);
     if (this.#routes(undefined).length === 0) return;
     for (const { session, isInitiator } of sessions) {
       session.leavePath((info) => info.kind === 'relay' && info.via === url);
@@ -90,9 +80,10 @@ export class Reattach {
 
   #needsPath(session: Session): boolean {
     if (!session.isOpen) return false;
+    const leaving = this.#options.routes().filter(({ isLeaving }) => isLeaving);
     return !session.paths.some(
       ({ state, kind, via }) =>
-        (state === 'active' || state === 'standby') && !(kind === 'relay' && this.#leaving.has(via)),
+        (state === 'active' || state === 'standby') && !(kind === 'relay' && leaving.some(({ url }) => url === via)),
     );
   }
 
@@ -101,7 +92,7 @@ export class Reattach {
     const suspects = session?.isDetached === false ? session.paths.filter(({ state }) => state === 'suspect') : [];
     return this.#options
       .routes()
-      .filter(({ url }) => !this.#leaving.has(url) && !suspects.some(({ via }) => via === url));
+      .filter(({ url, isLeaving }) => !isLeaving && !suspects.some(({ via }) => via === url));
   }
 
   async #search(session: Session, search: Search, isInitiator: boolean): Promise<void> {
@@ -121,7 +112,7 @@ export class Reattach {
   async #try(session: Session, search: Search, route: Route): Promise<void> {
     const { clock, log } = this.#options;
     try {
-      const circuit = await within(clock, TRY_MS, route.openCircuit(session.remoteInstance), (late) => late.close(0));
+      const circuit = await openCircuitWithin(clock, TRY_MS, route, session.remoteInstance);
       if (!this.#needsPath(session)) return circuit.close(0);
       let isOver = false;
       const onEnd = (): void => {
@@ -148,26 +139,4 @@ export class Reattach {
       };
     });
   }
-}
-
-/** What `work` gives within `limitMs`; what comes later is handed to `onLate`. @throws SkeinError SKEIN_HUB_UNREACHABLE */
-function within<T>(clock: Clock, limitMs: number, work: Promise<T>, onLate: (value: T) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let isLate = false;
-    const timer = clock.setTimer(limitMs, () => {
-      isLate = true;
-      reject(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot open circuit: the hub did not answer in time'));
-    });
-    work.then(
-      (value) => {
-        timer.cancel();
-        if (isLate) onLate(value);
-        else resolve(value);
-      },
-      (thrown) => {
-        timer.cancel();
-        reject(thrown);
-      },
-    );
-  });
 }

@@ -287,6 +287,7 @@ export class Uplink {
   /** The hub waits for its members before it ends: what was begun is finished, then it is left. */
   #leave(connection: HubConnection, code: 'SKEIN_DRAINING' | 'SKEIN_CANCELLED', why: string): void {
     if (this.#leaving !== undefined) return;
+    connection.isLeaving = true;
     const { platform, owner } = this.#options;
     this.#leaving = setPeriodic(platform.clock, LEAVE_POLL_MS, () => {
       if (connection !== this.#connection || owner.isUsed(connection)) return;

@@ -36,6 +36,8 @@ export class MemoryNetwork {
   /** Times of all dials, in virtual milliseconds, with where to. */
   readonly dials: { readonly url: string; readonly atMs: number }[] = [];
   readonly links: MemoryLink[] = [];
+  /** One-way delay of links made from now on. */
+  latencyMs = 0;
   readonly #clock: VirtualClock;
   readonly #servers = new Map<string, HttpServerOptions>();
   readonly #linksTo = new Map<string, MemoryLink[]>();
@@ -65,7 +67,7 @@ export class MemoryNetwork {
     if (this.#silent.has(host) || server?.onWebSocket === undefined || server.admitWebSocket?.() !== undefined) {
       throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub "${url}": nobody listens`);
     }
-    const link = new MemoryLink(this.#clock);
+    const link = new MemoryLink(this.#clock, { latencyMs: this.latencyMs });
     this.links.push(link);
     this.#linksTo.set(host, [...(this.#linksTo.get(host) ?? []), link]);
     server.onWebSocket(link.b);
@@ -162,12 +164,12 @@ export class VirtualMesh {
     return hub;
   }
 
-  /** One of several hubs that share a store and an issuer. Gives its URL. */
-  async startShared(port: number, options: HubOptions = {}): Promise<string> {
+  /** One of several hubs that share a store and an issuer. */
+  async startShared(port: number, options: HubOptions = {}): Promise<Hub> {
     const line = this.#store.connect();
     const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port);
     this.#lines.set(hub.url, line);
-    return hub.url;
+    return hub;
   }
 
   /** A hub is killed as by a signal that it cannot take: it says nothing to anybody, nor to the store. */

@@ -1,0 +1,170 @@
+/** What runs between two members of two hubs goes on when either hub goes, comes, or flaps: nothing is lost, nothing is done twice. */
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Agent } from '../../../src/agent/agent.ts';
+import { Conversation } from '../../support/conversation.ts';
+import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { VirtualMesh } from '../../support/virtual-mesh.ts';
+
+const A = 'ws://10.0.0.1:7000';
+const B = 'ws://10.0.0.1:7001';
+const BOTH = [A, B];
+const LATENCY_MS = 10;
+/** From a member through a hub to the other member and back. */
+const ROUND_TRIP_MS = 4 * LATENCY_MS;
+
+interface Talkers {
+  readonly mesh: VirtualMesh;
+  readonly server: Agent;
+  readonly caller: Agent;
+  readonly handler: RecordingHandler;
+  readonly hubs: Map<string, Awaited<ReturnType<VirtualMesh['startHub']>>>;
+}
+
+/** A server of `api` and a caller, each with links to both hubs. */
+async function start(t: TestContext, serverHubs: readonly string[] = BOTH): Promise<Talkers> {
+  const mesh = new VirtualMesh(t);
+  mesh.network.latencyMs = LATENCY_MS;
+  const hubs: Talkers['hubs'] = new Map();
+  for (const port of [7000, 7001]) {
+    const hub = await mesh.startShared(port);
+    hubs.set(hub.url, hub);
+  }
+  const server = (await mesh.join(['api'], { hub: serverHubs })).agent;
+  const caller = (await mesh.join(['web'], { hub: BOTH })).agent;
+  await mesh.until(() => isJoined(server) && isJoined(caller));
+  const handler = new RecordingHandler((request) => {
+    if (request.head.path === '/') return;
+    request.answer(200, request.head.path);
+  });
+  await mesh.serve(server, 'api.default', { protocol: 'http', handler });
+  return { mesh, server, caller, handler, hubs };
+}
+
+function isJoined(agent: Agent): boolean {
+  return agent.hubs.every(({ state }) => state === 'connected');
+}
+
+/** The ways of the one session of `agent`. */
+function pathsOf(agent: Agent): string[] {
+  const [peer] = agent.peers.all();
+  return (peer?.session.paths ?? []).map(({ state, via }) => `${state} ${via}`).sort();
+}
+
+test('A session that is used has a second way by the other hub, within 3 s', async (t) => {
+  const { mesh, server, caller, handler } = await start(t);
+  const talk = await Conversation.begin(mesh, caller, handler);
+  await talk.goOn(3_000);
+  deepEqual(pathsOf(caller), [`active ${A}`, `standby ${B}`]);
+  deepEqual(pathsOf(server), [`active ${A}`, `standby ${B}`]);
+  await talk.goOn(60_000, 5_000);
+  equal(pathsOf(caller).length, 2);
+  await talk.finish();
+});
+
+test('One that is not used gets none', async (t) => {
+  const { mesh, server, caller, handler } = await start(t, [A]);
+  const talk = await Conversation.begin(mesh, caller, handler);
+  await talk.goOn(100);
+  await talk.finish();
+  equal(pathsOf(caller).length, 1);
+  equal(server.hubs.length, 1);
+});
+
+test('A peer that is not at the other hub is asked for less and less often', async (t) => {
+  const { mesh, caller, handler, hubs } = await start(t, [A]);
+  const talk = await Conversation.begin(mesh, caller, handler);
+  const refused = async (): Promise<number> => {
+    const text = (await hubs.get(B)?.metrics.render()) ?? '';
+    return Number(/outcome="no-endpoint"\} (\d+)/.exec(text)?.[1] ?? 0);
+  };
+  await talk.goOn(60_000, 1_000);
+  const first = await refused();
+  ok(first >= 3 && first <= 20, `asked ${first} times in the first minute`);
+  await talk.goOn(240_000, 5_000);
+  const then = (await refused()) - first;
+  ok(then >= 4 && then <= 20, `asked ${then} times in the next four`);
+  await talk.finish();
+});
+
+const LOSSES: readonly {
+  readonly what: string;
+  readonly lose: (talkers: Talkers, url: string) => unknown;
+  /** Longest time without a word. */
+  readonly stallMs: number;
+}[] = [
+  { what: 'is killed', lose: ({ mesh }, url) => mesh.kill(url), stallMs: ROUND_TRIP_MS + 50 },
+  { what: 'loses all its links', lose: ({ mesh }, url) => mesh.network.cut(url), stallMs: ROUND_TRIP_MS + 50 },
+  { what: 'drains', lose: ({ hubs }, url) => void hubs.get(url)?.drain(), stallMs: ROUND_TRIP_MS + 50 },
+  { what: 'falls silent', lose: ({ mesh }, url) => mesh.network.silence(url), stallMs: 3_000 },
+];
+
+for (const { what, lose, stallMs } of LOSSES) {
+  for (const [which, url] of [
+    ['the hub in use', A],
+    ['the other hub', B],
+  ] as const) {
+    test(`Streams go on when ${which} ${what}`, async (t) => {
+      const talkers = await start(t);
+      const { mesh, caller, handler } = talkers;
+      const talks = [
+        await Conversation.begin(mesh, caller, handler),
+        await Conversation.begin(mesh, caller, handler),
+      ] as const;
+      await talks[0].goOn(3_000, 100);
+      await talks[1].goOn(200);
+      for (const talk of talks) talk.forgetStalls();
+      lose(talkers, url);
+      await talks[0].goOn(4_000);
+      const { longestStallMs } = talks[0];
+      t.diagnostic(`longest stall ${longestStallMs} ms`);
+      ok(longestStallMs <= stallMs, `${longestStallMs} ms`);
+      for (const talk of talks) await talk.finish();
+      equal(handler.seen.length, 2);
+    });
+  }
+}
+
+test('Every request is done once, whichever hub goes while it is under way', async (t) => {
+  const talkers = await start(t);
+  const { mesh, server, caller, handler, hubs } = talkers;
+  const replies: ReplyRecorder[] = [];
+  const ask = (): void => {
+    const reply = new ReplyRecorder();
+    const head = requestHead({ method: 'POST', path: `/${replies.length}` });
+    reply.body = caller.outbound.request(head, true, reply);
+    replies.push(reply);
+  };
+  const goOn = async (ms: number): Promise<void> => {
+    for (let at = 0; at < ms; at += 15) {
+      ask();
+      await mesh.clock.advanceAsync(15);
+    }
+  };
+  await goOn(1_000);
+  for (const url of [A, B, A, B]) {
+    mesh.kill(url);
+    await goOn(1_500);
+    hubs.set(url, await mesh.startShared(Number(new URL(url).port)));
+    await goOn(500);
+    await mesh.until(() => isJoined(caller) && isJoined(server));
+    await goOn(2_000);
+  }
+  await mesh.clock.advanceAsync(10_000);
+  deepEqual(
+    replies.filter(({ error }) => error !== undefined).map(({ error }) => error?.message),
+    [],
+  );
+  deepEqual(
+    replies.map(({ text }) => text),
+    replies.map((_, i) => `/${i}`),
+  );
+  const times = new Map<string, number>();
+  for (const { head } of handler.seen) times.set(head.path, (times.get(head.path) ?? 0) + 1);
+  deepEqual(
+    [...times].filter(([, count]) => count !== 1),
+    [],
+  );
+  equal(times.size, replies.length);
+});

@@ -88,7 +88,10 @@ export const LACKS: Readonly<Record<string, Lack>> = {
   PostgreSQL: {
     reason: "needs Debian's PostgreSQL",
     on: (host) => !host.hasCommand('pg_ctlcluster'),
-    tests: { 'test/e2e/real-apps.test.ts': ['pgbench keeps its books straight through a TCP listener'] },
+    tests: {
+      'test/e2e/real-apps.test.ts': ['pgbench keeps its books straight through a TCP listener'],
+      'test/e2e/survival.test.ts': ['Leave a session of psql as it is'],
+    },
   },
   openssl: {
     reason: 'needs openssl for keys and certificates',

@@ -33,6 +33,8 @@ export interface ProgramOptions {
   readonly within?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Keeps its stdin open, for `write`. @default false */
+  readonly stdin?: boolean;
   /** Milliseconds until a missing ready line is a failure. @default 20_000 */
   readonly readyWithinMs?: number;
 }
@@ -67,9 +69,10 @@ export class Program {
     this.#child = spawn(first as string, rest, {
       cwd: options.cwd ?? root,
       env: { ...process.env, NO_COLOR: '1', ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     });
     running.add(this);
+    this.#child.stdin?.on('error', () => undefined); // its end is told by `exited`
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;
       this.#tell();
@@ -120,6 +123,11 @@ export class Program {
   async waitForOutput(pattern: RegExp, withinMs = 15_000): Promise<string> {
     await this.#waitUntil(() => pattern.test(this.#stdout), withinMs, `output like ${pattern}`);
     return this.#stdout;
+  }
+
+  /** Writes to its stdin. */
+  write(text: string): void {
+    this.#child.stdin?.write(text);
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -1,16 +1,15 @@
 /** A TCP relay that records both directions and can change one bit inside a WebSocket message on its way. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { FrameScanner, type SeenFrame } from './frame-scanner.ts';
 
 export type Direction = 'up' | 'down';
 
-export interface SeenFrame {
+export interface TappedFrame extends SeenFrame {
   readonly direction: Direction;
-  readonly opcode: number;
-  readonly payloadBytes: number;
 }
 
 /** Chooses the byte of a frame's payload whose lowest bit is flipped; undefined leaves the frame alone. */
-export type Tamper = (frame: SeenFrame) => number | undefined;
+export type Tamper = (frame: TappedFrame) => number | undefined;
 
 export class Tap {
   readonly address: string;
@@ -59,10 +58,10 @@ export class Tap {
 
   #join(from: Socket, to: Socket, direction: Direction): void {
     this.#sockets.add(from);
-    const scanner = new FrameScanner((frame) => this.tamper?.({ ...frame, direction }));
+    const flipper = new Flipper((frame) => this.tamper?.({ ...frame, direction }));
     from.on('data', (chunk) => {
       const passed = Buffer.from(chunk);
-      this.flippedBits += scanner.pass(passed);
+      this.flippedBits += flipper.pass(passed);
       this.captured.push(passed);
       if (!to.write(passed)) from.pause();
     });
@@ -76,60 +75,36 @@ export class Tap {
   }
 }
 
-/**
- * Follows one direction of a connection: an HTTP head, then WebSocket frames (RFC 6455 §5.2), cut anywhere. A masked
- * payload needs no unmasking: the mask is an exclusive or, so a bit flipped outside is a bit flipped inside.
- */
-class FrameScanner {
-  readonly #choose: (frame: Omit<SeenFrame, 'direction'>) => number | undefined;
-  #inHead = true;
-  #headTail = '';
-  #header: number[] = [];
-  #left = 0;
-  #at = 0;
+/** Flips bits of the frames of one direction; the mask is an exclusive or, so a bit flipped outside is a bit flipped inside. */
+class Flipper {
+  readonly #choose: (frame: SeenFrame) => number | undefined;
+  readonly #scanner = new FrameScanner();
+  #frame: SeenFrame = this.#scanner.frame;
   #flipAt: number | undefined;
 
-  constructor(choose: (frame: Omit<SeenFrame, 'direction'>) => number | undefined) {
+  constructor(choose: (frame: SeenFrame) => number | undefined) {
     this.#choose = choose;
   }
 
   /** Reads on and flips in place. @returns how many bits were flipped */
   pass(chunk: Buffer): number {
+    const scanner = this.#scanner;
     let flipped = 0;
     for (let i = 0; i < chunk.length; ) {
-      if (this.#inHead) {
-        this.#headTail = (this.#headTail + String.fromCharCode(chunk[i++] as number)).slice(-4);
-        this.#inHead = this.#headTail !== '\r\n\r\n';
-      } else if (this.#left > 0) {
-        const length = Math.min(this.#left, chunk.length - i);
-        const flipAt = this.#flipAt;
-        if (flipAt !== undefined && flipAt >= this.#at && flipAt < this.#at + length) {
-          const where = i + flipAt - this.#at;
-          chunk[where] = (chunk[where] as number) ^ 1;
-          flipped++;
-        }
-        this.#at += length;
-        this.#left -= length;
-        i += length;
-      } else {
-        this.#header.push(chunk[i++] as number);
-        this.#readHeader();
+      const start = i;
+      i = scanner.step(chunk, start);
+      if (scanner.frame !== this.#frame) {
+        this.#frame = scanner.frame;
+        this.#flipAt = this.#choose(scanner.frame);
+        continue;
       }
+      const flipAt = this.#flipAt;
+      const where = flipAt === undefined ? -1 : start + flipAt - (scanner.payloadAt - (i - start));
+      if (where < start || where >= i) continue;
+      chunk[where] = (chunk[where] as number) ^ 1;
+      this.#flipAt = undefined;
+      flipped++;
     }
     return flipped;
-  }
-
-  #readHeader(): void {
-    const bytes = this.#header;
-    const second = bytes[1];
-    if (second === undefined) return;
-    const short = second & 0x7f;
-    const lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0;
-    if (bytes.length < 2 + lengthBytes + (second & 0x80 ? 4 : 0)) return;
-    const extended = bytes.slice(2, 2 + lengthBytes).reduce((sum, byte) => sum * 256 + byte, 0);
-    this.#left = lengthBytes > 0 ? extended : short;
-    this.#at = 0;
-    this.#flipAt = this.#choose({ opcode: (bytes[0] as number) & 0x0f, payloadBytes: this.#left });
-    this.#header = [];
   }
 }

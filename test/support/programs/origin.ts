@@ -2,7 +2,8 @@
  * The application of the tests: `node origin.js [http port] [tcp port] [name]`, 0 meaning any.
  *
  *   GET  /            a greeting with the name         ANY  /echo           what arrived, as JSON
- *   ANY  /sha256      digest of the body               GET  /bytes/N        N deterministic bytes
+ *   ANY  /sha256      digest of the body               GET  /bytes/N        N deterministic bytes, ?seconds=S in S seconds
+ *   POST /mirror      the body as it comes             ANY  /once/ID        counts the id; GET /once tells all
  *   GET  /sse         events, the next one only after  POST /sse/next
  *   GET  /trailers    a chunked body with trailers     GET  /status/N       that status
  *   GET  /hold?ms=N   answers after N ms               GET  /stats          what was counted
@@ -13,13 +14,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import process from 'node:process';
 import { WebSocketServer } from 'ws';
-import { deterministicStream } from '../deterministic-bytes.ts';
+import { deterministicStream, pacedStream } from '../deterministic-bytes.ts';
 
 const [httpPort = '0', tcpPort = '0', name = 'origin'] = process.argv.slice(2);
 const stats = { requests: 0, holding: 0, smuggled: 0, upgrades: 0, tcpConnections: 0 };
 /** Sockets that a long download was asked on, with what they had carried before it. */
 const downloads = new Map<Socket, number>();
 const waitingForEvents = new Set<() => void>();
+/** How often each id of `/once` has come. */
+const seen = new Map<string, number>();
 
 const routes: Record<string, (request: IncomingMessage, response: ServerResponse, url: URL) => void> = {
   '': (_, response) => void response.end(`hello from ${name}\n`),
@@ -49,10 +52,24 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
   bytes: (request, response, url) => {
     const length = Number(url.pathname.split('/')[2]);
     if (!url.searchParams.has('chunked')) response.setHeader('content-length', length);
-    deterministicStream(length).pipe(response);
+    const seconds = Number(url.searchParams.get('seconds'));
+    const stream = seconds > 0 ? pacedStream(length, seconds * 1000) : deterministicStream(length);
+    stream.pipe(response);
     const { socket } = request;
     downloads.set(socket, socket.bytesWritten);
     response.on('close', () => downloads.delete(socket));
+  },
+  mirror: (request, response) => {
+    response.flushHeaders();
+    request.pipe(response);
+    request.on('error', () => response.destroy());
+  },
+  once: (request, response, url) => {
+    const id = url.pathname.split('/')[2];
+    if (id === undefined) return void response.end(JSON.stringify([...seen]));
+    seen.set(id, (seen.get(id) ?? 0) + 1);
+    request.resume();
+    request.on('end', () => response.end(`${name}\n`));
   },
   sse: (request, response, url) => {
     if (url.pathname === '/sse/next') {

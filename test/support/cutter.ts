@@ -1,0 +1,48 @@
+/** A cutting relay in a process of its own, as a test sees it: an address, and commands that are answered when they are done. */
+import type { Cut, RelayCounts, RelayShape } from './cutting-relay.ts';
+import { type Program, startHelper } from './process.ts';
+
+export class Cutter {
+  readonly program: Program;
+  /** `ws://host:port`, to be given to a sidecar as its hub. */
+  readonly url: string;
+  #commands = 0;
+
+  private constructor(program: Program, address: string) {
+    this.program = program;
+    this.url = `ws://${address}`;
+  }
+
+  /** @param target `host:port` of the hub */
+  static async start(target: string, shape: RelayShape = {}, name = 'cutting-relay'): Promise<Cutter> {
+    const program = startHelper('cutting-relay', [target, JSON.stringify(shape)], { name, stdin: true });
+    const { addresses } = await program.ready();
+    return new Cutter(program, addresses.hub ?? '');
+  }
+
+  /** Cuts all connections that stand. */
+  cut(cut: Cut): Promise<RelayCounts> {
+    return this.#command({ cut });
+  }
+
+  /** Passes nothing any more, in silence. */
+  hold(): Promise<RelayCounts> {
+    return this.#command({ hold: true });
+  }
+
+  release(): Promise<RelayCounts> {
+    return this.#command({ hold: false });
+  }
+
+  counts(): Promise<RelayCounts> {
+    return this.#command({});
+  }
+
+  async #command(command: object): Promise<RelayCounts> {
+    const id = ++this.#commands;
+    this.program.write(`${JSON.stringify({ id, ...command })}\n`);
+    const answer = new RegExp(`^\\{"id":${id},.*\\}$`, 'm');
+    const printed = await this.program.waitForOutput(answer);
+    return JSON.parse(answer.exec(printed)?.[0] ?? '{}') as RelayCounts;
+  }
+}

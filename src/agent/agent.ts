@@ -1,6 +1,6 @@
 /** `Agent`: one member of the mesh without any listening socket, put together from its parts, from its start to its end. */
 
-import type { AppProtocol } from '../catalog/endpoint.ts';
+import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
 import { parseServiceName } from '../catalog/service.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
 import { setPeriodic, type Timer, wait } from '../core/clock.ts';
@@ -12,7 +12,7 @@ import type { Platform } from '../core/platform.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HttpHandler } from '../http/handler.ts';
 import { Backends } from '../router/backends.ts';
-import type { Destination, NameOptions } from '../router/destination.ts';
+import { type Destination, type NameOptions, SERVICE_PORT, toDestination } from '../router/destination.ts';
 import { Dispatcher } from '../router/dispatch.ts';
 import type { RouterEvents } from '../router/events.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
@@ -211,6 +211,12 @@ export class Agent {
     if (this.mirror.routing.table.find(destination) !== undefined) return 'http';
     if (protocol !== undefined) return protocol;
     throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach service "${destination.key}": nobody serves it`);
+  }
+
+  /** Who serves `service` (`name.namespace`), healthy or not; asked of the hub where nothing is known. @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_LIMIT */
+  async endpointsOf(service: string): Promise<readonly Endpoint[]> {
+    await this.#backends.find(toDestination(service, SERVICE_PORT));
+    return this.mirror.endpoints(service);
   }
 
   /** Keeps watching a service that will be called. */

@@ -24,6 +24,7 @@ export interface FileSettings {
   readonly zone: string | undefined;
   readonly data: string | undefined;
   readonly listenHttp: ListenAddress | undefined;
+  readonly listenDns: ListenAddress | undefined;
   readonly admin: ListenAddress | undefined;
   expose(namespace: string): readonly ExposeSetting[];
   listenTcp(namespace: string): readonly TcpListenSetting[];
@@ -38,6 +39,7 @@ export const NO_FILE: FileSettings = {
   data: undefined,
   expose: () => [],
   listenHttp: undefined,
+  listenDns: undefined,
   listenTcp: () => [],
   admin: undefined,
 };
@@ -62,6 +64,7 @@ export async function readSidecarFile(context: CommandContext, path: string): Pr
     data: file.data === undefined ? undefined : resolve(dirname(absolute), file.data),
     expose: (namespace) => toExpose(reader, file, namespace),
     listenHttp: reader.address('listen.http', file.listen?.http),
+    listenDns: reader.address('listen.dns', file.listen?.dns),
     listenTcp: (namespace) => toListenTcp(reader, file, namespace),
     admin: reader.address('admin', file.admin),
   };
@@ -69,7 +72,6 @@ export async function readSidecarFile(context: CommandContext, path: string): Pr
   settings.expose(namespace);
   settings.listenTcp(namespace);
   // Refused rather than ignored: who writes them counts on them.
-  if (file.listen?.dns !== undefined) reader.at('listen.dns', () => refuse('answer DNS'));
   if (file.listen?.direct !== undefined) reader.at('listen.direct', () => refuse('take direct links'));
   reader.finish();
   return settings;

@@ -40,6 +40,10 @@ export const SIDECAR_OPTIONS: readonly OptionSpec[] = [
     description: 'local port for a raw service: db=127.0.0.1:5432',
     list: true,
   },
+  {
+    flags: '--listen-dns <address>',
+    description: 'DNS for *.mesh names, such as 127.0.0.1:5353; each service answers on a loopback address of its own',
+  },
   { flags: '--admin <address>', description: 'readiness and metrics of this sidecar', fallback: 'none' },
   { flags: '--region <name>', description: 'where this sidecar runs, for locality-aware choices' },
   { flags: '--zone <name>', description: 'where in the region' },

@@ -22,6 +22,7 @@ export interface SidecarSettings {
   readonly data: string | undefined;
   readonly expose: readonly ExposeSetting[];
   readonly listenHttp: ListenAddress | undefined;
+  readonly listenDns: ListenAddress | undefined;
   readonly listenTcp: readonly TcpListenSetting[];
   readonly admin: ListenAddress | undefined;
 }
@@ -42,6 +43,7 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
   const token = text('token');
   const data = text('data');
   const listenHttp = text('listen-http');
+  const listenDns = text('listen-dns');
   const admin = text('admin');
   return {
     hubs: list('hub')?.map(parseHubUrl) ?? file.hubs,
@@ -52,6 +54,7 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
     data: data === undefined ? file.data : resolve(process.workFolder, data),
     expose: list('expose')?.map((item) => parseExpose(item, namespace)) ?? file.expose(namespace),
     listenHttp: listenHttp === undefined ? file.listenHttp : parseListenAddress(listenHttp),
+    listenDns: listenDns === undefined ? file.listenDns : parseListenAddress(listenDns),
     listenTcp: list('listen-tcp')?.map((item) => parseTcpListen(item, namespace)) ?? file.listenTcp(namespace),
     admin: admin === undefined ? file.admin : parseListenAddress(admin),
   };

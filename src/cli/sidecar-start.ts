@@ -74,6 +74,7 @@ async function startSidecar(
     expose: settings.expose,
     listen: {
       http: settings.listenHttp,
+      dns: settings.listenDns,
       tcp: settings.listenTcp.map(({ service, port, listen }) => ({ service, port, address: listen })),
     },
     admin: settings.admin,

@@ -116,6 +116,15 @@ export interface TcpConnectOptions extends ListenAddress {
   readonly timeoutMs?: number;
 }
 
+/** A UDP socket that takes datagrams from anybody. */
+export interface DatagramSocket {
+  readonly address: string;
+  readonly port: number;
+  /** Sends one datagram; what cannot be sent is lost, as a datagram may be. */
+  send(message: Bytes, to: ListenAddress): void;
+  close(): void;
+}
+
 export interface Platform {
   /** "node 20.20.2", "bun 1.4.5", … */
   readonly name: string;
@@ -130,6 +139,10 @@ export interface Platform {
   readonly listenHttp: ((options: HttpServerOptions) => Promise<Listener>) | undefined;
   readonly listenTcp:
     | ((at: ListenAddress, onConnection: (stream: ByteStream) => void) => Promise<Listener>)
+    | undefined;
+  /** Undefined where there is no UDP. @throws SkeinError SKEIN_CONFIG */
+  readonly bindUdp:
+    | ((at: ListenAddress, onMessage: (message: Bytes, from: ListenAddress) => void) => Promise<DatagramSocket>)
     | undefined;
   /**
    * Dials TCP at once: what is written before the connection stands waits; `onReset` with SKEIN_APP_UNREACHABLE

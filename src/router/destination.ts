@@ -40,11 +40,11 @@ export function tryParseDestination(authority: string, options: NameOptions): De
   const host = parsed.host.toLowerCase().replace(/\.$/, '');
   const port = parsed.port ?? options.port ?? SERVICE_PORT;
   if (port === 0) return undefined;
-  const isMeshName = host.endsWith(SUFFIX);
+  const isWhole = host.endsWith(SUFFIX);
   // A name with dots belongs to somebody; `localhost` and `mesh` alone mean other things (RFC 6761 §6.3).
   const isShort = !host.includes('.') && host !== 'localhost' && host !== MESH_DOMAIN;
-  if (!isMeshName && !(isShort && options.allowShort === true)) return undefined;
-  const name = tryParseServiceName(isMeshName ? host.slice(0, -SUFFIX.length) : host, options.namespace);
+  if (!isWhole && !(isShort && options.allowShort === true)) return undefined;
+  const name = tryParseServiceName(isWhole ? host.slice(0, -SUFFIX.length) : host, options.namespace);
   return name === undefined ? undefined : toDestination(name.key, port);
 }
 
@@ -66,6 +66,11 @@ export function parseDestinationKey(key: string): Destination {
     throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot find destination: not name.namespace:port');
   }
   return toDestination(service.key, port);
+}
+
+/** Does a host, in lower case, claim to be in the mesh? Only names of the mesh end so. */
+export function isMeshName(host: string): boolean {
+  return host === MESH_DOMAIN || host.endsWith(SUFFIX);
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Capture } from './capture.ts';
 import type { Connections } from './connections.ts';
 import type { TcpListen } from './options.ts';
 
-export interface LocalListenerOptions {
+export interface ListenForServiceOptions {
   readonly listenTcp: NonNullable<Platform['listenTcp']>;
   readonly listen: TcpListen;
   readonly capture: Capture;
@@ -18,7 +18,7 @@ export interface LocalListenerOptions {
 }
 
 /** @throws SkeinError SKEIN_CONFIG */
-export function listenForService(options: LocalListenerOptions): Promise<Listener> {
+export function listenForService(options: ListenForServiceOptions): Promise<Listener> {
   const { listenTcp, listen, capture, connections } = options;
   const destination = toDestination(listen.service, listen.port);
   return listenTcp(listen.address, (stream: ByteStream) => {

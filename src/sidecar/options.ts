@@ -52,6 +52,11 @@ export interface HealthOptions {
 export interface ListenOptions {
   /** HTTP proxy: absolute-form and CONNECT for names of the mesh, or `Host: api.mesh`. */
   readonly http?: string | ListenAddress | undefined;
+  /**
+   * DNS by UDP and TCP: names of the mesh become loopback addresses on which their services answer, all others are asked
+   * of the name servers of this machine.
+   */
+  readonly dns?: string | ListenAddress | undefined;
   /** A local port for each service that is called without a proxy. */
   readonly tcp?: readonly TcpListenOptions[] | undefined;
 }
@@ -85,6 +90,7 @@ export interface ResolvedSidecarOptions {
   readonly agent: AgentOptions;
   readonly expose: readonly Exposed[];
   readonly http: ListenAddress | undefined;
+  readonly dns: ListenAddress | undefined;
   readonly tcp: readonly TcpListen[];
   readonly admin: ListenAddress | undefined;
   readonly accessLog: AccessLog | undefined;
@@ -139,6 +145,7 @@ const schema = v.object({
   listen: v.optional(
     v.strictObject({
       http: v.optional(listenAddress),
+      dns: v.optional(listenAddress),
       tcp: v.optional(v.array(v.strictObject({ service, port, address: listenAddress }))),
     }),
   ),
@@ -168,6 +175,7 @@ export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarO
     agent: { ...agent, services: exposed.map((item) => item.service) },
     expose: exposed,
     http: toListen(listen?.http),
+    dns: toListen(listen?.dns),
     tcp: (listen?.tcp ?? []).map((item) => toTcpListen(item, namespace)),
     admin: toListen(admin),
     accessLog,

@@ -16,6 +16,7 @@ import { Connections } from './connections.ts';
 import { ExposedApp } from './exposed-app.ts';
 import { listenForService } from './local-listeners.ts';
 import { defineSidecarMetrics } from './metrics.ts';
+import { openDns } from './open-dns.ts';
 import { type ResolvedSidecarOptions, resolveSidecarOptions, type SidecarOptions } from './options.ts';
 import { listenProxy } from './proxy-listener.ts';
 import { describeSidecar, type SidecarState } from './status.ts';
@@ -170,8 +171,9 @@ class RunningSidecar implements Sidecar {
   }
 
   async #listen(): Promise<void> {
-    const { http, tcp, admin } = this.#options;
+    const { http, tcp, dns, admin } = this.#options;
     if (http !== undefined || tcp.length > 0) await this.#listenLocally();
+    if (dns !== undefined) await this.#listenDns(dns);
     if (admin !== undefined) await this.#listenAdmin(admin);
   }
 
@@ -188,6 +190,12 @@ class RunningSidecar implements Sidecar {
       const listener = await this.#keep(listenForService({ ...shared, listen }));
       this.addresses[`tcp:${listen.name}`] = listener.address;
     }
+  }
+
+  async #listenDns(address: ListenAddress): Promise<void> {
+    const [agent, capture, connections, log] = [this.#agent, this.#capture, this.#connections, this.#log];
+    const listener = await this.#keep(openDns({ platform: this.#platform, agent, capture, connections, log, address }));
+    this.addresses.dns = listener.address;
   }
 
   /** The sidecar may have been told to stop while a port was being opened. */

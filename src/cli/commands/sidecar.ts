@@ -23,8 +23,9 @@ export const sidecar: CommandSpec = {
   },
 };
 
-function checkPurpose({ expose, listenHttp, listenTcp, admin }: SidecarSettings): void {
-  if (expose.length + listenTcp.length > 0 || listenHttp !== undefined || admin !== undefined) return;
+function checkPurpose({ expose, listenHttp, listenDns, listenTcp, admin }: SidecarSettings): void {
+  const listens = [listenHttp, listenDns, admin].some((address) => address !== undefined);
+  if (expose.length + listenTcp.length > 0 || listens) return;
   throw new SkeinError('SKEIN_CONFIG', 'Cannot start sidecar: it would offer nothing and listen nowhere', {
     details: {
       remedy: 'Add --expose api=http://127.0.0.1:3000 to offer a service, --listen-http 127.0.0.1:8080 to call others.',

@@ -8,6 +8,7 @@ import { createHttpListener } from './http.ts';
 import { nodeRandom } from './random.ts';
 import { createTcpConnector, createTcpListener } from './tcp.ts';
 import { nodeDecodeLatin1 } from './text.ts';
+import { bindUdp } from './udp.ts';
 import { createWebSocketDialler } from './websocket.ts';
 
 export function nodePlatform(): Platform {
@@ -22,6 +23,7 @@ export function nodePlatform(): Platform {
     files: nodeFiles,
     listenHttp: createHttpListener(),
     listenTcp: createTcpListener(clock),
+    bindUdp,
     connectTcp: createTcpConnector(clock),
   };
 }

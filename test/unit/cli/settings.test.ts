@@ -117,7 +117,7 @@ test('every mistake of a file is told at once, with its place', async () => {
     'expose:',
     '  - { service: API, target: 3000 }',
     '  - { service: api, target: "https://x", health: { path: /, interval: soon } }',
-    'listen: { http: nowhere, dns: 127.0.0.1:5353, tcp: [{ service: db, address: x }] }',
+    'listen: { http: nowhere, dns: nowhere too, tcp: [{ service: db, address: x }] }',
   ].join('\n');
   await rejects(read([], {}, file), (error) => {
     const issues = (error as SkeinError).details.issues as { path: string }[];
@@ -126,11 +126,11 @@ test('every mistake of a file is told at once, with its place', async () => {
       [
         'hub[1]',
         'listen.http',
+        'listen.dns',
         'expose[0].service',
         'expose[1].target',
         'expose[1].health.interval',
         'listen.tcp[0].address',
-        'listen.dns',
       ],
     );
     return true;

@@ -11,6 +11,7 @@ import {
   findHiddenSkips,
   findHubSight,
   findLongFiles,
+  findNeededOptions,
   findSleeps,
   findUnexplainedFiles,
   findUnownedTodos,
@@ -26,6 +27,11 @@ const FEWEST_FILES = 30;
 
 const manifest = JSON.parse(readText('package.json'));
 const deno = JSON.parse(readText('deno.json'));
+/** What the package needs, and what it can do without; the version of the latter is the one that is tested. */
+const packages: Readonly<Record<string, string>> = {
+  ...manifest.dependencies,
+  ...Object.fromEntries(Object.keys(manifest.peerDependencies).map((name) => [name, manifest.devDependencies[name]])),
+};
 const sources = parseTree(readTree('src'));
 const tests = parseTree(readTree('test'));
 const unitTests = tests.filter(({ path }) => /^test\/(?:unit|model)\//.test(path));
@@ -35,14 +41,15 @@ const RULES: readonly [name: string, find: () => string[]][] = [
   ['every relative import names a file', () => findUnresolved(sources)],
   ['no file imports itself through others, types included', () => findCycles(sources)],
   ['every package is imported through its door', () => findDoorBreaches(sources)],
-  ['every dependency has a door', () => compareDoors(manifest.dependencies)],
+  ['what is optional is loaded where it is asked for', () => findNeededOptions(sources)],
+  ['every dependency has a door', () => compareDoors(packages)],
   ['runtimes, time, chance and output are arguments', () => findForbiddenWords(sources)],
   ['the hub cannot reach a head codec, an exchange or a route', () => findHubSight(sources)],
   ['no file is too long', () => findLongFiles(sources)],
   ['every file begins with its responsibility', () => findUnexplainedFiles(sources)],
   ['every TODO names its issue', () => findUnownedTodos(sources)],
   ['no unit or model test sleeps', () => findSleeps(unitTests)],
-  ['deno.json and package.json want the same versions', () => compareVersions(manifest.dependencies, deno.imports)],
+  ['deno.json and package.json want the same versions', () => compareVersions(packages, deno.imports)],
 ];
 
 test('The rules saw the sources', (t) => {
@@ -110,8 +117,19 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
     1,
   ],
   ['a package without a door', () => findDoorBreaches(plant({ 'src/cli/a.ts': "import 'left-pad'" })), 1],
+  ['an optional file in the core', () => findNeededOptions(plant({ 'src/hub/a.ts': "import('./store/nats.ts')" })), 1],
+  [
+    'an optional file at the start of a program',
+    () => findNeededOptions(plant({ 'src/cli/shared-store.ts': "import { N } from '../hub/store/nats.ts'" })),
+    1,
+  ],
+  [
+    'an optional file when it is asked for',
+    () => findNeededOptions(plant({ 'src/cli/shared-store.ts': "const n = await import('../hub/store/nats.ts')" })),
+    0,
+  ],
   ['the right door', () => findDoorBreaches(plant({ 'src/core/id.ts': "import { nanoid } from 'nanoid'" })), 0],
-  ['a dependency without a door', () => compareDoors({ ...manifest.dependencies, 'left-pad': '1.0.0' }), 1],
+  ['a dependency without a door', () => compareDoors({ ...packages, 'left-pad': '1.0.0' }), 1],
   [
     'node: in a neutral file',
     () => findForbiddenWords(plant({ 'src/core/a.ts': "import { join } from 'node:path'" })),

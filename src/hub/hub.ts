@@ -99,7 +99,7 @@ class RunningHub implements Hub {
     const limits: HubLimits = { ...HUB_LIMITS, ...options.limits };
     const { clock, random, crypto } = platform;
     const { sha256 } = crypto;
-    const { store, epoch, isShared } = state;
+    const { store, epoch } = state;
     const { trustDomain } = issuer;
     this.#platform = platform;
     this.#options = options;
@@ -116,7 +116,7 @@ class RunningHub implements Hub {
       sha256,
       epoch,
       debounceMs: limits.debounceMs,
-      asOf: () => (isShared ? { revision: store.revision, isCurrent: this.#leases.isCurrent } : undefined),
+      asOf: () => (store.isShared ? { revision: store.revision, isCurrent: this.#leases.isCurrent } : undefined),
     });
     const own = String(epoch);
     this.#leases = new Leases({
@@ -212,6 +212,7 @@ class RunningHub implements Hub {
       links: this.#links,
       leases: this.#leases,
       registrations: this.#registrations,
+      store,
       storeBytes: state.storeBytes,
     });
   }
@@ -337,8 +338,8 @@ class RunningHub implements Hub {
       admitWebSocket: () => this.#admit(),
     });
     this.#life = 'ready';
-    const { epoch, isShared } = this.#state;
-    if (isShared) this.#leases.start({ url: this.url, region: this.#options.region ?? '' });
+    const { epoch, store } = this.#state;
+    if (store.isShared) this.#leases.start({ url: this.url, region: this.#options.region ?? '' });
     this.#log.log('info', 'hub-listening', {
       address: this.address,
       url: this.url,

@@ -10,6 +10,7 @@ import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
+import type { Store } from './store.ts';
 
 export interface HubMetricsOptions {
   readonly runtime: string;
@@ -21,6 +22,7 @@ export interface HubMetricsOptions {
   readonly links: LinkCounts;
   readonly leases: Leases;
   readonly registrations: Registrations;
+  readonly store: Store;
   readonly storeBytes: () => number;
 }
 
@@ -73,5 +75,6 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
     leases.ageMs === Number.POSITIVE_INFINITY ? 0 : leases.ageMs / 1000,
   );
   metrics.read('skein_hub_store_queued_writes', () => registrations.queuedWrites);
+  metrics.read('skein_hub_store_up', () => Number(options.store.isUp));
   metrics.read('skein_hub_store_bytes', options.storeBytes);
 }

@@ -12,8 +12,6 @@ import type { Store } from './store.ts';
 
 export interface HubState {
   readonly store: Store;
-  /** Other hubs may use the same store. */
-  readonly isShared: boolean;
   /** How many times a hub has started on this store, this time included. */
   readonly epoch: number;
   readonly isFirstStart: boolean;
@@ -38,7 +36,6 @@ export async function openState(platform: Platform, options: HubOptions, log: Lo
     const adminToken = await openAdminToken(platform, options, files);
     return {
       store,
-      isShared: typeof options.store === 'object',
       epoch,
       isFirstStart: epoch === 1,
       adminToken,

@@ -1,5 +1,7 @@
 /** `Store` port: what a hub must remember. Small JSON texts by key, changed only by those who know what they change. */
 
+import { SkeinError } from '../core/errors.ts';
+
 export interface StoreEntry {
   readonly key: string;
   readonly value: string;
@@ -16,15 +18,21 @@ export interface StoreChange {
 }
 
 export interface Store {
+  /** Other hubs may use it at the same time. */
+  readonly isShared: boolean;
+  /** It answers. One that does not is still watched: what it told last holds. */
+  readonly isUp: boolean;
   /** Number of the newest change that watchers have been told of. */
   readonly revision: number;
+  /** The newest entry, whoever has written it. @throws SkeinError SKEIN_STORE when nobody can say */
   get(key: string): Promise<StoreEntry | undefined>;
-  /** Entries whose key begins with `prefix`, by key. */
+  /** Entries whose key begins with `prefix`, by key, as watchers have been told of them. */
   list(prefix: string): Promise<readonly StoreEntry[]>;
   /**
    * Writes `value` if the entry still has `revision` (0: if there is none), and resolves when a power cut cannot undo it.
    * @returns the new entry, or undefined when the key has changed meanwhile
-   * @throws SkeinError SKEIN_STORE when it cannot be kept; nothing has changed then
+   * @throws SkeinError SKEIN_STORE when it cannot be kept, or when a shared store did not say whether it was; SKEIN_LIMIT when
+   *   it is larger than the store takes
    */
   compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined>;
   /** Deletes the entry if it still has `revision`; false when it has changed or is not there. @throws SkeinError SKEIN_STORE */
@@ -36,6 +44,16 @@ export interface Store {
   watch(prefix: string, listener: (change: StoreChange) => void): () => void;
   /** Finishes what was begun. */
   close(): Promise<void>;
+}
+
+/** A registration or manifest is a tenth of it; a NATS server takes 1 MiB with all that goes around a value. */
+const MAX_VALUE_BYTES = 1_000_000;
+
+/** @throws SkeinError SKEIN_LIMIT */
+export function checkValue(bytes: number, limitBytes: number = MAX_VALUE_BYTES): void {
+  const limit = Math.min(limitBytes, MAX_VALUE_BYTES);
+  if (bytes > limit)
+    throw new SkeinError('SKEIN_LIMIT', `Cannot write to store: ${bytes} bytes in one value, ${limit} allowed`);
 }
 
 /** The JSON value of an entry, or undefined: what an older or a younger hub wrote may be anything. */

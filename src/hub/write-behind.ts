@@ -5,7 +5,7 @@
 
 import { Backoff } from '../core/backoff.ts';
 import { type Clock, wait } from '../core/clock.ts';
-import { toSkeinError } from '../core/errors.ts';
+import { type SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import type { Store, StoreChange } from './store.ts';
@@ -81,7 +81,7 @@ export class WriteBehind {
       this.#inFlight = 0;
       if (this.#stop.signal.aborted) return;
       const failure = failures.find((error) => error !== undefined);
-      this.#note(failure === undefined ? undefined : toSkeinError(failure).message);
+      this.#note(failure === undefined ? undefined : failure.message);
       if (failure === undefined) continue;
       const delayMs = Math.max(RETRY_CAP_MS / 20, this.#backoff.nextMs());
       await wait(this.#options.clock, delayMs, this.#stop.signal).catch(() => undefined); // closed: nothing waits
@@ -90,8 +90,8 @@ export class WriteBehind {
   }
 
   /** @returns why it could not be written */
-  async #writeKey(key: string): Promise<unknown> {
-    const { store, wanted } = this.#options;
+  async #writeKey(key: string): Promise<SkeinError | undefined> {
+    const { store, wanted, log } = this.#options;
     const value = wanted(key);
     const revision = this.#revisions.get(key) ?? 0;
     if (value === undefined && revision === 0) return undefined;
@@ -106,8 +106,11 @@ export class WriteBehind {
       }
       return undefined;
     } catch (thrown) {
-      if (!this.#stop.signal.aborted) this.#dirty.add(key);
-      return thrown;
+      const error = toSkeinError(thrown);
+      // Too large for this store: it will not get smaller by waiting.
+      if (error.code === 'SKEIN_LIMIT') log.log('error', 'registration-not-stored', { key, error: error.message });
+      else if (!this.#stop.signal.aborted) this.#dirty.add(key);
+      return error.code === 'SKEIN_LIMIT' ? undefined : error;
     }
   }
 

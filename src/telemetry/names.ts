@@ -54,6 +54,11 @@ export const METRICS = {
     help: 'Time since the store brought back the last renewal of this hub; grows while the store is away. 0 when it is not shared',
     labels: [],
   },
+  skein_hub_store_up: {
+    type: 'gauge',
+    help: 'Whether the store answers: 0 while a shared store is away, and the hub serves what it knew',
+    labels: [],
+  },
   skein_hub_store_queued_writes: { type: 'gauge', help: 'Registrations that wait to be stored', labels: [] },
   skein_hub_store_bytes: { type: 'gauge', help: 'Size of the store on disk', labels: [] },
 

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
+import { STORE_CASES } from '../support/store-cases.ts';
 
 /** What runs the tests. */
 export interface Host {
@@ -98,6 +99,24 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs nginx and openssl',
     on: (host) => !(host.hasCommand('nginx') && host.hasCommand('openssl')),
     tests: { 'test/e2e/nat.test.ts': ['Carries the same when nginx ends TLS in front of the hub'] },
+  },
+  'nats-server': {
+    reason: 'needs nats-server, the store that several hubs share',
+    on: (host) => !host.hasCommand('nats-server'),
+    tests: {
+      'test/unit/hub/nats-store.test.ts': [
+        ...STORE_CASES.map(({ name }) => `Store (nats): ${name}`),
+        'Store (nats): two hubs hear of each other in the same order, each change once',
+        'Store (nats): of two hubs that race for one key again and again, one wins each time',
+        'Store (nats): a hub that was cut off is told what it missed, each change once, also of marks that are gone',
+        'Store (nats): cut and healed again and again while another hub writes, it tells each change once',
+        'Store (nats): a server killed and started again has all that was answered, and is written to within 5 s',
+        'Store (nats): a hub waits for a server that is not there yet, says so, and stops waiting when told',
+        'Store (nats): a wrong login is refused, a right one works, and neither is ever printed',
+        'Store (nats): a bucket that was made anew is not followed: the hub keeps what it knew and says what to do',
+        'Store (nats): marks of deletions do not pile up at the server, and what is made anew meanwhile stays',
+      ],
+    },
   },
   PostgreSQL: {
     reason: "needs Debian's PostgreSQL",

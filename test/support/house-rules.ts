@@ -45,6 +45,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 /** Package → the files that may import it. */
 export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   '@hono/node-server': [/^src\/runtime\/node\/http\.ts$/],
+  '@nats-io/jetstream': [/^src\/hub\/store\/nats\.ts$/],
+  '@nats-io/kv': [/^src\/hub\/store\/nats\.ts$/],
+  '@nats-io/transport-node': [/^src\/hub\/store\/nats\.ts$/],
   commander: [/^src\/cli\//],
   hono: [/^src\/hub\/app\.ts$/, /^src\/sidecar\/admin\.ts$/],
   jose: [/^src\/auth\//],
@@ -55,6 +58,11 @@ export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   valibot: [/^src\/(?:catalog|control|cli|hub)\//, /^src\/sidecar\/options\.ts$/],
   ws: [/^src\/runtime\/node\/websocket\.ts$/],
   yaml: [/^src\/cli\//],
+};
+
+/** Files whose package is installed only where it is needed → those that may load them; nobody else comes to them by any import. */
+export const OPTIONAL: Readonly<Record<string, readonly RegExp[]>> = {
+  'src/hub/store/nats.ts': [/^src\/nats\.ts$/, /^src\/cli\/shared-store\.ts$/],
 };
 
 /** Where a runtime may be named: the edge, the entry bound to it, the command line. */
@@ -208,6 +216,20 @@ export function findDoorBreaches(files: readonly SourceFile[]): string[] {
       .filter(({ to }) => !to.startsWith('node:'))
       .filter(({ to }) => !(DOORS[packageOf(to)] ?? []).some((door) => door.test(path)))
       .map(({ to, line }) => `${path}:${line}: this is no door to ${to}`),
+  );
+}
+
+/** Imports that make an optional package a need: a bundle or a program without it would break. */
+export function findNeededOptions(files: readonly SourceFile[]): string[] {
+  return files.flatMap(({ path, internal, uncommented }) =>
+    internal
+      .filter(({ to }) => to in OPTIONAL)
+      .flatMap(({ to, line }) => {
+        if (!OPTIONAL[to]?.some((loader) => loader.test(path))) return [`${path}:${line}: ${to} is optional`];
+        const isEntry = /^src\/[^/]+$/.test(path);
+        const isLazy = /\bimport\s*\(/.test(uncommented.split('\n')[line - 1] ?? '');
+        return isEntry || isLazy ? [] : [`${path}:${line}: load ${to} with import()`];
+      }),
   );
 }
 

@@ -5,6 +5,7 @@ import type { Store, StoreChange, StoreEntry } from '../../src/hub/store.ts';
 
 /** A hub's way to the store: while it is cut nothing is answered but with an error, and watchers hear of what they missed later. */
 export class StoreLine implements Store {
+  readonly isShared = true;
   readonly #store: Store;
   #isCut = false;
   #missed: (() => void)[] = [];
@@ -12,6 +13,10 @@ export class StoreLine implements Store {
 
   constructor(store: Store) {
     this.#store = store;
+  }
+
+  get isUp(): boolean {
+    return !this.#isCut;
   }
 
   get revision(): number {

@@ -3,12 +3,12 @@
  * fsync. A crash costs nothing that was answered; a file broken otherwise is not opened, because something that was is lost.
  */
 
-import { type Bytes, concatBytes, EMPTY, equalBytes } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY, encodeUtf8, equalBytes } from '../../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { AppendFile, FileLock, Files } from '../../core/platform.ts';
-import type { Store, StoreChange, StoreEntry } from '../store.ts';
-import { encodeLog, encodeRecord, type LogRecord, MAX_RECORD_BYTES, readLog } from './log-format.ts';
+import { checkValue, type Store, type StoreChange, type StoreEntry } from '../store.ts';
+import { encodeLog, encodeRecord, type LogRecord, readLog } from './log-format.ts';
 import { StoreTable } from './table.ts';
 
 export interface FileStoreOptions {
@@ -30,6 +30,8 @@ interface Pending {
 }
 
 export class FileStore implements Store {
+  readonly isShared = false;
+  readonly isUp = true;
   readonly recovery: StoreRecovery;
   readonly #path: string;
   readonly #options: FileStoreOptions;
@@ -108,6 +110,7 @@ export class FileStore implements Store {
   }
 
   async compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined> {
+    checkValue(encodeUtf8(value).length);
     if ((this.#latest(key)?.revision ?? 0) !== revision) return undefined;
     const entry = { key, value, revision: this.#revision + 1 };
     await this.#commit({ kind: 'put', ...entry }, { key, revision: entry.revision, entry });
@@ -142,9 +145,6 @@ export class FileStore implements Store {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw new SkeinError('SKEIN_STORE', 'Cannot write to store: it is closed');
       const bytes = encodeRecord(record);
-      if (bytes.length > MAX_RECORD_BYTES) {
-        throw new SkeinError('SKEIN_LIMIT', `Cannot write to store: ${bytes.length} bytes in one value`);
-      }
       this.#revision = record.revision;
       this.#staged.set(change.key, change);
       this.#pending.push({ record, bytes, change, resolve, reject });

@@ -12,7 +12,7 @@ import { crc32 } from './crc32.ts';
 export const LOG_HEADER: Bytes = encodeUtf8('SKEINST1');
 const RECORD_HEADER_BYTES = 8;
 /** A value holds one manifest or less; a longer record is a broken length. */
-export const MAX_RECORD_BYTES = 1024 * 1024;
+const MAX_RECORD_BYTES = 1024 * 1024;
 
 const PUT = 1;
 const DELETE = 2;

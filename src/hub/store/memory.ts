@@ -1,9 +1,12 @@
 /** A store that forgets: for tests, demonstrations and hubs whose state is elsewhere. */
 
-import type { Store, StoreChange, StoreEntry } from '../store.ts';
+import { encodeUtf8 } from '../../core/bytes.ts';
+import { checkValue, type Store, type StoreChange, type StoreEntry } from '../store.ts';
 import { StoreTable } from './table.ts';
 
 export class MemoryStore implements Store {
+  readonly isShared: boolean = false;
+  readonly isUp = true;
   readonly #table = new StoreTable();
 
   get revision(): number {
@@ -19,6 +22,7 @@ export class MemoryStore implements Store {
   }
 
   async compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined> {
+    checkValue(encodeUtf8(value).length);
     if ((this.#table.get(key)?.revision ?? 0) !== revision) return undefined;
     const entry = { key, value, revision: this.revision + 1 };
     this.#table.apply({ key, revision: entry.revision, entry });

@@ -27,7 +27,7 @@ export class StoreTable {
   apply(change: StoreChange): void {
     if (change.entry === undefined) this.#entries.delete(change.key);
     else this.#entries.set(change.key, change.entry);
-    this.revision = change.revision;
+    this.revision = Math.max(this.revision, change.revision);
     this.#changes.emit('change', change);
   }
 

@@ -14,6 +14,7 @@ import { encodeRecord, LOG_HEADER, readLog } from '../../../src/hub/store/log-fo
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import type { Store } from '../../../src/hub/store.ts';
 import { nodeFiles } from '../../../src/runtime/node/files.ts';
+import { STORE_CASES } from '../../support/store-cases.ts';
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'skein-store-'));
@@ -34,65 +35,14 @@ const KINDS: readonly [name: string, create: (t: TestContext) => Promise<Store>]
   ['file', (t) => open(join(folder(t), 'store.log'))],
 ];
 
-for (const [name, create] of KINDS) {
-  test(`Store (${name}): compare-and-set, list and delete`, async (t) => {
-    const store = await create(t);
-    equal(await store.get('a/1'), undefined);
-    const first = await store.compareAndSet('a/1', 0, 'one');
-    ok(first !== undefined);
-    equal(await store.compareAndSet('a/1', 0, 'again'), undefined);
-    equal(await store.compareAndSet('a/1', first.revision + 1, 'again'), undefined);
-    const second = await store.compareAndSet('a/1', first.revision, 'two');
-    ok(second !== undefined && second.revision > first.revision);
-    await store.compareAndSet('a/0', 0, 'zero');
-    await store.compareAndSet('b/0', 0, 'other');
-    deepEqual(
-      (await store.list('a/')).map(({ key, value }) => [key, value]),
-      [
-        ['a/0', 'zero'],
-        ['a/1', 'two'],
-      ],
-    );
-    equal(await store.delete('a/1', first.revision), false);
-    equal(await store.delete('a/1', second.revision), true);
-    equal(await store.delete('a/1', second.revision), false);
-    equal(await store.get('a/1'), undefined);
-    await store.close();
-  });
-
-  test(`Store (${name}): of two hundred that race for one key, one wins`, async (t) => {
-    const store = await create(t);
-    const results = await Promise.all(Array.from({ length: 200 }, (_, i) => store.compareAndSet('key', 0, `${i}`)));
-    const winners = results.filter((entry) => entry !== undefined);
-    equal(winners.length, 1);
-    deepEqual(await store.get('key'), winners[0]);
-    await store.close();
-  });
-
-  test(`Store (${name}): watchers hear of what there is, then of safe changes below their prefix, in order`, async (t) => {
-    const store = await create(t);
-    const z = await store.compareAndSet('a/z', 0, 'first');
-    await store.compareAndSet('a/y', 0, 'second');
-    await store.compareAndSet('b/1', 0, 'other');
-    const heard: unknown[] = [];
-    const stop = store.watch('a/', ({ key, revision, entry }) => heard.push([key, revision, entry?.value]));
-    const entry = await store.compareAndSet('a/1', 0, 'one');
-    await store.compareAndSet('b/2', 0, 'one');
-    await store.delete('a/1', entry?.revision ?? 0);
-    const last = store.revision;
-    stop();
-    await store.compareAndSet('a/2', 0, 'two');
-    const from = z?.revision ?? 0;
-    deepEqual(heard, [
-      ['a/z', from, 'first'],
-      ['a/y', from + 1, 'second'],
-      ['a/1', from + 3, 'one'],
-      ['a/1', from + 5, undefined],
-    ]);
-    equal(last, from + 5);
-    ok(store.revision > last);
-    await store.close();
-  });
+for (const [kind, create] of KINDS) {
+  for (const { name, run } of STORE_CASES) {
+    test(`Store (${kind}): ${name}`, async (t) => {
+      const store = await create(t);
+      await run(store);
+      await store.close();
+    });
+  }
 }
 
 test('File store holds what was answered when it is opened again', async (t) => {
@@ -220,7 +170,7 @@ test('File store of another kind is not opened, and stays as it is', async (t) =
   await rejects(open(path), { code: 'SKEIN_STORE', message: /damaged from byte 0 on$/ });
   equal(readFileSync(path, 'utf8'), 'this is no store of ours');
   equal(readFileSync(`${path}.corrupt-1`, 'utf8'), 'this is no store of ours');
-  deepEqual(readdirSync(join(path, '..')), ['store.log', 'store.log.corrupt-1']);
+  deepEqual(readdirSync(join(path, '..')).sort(), ['store.log', 'store.log.corrupt-1']);
 });
 
 test('File store compacts itself when most of it is history', async (t) => {

@@ -1,0 +1,452 @@
+/**
+ * A store that hubs share: a bucket of NATS JetStream. All of it is held here as well, so that what is known can be read while
+ * no server answers; changes are made at the server alone. The only door to the NATS client.
+ */
+
+import {
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstream,
+  type StorageType,
+} from '@nats-io/jetstream';
+import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
+import { AuthorizationError, connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
+import { Backoff } from '../../core/backoff.ts';
+import { type Bytes, decodeUtf8, encodeUtf8 } from '../../core/bytes.ts';
+import { type Clock, setPeriodic, type Timer, wait } from '../../core/clock.ts';
+import { SkeinError, toSkeinError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
+import type { Random } from '../../core/random.ts';
+import type { Redacted } from '../../core/redacted.ts';
+import { checkValue, type Store, type StoreChange, type StoreEntry } from '../store.ts';
+import { type NatsAddress, parseNatsAddress } from './nats-address.ts';
+import { decodeKey, encodeKey } from './nats-keys.ts';
+import { Replica } from './replica.ts';
+
+export interface NatsStoreOptions {
+  /** `nats://[user:password@]host:port[,host:port…][/bucket][?replicas=3]`; `tls://` for TLS. */
+  readonly address: Redacted<string>;
+  /** Content of a `.creds` file. */
+  readonly credentials?: Redacted<Bytes> | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** How long the mark of a deletion is kept at the server, in milliseconds. @default 600_000 */
+  readonly markMs?: number;
+  /** Ends the wait for a server that does not answer. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A server that says nothing for so long is taken for gone: two pings. */
+const PING_MS = 2_000;
+const CONNECT_TIMEOUT_MS = 2_000;
+/** Longer than a change takes at a healthy server, shorter than the election of a new leader (4 to 8 s): who waits hears of that. */
+const REQUEST_TIMEOUT_MS = 2_000;
+/** Between two dials, so that what waits is written within 5 s of a server's return. */
+const RECONNECT_MS = 250;
+const RECONNECT_JITTER_MS = 750;
+/** The feed brings what was written; one that does not for so long is begun anew. */
+const FEED_TIMEOUT_MS = 5_000;
+/** Marks of deletions are for those who read them a little later; who was away for longer reads everything anew. */
+const MARK_MS = 600_000;
+/** Room for the headers of a message beside its value. */
+const HEADER_BYTES = 1024;
+/** A key that is none of ours: whoever writes it knows that the feed is complete up to there. */
+const SYNC_KEY = '=sync';
+
+interface Waiter {
+  readonly isDone: () => boolean;
+  readonly resolve: () => void;
+}
+
+export class NatsStore implements Store {
+  readonly isShared = true;
+  readonly #options: NatsStoreOptions;
+  readonly #address: NatsAddress;
+  readonly #nats: NatsConnection;
+  readonly #manager: JetStreamManager;
+  readonly #bucket: KV;
+  /** When the bucket was made: another one has another history. */
+  readonly #madeAt: string;
+  readonly #replica = new Replica();
+  readonly #waiters = new Set<Waiter>();
+  /** Keys whose deletion is marked at the server, with the revision of the mark and since when it is known. */
+  readonly #marks = new Map<string, { readonly revision: number; readonly sinceMs: number }>();
+  readonly #sweep: Timer;
+  readonly #stop = new AbortController();
+  #state: 'down' | 'up' | 'replaced' = 'down';
+  /** Number of the feed that is read; messages of earlier ones count for nothing. */
+  #feed = 0;
+  #endFeed: () => void = () => undefined;
+
+  private constructor(
+    options: NatsStoreOptions,
+    address: NatsAddress,
+    opened: { nats: NatsConnection; manager: JetStreamManager; bucket: KV; madeAt: string },
+  ) {
+    this.#options = options;
+    this.#address = address;
+    this.#nats = opened.nats;
+    this.#manager = opened.manager;
+    this.#bucket = opened.bucket;
+    this.#madeAt = opened.madeAt;
+    this.#sweep = setPeriodic(options.clock, options.markMs ?? MARK_MS, () => {
+      this.#sweepMarks().catch(() => undefined); // the next time
+    });
+  }
+
+  /**
+   * Waits for a server, however long it takes, and says so.
+   * @throws SkeinError SKEIN_CONFIG when it refuses the login, SKEIN_CANCELLED when `signal` aborts
+   */
+  static async open(options: NatsStoreOptions): Promise<NatsStore> {
+    const address = parseNatsAddress(options.address.reveal());
+    const { log, random, clock, signal } = options;
+    const { servers, bucket } = address;
+    const backoff = new Backoff(random, { capMs: RECONNECT_MS + RECONNECT_JITTER_MS });
+    for (let isFirst = true; ; isFirst = false) {
+      if (signal?.aborted) throw new SkeinError('SKEIN_CANCELLED', 'Cannot open store: this hub was told to stop');
+      try {
+        const store = await NatsStore.#connect(options, address);
+        log.log('info', 'store-connected', { servers, bucket });
+        return store;
+      } catch (thrown) {
+        if (thrown instanceof AuthorizationError) throw loginRefused(thrown);
+        const { message } = toSkeinError(thrown);
+        log.log(isFirst ? 'warn' : 'debug', 'store-unreachable', { servers, bucket, error: message });
+        await wait(clock, Math.max(RECONNECT_MS, backoff.nextMs()), signal).catch(() => undefined); // said above
+      }
+    }
+  }
+
+  static async #connect(options: NatsStoreOptions, address: NatsAddress): Promise<NatsStore> {
+    const login = address.login?.reveal();
+    const nats = await connect({
+      servers: [...address.servers],
+      name: 'skein hub',
+      timeout: CONNECT_TIMEOUT_MS,
+      pingInterval: PING_MS,
+      maxPingOut: 2,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_MS,
+      reconnectJitter: RECONNECT_JITTER_MS,
+      reconnectJitterTLS: RECONNECT_JITTER_MS,
+      // A login that is refused now, while an administrator changes it, may be good again.
+      ignoreAuthErrorAbort: true,
+      ...(address.isTls ? { tls: {} } : {}),
+      ...(login === undefined ? {} : 'token' in login ? login : { user: login.user, pass: login.password }),
+      ...(options.credentials === undefined ? {} : { authenticator: credsAuthenticator(options.credentials.reveal()) }),
+    });
+    try {
+      const client = jetstream(nats, { timeout: REQUEST_TIMEOUT_MS });
+      const manager = await client.jetstreamManager();
+      const bucket = await new Kvm(client).create(address.bucket, {
+        history: 1,
+        replicas: address.replicas,
+        storage: 'file' as StorageType,
+        // Read from the leader: others may be behind.
+        allow_direct: false,
+        description: 'skein: state that hubs share',
+      });
+      const { streamInfo } = await bucket.status();
+      const store = new NatsStore(options, address, { nats, manager, bucket, madeAt: streamInfo.created });
+      return await store.#start();
+    } catch (thrown) {
+      await nats.close();
+      throw thrown;
+    }
+  }
+
+  async #start(): Promise<this> {
+    this.#follow().catch((thrown) => this.#log('error', 'store-failed', thrown));
+    try {
+      await this.#readFeed(++this.#feed);
+      this.#state = 'up';
+      return this;
+    } catch (thrown) {
+      await this.close();
+      throw thrown;
+    }
+  }
+
+  get isUp(): boolean {
+    return this.#state === 'up';
+  }
+
+  get revision(): number {
+    return this.#replica.table.revision;
+  }
+
+  get(key: string): Promise<StoreEntry | undefined> {
+    return this.#ask(async () => {
+      const found = await this.#bucket.get(encodeKey(key));
+      return found === null || found.operation !== 'PUT' ? undefined : toEntry(key, found);
+    });
+  }
+
+  async list(prefix: string): Promise<readonly StoreEntry[]> {
+    return this.#replica.table.list(prefix);
+  }
+
+  compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined> {
+    return this.#ask(async () => {
+      const bytes = encodeUtf8(value);
+      checkValue(bytes.length, (this.#nats.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES);
+      const written = await this.#put(encodeKey(key), revision, bytes);
+      if (written === undefined) return undefined;
+      await this.#until(() => this.revision >= written);
+      return { key, revision: written, value };
+    });
+  }
+
+  delete(key: string, revision: number): Promise<boolean> {
+    return this.#ask(async () => {
+      try {
+        await this.#bucket.delete(encodeKey(key), { previousSeq: revision });
+      } catch (thrown) {
+        if (isConflict(thrown)) return false;
+        throw thrown;
+      }
+      await this.#until(() => this.#replica.table.get(key)?.revision !== revision);
+      return true;
+    });
+  }
+
+  watch(prefix: string, listener: (change: StoreChange) => void): () => void {
+    return this.#replica.table.watch(prefix, listener);
+  }
+
+  async close(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    this.#sweep.cancel();
+    this.#goDown();
+    await this.#nats.close();
+  }
+
+  /** @param revision 0: there is no value, but there may be the mark of a deletion */
+  async #put(key: string, revision: number, value: Bytes): Promise<number | undefined> {
+    for (let before = revision; ; ) {
+      try {
+        return await this.#bucket.put(key, value, { previousSeq: before });
+      } catch (thrown) {
+        if (!isConflict(thrown)) throw thrown;
+        const found = revision === 0 ? await this.#bucket.get(key) : null;
+        if (found === null || found.operation === 'PUT' || found.revision === before) return undefined;
+        before = found.revision;
+      }
+    }
+  }
+
+  /** Asks the server, if there is one. Nothing is left to be sent later: the caller has been told by then that it failed. */
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    if (this.#state !== 'up') throw new SkeinError('SKEIN_STORE', `Cannot reach store: ${DOWN[this.#state]}`);
+    try {
+      return await question();
+    } catch (thrown) {
+      throw toSkeinError(thrown, 'SKEIN_STORE');
+    }
+  }
+
+  /** Waits for what is written to come back; the server has it either way. */
+  async #until(isDone: () => boolean): Promise<void> {
+    if (isDone()) return;
+    const over = new AbortController();
+    const { clock } = this.#options;
+    let waiter: Waiter | undefined;
+    const told = new Promise<boolean>((resolve) => {
+      waiter = { isDone, resolve: () => resolve(true) };
+      this.#waiters.add(waiter);
+    });
+    const limit = wait(clock, FEED_TIMEOUT_MS, over.signal).then(
+      () => false,
+      () => true,
+    );
+    const isTold = await Promise.race([told, limit]);
+    over.abort();
+    if (waiter !== undefined) this.#waiters.delete(waiter);
+    if (!isTold && this.#state === 'up') {
+      this.#log('warn', 'store-feed-silent');
+      this.#restart();
+    }
+  }
+
+  /** Follows what becomes of the connection until the end. */
+  async #follow(): Promise<void> {
+    for await (const status of this.#nats.status()) {
+      if (status.type === 'disconnect') {
+        if (this.#state === 'up') this.#log('warn', 'store-lost');
+        this.#goDown();
+      } else if (status.type === 'reconnect') {
+        this.#restart();
+      } else if (status.type === 'error') {
+        this.#log('warn', 'store-error', status.error);
+      }
+    }
+  }
+
+  #goDown(): void {
+    if (this.#state === 'up') this.#state = 'down';
+    this.#feed++;
+    this.#endFeed();
+    for (const { resolve } of [...this.#waiters]) resolve();
+  }
+
+  /** Reads everything anew, as often as it takes. */
+  #restart(): void {
+    if (this.#stop.signal.aborted || this.#state === 'replaced') return;
+    this.#goDown();
+    this.#catchUp(this.#feed).catch((thrown) => this.#log('error', 'store-failed', thrown));
+  }
+
+  async #catchUp(feed: number): Promise<void> {
+    const { clock, random } = this.#options;
+    const backoff = new Backoff(random, { capMs: RECONNECT_MS + RECONNECT_JITTER_MS });
+    while (feed === this.#feed) {
+      try {
+        if (await this.#isReplaced()) {
+          this.#state = 'replaced';
+          this.#log('error', 'store-replaced', undefined, { remedy: REPLACED_REMEDY });
+          return;
+        }
+        await this.#readFeed(feed);
+        if (feed !== this.#feed) return;
+        this.#state = 'up';
+        this.#log('info', 'store-back');
+        return;
+      } catch (thrown) {
+        this.#log(backoff.attempts === 0 ? 'warn' : 'debug', 'store-not-read', thrown);
+        await wait(clock, Math.max(RECONNECT_MS, backoff.nextMs()), this.#stop.signal).catch(() => undefined); // closed
+      }
+    }
+  }
+
+  /** A bucket that was made anew, or put back, lacks what was answered; to follow it would make the mesh forget policies. */
+  async #isReplaced(): Promise<boolean> {
+    try {
+      const { created, state } = (await this.#bucket.status()).streamInfo;
+      return created !== this.#madeAt || state.last_seq < this.revision;
+    } catch (thrown) {
+      if (thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamNotFound) return true;
+      throw thrown;
+    }
+  }
+
+  /** Resolves when all is read that the bucket holds now, and goes on reading. */
+  async #readFeed(feed: number): Promise<void> {
+    const replica = this.#replica;
+    replica.begin();
+    const mark = await this.#bucket.put(SYNC_KEY, new Uint8Array(0));
+    const messages = await this.#bucket.watch();
+    if (feed !== this.#feed) {
+      messages.stop();
+      return;
+    }
+    this.#endFeed = () => messages.stop();
+    await new Promise<void>((resolve, reject) => {
+      const read = async (): Promise<void> => {
+        for await (const message of messages) {
+          if (feed !== this.#feed) break;
+          this.#take(message);
+          if (!replica.isListing || message.revision < mark) continue;
+          const gone = await this.#findGone(replica.unnamed());
+          if (feed !== this.#feed) break;
+          replica.complete(gone);
+          this.#wake();
+          resolve();
+        }
+        throw new SkeinError('SKEIN_STORE', 'Cannot read store: its feed has ended');
+      };
+      read().catch((thrown) => {
+        messages.stop();
+        reject(thrown);
+        // While it begins, who waits for it tries again.
+        if (feed === this.#feed && !replica.isListing) this.#restart();
+      });
+    });
+  }
+
+  #take(message: KvEntry): void {
+    const { rawKey, revision, operation } = message;
+    const isPut = operation === 'PUT';
+    if (isPut) this.#marks.delete(rawKey);
+    else this.#marks.set(rawKey, { revision, sinceMs: this.#options.clock.monotonicMs() });
+    const value = isPut ? tryDecode(message.value as Bytes) : undefined;
+    // What is no text is as little ours as a key that is none of ours.
+    const key = isPut && value === undefined ? undefined : decodeKey(rawKey);
+    this.#replica.take({ key, revision, value });
+    this.#wake();
+  }
+
+  /** Which of `keys`, that the feed has not named, the server does not hold. */
+  async #findGone(keys: readonly string[]): Promise<string[]> {
+    const gone: string[] = [];
+    for (const key of keys) {
+      const found = await this.#bucket.get(encodeKey(key));
+      if (found === null || found.operation !== 'PUT') gone.push(key);
+    }
+    return gone;
+  }
+
+  #wake(): void {
+    for (const waiter of [...this.#waiters]) if (waiter.isDone()) waiter.resolve();
+  }
+
+  /** Deletions leave marks at the server; old ones are of no use to anybody. */
+  async #sweepMarks(): Promise<void> {
+    if (this.#state !== 'up') return;
+    const { clock, markMs = MARK_MS } = this.#options;
+    const nowMs = clock.monotonicMs();
+    for (const [key, { revision, sinceMs }] of [...this.#marks]) {
+      if (nowMs - sinceMs < markMs) continue;
+      const filter = `$KV.${this.#address.bucket}.${key}`;
+      // Up to the mark and no further: the key may just have been written anew.
+      await this.#manager.streams.purge(`KV_${this.#address.bucket}`, { filter, seq: revision + 1 });
+      if (this.#marks.get(key)?.revision === revision) this.#marks.delete(key);
+    }
+  }
+
+  #log(level: 'info' | 'warn' | 'error' | 'debug', event: string, thrown?: unknown, fields: object = {}): void {
+    const { servers, bucket } = this.#address;
+    const error = thrown === undefined ? {} : { error: toSkeinError(thrown).message };
+    this.#options.log.log(level, event, { servers, bucket, ...error, ...fields });
+  }
+}
+
+const REPLACED_REMEDY =
+  'The bucket was made anew or put back to an earlier state. This hub serves what it knew and changes nothing; restart all hubs ' +
+  'of the mesh to go on with what the bucket holds, then apply routes and policies again.';
+
+const DOWN = {
+  down: 'no server answers',
+  up: '',
+  replaced: 'its bucket is not the one that this hub has started with; restart the hub',
+} as const;
+
+function toEntry(key: string, { revision, value }: KvEntry): StoreEntry {
+  return { key, revision, value: decodeUtf8(value as Bytes) };
+}
+
+function tryDecode(bytes: Bytes): string | undefined {
+  try {
+    return decodeUtf8(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function isConflict(thrown: unknown): boolean {
+  return (
+    thrown instanceof JetStreamApiError &&
+    (thrown.code === JetStreamApiCodes.StreamWrongLastSequence ||
+      thrown.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
+  );
+}
+
+function loginRefused(cause: Error): SkeinError {
+  return new SkeinError('SKEIN_CONFIG', 'Cannot open store: the server refuses the login', {
+    cause,
+    details: { remedy: 'Check user and password, token or credentials file of --store.' },
+  });
+}

@@ -55,6 +55,7 @@ const hubSchema = v.strictObject({
   url: v.optional(text),
   region: v.optional(text),
   store: v.optional(text),
+  storeCredentials: v.optional(text),
   roles: v.optional(oneOrMore),
   trustDomain: v.optional(text),
   starterPolicy: v.optional(v.boolean('must be true or false')),

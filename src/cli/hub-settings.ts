@@ -13,12 +13,13 @@ import { parseHubFile } from './config.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
 import { requireFiles } from './profile.ts';
+import { readStoreSetting, type SharedStoreSetting } from './shared-store.ts';
 
 const DEFAULT_LISTEN = '127.0.0.1:7000';
 
 export interface HubSettings {
   readonly listen: ListenAddress;
-  readonly store: 'file' | 'memory';
+  readonly store: 'file' | 'memory' | SharedStoreSetting;
   /** Absolute path; undefined when the store is in memory and nobody named a folder. */
   readonly data: string | undefined;
   /** Undefined: the one in `data`. */
@@ -39,7 +40,13 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
   { flags: '--data <folder>', description: 'keeps the issuer, tokens and policies', fallback: DEFAULT_HUB_DATA },
   { flags: '--url <url>', description: 'how others reach this hub, such as wss://hub.example.com' },
   { flags: '--region <name>', description: 'where this hub runs' },
-  { flags: '--store <kind>', description: 'where state is kept', choices: ['file', 'memory'], fallback: 'file' },
+  {
+    flags: '--store <where>',
+    description:
+      'where state is kept: file, memory, or nats://[user:password@]host:port[,…][/bucket][?replicas=3], which several hubs share; @file reads it from a file',
+    fallback: 'file',
+  },
+  { flags: '--store-credentials <file>', description: 'a .creds file for the NATS servers of --store' },
   {
     flags: '--roles <names>',
     description: `parts that this hub plays, of ${HUB_ROLES.join(', ')}`,
@@ -53,7 +60,8 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** @throws SkeinError SKEIN_CONFIG */
-export async function readHubSettings({ input, platform, process }: CommandContext): Promise<HubSettings> {
+export async function readHubSettings(context: CommandContext): Promise<HubSettings> {
+  const { input, platform, process } = context;
   const config = input.text('config');
   const path = config === undefined ? undefined : resolve(process.workFolder, config);
   const content = path === undefined ? undefined : await requireFiles(platform).read(path);
@@ -63,10 +71,16 @@ export async function readHubSettings({ input, platform, process }: CommandConte
   const file =
     path === undefined || content === undefined ? {} : parseHubFile(basename(path), decodeUtf8(content), process.env);
 
-  const store = input.text('store') ?? file.store ?? 'file';
-  if (store !== 'file' && store !== 'memory') {
-    throw new SkeinError('SKEIN_CONFIG', `Cannot use store "${store}": expected file or memory`);
-  }
+  const credentials = input.text('store-credentials');
+  const fileCredentials =
+    file.storeCredentials === undefined || path === undefined
+      ? undefined
+      : resolve(dirname(path), file.storeCredentials);
+  const store = await readStoreSetting(
+    context,
+    input.text('store') ?? file.store ?? 'file',
+    credentials ?? fileCredentials,
+  );
   const data = input.text('data');
   const fileData = file.data === undefined || path === undefined ? undefined : resolve(dirname(path), file.data);
   const named = data === undefined ? fileData : resolve(process.workFolder, data);

@@ -23,7 +23,8 @@ export async function readSecret(
   return new Redacted(secret);
 }
 
-const SECRET_VARIABLE = /^SKEIN_(?:.*_)?TOKEN$/i;
+/** Tokens, and the address of a store, which may hold a password. */
+const SECRET_VARIABLE = /^SKEIN_(?:(?:.*_)?TOKEN|STORE)$/i;
 
 /** The environment without skein's own secrets: a child has no business with them. */
 export function withoutSecrets(env: Environment): Record<string, string | undefined> {

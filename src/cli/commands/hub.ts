@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { encodeUtf8 } from '../../core/bytes.ts';
 import { createHub, type Hub } from '../../hub/hub.ts';
+import type { Store } from '../../hub/store.ts';
 import { HUB_URL_FILE } from '../admin.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
@@ -10,6 +11,7 @@ import { EXIT } from '../exit-code.ts';
 import { HUB_OPTIONS, type HubSettings, readHubSettings } from '../hub-settings.ts';
 import { openProfile, requireFiles } from '../profile.ts';
 import { type Addresses, formatReady } from '../ready.ts';
+import { openSharedStore } from '../shared-store.ts';
 import { Stopping } from '../stopping.ts';
 
 export const hub: CommandSpec = {
@@ -21,16 +23,19 @@ export const hub: CommandSpec = {
     ['skein hub', 'on this machine only, state in ./hub'],
     ['skein hub --listen 0.0.0.0:7000 --data /var/lib/skein', 'for other machines'],
     ['skein hub --url wss://hub.example.com', 'behind a TLS proxy that forwards to 127.0.0.1:7000'],
+    ['skein hub --store nats://10.0.0.5:4222', 'one of several hubs of a mesh; docs/operations.md tells how'],
   ],
   async run(context) {
     const settings = await readHubSettings(context);
     // Taken over before the start: a signal in the middle of it must not leave half a store.
     const stopping = new Stopping(context);
     try {
+      const store = await openStore(context, settings.store, stopping);
+      if (store === undefined) return EXIT.done;
       const running = await createHub(context.platform, {
         listen: settings.listen,
         ...(settings.data === undefined ? {} : { dataFolder: settings.data }),
-        store: settings.store,
+        store,
         ...(settings.url === undefined ? {} : { url: settings.url }),
         ...(settings.region === undefined ? {} : { region: settings.region }),
         ...(settings.trustDomain === undefined ? {} : { trustDomain: settings.trustDomain }),
@@ -48,6 +53,21 @@ export const hub: CommandSpec = {
     }
   },
 };
+
+/** @returns undefined when the command was told to stop while it waited for the store */
+async function openStore(
+  context: CommandContext,
+  setting: HubSettings['store'],
+  { signal }: Stopping,
+): Promise<'file' | 'memory' | Store | undefined> {
+  if (typeof setting === 'string') return setting;
+  try {
+    return await openSharedStore(context, setting, signal);
+  } catch (thrown) {
+    if (signal.aborted) return undefined;
+    throw thrown;
+  }
+}
 
 /** Tells commands on this machine where the hub is, and then everybody that it is ready. */
 async function announce(context: CommandContext, settings: HubSettings, running: Hub): Promise<void> {

@@ -13,7 +13,12 @@ test('the environment of a child leads HTTP clients into the mesh', () => {
 });
 
 test('the environment of a child holds none of our secrets', () => {
-  const secrets = { SKEIN_TOKEN: 'hunter2', SKEIN_ADMIN_TOKEN: 'hunter2', skein_token: 'hunter2' };
+  const secrets = {
+    SKEIN_TOKEN: 'hunter2',
+    SKEIN_ADMIN_TOKEN: 'hunter2',
+    skein_token: 'hunter2',
+    SKEIN_STORE: 'hunter2',
+  };
   const env = childEnvironment({ ...secrets, SKEIN_HUB: 'wss://hub', MY_TOKEN: 'mine' }, PROXY);
   ok(!JSON.stringify(env).includes('hunter2'));
   deepEqual([env.SKEIN_HUB, env.MY_TOKEN], ['wss://hub', 'mine']);

@@ -1,0 +1,76 @@
+/** What a hub is asked to be: where its state is, and that the login of a store is never said. */
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { parseCommandLine } from '../../../src/cli/command.ts';
+import type { CommandContext } from '../../../src/cli/context.ts';
+import { HUB_OPTIONS, type HubSettings, readHubSettings } from '../../../src/cli/hub-settings.ts';
+import { createPainter } from '../../../src/cli/output.ts';
+import { openSharedStore, type SharedStoreSetting } from '../../../src/cli/shared-store.ts';
+import { SILENT_LOGGER } from '../../../src/core/log.ts';
+import { nodePlatform } from '../../../src/node.ts';
+import { memoryProcess } from '../../support/memory-process.ts';
+
+let folder = '';
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'skein-hub-settings-'));
+});
+after(() => rm(folder, { recursive: true }));
+
+function createContext(argv: readonly string[], env: Record<string, string> = {}): CommandContext {
+  const process = memoryProcess({ folder, env });
+  const spec = { name: 'x', summary: '', options: HUB_OPTIONS, examples: [], run: () => Promise.resolve(0) };
+  const invocation = parseCommandLine([spec], ['x', ...argv], process.env, {
+    ...{ columns: 80, version: '', out: () => undefined, err: () => undefined },
+  });
+  if (!('input' in invocation)) throw new Error('usage');
+  return {
+    ...{ platform: nodePlatform(), process, input: invocation.input, logger: SILENT_LOGGER, logFormat: 'text' },
+    ...{ version: '', paint: createPainter(false), print: () => Promise.resolve(), say: () => undefined },
+  };
+}
+
+const read = (argv: readonly string[], env?: Record<string, string>): Promise<HubSettings> =>
+  readHubSettings(createContext(argv, env));
+
+const address = ({ store }: HubSettings): string => (store as SharedStoreSetting).address.reveal();
+
+test('readHubSettings knows the kinds of store, and a shared one keeps the issuer in a folder', async () => {
+  equal((await read([])).store, 'file');
+  const memory = await read(['--store', 'memory']);
+  deepEqual([memory.store, memory.data], ['memory', undefined]);
+  const shared = await read(['--store', 'nats://a:1,b:2/mesh']);
+  deepEqual([address(shared), shared.data], ['nats://a:1,b:2/mesh', join(folder, 'hub')]);
+});
+
+test('the address of a store comes from the flag, a file, the environment or skein.yaml, and is never printable', async () => {
+  await writeFile(join(folder, 'store.address'), 'nats://u:hunter2@file\n');
+  await writeFile(join(folder, 'skein.yaml'), `store: \${S}\nstoreCredentials: hub.creds\n`);
+  const env = { SKEIN_STORE: 'nats://u:hunter2@env', S: 'tls://yaml' };
+  equal(address(await read(['--store', '@store.address'], env)), 'nats://u:hunter2@file');
+  const fromEnvironment = await read([], env);
+  equal(address(fromEnvironment), 'nats://u:hunter2@env');
+  ok(!JSON.stringify(fromEnvironment).includes('hunter2'));
+  const fromFile = await read(['--config', 'skein.yaml'], { S: 'tls://yaml' });
+  deepEqual(
+    [address(fromFile), (fromFile.store as SharedStoreSetting).credentials],
+    ['tls://yaml', join(folder, 'hub.creds')],
+  );
+});
+
+for (const text of ['disk', 'nats://', 'nats://u:hunter2@', 'redis://u:hunter2@a', '@missing']) {
+  test(`--store ${text.replace('hunter2', '…')} is refused without being quoted`, async () => {
+    await rejects(read(['--store', text]), (error: Error & { code?: string }) => {
+      equal(error.code, 'SKEIN_CONFIG');
+      return !error.message.includes('hunter2');
+    });
+  });
+}
+
+test('a credentials file that is not there is named before any server is asked', async () => {
+  const { store } = await read(['--store', 'nats://127.0.0.1:1', '--store-credentials', 'no.creds']);
+  const opening = openSharedStore(createContext([]), store as SharedStoreSetting, new AbortController().signal);
+  await rejects(opening, { code: 'SKEIN_CONFIG', message: /--store-credentials: no file ".*no\.creds"/ });
+});

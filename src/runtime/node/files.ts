@@ -1,7 +1,7 @@
 /** `Files` on node:fs: what a promise has resolved for survives a power cut. */
 
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Bytes } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
@@ -152,8 +152,29 @@ async function writeWhole(file: FileHandle, bytes: Bytes, position: number): Pro
   }
 }
 
+/**
+ * The folder and those above it. Not by the option `recursive`: where a parent is there and takes no children (a link to
+ * a disk that is not mounted, /proc), it tries for ever, on Node in /proc and on Bun everywhere (oven-sh/bun#40600).
+ */
 async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+  try {
+    await mkdir(path, { mode: FOLDER_MODE });
+  } catch (error) {
+    if (await isFolder(path)) return;
+    const parent = dirname(path);
+    if (systemErrorCode(error) !== 'ENOENT' || parent === path) throw error;
+    await makeFolder(parent);
+    await mkdir(path, { mode: FOLDER_MODE }).catch(async (again: unknown) => {
+      if (!(await isFolder(path))) throw again;
+    });
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 /** A new name is on disk only when its folder is. */
@@ -166,8 +187,15 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+/** Of files and folders; an error code alone may as well be about a port. */
+const FILE_REMEDIES: Readonly<Record<string, string>> = {
+  EACCES: 'Give this user the right to it, or choose another folder.',
+  EPERM: 'Give this user the right to it, or choose another folder.',
+};
+
 function storeError(action: string, path: string, cause: unknown): SkeinError {
-  const { state, remedy } = explainSystemError(cause);
+  const { state, remedy: generalRemedy } = explainSystemError(cause);
+  const remedy = FILE_REMEDIES[systemErrorCode(cause) ?? ''] ?? generalRemedy;
   return new SkeinError('SKEIN_STORE', `Cannot ${action} '${path}': ${state}`, {
     cause,
     details: { path, systemCode: systemErrorCode(cause), remedy },

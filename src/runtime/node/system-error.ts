@@ -41,6 +41,9 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   EROFS: { state: 'read-only file system', remedy: 'Choose a folder that can be written.' },
   EMFILE: { state: 'too many open files', remedy: 'Raise the limit of open files (ulimit -n).' },
   ENOENT: { state: 'no such file', remedy: 'Check the path.' },
+  ENOTDIR: { state: 'a file is where a folder is needed', remedy: 'Choose another folder.' },
+  EEXIST: { state: 'a file is where a folder is needed', remedy: 'Choose another folder.' },
+  EISDIR: { state: 'a folder is where a file is needed', remedy: 'Check the path.' },
   DEPTH_ZERO_SELF_SIGNED_CERT: {
     state: 'certificate not trusted (self-signed)',
     remedy: 'Give the issuing CA in NODE_EXTRA_CA_CERTS (Deno: DENO_CERT), or use a certificate of a public CA.',

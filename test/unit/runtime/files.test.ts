@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
@@ -33,6 +42,17 @@ describe('Files', () => {
     assert.equal(mode(join(folder, 'deep')), '700');
     assert.deepEqual(readdirSync(join(folder, 'deep')), ['key.json']);
   });
+
+  for (const [name, place] of [
+    ['under a link to a disk that is not there', () => symlinkSync(join(root, 'unmounted'), folder)],
+    ['where the system takes none', () => (folder = '/proc/skein')],
+    ['below a file', () => writeFileSync(folder, '')],
+  ] as const) {
+    it(`makes no folder ${name}, and says so instead of trying for ever`, async () => {
+      place();
+      await assert.rejects(nodeFiles.makeFolder(join(folder, 'deep', 'er')), { code: 'SKEIN_STORE' });
+    });
+  }
 
   it('gives the mode asked for, whatever the umask', async () => {
     const path = join(folder, 'public');

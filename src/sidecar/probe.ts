@@ -14,7 +14,7 @@ export interface ProberOptions {
   /** Asked with GET; undefined: that a connection stands is enough. */
   readonly path: string | undefined;
   readonly intervalMs: number;
-  /** Called with each change. */
+  /** Called with each change, and at the start when the application is not well. */
   readonly onChange: (isHealthy: boolean, reason: string) => void;
 }
 
@@ -45,6 +45,7 @@ export class Prober {
     if (reason !== undefined) {
       this.#failures = FAILURES;
       this.#isHealthy = false;
+      this.#options.onChange(false, reason);
     }
     this.#schedule();
   }

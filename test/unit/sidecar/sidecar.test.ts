@@ -158,8 +158,11 @@ test('An application that is not well is not chosen, and chosen again when it is
   // The catalogue is told of it in its own time.
   while ((await call()).status !== 200);
   status = 503;
-  await b.log.waitFor('app-unhealthy');
-  equal(b.log.of('app-unhealthy')[0]?.fields.reason, 'GET /healthz answers 503');
+  await b.log.waitFor('app-unhealthy', 2);
+  deepEqual(
+    b.log.of('app-unhealthy').map(({ fields }) => fields.reason),
+    ['GET /healthz answers 500', 'GET /healthz answers 503'],
+  );
   while ((await call()).status !== 503);
 });
 
@@ -167,7 +170,14 @@ test('A service of bytes whose application is away is unhealthy', async (t) => {
   const mesh = await LocalMesh.start(t);
   const gone = await startHttpApp(t, () => undefined);
   gone.server.close();
-  await startSidecar(t, mesh, { services: ['db'], expose: [{ service: 'db', target: `tcp://${gone.address}` }] });
+  const b = await startSidecar(t, mesh, {
+    services: ['db'],
+    expose: [{ service: 'db', target: `tcp://${gone.address}` }],
+  });
+  deepEqual(
+    b.log.of('app-unhealthy').map(({ level, fields }) => [level, fields.target, fields.reason]),
+    [['warn', gone.address, `Cannot connect to ${gone.address}: connection refused`]],
+  );
   const a = await startSidecar(t, mesh, { services: ['web'], listen: LISTEN });
   const text = await new Conversation(t, a.proxy)
     .say('CONNECT db.mesh:80 HTTP/1.1\r\nHost: db.mesh\r\n\r\n')

@@ -85,15 +85,16 @@ export class IdentityStore {
 
   async #read<T, F>(name: string, parse: (file: F) => Promise<T>): Promise<T | undefined> {
     const path = `${this.#folder}/${name}`;
+    const content = await this.#files?.read(path);
+    if (content === undefined) return undefined;
     try {
-      const content = await this.#files?.read(path);
-      if (content === undefined) return undefined;
       const file = JSON.parse(decodeUtf8(content));
       if (file?.version !== 1) throw new SyntaxError('unknown version');
       return await parse(file);
     } catch (cause) {
-      throw new SkeinError('SKEIN_STORE', `Cannot read identity: "${path}" is damaged; remove it and join anew`, {
+      throw new SkeinError('SKEIN_STORE', `Cannot read identity: "${path}" is damaged`, {
         cause,
+        details: { remedy: 'Remove it, and join anew with a token of `skein token create`.' },
       });
     }
   }

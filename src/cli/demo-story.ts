@@ -42,7 +42,6 @@ export function tell({ hub, a, b, webUrl }: DemoMesh, { status, text, ms, dialle
     [`curl -i -x ${proxy} http://nobody.mesh/`, 'an answer of the mesh itself, with its reason'],
     [`curl ${a.addresses.admin}/v1/status`, 'what the sidecar of site A knows'],
   ];
-  const width = Math.max(...tries.map(([command]) => command.length));
   return `
   web ── sidecar A ═══ hub ═══ sidecar B ── hello
 
@@ -56,7 +55,7 @@ The call: GET ${HELLO_URL} at the proxy of sidecar A
   hub     passed on ${relayed.records} sealed records, ${relayed.bytes} bytes, which it cannot read
 
 Try:
-${tries.map(([command, does]) => `  ${command.padEnd(width)}   # ${does}`).join('\n')}
+${tries.map(([command, does]) => `  # ${does}\n  ${command}`).join('\n')}
 
 Nothing is kept on disk. Ctrl-C ends it.
 `;

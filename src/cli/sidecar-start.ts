@@ -31,11 +31,14 @@ export async function withSidecar(
   const stopping = new Stopping(context);
   try {
     const sidecar = await startSidecar(context, { settings, remember }, stopping.signal);
+    stopping.farewell = () => sidecar.close();
+    let code: number;
     try {
-      return await use(sidecar, stopping);
+      code = await use(sidecar, stopping);
     } finally {
       await sidecar.drain();
     }
+    return stopping.isUrgent ? EXIT.other : code;
   } catch (thrown) {
     if (stopping.by !== undefined) return givenUp(stopping.by);
     throw thrown;

@@ -3,6 +3,9 @@
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-code.ts';
 
+/** For the last words of a process to leave it. */
+const FAREWELL_MS = 250;
+
 export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 export class Stopping {
@@ -12,9 +15,13 @@ export class Stopping {
   readonly signal: AbortSignal;
   /** The first signal, once it came. */
   by: StopSignal | undefined;
+  /** What a second signal still does: telling others of the end, who would wait for this process otherwise. */
+  farewell: (() => void) | undefined;
+  /** There was a second signal. */
+  isUrgent = false;
   readonly #giveBack: readonly (() => void)[];
 
-  constructor({ process, say, logger }: Pick<CommandContext, 'process' | 'say' | 'logger'>) {
+  constructor({ platform, process, say, logger }: Pick<CommandContext, 'platform' | 'process' | 'say' | 'logger'>) {
     const controller = new AbortController();
     this.signal = controller.signal;
     let resolve: () => void = () => undefined;
@@ -24,7 +31,11 @@ export class Stopping {
     this.#giveBack = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) =>
       process.onSignal(signal, () => {
         if (this.by !== undefined) {
-          process.exit(EXIT.other);
+          const exit = (): void => process.exit(EXIT.other);
+          if (this.isUrgent || this.farewell === undefined) return exit();
+          this.isUrgent = true;
+          platform.clock.setTimer(FAREWELL_MS, exit);
+          this.farewell();
           return;
         }
         this.by = signal;

@@ -83,8 +83,12 @@ describe('Commands as processes', () => {
     const begun = performance.now();
     callee.program.signal('SIGTERM');
     const { code } = await callee.program.waitForExit(5_000);
-    printFigures('second signal', { exit: code, ms: Math.round(performance.now() - begun), answer: await answer });
+    const figures = { exit: code, ms: Math.round(performance.now() - begun), answer: await answer };
+    printFigures('second signal', { ...figures, answerMs: Math.round(performance.now() - begun) });
     assert.equal(code, 1);
+    // It was told, and so does not wait for a session that may come back.
+    assert.equal(figures.answer, 502);
+    assert.ok(performance.now() - begun < 5_000);
     assert.equal(callee.program.stdout.trim().split('\n').length, 1, 'stdout holds the ready line alone');
   });
 

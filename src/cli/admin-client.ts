@@ -1,9 +1,11 @@
 /** Calls to the hub's admin HTTP: bearer token, JSON in and out, failures as `SkeinError`. */
 
 import { isErrorCode, SkeinError } from '../core/errors.ts';
+import { isLoopbackName } from '../core/loopback.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { toHttpUrl } from './address.ts';
 
+const START_REMEDY = 'Start a hub on this machine with `skein hub`, or name another one with --hub.';
 /** A hub answers these from memory or from one write to disk; longer means that it is not there. */
 const TIMEOUT_MS = 10_000;
 
@@ -53,7 +55,10 @@ export class AdminClient {
       text = await response.text();
     } catch (error) {
       const cause = rootOf(error);
-      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${this.hub}: ${stateOf(cause)}`, { cause });
+      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${this.hub}: ${stateOf(cause)}`, {
+        cause,
+        details: isLoopbackName(new URL(this.hub).hostname) ? { remedy: START_REMEDY } : {},
+      });
     }
     const answer = parseJson(text);
     if (!response.ok) throw this.#toError(response.status, answer);

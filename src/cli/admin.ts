@@ -50,6 +50,8 @@ export async function findHub(
     const content = await files.read(join(folder, HUB_URL_FILE));
     return content === undefined ? undefined : parseHubUrl(decodeUtf8(content).trim());
   };
+  // A folder that nobody named may be anybody's: what cannot be read there is not ours.
+  const guessUrl = (folder: string): Promise<string | undefined> => readUrl(folder).catch(() => undefined);
   const profile = await openProfile(platform, process).read();
   const here = resolve(process.workFolder, DEFAULT_HUB_DATA);
   if (data !== undefined) {
@@ -61,12 +63,12 @@ export async function findHub(
     const url = parseHubUrl(hub);
     // An admin token goes to the hub it belongs to and to no other.
     for (const folder of [profile.hubData, here]) {
-      if (folder !== undefined && (await readUrl(folder)) === url) return { hub: url, data: folder };
+      if (folder !== undefined && (await guessUrl(folder)) === url) return { hub: url, data: folder };
     }
     return { hub: url, data: undefined };
   }
   if (profile.hub !== undefined) return { hub: profile.hub, data: profile.hubData };
-  return { hub: (await readUrl(here)) ?? DEFAULT_HUB, data: here };
+  return { hub: (await guessUrl(here)) ?? DEFAULT_HUB, data: here };
 }
 
 export async function findAdminToken(

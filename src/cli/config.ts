@@ -127,5 +127,6 @@ function toIssue(issue: v.BaseIssue<unknown>): ConfigIssue {
 
 export function configError(name: string, issues: readonly ConfigIssue[]): SkeinError {
   const count = issues.length === 1 ? '1 issue' : `${issues.length} issues`;
-  return new SkeinError('SKEIN_CONFIG', `Cannot use ${name}: ${count}`, { details: { file: name, issues } });
+  const remedy = `Correct ${name}; nothing was done with it.`;
+  return new SkeinError('SKEIN_CONFIG', `Cannot use ${name}: ${count}`, { details: { file: name, issues, remedy } });
 }

@@ -25,7 +25,11 @@ export async function readManifests(context: CommandContext, path: string): Prom
     path === '-'
       ? await readStdin(context)
       : await requireFiles(context.platform).read(resolve(context.process.workFolder, path));
-  if (bytes === undefined) throw new SkeinError('SKEIN_CONFIG', `Cannot read "${path}": no such file`);
+  if (bytes === undefined) {
+    throw new SkeinError('SKEIN_CONFIG', `Cannot read "${path}": no such file`, {
+      details: { remedy: 'Check the path; `-` reads stdin.' },
+    });
+  }
   if (bytes.length > MAX_FILE_BYTES) {
     throw new SkeinError('SKEIN_CONFIG', `Cannot read "${path}": longer than ${MAX_FILE_BYTES} bytes`);
   }

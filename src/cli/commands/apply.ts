@@ -40,10 +40,14 @@ export const apply: CommandSpec = {
     for (const path of paths) manifests.push(...(await readManifests(context, path)));
     if (manifests.length === 0) throw new SkeinError('SKEIN_CONFIG', `Cannot apply ${paths.join(', ')}: no document`);
     const admin = await openAdmin(context);
-    const answer = await admin.post(
-      '/v1/resources',
-      manifests.map(({ manifest }) => withNamespace(manifest, namespace)),
-    );
+    const answer = await admin
+      .post(
+        '/v1/resources',
+        manifests.map(({ manifest }) => withNamespace(manifest, namespace)),
+      )
+      .catch((thrown) => {
+        throw inWordsOfFiles(thrown, manifests, namespace);
+      });
     await context.print(describe(manifests, namespace, answer));
     return EXIT.done;
   },
@@ -54,6 +58,24 @@ function withNamespace(manifest: unknown, namespace: string): unknown {
   // What is no manifest goes as it is: the hub says what is wrong with it.
   if (Object.keys(fields).length === 0) return manifest;
   return { ...fields, metadata: { namespace, ...asRecord(fields.metadata) } };
+}
+
+/** The hub counts the manifests of a call, `[1].spec.…`; a person knows them by file and name. */
+function inWordsOfFiles(thrown: unknown, manifests: readonly SourcedManifest[], namespace: string): unknown {
+  const issues = thrown instanceof SkeinError ? thrown.details.issues : undefined;
+  if (!(thrown instanceof SkeinError) || !Array.isArray(issues)) return thrown;
+  const named = issues.map((issue: unknown) => {
+    const { path, ...rest } = asRecord(issue);
+    const [, index = '0', inside = ''] = /^(?:\[(\d+)\]\.?)?(.*)$/s.exec(String(path ?? '')) ?? [];
+    const found = manifests[Number(index)];
+    if (found === undefined) return issue;
+    const { kind, name } = metadataOf(found.manifest, namespace);
+    return { ...rest, path: `${found.source}: ${kind}/${name}${inside === '' ? '' : `: ${inside}`}` };
+  });
+  return new SkeinError(thrown.code, thrown.message, {
+    cause: thrown.cause,
+    details: { ...thrown.details, issues: named },
+  });
 }
 
 /** One line per resource; the hub may say what became of each. */

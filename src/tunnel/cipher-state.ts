@@ -81,7 +81,7 @@ export class RecordCipher {
   advance(): void {
     this.#key = rekey(this.#crypto, this.#key);
     this.#aead = this.#crypto.createAead(this.#key);
-    this.#epoch = (this.#epoch + 1) % EPOCH_COUNT;
+    this.#epoch = this.#following;
   }
 
   /** Seals behind the header that stands at `out[headerOffset]`. */
@@ -90,29 +90,29 @@ export class RecordCipher {
     this.#aead.seal(writeNonce(this.#nonce, sequence), this.#aad, plaintext, out, headerOffset + RECORD_HEADER_BYTES);
   }
 
-  /**
-   * undefined when the record is not what the peer sealed under this number. A record of the following epoch moves
-   * the cipher there, but only once it has opened: an unauthenticated byte changes nothing.
-   */
+  /** Whether records of `epoch` may be opened: of this one, or of the one that follows. */
+  canOpen(epoch: number): boolean {
+    return epoch === this.#epoch || epoch === this.#following;
+  }
+
+  /** undefined when the record is not what the peer sealed under this number. Changes nothing: see `moveTo`. */
   open(sequence: number, epoch: number, message: Bytes, headerOffset: number): Bytes | undefined {
-    let key: Bytes | undefined;
-    let aead = this.#aead;
-    if (epoch !== this.#epoch) {
-      if (epoch !== (this.#epoch + 1) % EPOCH_COUNT) return undefined;
-      key = rekey(this.#crypto, this.#key);
-      aead = this.#crypto.createAead(key);
-    }
+    if (!this.canOpen(epoch)) return undefined;
     for (let i = 0; i < RECORD_HEADER_BYTES; i++) this.#aad[i] = message[headerOffset + i] as number;
-    const plaintext = aead.open(
+    const aead = epoch === this.#epoch ? this.#aead : this.#crypto.createAead(rekey(this.#crypto, this.#key));
+    return aead.open(
       writeNonce(this.#nonce, sequence),
       this.#aad,
       message.subarray(headerOffset + RECORD_HEADER_BYTES),
     );
-    if (plaintext !== undefined && key !== undefined) {
-      this.#key = key;
-      this.#aead = aead;
-      this.#epoch = epoch;
-    }
-    return plaintext;
+  }
+
+  /** A record of `epoch` was opened, and none before it is missing: an unauthenticated byte changes nothing. */
+  moveTo(epoch: number): void {
+    if (epoch === this.#following) this.advance();
+  }
+
+  get #following(): number {
+    return (this.#epoch + 1) % EPOCH_COUNT;
   }
 }

@@ -38,7 +38,8 @@ const FORGED_MEMORY_MS = 60_000;
 export class IncomingRecords {
   readonly #options: IncomingRecordsOptions;
   #forgedMs: number[] = [];
-  #last: Path | undefined;
+  /** The path on which a record came, and the one before it had not. */
+  #gapPath: Path | undefined;
 
   constructor(options: IncomingRecordsOptions) {
     this.#options = options;
@@ -53,16 +54,18 @@ export class IncomingRecords {
     if (type !== RECORD_DATA || message.length < MESSAGE_OVERHEAD_BYTES) {
       return this.#distrust(path, 'Cannot read record: malformed header');
     }
-    this.#last = path;
+    if (!path.isAttached) return this.#distrust(path, 'Cannot read record: the path has not proven itself');
     switch (receiver.receive(message, this.#onOpened)) {
       case 'next':
         paths.noteHeard(path);
-        if (receiver.aheadBytes === 0) watch.noteOrder();
-        return;
+        if (receiver.aheadBytes > 0) return;
+        this.#gapPath = undefined;
+        return watch.noteOrder();
       case 'duplicate':
         stats.recordsDuplicate++;
         return;
       case 'ahead':
+        this.#gapPath ??= path;
         return watch.noteGap();
       case 'forged':
         return this.#onForged(path);
@@ -71,25 +74,29 @@ export class IncomingRecords {
 
   /** The record before one that came is missing: whoever carried the later one has lost it. */
   onGap(): void {
-    if (this.#last !== undefined) this.#distrust(this.#last, 'Cannot read record: the one before it is missing');
+    const path = this.#gapPath;
+    this.#gapPath = undefined;
+    if (path !== undefined) this.#distrust(path, 'Cannot read record: the one before it is missing');
   }
 
-  readonly #onOpened = (plaintext: Bytes, message: Bytes): boolean => {
+  readonly #onOpened = (plaintext: Bytes, messageBytes: number): boolean => {
     const { acks, isOpen, mux, onBroken, stats } = this.#options;
     stats.recordsReceived++;
     mux.elicitsAck = false;
     const problem = readFrames(plaintext, mux);
     if (problem !== undefined) onBroken(protocolError(`Cannot read record: ${problem}`));
-    else acks.noteReceived(message.length, mux.elicitsAck);
+    else acks.noteReceived(messageBytes, mux.elicitsAck);
     return isOpen();
   };
 
   #onForged(path: Path): void {
-    const { clock, limits, onHopeless, stats } = this.#options;
+    const { clock, limits, onHopeless, paths, stats } = this.#options;
     stats.recordsForged++;
     const nowMs = clock.monotonicMs();
-    this.#forgedMs = [...this.#forgedMs.filter((atMs) => nowMs - atMs < FORGED_MEMORY_MS), nowMs];
-    if (this.#forgedMs.length < limits.maxForgedRecords) {
+    const recent = this.#forgedMs.filter((atMs) => nowMs - atMs < FORGED_MEMORY_MS);
+    this.#forgedMs = [...recent, nowMs].slice(-limits.maxForgedRecords);
+    // Who alters one path must not be able to end a session that has another.
+    if (this.#forgedMs.length < limits.maxForgedRecords || paths.hasOther(path)) {
       this.#distrust(path, 'Cannot open record: it was altered on the way');
     } else onHopeless(protocolError('Cannot keep session: its records are altered on every way'));
   }

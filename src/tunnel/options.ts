@@ -58,6 +58,9 @@ export interface TunnelOptions {
   readonly resumeGraceMs: number;
   /** Ways one session may have at once. */
   readonly maxPaths: number;
+  /** Path records of the peer, per second and at once: probes and their answers on all paths, also those that an outage held back. */
+  readonly pathRecordsPerSecond: number;
+  readonly pathRecordsBurst: number;
   /** Altered records of one session, within a minute, that end it: somebody on every path alters them. */
   readonly maxForgedRecords: number;
   /** Between two probes of a path, where there is more than one; and in the first rounds after a new one came. */
@@ -84,7 +87,7 @@ export interface TunnelOptions {
   readonly maxInformationalHeads: number;
   /** Queued bytes of one stream above which `write` returns false. */
   readonly streamHighWaterBytes: number;
-  /** Resets by the peer before our answer, per second and at once (CVE-2023-44487). */
+  /** Resets by the peer before our answer, per second and at once (CVE-2023-44487): an outage brings those of all its streams together. */
   readonly peerResetsPerSecond: number;
   readonly peerResetsBurst: number;
   /** Resets we must send because the peer erred, per minute (CVE-2025-8671). */
@@ -128,6 +131,8 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   attachTimeoutMs: 5_000,
   resumeGraceMs: 30_000,
   maxPaths: 4,
+  pathRecordsPerSecond: 100,
+  pathRecordsBurst: 400,
   maxForgedRecords: 3,
   probeMs: 5_000,
   quickProbeMs: 200,
@@ -146,7 +151,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   maxInformationalHeads: 8,
   streamHighWaterBytes: 64 * KIB,
   peerResetsPerSecond: 100,
-  peerResetsBurst: 200,
+  peerResetsBurst: 512,
   errorResetsPerMinute: 20,
   idleFramesPerSecond: 200,
   idleFramesBurst: 1_000,

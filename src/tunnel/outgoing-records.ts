@@ -58,9 +58,16 @@ export class OutgoingRecords {
   #fence: Fence | undefined;
   #pathMessages: Bytes[] = [];
   #flushScheduled = false;
+  /** Since when something waits for room on the path in use, in monotonic milliseconds. */
+  #waitingMs: number | undefined;
 
   constructor(options: OutgoingRecordsOptions) {
     this.#options = options;
+  }
+
+  /** When the oldest record was sent, or would have been if its path took it, whose ACK is awaited; in monotonic milliseconds. */
+  get oldestAwaitedMs(): number | undefined {
+    return this.#options.sender.oldestSentMs ?? this.#waitingMs;
   }
 
   /** A record is built at the end of the tick, so that all of the tick goes into one. */
@@ -75,6 +82,7 @@ export class OutgoingRecords {
   onWritable(path: Path): void {
     const { paths, sender, stats, watch } = this.#options;
     if (path !== paths.active) return;
+    this.#waitingMs = undefined;
     if (sender.againBytes === 0) return this.#writeRecord(path);
     stats.recordsResent++;
     path.circuit.send(sender.takeAgain());
@@ -113,10 +121,16 @@ export class OutgoingRecords {
     this.#fence = undefined;
   }
 
+  /** No path is in use: nothing is awaited of any. */
+  onDetached(): void {
+    this.clearFence();
+    this.#waitingMs = undefined;
+  }
+
   /** Another path is in use: what the peer may not have goes there first. */
   onActive(): void {
     const { clock, sender } = this.#options;
-    this.clearFence();
+    this.onDetached();
     sender.rewind(clock.monotonicMs());
     this.#requestWrite();
   }
@@ -152,15 +166,26 @@ export class OutgoingRecords {
     const path = paths.active;
     if (path === undefined || !isOpen()) return;
     const { againBytes } = sender;
-    if (againBytes > 0) path.requestWrite(againBytes - LINK_HEADER_BYTES);
-    else if (this.#hasWork) path.requestWrite(MIN_RECORD_BYTES);
+    if (againBytes > 0) this.#request(path, againBytes - LINK_HEADER_BYTES);
+    else if (this.#hasWork) this.#request(path, MIN_RECORD_BYTES);
+  }
+
+  /** A path that takes nothing is noticed as one that answers nothing is. */
+  #request(path: Path, bytes: number): void {
+    const { clock, watch } = this.#options;
+    this.#waitingMs ??= clock.monotonicMs();
+    path.requestWrite(bytes);
+    if (this.#waitingMs !== undefined) watch.noteSent();
   }
 
   get #hasWork(): boolean {
-    const { acks, mux } = this.#options;
-    if (acks.isDue) return true;
+    if (this.#options.acks.isDue) return true;
     if (this.#fence !== undefined) return this.#fence.sequence === undefined;
-    return this.#pathMessages.length > 0 || mux.hasWork;
+    return this.#hasMessages;
+  }
+
+  get #hasMessages(): boolean {
+    return this.#pathMessages.length > 0 || this.#options.mux.hasWork;
   }
 
   #writeRecord(path: Path): void {
@@ -171,11 +196,14 @@ export class OutgoingRecords {
       return onBroken(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
     const isInBudget = replayBudget?.mayGrow(sender.keptBytes) ?? true;
     const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES && isInBudget;
-    const room = path.circuit.sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
+    const { sendableBytes } = path.circuit;
+    // It was asked to send a small record again, which was acknowledged meanwhile.
+    if (sendableBytes < MIN_RECORD_BYTES) return this.#requestWrite();
+    const room = sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
     const writer = scratchWriter(maxRecordBytes);
     writer.reset(Math.min(sender.recordBytes, room));
     this.#fill(writer, mayCarryData);
-    if (writer.length === 0 && room > sender.recordBytes && mux.hasWork) {
+    if (writer.length === 0 && room > sender.recordBytes && this.#hasMessages) {
       writer.reset(Math.min(maxRecordBytes, room)); // one head may be larger than what suits the path
       this.#fill(writer, mayCarryData);
     }
@@ -183,8 +211,8 @@ export class OutgoingRecords {
       this.#seal(path, writer);
       mux.tellDrained();
       this.#requestWrite();
-    } else if (mayCarryData && this.#fence === undefined && mux.hasWork) {
-      path.requestWrite(maxRecordBytes); // a head that needs more credit than there is
+    } else if (mayCarryData && this.#fence === undefined && this.#hasMessages) {
+      this.#request(path, maxRecordBytes); // a head that needs more credit than there is
     } // else an ACK brings the next turn: asking again would be answered at once, for ever
   }
 

@@ -10,6 +10,8 @@ const DIRECT_BONUS_MS = 20;
 const LEAST_GAIN_MS = 5;
 const LEAST_GAIN = 0.1;
 const WINS_NEEDED = 3;
+/** Records that have moved stay for so long, unless their path is left or fails, in milliseconds. */
+const MIN_STAY_MS = 5_000;
 /** A burst may take so much longer than on the path in use, in milliseconds and as a factor. */
 const BURST_SLACK_MS = 20;
 const BURST_FACTOR = 2;
@@ -17,6 +19,13 @@ const BURST_FACTOR = 2;
 export class PathPolicy {
   #leader: Path | undefined;
   #wins = 0;
+  #movedMs = Number.NEGATIVE_INFINITY;
+
+  /** Records have moved, for whatever reason. */
+  noteMoved(nowMs: number): void {
+    this.#movedMs = nowMs;
+    this.#leader = undefined;
+  }
 
   /** The path to move to, if any; asked once for each round of probes. */
   judge(active: Path, attached: readonly Path[], nowMs: number): Path | undefined {
@@ -28,6 +37,7 @@ export class PathPolicy {
     if (active.isLeaving) return best;
     this.#wins = best === this.#leader ? this.#wins + 1 : 1;
     this.#leader = best;
+    if (!active.isSuspect && nowMs - this.#movedMs < MIN_STAY_MS) return undefined;
     return this.#wins >= WINS_NEEDED && isFastEnough(best, active) ? best : undefined;
   }
 

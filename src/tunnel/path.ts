@@ -1,6 +1,6 @@
 /** `Path`: one circuit that a session travels on, or may — what it is, whether it carries, how long it takes. */
 
-import { type Bytes, equalBytes } from '../core/bytes.ts';
+import type { Bytes } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
 import type { SkeinError } from '../core/errors.ts';
 import { type Circuit, type CircuitEvents, LINK_HEADER_BYTES } from './circuit.ts';
@@ -44,6 +44,12 @@ const NONCE_BYTES = 8;
 /** A burst that shows how fast a path is: 64 KiB, within the least credit of a circuit. */
 const BURST_PROBES = 4;
 export const BURST_PADDING_BYTES = 15 * 1024;
+/** A burst without all answers is made again after this, in milliseconds. */
+const BURST_TIMEOUT_MS = 10_000;
+/** Path records that wait for room: a burst, and the answers to one and to the probes of some round trips. */
+const MAX_WAITING = 32;
+/** Probes whose answer is awaited: a round trip of seconds, asked five times a second. */
+const MAX_PROBES = 16;
 
 export class Path implements CircuitEvents {
   readonly circuit: Circuit;
@@ -67,17 +73,17 @@ export class Path implements CircuitEvents {
   hasTakenOver = false;
   /** Duration of the last burst, in milliseconds; undefined before the first. */
   burstMs: number | undefined;
-  /** Probes of the regular kind without an answer. */
-  missedProbes = 0;
   /** Fires when the peer has not answered that it knows this path. */
   deadline: Timer | undefined;
   readonly #host: PathHost;
   readonly #rtt = new MinRtt();
   readonly #records: Bytes[] = [];
   #wantedBytes = 0;
-  #nonce = 0;
-  #probe: { readonly nonce: Bytes; readonly sentMs: number } | undefined;
-  #burst: { readonly startedMs: number; left: number } | undefined;
+  /** Number of the last probe. */
+  #number = 0;
+  /** Probes of the regular kind without an answer, in order. */
+  readonly #probes: { readonly number: number; readonly sentMs: number }[] = [];
+  #burst: { readonly startedMs: number; readonly last: number; left: number } | undefined;
   #isClosed = false;
 
   constructor(circuit: Circuit, info: PathInfo, host: PathHost, nowMs: number) {
@@ -97,13 +103,22 @@ export class Path implements CircuitEvents {
     return this.#rtt.valueMs;
   }
 
-  get isMeasuring(): boolean {
-    return this.#burst !== undefined;
+  /** When the oldest probe was sent that has no answer, in monotonic milliseconds, or undefined. */
+  get unansweredSinceMs(): number | undefined {
+    return this.#probes[0]?.sentMs;
   }
 
-  /** Sends a whole message before anything else that waits: a record of the handshake, or of the path. */
+  /** Whether a burst is under way that may still be answered. */
+  isMeasuring(nowMs: number): boolean {
+    return this.#burst !== undefined && nowMs - this.#burst.startedMs < BURST_TIMEOUT_MS;
+  }
+
+  /**
+   * Sends a whole message before anything else that waits: a record of the handshake, or of the path. Dropped when too many
+   * wait: a peer that grants no credit and goes on asking must not fill this process with answers.
+   */
   send(message: Bytes): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#records.length >= MAX_WAITING) return;
     this.#records.push(message);
     this.#request();
   }
@@ -118,27 +133,40 @@ export class Path implements CircuitEvents {
     this.#rtt.observe(sampleMs, nowMs);
   }
 
+  /** Whether another probe would leave soon. */
+  get mayProbe(): boolean {
+    return this.#records.length < MAX_WAITING / 2;
+  }
+
   /** Nonce of a probe that is sent now. */
   startProbe(nowMs: number): Bytes {
-    const nonce = this.#nextNonce();
-    if (this.#probe !== undefined) this.missedProbes++;
-    this.#probe = { nonce, sentMs: nowMs };
-    return nonce;
+    this.#probes.push({ number: ++this.#number, sentMs: nowMs });
+    if (this.#probes.length > MAX_PROBES) this.#probes.splice(1, 1); // the oldest tells how long nothing was answered
+    return toNonce(this.#number);
   }
 
   /** Nonces of a burst that is sent now. */
   startBurst(nowMs: number): Bytes[] {
-    this.#burst = { startedMs: nowMs, left: BURST_PROBES };
-    return Array.from({ length: BURST_PROBES }, () => this.#nextNonce());
+    const nonces = Array.from({ length: BURST_PROBES }, () => toNonce(++this.#number));
+    this.#burst = { startedMs: nowMs, last: this.#number, left: BURST_PROBES };
+    return nonces;
   }
 
   onProbed(nonce: Bytes, nowMs: number): void {
-    if (this.#probe !== undefined && equalBytes(nonce, this.#probe.nonce)) {
-      this.observeRtt(nowMs - this.#probe.sentMs, nowMs);
-      this.#probe = undefined;
-      this.missedProbes = 0;
-    } else if (this.#burst !== undefined && --this.#burst.left === 0) {
-      this.burstMs = nowMs - this.#burst.startedMs;
+    const number = new DataView(nonce.buffer, nonce.byteOffset).getUint32(NONCE_BYTES - 4);
+    const at = this.#probes.findIndex((probe) => probe.number === number);
+    const burst = this.#burst;
+    if (at >= 0) {
+      // A path is ordered: those before it were lost.
+      const [answered] = this.#probes.splice(0, at + 1).slice(-1);
+      this.observeRtt(nowMs - (answered?.sentMs ?? nowMs), nowMs);
+    } else if (
+      burst !== undefined &&
+      number <= burst.last &&
+      number > burst.last - BURST_PROBES &&
+      --burst.left === 0
+    ) {
+      this.burstMs = nowMs - burst.startedMs;
       this.#burst = undefined;
     }
   }
@@ -184,10 +212,10 @@ export class Path implements CircuitEvents {
     if (record !== undefined) this.circuit.requestWrite(record.length - LINK_HEADER_BYTES);
     else if (this.#wantedBytes > 0) this.circuit.requestWrite(this.#wantedBytes);
   }
+}
 
-  #nextNonce(): Bytes {
-    const nonce = new Uint8Array(NONCE_BYTES);
-    new DataView(nonce.buffer).setUint32(4, ++this.#nonce);
-    return nonce;
-  }
+function toNonce(number: number): Bytes {
+  const nonce = new Uint8Array(NONCE_BYTES);
+  new DataView(nonce.buffer).setUint32(NONCE_BYTES - 4, number);
+  return nonce;
 }

@@ -4,13 +4,15 @@
  */
 
 import type { Bytes } from '../core/bytes.ts';
-import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import type { Circuit } from './circuit.ts';
 import { fromWireCode, toWireCode } from './codes.ts';
 import type { TunnelOptions } from './options.ts';
-import { BURST_PADDING_BYTES, Path, type PathHost, type PathInfo, type PathStatus } from './path.ts';
-import { chooseFallback, PathPolicy } from './path-policy.ts';
+import { Path, type PathHost, type PathInfo, type PathStatus } from './path.ts';
+import { chooseFallback } from './path-policy.ts';
+import { PathProber } from './path-prober.ts';
 import type { PathRecords } from './path-records.ts';
 
 export interface PathsOptions {
@@ -35,32 +37,39 @@ export interface PathsOptions {
 /** A path that was left because it did not carry is not chosen again for this long; twice as long each further time. */
 const PENALTY_MS = 10_000;
 const MAX_PENALTY_MS = 600_000;
-const MISSED_PROBES = 2;
 
 export class Paths {
   readonly #options: PathsOptions;
   readonly #host: PathHost;
-  readonly #policy = new PathPolicy();
+  readonly #prober: PathProber;
+  readonly #conduct: TokenBucket;
   readonly #paths: Path[] = [];
   #active: Path | undefined;
   /** Set while there is no path. */
   #grace: Timer | undefined;
   /** Fires when it is time to worry. */
   #worry: Timer | undefined;
+  #isOverdue = false;
   #detachedMs = 0;
   #lastError: SkeinError | undefined;
-  #probe: Timer | undefined;
-  /** When all paths were probed last. */
-  #probedMs = 0;
-  /** Rounds of probes that still come in quick succession, because there is a new path. */
-  #quickRounds = 0;
   #switches = 0;
   #isClosed = false;
 
   /** `first`: the path of the handshake. */
   constructor(options: PathsOptions, host: PathHost, first: Path) {
+    const { clock, limits, records, onWish } = options;
     this.#options = options;
     this.#host = host;
+    this.#conduct = new TokenBucket(limits.pathRecordsPerSecond, limits.pathRecordsBurst, clock.monotonicMs());
+    this.#prober = new PathProber({
+      clock,
+      limits,
+      records,
+      attached: () => this.#attached(),
+      active: () => this.#active,
+      onBetter: onWish,
+      onSilence: (path, silentMs) => this.#onSilence(path, silentMs),
+    });
     first.isAttached = true;
     this.#paths.push(first);
     this.#active = first;
@@ -80,6 +89,11 @@ export class Paths {
     return this.#grace === undefined ? undefined : this.#detachedMs;
   }
 
+  /** Whether there is no path, and has been none for longer than a move takes. */
+  get isOverdue(): boolean {
+    return this.#isOverdue;
+  }
+
   get status(): PathStatus[] {
     const nowMs = this.#options.clock.monotonicMs();
     return this.#paths.map((path) => ({
@@ -95,11 +109,11 @@ export class Paths {
   offer(circuit: Circuit, info: PathInfo): void {
     const path = this.#add(circuit, info);
     if (path === undefined) return;
-    this.#sendAttach(path);
-    circuit.attach(path);
     path.deadline = this.#options.clock.setTimer(this.#options.limits.attachTimeoutMs, () => {
       this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
     });
+    this.#sendAttach(path);
+    circuit.attach(path);
   }
 
   /** The peer has opened `circuit`; `first` came on it. False when that proves nothing: the circuit is closed then. */
@@ -126,6 +140,12 @@ export class Paths {
       if (!path.isAttached) this.#drop(path, 'SKEIN_HANDSHAKE');
       return;
     }
+    const nowMs = clock.monotonicMs();
+    if (!this.#conduct.take(nowMs)) {
+      return this.#options.onLost(
+        new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer sends too many path records'),
+      );
+    }
     switch (record.step) {
       case 'attach':
         return this.#onAttach(path, record.takesOver, record.next, record.counter);
@@ -134,7 +154,7 @@ export class Paths {
       case 'probe':
         return path.isAttached ? path.send(records.probed(record.nonce)) : undefined;
       case 'probed':
-        path.onProbed(record.nonce, clock.monotonicMs());
+        path.onProbed(record.nonce, nowMs);
         return this.noteHeard(path);
       case 'refused':
         return this.#onRefused(path, record.code);
@@ -158,7 +178,7 @@ export class Paths {
     if (!path.isSuspect) {
       path.isSuspect = true;
       path.suspectMs = nowMs;
-      this.#probeAll();
+      this.#prober.probeAll();
       this.#options.onChange();
       return true;
     }
@@ -171,8 +191,13 @@ export class Paths {
       this.#sendAttach(standby);
     } else if (isResumable && silentMs >= limits.pathSilenceMs) {
       this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
-    } else if (nowMs - this.#probedMs >= limits.pathPatienceMs) this.#probeAll();
+    } else if (nowMs - this.#prober.probedMs >= limits.pathPatienceMs) this.#prober.probeAll();
     return false;
+  }
+
+  /** Whether there is another path than `path` that carries, as far as is known. */
+  hasOther(path: Path): boolean {
+    return this.#attached().some((other) => other !== path && !other.isSuspect);
   }
 
   /** `path` swallows or alters records: nothing more may come or go on it. */
@@ -206,10 +231,11 @@ export class Paths {
     if (path !== this.#active) {
       if (this.#active !== undefined || this.#grace !== undefined) this.#switches++;
       this.#active = path;
+      this.#prober.noteMoved();
     }
     this.#stopGrace();
     this.#options.onActive(path);
-    this.#closeLeft();
+    this.#settleLeaving();
     this.#options.onChange();
   }
 
@@ -220,7 +246,7 @@ export class Paths {
   close(code: number): void {
     this.#isClosed = true;
     this.#stopGrace();
-    this.#probe?.cancel();
+    this.#prober.stop();
     for (const path of this.#paths.splice(0)) path.close(code);
     this.#active = undefined;
   }
@@ -231,12 +257,14 @@ export class Paths {
 
   #add(circuit: Circuit, info: PathInfo): Path | undefined {
     const { clock, limits } = this.#options;
-    const spare = this.#paths.find((path) => path !== this.#active);
-    if (this.#isClosed || (this.#paths.length >= limits.maxPaths && spare === undefined)) {
+    const others = this.#paths.filter((path) => path !== this.#active);
+    const spare = others.find(({ isSuspect, isAttached }) => isSuspect || !isAttached) ?? others[0];
+    const isFull = this.#paths.length >= limits.maxPaths;
+    if (this.#isClosed || (isFull && spare === undefined)) {
       circuit.close(toWireCode('SKEIN_LIMIT'));
       return undefined;
     }
-    if (this.#paths.length >= limits.maxPaths && spare !== undefined) this.#drop(spare, 'SKEIN_LIMIT');
+    if (isFull && spare !== undefined) this.#drop(spare, 'SKEIN_LIMIT');
     const path = new Path(circuit, info, this.#host, clock.monotonicMs());
     this.#paths.push(path);
     return path;
@@ -277,8 +305,10 @@ export class Paths {
     if (!path.hasTakenOver) this.#sendAttach(path);
   }
 
+  /** Nobody has signed it: while the session has a way that carries, it says no more than that this one does not. */
   #onRefused(path: Path, code: number): void {
     if (path.isAttached || path.attachCounter < 0) return;
+    if (this.#active !== undefined && !this.#active.isSuspect) return this.#drop(path, 'SKEIN_CANCELLED');
     const error = new SkeinError('SKEIN_SESSION_LOST', 'Cannot resume session: the peer has it no more', {
       details: { reason: fromWireCode(code) },
     });
@@ -291,8 +321,7 @@ export class Paths {
     if (path.isAttached) return;
     path.isAttached = true;
     path.deadline?.cancel();
-    this.#quickRounds = this.#options.limits.quickProbes;
-    this.#schedule();
+    this.#prober.noteNew();
     this.#settleLeaving();
     this.#options.onChange();
   }
@@ -311,7 +340,8 @@ export class Paths {
     this.#paths.splice(at, 1);
     if (path.isAttached) this.#lastError = error;
     if (path === this.#active) this.#replace();
-    this.#schedule();
+    if (this.#isClosed) return;
+    this.#prober.update();
     this.#options.onChange();
   }
 
@@ -331,7 +361,10 @@ export class Paths {
       return;
     }
     this.#detachedMs = clock.monotonicMs();
-    this.#worry = clock.setTimer(limits.pathPatienceMs, () => this.#options.onChange());
+    this.#worry = clock.setTimer(limits.pathPatienceMs, () => {
+      this.#isOverdue = true;
+      this.#options.onChange();
+    });
     this.#grace = clock.setTimer(limits.resumeGraceMs, () => {
       const afterS = limits.resumeGraceMs / 1000;
       onLost(
@@ -345,6 +378,16 @@ export class Paths {
     this.#grace = undefined;
     this.#worry?.cancel();
     this.#worry = undefined;
+    this.#isOverdue = false;
+  }
+
+  /** Nothing came on `path`, although it was asked. */
+  #onSilence(path: Path, silentMs: number): void {
+    if (path === this.#active) this.noteSilence(silentMs);
+    else if (!path.isSuspect) {
+      path.isSuspect = true;
+      this.#options.onChange();
+    }
   }
 
   #punish(path: Path): void {
@@ -367,54 +410,5 @@ export class Paths {
     for (const path of [...this.#paths]) {
       if (path.isLeaving && path !== this.#active && this.#active !== undefined) this.#drop(path, 'SKEIN_CANCELLED');
     }
-  }
-
-  // Probes.
-
-  #schedule(): void {
-    if (this.#isClosed || this.#attached().length < 2) {
-      this.#probe?.cancel();
-      this.#probe = undefined;
-      return;
-    }
-    const { clock, limits } = this.#options;
-    const periodMs = this.#quickRounds > 0 ? limits.quickProbeMs : limits.probeMs;
-    this.#probe?.cancel();
-    this.#probe = setPeriodic(clock, periodMs, () => this.#round());
-    if (this.#quickRounds > 0) this.#probeAll();
-  }
-
-  #round(): void {
-    const active = this.#active;
-    const nowMs = this.#options.clock.monotonicMs();
-    for (const path of this.#attached()) {
-      if (path.missedProbes < MISSED_PROBES || path === active || path.isSuspect) continue;
-      path.isSuspect = true;
-      this.#options.onChange();
-    }
-    if (active !== undefined) this.#choose(active, nowMs);
-    if (this.#quickRounds > 0 && --this.#quickRounds === 0) this.#schedule();
-    this.#probeAll();
-  }
-
-  #choose(active: Path, nowMs: number): void {
-    const better = this.#policy.judge(active, this.#attached(), nowMs);
-    const { candidate } = this.#policy;
-    if (better !== undefined) this.#options.onWish(better);
-    else if (candidate !== undefined && candidate.burstMs === undefined && !candidate.isMeasuring) {
-      this.#measure(active);
-      this.#measure(candidate);
-    }
-  }
-
-  #probeAll(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#probedMs = nowMs;
-    for (const path of this.#attached()) path.send(this.#options.records.probe(path.startProbe(nowMs)));
-  }
-
-  #measure(path: Path): void {
-    const { clock, records } = this.#options;
-    for (const nonce of path.startBurst(clock.monotonicMs())) path.send(records.probe(nonce, BURST_PADDING_BYTES));
   }
 }

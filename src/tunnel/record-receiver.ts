@@ -5,7 +5,7 @@ import type { Crypto } from '../core/platform.ts';
 import { RecordCipher } from './cipher-state.ts';
 import { LINK_HEADER_BYTES } from './circuit.ts';
 import { readRecordEpoch, readRecordSequence } from './record.ts';
-import { ReplayWindow } from './replay-window.ts';
+import { type Early, ReplayWindow } from './replay-window.ts';
 
 export type Received = 'next' | 'duplicate' | 'ahead' | 'forged';
 
@@ -30,21 +30,34 @@ export class RecordReceiver {
 
   /**
    * Takes a message with a record; `onOpened` is given its plaintext, and that of those that waited for it, in order, until
-   * it returns false. `forged`: it is not what the peer sealed under this number; nothing has changed.
+   * it returns false. `forged`: it is not what the peer sealed under this number; nothing has changed. Nothing is kept that
+   * is not authentic: else who alters one path could take the place of what comes on another.
    */
-  receive(message: Bytes, onOpened: (plaintext: Bytes, message: Bytes) => boolean): Received {
-    const verdict = this.#window.judge(readRecordSequence(message, LINK_HEADER_BYTES), message);
-    if (verdict !== 'next') return verdict;
-    let current: Bytes | undefined = message;
-    while (current !== undefined) {
-      const epoch = readRecordEpoch(current, LINK_HEADER_BYTES);
-      const plaintext = this.#cipher.open(this.#window.next, epoch, current, LINK_HEADER_BYTES);
-      // One that waited and does not open is dropped: the peer has it still.
-      if (plaintext === undefined) return current === message ? 'forged' : 'next';
-      const following = this.#window.advance();
-      if (!onOpened(plaintext, current)) break;
-      current = following;
+  receive(message: Bytes, onOpened: (plaintext: Bytes, messageBytes: number) => boolean): Received {
+    const sequence = readRecordSequence(message, LINK_HEADER_BYTES);
+    const epoch = readRecordEpoch(message, LINK_HEADER_BYTES);
+    const window = this.#window;
+    if (window.has(sequence)) return 'duplicate';
+    if (sequence !== window.next) return this.#receiveEarly(sequence, epoch, message);
+    const plaintext = this.#cipher.open(sequence, epoch, message, LINK_HEADER_BYTES);
+    if (plaintext === undefined) return 'forged';
+    this.#cipher.moveTo(epoch);
+    let following = window.advance();
+    let goesOn = onOpened(plaintext, message.length);
+    while (goesOn && following !== undefined) {
+      const current: Early = following;
+      this.#cipher.moveTo(current.epoch);
+      following = window.advance();
+      goesOn = onOpened(current.plaintext, current.bytes);
     }
     return 'next';
+  }
+
+  #receiveEarly(sequence: number, epoch: number, message: Bytes): Received {
+    if (!this.#cipher.canOpen(epoch)) return 'ahead'; // two epochs away: nothing can be said of it yet
+    const plaintext = this.#cipher.open(sequence, epoch, message, LINK_HEADER_BYTES);
+    if (plaintext === undefined) return 'forged';
+    this.#window.keep(sequence, { epoch, plaintext, bytes: message.length });
+    return 'ahead';
   }
 }

@@ -1,13 +1,19 @@
-/** Which record comes next: duplicates are dropped and counted, what runs ahead is kept within a budget (RFC 9000 has no bound here; we do). */
+/** Which record comes next: duplicates are dropped, and what runs ahead is kept within a budget (RFC 9000 has no bound here; we do). */
 
 import type { Bytes } from '../core/bytes.ts';
 import { toKept } from './circuit.ts';
 
-export type ReplayVerdict = 'next' | 'duplicate' | 'ahead';
+/** An opened record that came early. */
+export interface Early {
+  readonly epoch: number;
+  readonly plaintext: Bytes;
+  /** Of the message it came in. */
+  readonly bytes: number;
+}
 
 export class ReplayWindow {
   readonly #budgetBytes: number;
-  readonly #ahead = new Map<number, Bytes>();
+  readonly #ahead = new Map<number, Early>();
   #aheadBytes = 0;
   #next = 0;
 
@@ -24,25 +30,26 @@ export class ReplayWindow {
     return this.#aheadBytes;
   }
 
-  /** Judges a record by its number. An early one is kept if the budget allows, and dropped otherwise: the sender has it still. */
-  judge(sequence: number, message: Bytes): ReplayVerdict {
-    if (sequence === this.#next) return 'next';
-    if (sequence < this.#next || this.#ahead.has(sequence)) return 'duplicate';
-    if (this.#aheadBytes + message.length <= this.#budgetBytes) {
-      this.#ahead.set(sequence, toKept(message));
-      this.#aheadBytes += message.length;
-    }
-    return 'ahead';
+  /** Whether it came before. */
+  has(sequence: number): boolean {
+    return sequence < this.#next || this.#ahead.has(sequence);
   }
 
-  /** The record `next` was opened; returns the following one if it came early. */
-  advance(): Bytes | undefined {
+  /** Keeps an authentic record for its turn if the budget allows; it is dropped otherwise: the sender has it still. */
+  keep(sequence: number, early: Early): void {
+    if (this.#aheadBytes + early.bytes > this.#budgetBytes) return;
+    this.#ahead.set(sequence, { ...early, plaintext: toKept(early.plaintext) });
+    this.#aheadBytes += early.bytes;
+  }
+
+  /** The record `next` was dealt with; returns the following one if it came early. */
+  advance(): Early | undefined {
     this.#next++;
-    const message = this.#ahead.get(this.#next);
-    if (message !== undefined) {
+    const early = this.#ahead.get(this.#next);
+    if (early !== undefined) {
       this.#ahead.delete(this.#next);
-      this.#aheadBytes -= message.length;
+      this.#aheadBytes -= early.bytes;
     }
-    return message;
+    return early;
   }
 }

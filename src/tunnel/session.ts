@@ -188,9 +188,8 @@ export class Session implements PathHost, BudgetMember {
 
   /** Nothing was heard of the peer for longer than usual: what is new should rather go elsewhere. */
   get isSuspect(): boolean {
-    const { detachedMs } = this;
-    if (detachedMs !== undefined) return this.#clock.monotonicMs() - detachedMs >= this.#limits.pathPatienceMs;
-    return this.#parts?.paths.active?.isSuspect ?? false;
+    const { paths } = this.#parts ?? {};
+    return paths?.isOverdue || (paths?.active?.isSuspect ?? false);
   }
 
   /** This end has opened `circuit` to the peer, as another way to it. */
@@ -357,7 +356,7 @@ export class Session implements PathHost, BudgetMember {
       gapMs: limits.gapMs,
       lostMs: limits.ackLostMs,
       patienceMs: () => limits.pathPatienceMs + 2 * this.#lastRttMs,
-      oldestSentMs: () => sender.oldestSentMs,
+      oldestSentMs: () => outgoing.oldestAwaitedMs,
       acknowledged: () => sender.firstSequence,
       heardMs: () => paths.active?.heardMs ?? clock.monotonicMs(),
       onGap: () => incoming.onGap(),
@@ -391,7 +390,7 @@ export class Session implements PathHost, BudgetMember {
     const { paths, outgoing, mux } = this.#parts as Parts;
     this.stats.pathSwitches = paths.switches;
     if (this.isDetached) {
-      outgoing.clearFence();
+      outgoing.onDetached();
       this.#options.replayBudget?.enforce();
       if (this.isSuspect) mux.failUnsent();
     }

@@ -95,7 +95,7 @@ describe('A peer that opens and resets in one breath', () => {
         },
       },
     );
-    for (let round = 0; round < 6 && responder.session.isOpen; round++) {
+    for (let round = 0; round < 12 && responder.session.isOpen; round++) {
       rogue.send((w) => {
         for (let i = 0; i < 50; i++) {
           const id = 1 + 2 * (round * 50 + i);
@@ -250,8 +250,8 @@ describe('What is kept does not pin what it came in:', () => {
   it('a record that runs ahead of the one expected', () => {
     const window = new ReplayWindow(256 * KIB);
     const message = new Uint8Array(60).fill(3);
-    assert.equal(window.judge(1, inLargeRead(message)), 'ahead');
-    const kept = window.advance() as Bytes;
+    window.keep(1, { epoch: 0, plaintext: inLargeRead(message), bytes: message.length });
+    const kept = window.advance()?.plaintext ?? assert.fail();
     assert.deepEqual(kept, message);
     assert.ok(kept.buffer.byteLength <= 4 * message.length);
   });

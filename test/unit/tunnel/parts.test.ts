@@ -6,7 +6,7 @@ import { ReceiveWindow, SendWindow } from '../../../src/tunnel/flow-control.ts';
 import { MinRtt } from '../../../src/tunnel/min-rtt.ts';
 import { resolveTunnelOptions } from '../../../src/tunnel/options.ts';
 import { readRecordEpoch, readRecordSequence, readRecordType, writeRecordHeader } from '../../../src/tunnel/record.ts';
-import { ReplayWindow } from '../../../src/tunnel/replay-window.ts';
+import { type Early, ReplayWindow } from '../../../src/tunnel/replay-window.ts';
 import { ResendBuffer } from '../../../src/tunnel/resend-buffer.ts';
 import { CLASS_BULK, CLASS_FRESH, CLASS_NORMAL, Scheduler } from '../../../src/tunnel/scheduler.ts';
 import type { MuxStream } from '../../../src/tunnel/stream.ts';
@@ -92,19 +92,20 @@ describe('ResendBuffer', () => {
 });
 
 describe('ReplayWindow', () => {
-  it('tells next, duplicate and early apart, and keeps early ones within the budget', () => {
+  it('keeps what came early within the budget, and gives it in its turn', () => {
     const window = new ReplayWindow(25);
-    const message = (n: number): Uint8Array => new Uint8Array(10).fill(n);
-    assert.equal(window.judge(0, message(0)), 'next');
+    const early = (n: number): Early => ({ epoch: 0, plaintext: new Uint8Array(3).fill(n), bytes: 10 });
+    assert.equal(window.has(0), false);
     assert.equal(window.advance(), undefined);
-    assert.equal(window.judge(0, message(0)), 'duplicate');
-    assert.equal(window.judge(2, message(2)), 'ahead');
-    assert.equal(window.judge(2, message(2)), 'duplicate');
-    assert.equal(window.judge(3, message(3)), 'ahead');
-    assert.equal(window.judge(4, message(4)), 'ahead');
+    assert.equal(window.has(0), true);
+    for (const n of [2, 3, 4]) window.keep(n, early(n));
+    assert.deepEqual(
+      [1, 2, 3, 4].map((n) => window.has(n)),
+      [false, true, true, false],
+    );
     assert.equal(window.aheadBytes, 20, 'the third did not fit and is dropped: the sender has it');
-    assert.deepEqual(window.advance(), message(2));
-    assert.deepEqual(window.advance(), message(3));
+    assert.deepEqual(window.advance(), early(2));
+    assert.deepEqual(window.advance(), early(3));
     assert.equal(window.advance(), undefined);
     assert.deepEqual([window.next, window.aheadBytes], [4, 0]);
   });

@@ -43,6 +43,10 @@ const GOAWAY_SPREAD = 0.5;
 const EASED_ATTEMPTS = 4;
 /** How often a hub that is silent is dialled anew: it may be frozen, and its members should not all wait at its door. */
 const REPLACE_EVERY_MS = 2_000;
+/** A hub that was restarted is found again in a part of the time that it was away: streams wait for it. */
+const WAIT_OF_AWAY = 0.25;
+/** A link that held for less does not show that the hub is there. */
+const HELD_MS = 1_000;
 /** How often it is looked whether a hub can be left. */
 const LEAVE_POLL_MS = 50;
 
@@ -52,6 +56,9 @@ export class Uplink {
   readonly #backoff: Backoff;
   readonly #swift: TokenBucket;
   #mayDialAtOnce = false;
+  #upSinceMs = 0;
+  /** Since when there has been no link that held for a while. */
+  #awaySinceMs = 0;
   #state: UplinkState = 'spare';
   #isWanted = false;
   /** Ends what runs now: a pause, a dial, or the connection. */
@@ -107,6 +114,7 @@ export class Uplink {
     this.#isWanted = true;
     if (this.#isRunning && !this.#stop.signal.aborted) return; // it is being left, and dialled again after
     this.#backoff.reset();
+    this.#awaySinceMs = this.#options.platform.clock.monotonicMs();
     this.#startHope();
     this.#stop = new AbortController();
     this.#isRunning = true;
@@ -158,10 +166,12 @@ export class Uplink {
   }
 
   #onLost(error: SkeinError): void {
-    const { log, owner } = this.#options;
+    const { platform, log, owner } = this.#options;
     log.log('warn', 'hub-lost', { hub: this.url, reason: error.reason, error: error.message });
     this.#state = 'waiting';
     this.#lastError = error;
+    const nowMs = platform.clock.monotonicMs();
+    if (nowMs - this.#upSinceMs >= HELD_MS) this.#awaySinceMs = nowMs;
     if (this.#isSteady && this.#isWanted && this.#returnAfterMs === 0) this.#startHope();
     this.#isSteady = false;
     owner.onLost(this, error);
@@ -226,7 +236,8 @@ export class Uplink {
     this.#lastError = undefined;
     this.#stopHope();
     this.#backoff.ease(EASED_ATTEMPTS);
-    this.#mayDialAtOnce = this.#swift.take(platform.clock.monotonicMs());
+    this.#upSinceMs = platform.clock.monotonicMs();
+    this.#mayDialAtOnce = this.#swift.take(this.#upSinceMs);
     const steady = platform.clock.setTimer(limits.healthyAfterMs, () => {
       this.#isSteady = true;
       this.#backoff.reset();
@@ -301,7 +312,9 @@ export class Uplink {
   /** False when it was told to stop meanwhile. */
   async #pause(stop: AbortSignal): Promise<boolean> {
     this.#state = 'waiting';
-    const waitMs = Math.max(this.#mayDialAtOnce ? 0 : this.#backoff.nextMs(), this.#returnAfterMs);
+    const awayMs = this.#options.platform.clock.monotonicMs() - this.#awaySinceMs;
+    const backoffMs = this.#mayDialAtOnce ? 0 : this.#backoff.nextMs(awayMs * WAIT_OF_AWAY);
+    const waitMs = Math.max(backoffMs, this.#returnAfterMs);
     this.#returnAfterMs = 0;
     this.#mayDialAtOnce = false;
     try {

@@ -25,11 +25,12 @@ export class Backoff {
     return this.#attempts;
   }
 
-  /** Milliseconds to wait before the next attempt; 0 for the first. */
-  nextMs(): number {
+  /** Milliseconds to wait before the next attempt; 0 for the first. `limitMs`: a lower ceiling, but never below that of the second attempt. */
+  nextMs(limitMs: number = this.#capMs): number {
     const n = this.#attempts++;
     if (n === 0) return 0;
-    return this.#random.ratio() * Math.min(this.#capMs, this.#baseMs * 2 ** Math.min(n, 30));
+    const ceilingMs = Math.min(this.#baseMs * 2 ** Math.min(n, 30), Math.max(limitMs, 2 * this.#baseMs));
+    return this.#random.ratio() * Math.min(this.#capMs, ceilingMs);
   }
 
   reset(): void {

@@ -100,6 +100,27 @@ test('Loses a link that died in silence where the hub answers no dial either, wi
   await mesh.until(() => agent.hub !== undefined, 20_000);
 });
 
+test('A hub that is back soon is found soon: no wait is longer than a quarter of the time it was away', async (t) => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'skein-uplink-'));
+  t.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const mesh = new VirtualMesh(t);
+  let hub = await mesh.startHub({ dataFolder });
+  const { agent } = await mesh.join(['api']);
+  for (let round = 0; round < 10; round++) {
+    for (const awayMs of [5_000, 40_000]) {
+      await mesh.clock.advanceAsync(2_000);
+      await mesh.run(hub.close());
+      await mesh.clock.advanceAsync(awayMs);
+      hub = await mesh.startHub({ dataFolder });
+      const backMs = mesh.clock.monotonicMs();
+      await mesh.until(() => agent.hub !== undefined);
+      const waitedMs = mesh.clock.monotonicMs() - backMs;
+      // The last wait began when it was away for at most so long.
+      ok(waitedMs <= 100 + awayMs / 4, `${waitedMs} ms after ${awayMs} ms`);
+    }
+  }
+});
+
 test('A refusal is final: the reason is told, and nothing is dialled any more', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();

@@ -15,6 +15,15 @@ describe('Backoff', () => {
     deepEqual(waits, [0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000, 20_000]);
   });
 
+  it('keeps below a limit, which is never less than 0.5 s', () => {
+    const backoff = new Backoff(highest);
+    const limits = [0, 100, 700, 1_500, 1_500, 30_000, 30_000, 30_000];
+    deepEqual(
+      limits.map((limitMs) => backoff.nextMs(limitMs)),
+      [0, 500, 700, 1_500, 1_500, 8_000, 16_000, 20_000],
+    );
+  });
+
   it('spreads over the whole range', () => {
     const backoff = new Backoff(new SeededRandom(7), { baseMs: 1_000, capMs: 1_000 });
     backoff.nextMs();

@@ -11,6 +11,8 @@ export interface MemoryLinkOptions {
   readonly bytesPerSecond?: number;
   /** Bytes the "kernel" of a sender still takes when nothing leaves any more. @default 262_144 */
   readonly kernelBytes?: number;
+  /** Bytes it takes, and reports as sent, while they wait for the bandwidth: the queue that nobody sees. @default 0 */
+  readonly hiddenBytes?: number;
 }
 
 /** A link and the ways to break it. */
@@ -68,6 +70,7 @@ class MemoryPipe implements MessagePipe {
   readonly #latencyMs: number;
   readonly #bytesPerSecond: number;
   readonly #kernelBytes: number;
+  readonly #hiddenBytes: number;
   #peer: MemoryPipe | undefined;
   #events: MessagePipeEvents | undefined;
   /** Arrived before `attach`. */
@@ -90,6 +93,7 @@ class MemoryPipe implements MessagePipe {
     this.#latencyMs = options.latencyMs ?? 0;
     this.#bytesPerSecond = options.bytesPerSecond ?? Number.POSITIVE_INFINITY;
     this.#kernelBytes = options.kernelBytes ?? 262_144;
+    this.#hiddenBytes = options.hiddenBytes ?? 0;
     this.remoteAddress = remoteAddress;
   }
 
@@ -113,6 +117,7 @@ class MemoryPipe implements MessagePipe {
     if (this.#closed || this.#closing !== undefined) return;
     this.#outstandingBytes += message.length;
     this.#queue.push({ message, size: message.length, checksum: checksum(message) });
+    if (this.#hiddenBytes > 0) this.#clock.endOfTick(this.#hide);
     this.#pump();
   }
 
@@ -185,6 +190,20 @@ class MemoryPipe implements MessagePipe {
     if (progress && !this.#closed) this.#events?.onProgress();
   };
 
+  /** What the kernel has room for counts as sent. */
+  readonly #hide = (): void => {
+    const before = this.#outstandingBytes;
+    let hiddenBytes = 0;
+    for (const [at, { size }] of this.#queue.entries()) {
+      hiddenBytes += size;
+      if (hiddenBytes > this.#hiddenBytes) break;
+      if (at < this.#reported) continue;
+      this.#reported++;
+      this.#outstandingBytes -= size;
+    }
+    if (!this.#closed && this.#outstandingBytes < before) this.#events?.onProgress();
+  };
+
   readonly #depart = (): void => {
     this.#sending = false;
     if (this.#closed) return;
@@ -202,6 +221,7 @@ class MemoryPipe implements MessagePipe {
       this.#dispatch(item);
     }
     if (!this.#closed) this.#events?.onProgress();
+    if (this.#hiddenBytes > 0) this.#hide();
     this.#pump();
   };
 

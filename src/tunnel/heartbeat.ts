@@ -64,7 +64,7 @@ export class Heartbeat {
     return this.#askedMs !== undefined;
   }
 
-  /** When `check` should be called; earlier after `onAsked`. */
+  /** When `check` should be called; earlier after `onAsked` and `onPing`. */
   get dueMs(): number {
     return this.#dueMs;
   }
@@ -75,13 +75,10 @@ export class Heartbeat {
     this.#isSilent = false;
   }
 
-  /** A record was sent: the peer acknowledges most of them. True when `dueMs` has come nearer. */
-  onAsked(nowMs: number): boolean {
+  /** A record was sent: the peer acknowledges most of them. */
+  onAsked(nowMs: number): void {
     this.#askedMs ??= nowMs;
-    const dueMs = this.#askedMs + this.#answerMs;
-    if (this.#dueMs <= dueMs) return false;
-    this.#dueMs = dueMs;
-    return true;
+    this.#dueMs = Math.min(this.#dueMs, this.#askedMs + this.#answerMs);
   }
 
   /** The socket took bytes; `isEmpty` when nothing of ours is waiting any more. */
@@ -97,10 +94,12 @@ export class Heartbeat {
     return this.#pings;
   }
 
-  onPong(nowMs: number, number: number): void {
-    if (number !== this.#ping?.number) return;
+  /** False when it answers another PING than the one that is out. */
+  onPong(nowMs: number, number: number): boolean {
+    if (number !== this.#ping?.number) return false;
     this.#noteRtt(nowMs - this.#ping.sentMs, nowMs);
     this.#ping = undefined;
+    return true;
   }
 
   /** `outstandingBytes`: what waits for the network now. */

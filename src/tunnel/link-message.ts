@@ -23,7 +23,9 @@ const NONCE_BYTES = 16;
 /** HELLO is kept as long as its link; nothing that a later version may add to it is longer. */
 const MAX_HELLO_BYTES = 1024;
 export const PING_MESSAGE_BYTES = LINK_HEADER_BYTES + 8;
-/** Our number of a PING stands in the last four of its bytes. */
+/** PONG tells here when PING arrived, in milliseconds of the clock of who answers, modulo 2^32. */
+const PONG_ARRIVED_AT = LINK_HEADER_BYTES;
+/** The number of a PING, and of its PONG. */
 const PING_NUMBER_AT = LINK_HEADER_BYTES + 4;
 
 export function newMessage(kind: number, circuit: number, bodyBytes: number): Bytes {
@@ -84,15 +86,20 @@ export function encodePing(number: number): Bytes {
   return ping;
 }
 
-/** The answer: the same bytes under another kind. */
-export function toPong(ping: Bytes): Bytes {
+/** The answer to `ping`, which arrived at `nowMs`. */
+export function encodePong(ping: Bytes, nowMs: number): Bytes {
   const pong = ping.slice();
   writeHeader(pong, PONG, 0);
+  viewOf(pong).setUint32(PONG_ARRIVED_AT, nowMs % 2 ** 32);
   return pong;
 }
 
 export function readPingNumber(message: Bytes): number {
   return viewOf(message).getUint32(PING_NUMBER_AT);
+}
+
+export function readPongArrived(message: Bytes): number {
+  return viewOf(message).getUint32(PONG_ARRIVED_AT);
 }
 
 function viewOf(message: Bytes): DataView {

@@ -17,6 +17,7 @@ import {
   DATA,
   encodeHello,
   encodePing,
+  encodePong,
   HELLO,
   newMessage,
   PING,
@@ -26,12 +27,13 @@ import {
   readHello,
   readKind,
   readPingNumber,
+  readPongArrived,
   readVersion,
-  toPong,
   VERSION,
   writeHeader,
 } from './link-message.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
+import { Pacer } from './pacer.ts';
 import { MESSAGE_OVERHEAD_BYTES } from './record.ts';
 
 /** Part of `pingAfterMs` that is left to chance. */
@@ -69,6 +71,7 @@ export class Link {
   readonly #role: 'dialler' | 'acceptor';
   readonly #circuits = new Map<number, Circuit>();
   readonly #heartbeat: Heartbeat;
+  readonly #pacer = new Pacer();
   readonly #helloSent: Bytes;
   #helloReceived: Bytes | undefined;
   #nextId: number;
@@ -80,6 +83,7 @@ export class Link {
   #pongDue: Bytes | undefined;
   #pumping = false;
   #timer: Timer;
+  #timerMs = 0;
   #helloTimer: Timer;
   #closedBy: SkeinError | undefined;
   #resolveReady: () => void = () => undefined;
@@ -199,6 +203,7 @@ export class Link {
     writeHeader(message, DATA, circuit.id);
     this.#transmit(message);
     if (!this.#heartbeat.isAsking) this.#ask();
+    if (this.#pacer.isMarkDue) this.#ping();
   }
 
   announceCredit(circuit: Circuit): void {
@@ -256,7 +261,7 @@ export class Link {
         this.#pongDue = undefined;
       }
       while (this.#credit.isDue && this.#hasRoom) this.#sendCredit(this.#credit.shift());
-      while (this.#ready.length > 0 && this.#hasRoom && this.#helloReceived !== undefined) {
+      while (this.#ready.length > 0 && this.#hasRoom && !this.#pacer.isFull && this.#helloReceived !== undefined) {
         const circuit = this.#ready.shift() as Circuit;
         circuit.queued = false;
         if (!circuit.isClosed) circuit.grantWrite();
@@ -284,6 +289,7 @@ export class Link {
   #transmit(message: Bytes): void {
     this.stats.messagesSent++;
     this.stats.bytesSent += message.length;
+    this.#pacer.onSent(message.length);
     this.#pipe.send(message);
   }
 
@@ -318,7 +324,7 @@ export class Link {
       case PONG:
         if (id !== 0 || message.length !== PING_MESSAGE_BYTES)
           return this.#fail(protocolError('Cannot read PONG: malformed'));
-        return this.#heartbeat.onPong(this.#clock.monotonicMs(), readPingNumber(message));
+        return this.#onPong(message);
       default:
         return this.#fail(protocolError('Cannot read link message: unknown kind'));
     }
@@ -368,7 +374,7 @@ export class Link {
   #onPing(id: number, message: Bytes): void {
     if (id !== 0 || message.length !== PING_MESSAGE_BYTES)
       return this.#fail(protocolError('Cannot read PING: malformed'));
-    this.#pongDue = toPong(message); // one slot, the latest wins (rust-yamux#227)
+    this.#pongDue = encodePong(message, this.#clock.monotonicMs()); // one slot, the latest wins (rust-yamux#227)
     this.#pump();
   }
 
@@ -377,13 +383,23 @@ export class Link {
   /** A record was sent: an answer is due in time. */
   #ask(): void {
     const nowMs = this.#clock.monotonicMs();
-    if (this.#heartbeat.onAsked(nowMs)) this.#rearm(nowMs);
+    this.#heartbeat.onAsked(nowMs);
+    this.#rearm(nowMs);
   }
 
   #ping(): void {
     const nowMs = this.#clock.monotonicMs();
     this.#transmit(encodePing(this.#heartbeat.onPing(nowMs)));
+    this.#pacer.onMark(nowMs);
     this.#rearm(nowMs);
+  }
+
+  #onPong(message: Bytes): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (!this.#heartbeat.onPong(nowMs, readPingNumber(message))) return;
+    this.#pacer.onArrived(nowMs, readPongArrived(message));
+    if (this.#pacer.isMarkDue) this.#ping();
+    this.#pump();
   }
 
   #check(): void {
@@ -398,13 +414,16 @@ export class Link {
     else if (verdict === 'silent') this.#onSilent?.();
   }
 
+  /** Brings the timer forward, if need be. */
   #rearm(nowMs: number): void {
+    if (this.#heartbeat.dueMs >= this.#timerMs) return;
     this.#timer.cancel();
     this.#timer = this.#setTimer(nowMs);
   }
 
   #setTimer(nowMs: number): Timer {
-    return this.#clock.setTimer(this.#heartbeat.dueMs - nowMs, () => this.#check());
+    this.#timerMs = this.#heartbeat.dueMs;
+    return this.#clock.setTimer(this.#timerMs - nowMs, () => this.#check());
   }
 
   /** A violation or a death: the socket goes without ceremony, because a peer at fault may never answer a close. */

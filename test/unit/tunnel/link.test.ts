@@ -160,14 +160,14 @@ describe('Link', () => {
     assert.equal(peer.error()?.code, 'SKEIN_FLOW_CONTROL');
   });
 
-  it('answers the latest PING only', async () => {
+  it('answers a PING with its number, and with the time at which it came', async () => {
     const peer = createRawPeer();
     peer.send(HELLO.slice());
-    await peer.clock.settle();
+    await peer.clock.advanceAsync(0x1234);
     peer.heard.length = 0;
     peer.say(0x17, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8);
     await peer.clock.settle();
-    assert.deepEqual([...(peer.heard[0] ?? [])], [0x18, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert.deepEqual([...(peer.heard[0] ?? [])], [0x18, 0, 0, 0, 0, 0, 0, 0x12, 0x34, 5, 6, 7, 8]);
   });
 
   it('ignores data for a circuit it does not have', async () => {

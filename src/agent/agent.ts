@@ -17,6 +17,7 @@ import { Dispatcher } from '../router/dispatch.ts';
 import type { RouterEvents } from '../router/events.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
+import { Direct } from './direct/direct.ts';
 import { logHealth } from './health-log.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Identity } from './identity.ts';
@@ -71,6 +72,8 @@ export class Agent {
   readonly outbound: HttpHandler;
   readonly mirror: Mirror;
   readonly peers: Peers;
+  /** Paths around the relays. */
+  readonly direct: Direct;
   readonly identity: Identity;
   /** How names without a namespace are read. */
   readonly names: NameOptions;
@@ -115,12 +118,15 @@ export class Agent {
       region: options.region,
       zone: options.zone,
       services: () => this.#services.registrations(),
+      reach: () => this.direct.reach,
     });
     this.#inbound = new Inbound({ services: this.#services, mirror: this.mirror, clock, decodeLatin1, log, limits });
     this.inboundEvents = this.#inbound.events;
+    const routes = (): readonly HubConnection[] => this.#uplinks.routes;
+    const { direct = {} } = options;
+    this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
     this.peers = new Peers({
-      ...{ platform, identity, instance, staticKey, limits, log, observer },
-      routes: () => this.#uplinks.routes,
+      ...{ platform, identity, instance, staticKey, limits, log, observer, routes, direct: this.direct },
       local: { http: { request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, openRaw: refuseOwn },
       onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
     });
@@ -252,6 +258,7 @@ export class Agent {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#renewal?.cancel();
+    this.direct.close();
     this.peers.close(new SkeinError('SKEIN_CANCELLED', 'Cannot use session: this member has left'));
     this.#uplinks.close();
     this.#backends.close();

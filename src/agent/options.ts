@@ -5,6 +5,7 @@ import { SkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { Redacted } from '../core/redacted.ts';
 import { type RouterOptions, resolveRouterOptions } from '../router/options.ts';
+import { checkDirectOptions, type DirectOptions } from './direct/options.ts';
 
 export interface AgentOptions {
   /** Hubs, `wss://…` or `ws://…`, the preferred ones first: links to two of them are kept, the others are spares. */
@@ -20,6 +21,8 @@ export interface AgentOptions {
   /** Where this member runs, for locality-aware choices. */
   readonly region?: string | undefined;
   readonly zone?: string | undefined;
+  /** Paths to other members around the relays; `false`: none are looked for. @default all that need no configuration */
+  readonly direct?: DirectOptions | false | undefined;
   /** @default silent */
   readonly log?: Logger | undefined;
   readonly limits?: Partial<AgentLimits> | undefined;
@@ -99,6 +102,7 @@ export function resolveAgentOptions(options: AgentOptions): ResolvedAgentOptions
   if (options.namespace !== undefined && !isLabel(options.namespace)) {
     throw new SkeinError('SKEIN_CONFIG', `Cannot use namespace "${options.namespace}": not a DNS label in lower case`);
   }
+  if (options.direct) checkDirectOptions(options.direct);
   return {
     ...rest,
     hubs,

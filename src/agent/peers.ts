@@ -52,6 +52,8 @@ export interface DirectHooks {
   /** A session is open. */
   onSession(session: Session, role: HandshakeRole): void;
   onPathMessage(session: Session, message: Bytes): void;
+  /** Its paths have come or gone, or another one is used. */
+  onPaths(session: Session): void;
   /** It is over. */
   forget(session: Session): void;
 }
@@ -355,12 +357,13 @@ export class Peers implements Connector {
     log.log('info', 'session-opened', { instance: peer.instance, id: peer.id.uri, session: session.id });
     if (this.#closedBy !== undefined) session.close(this.#closedBy);
     else if (this.#isDraining) session.goAway('Cannot take stream: this instance is leaving');
-    direct?.onSession(session, role);
+    if (session.isOpen) direct?.onSession(session, role);
     this.#onPaths(session, role); // it may have lost its path already
   }
 
   #onPaths(session: Session, role: HandshakeRole): void {
     if (!this.#sessions.has(session.id)) return;
+    this.#options.direct?.onPaths(session);
     this.#reattach.consider(session, role === 'initiator');
     this.#paths.note(session, this.#peers.get(session.remoteInstance) ?? []);
   }

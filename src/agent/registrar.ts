@@ -1,7 +1,7 @@
 /** Registrar: tells every connected hub what this member serves, whole, whenever it changes and whenever a hub is new. */
 
 import type { Channel } from '../control/channel.ts';
-import type { ServedService } from '../control/messages.ts';
+import type { Registration, ServedService } from '../control/messages.ts';
 import type { Clock } from '../core/clock.ts';
 import { toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -19,6 +19,8 @@ export interface RegistrarOptions {
   readonly region: string | undefined;
   readonly zone: string | undefined;
   readonly services: () => ServedService[];
+  /** How others may reach this member without a relay. */
+  readonly reach?: () => Registration['reach'];
 }
 
 /** What one hub is being told. */
@@ -86,12 +88,14 @@ export class Registrar {
 
   async #tell({ channel }: RegistrationTarget): Promise<void> {
     if (this.#isLeaving) return;
-    const { instance, region, zone, services } = this.#options;
+    const { instance, region, zone, services, reach } = this.#options;
+    const reachable = reach?.();
     await channel.call('register', {
       instance,
       ...(region === undefined ? {} : { region }),
       ...(zone === undefined ? {} : { zone }),
       services: services(),
+      ...(reachable === undefined ? {} : { reach: reachable }),
     });
   }
 }

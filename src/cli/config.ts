@@ -39,11 +39,18 @@ const sidecarSchema = v.strictObject({
   data: v.optional(text),
   admin: v.optional(text),
   expose: v.optional(v.array(exposeSchema, 'must be a list')),
+  direct: v.optional(
+    v.strictObject({
+      enabled: v.optional(v.boolean('must be true or false')),
+      listen: v.optional(text),
+      advertise: v.optional(text),
+      network: v.optional(text),
+    }),
+  ),
   listen: v.optional(
     v.strictObject({
       http: v.optional(text),
       dns: v.optional(text),
-      direct: v.optional(text),
       tcp: v.optional(v.array(v.strictObject({ service: text, address: text }), 'must be a list')),
     }),
   ),
@@ -59,6 +66,7 @@ const hubSchema = v.strictObject({
   roles: v.optional(oneOrMore),
   trustDomain: v.optional(text),
   starterPolicy: v.optional(v.boolean('must be true or false')),
+  trustProxy: v.optional(v.boolean('must be true or false')),
 });
 
 export type SidecarFile = v.InferOutput<typeof sidecarSchema>;

@@ -37,7 +37,9 @@ export async function startDemoMesh(platform: Platform, log: Logger, signal: Abo
     stops.push(() => hub.drain());
     const join = async (service: string, options: Partial<SidecarOptions>): Promise<Sidecar> => {
       const { text } = await hub.createJoinToken({ services: [service] });
-      const sidecar = await createSidecar(platform, { hub: hub.url, token: text, log, signal, ...options });
+      // On one machine they would find each other; the story is of two sites that cannot.
+      const common = { hub: hub.url, token: text, log, signal, direct: false } as const;
+      const sidecar = await createSidecar(platform, { ...common, ...options });
       stops.push(() => sidecar.drain());
       return sidecar;
     };

@@ -29,6 +29,7 @@ export interface HubSettings {
   readonly trustDomain: string | undefined;
   readonly roles: readonly HubRole[];
   readonly starterPolicy: boolean;
+  readonly trustsProxy: boolean;
 }
 
 export const HUB_OPTIONS: readonly OptionSpec[] = [
@@ -55,6 +56,10 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
     commas: true,
   },
   { flags: '--trust-domain <name>', description: 'SPIFFE trust domain, fixed at the first start' },
+  {
+    flags: '--trust-proxy',
+    description: 'believe Forwarded or X-Forwarded-For: only where every connection comes through a proxy that sets it',
+  },
   { flags: '--no-starter-policy', description: 'a new hub starts without the policy allow-same-namespace' },
   { flags: '--config <file>', description: 'a YAML file; flags and environment go before it' },
 ];
@@ -100,6 +105,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     region: input.text('region') ?? file.region,
     trustDomain,
     roles: roles.map(parseRole),
+    trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
     starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
   };
 }

@@ -26,8 +26,17 @@ export interface FileSettings {
   readonly listenHttp: ListenAddress | undefined;
   readonly listenDns: ListenAddress | undefined;
   readonly admin: ListenAddress | undefined;
+  /** `false`: no direct paths. */
+  readonly direct: DirectSettings | false;
   expose(namespace: string): readonly ExposeSetting[];
   listenTcp(namespace: string): readonly TcpListenSetting[];
+}
+
+/** How other members may reach this one without a relay. */
+export interface DirectSettings {
+  readonly listen: ListenAddress | undefined;
+  readonly advertise: string | undefined;
+  readonly network: string | undefined;
 }
 
 export const NO_FILE: FileSettings = {
@@ -42,6 +51,7 @@ export const NO_FILE: FileSettings = {
   listenDns: undefined,
   listenTcp: () => [],
   admin: undefined,
+  direct: { listen: undefined, advertise: undefined, network: undefined },
 };
 
 /** @throws SkeinError SKEIN_CONFIG with every issue */
@@ -67,14 +77,21 @@ export async function readSidecarFile(context: CommandContext, path: string): Pr
     listenDns: reader.address('listen.dns', file.listen?.dns),
     listenTcp: (namespace) => toListenTcp(reader, file, namespace),
     admin: reader.address('admin', file.admin),
+    direct: file.direct?.enabled === false ? false : toDirect(reader, file),
   };
   const namespace = file.namespace ?? DEFAULT_NAMESPACE;
   settings.expose(namespace);
   settings.listenTcp(namespace);
-  // Refused rather than ignored: who writes them counts on them.
-  if (file.listen?.direct !== undefined) reader.at('listen.direct', () => refuse('take direct links'));
   reader.finish();
   return settings;
+}
+
+function toDirect(reader: FileReader, { direct }: SidecarFile): DirectSettings {
+  return {
+    listen: reader.address('direct.listen', direct?.listen),
+    advertise: direct?.advertise,
+    network: direct?.network,
+  };
 }
 
 function toExpose(reader: FileReader, file: SidecarFile, namespace: string): ExposeSetting[] {
@@ -101,10 +118,6 @@ function toListenTcp(reader: FileReader, file: SidecarFile, namespace: string): 
     const listen = reader.address(`listen.tcp[${i}].address`, address);
     return named === undefined || listen === undefined ? [] : { ...named, listen };
   });
-}
-
-function refuse(what: string): never {
-  throw new SkeinError('SKEIN_CONFIG', `Cannot ${what}: a sidecar of this version has not learned it yet`);
 }
 
 function parseInterval(text: string): number {

@@ -44,6 +44,20 @@ export const SIDECAR_OPTIONS: readonly OptionSpec[] = [
     flags: '--listen-dns <address>',
     description: 'DNS for *.mesh names, such as 127.0.0.1:5353; each service answers on a loopback address of its own',
   },
+  {
+    flags: '--direct-listen <address>',
+    description: 'where peers may connect without a relay, such as 0.0.0.0:0; they show first who they are',
+    fallback: 'any port of 127.0.0.1',
+  },
+  {
+    flags: '--direct-advertise <address>',
+    description: 'ip:port under which others reach that listener, behind a forwarded port',
+  },
+  {
+    flags: '--direct-network <label>',
+    description: 'private network of this sidecar: those with the same label try its private addresses',
+  },
+  { flags: '--no-direct', description: 'look for no paths around the relays' },
   { flags: '--admin <address>', description: 'readiness and metrics of this sidecar', fallback: 'none' },
   { flags: '--region <name>', description: 'where this sidecar runs, for locality-aware choices' },
   { flags: '--zone <name>', description: 'where in the region' },

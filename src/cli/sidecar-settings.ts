@@ -9,7 +9,7 @@ import { parseHubUrl, parseListenAddress } from './address.ts';
 import type { CommandContext } from './context.ts';
 import { type ExposeSetting, parseExpose, parseTcpListen, type TcpListenSetting } from './expose.ts';
 import { readSecret } from './secret.ts';
-import { NO_FILE, readSidecarFile } from './sidecar-file.ts';
+import { type DirectSettings, NO_FILE, readSidecarFile } from './sidecar-file.ts';
 
 export interface SidecarSettings {
   /** WebSocket URLs; empty when nobody named one. */
@@ -25,6 +25,8 @@ export interface SidecarSettings {
   readonly listenDns: ListenAddress | undefined;
   readonly listenTcp: readonly TcpListenSetting[];
   readonly admin: ListenAddress | undefined;
+  /** `false`: no direct paths. */
+  readonly direct: DirectSettings | false;
 }
 
 /** @throws SkeinError SKEIN_CONFIG, for a file with every issue in it */
@@ -45,6 +47,8 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
   const listenHttp = text('listen-http');
   const listenDns = text('listen-dns');
   const admin = text('admin');
+  const directListen = text('direct-listen');
+  const isDirectOff = declared('no-direct') && input.flag('no-direct');
   return {
     hubs: list('hub')?.map(parseHubUrl) ?? file.hubs,
     token: token === undefined ? file.token : await readSecret(context, '--token', token),
@@ -57,5 +61,13 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
     listenDns: listenDns === undefined ? file.listenDns : parseListenAddress(listenDns),
     listenTcp: list('listen-tcp')?.map((item) => parseTcpListen(item, namespace)) ?? file.listenTcp(namespace),
     admin: admin === undefined ? file.admin : parseListenAddress(admin),
+    direct:
+      isDirectOff || file.direct === false
+        ? false
+        : {
+            listen: directListen === undefined ? file.direct.listen : parseListenAddress(directListen),
+            advertise: text('direct-advertise') ?? file.direct.advertise,
+            network: text('direct-network') ?? file.direct.network,
+          },
   };
 }

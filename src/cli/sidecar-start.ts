@@ -80,6 +80,7 @@ async function startSidecar(
       dns: settings.listenDns,
       tcp: settings.listenTcp.map(({ service, port, listen }) => ({ service, port, address: listen })),
     },
+    direct: settings.direct,
     admin: settings.admin,
     log: context.logger,
     signal,

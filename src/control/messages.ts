@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { APP_PROTOCOLS, type Endpoint } from '../catalog/endpoint.ts';
 import type { Manifest, Resource } from '../catalog/resource.ts';
 import { isLabel, isServiceKey } from '../catalog/service.ts';
+import { parseIp } from '../core/ip.ts';
 
 /*
  * Bodies ignore members that they do not know, so that a member may be added without a new version of the protocol.
@@ -39,6 +40,10 @@ const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
 const wit = text(8192);
 /** A SPIFFE bundle (JWKS); `auth` reads it strictly. */
 const bundle = v.custom<object>((value) => typeof value === 'object' && value !== null && 'keys' in value);
+const ip = v.pipe(
+  v.string(),
+  v.check((address) => parseIp(address) === address, 'not an IP address'),
+);
 const nothing = v.object({});
 
 const endpoint = v.looseObject({
@@ -88,6 +93,8 @@ export const CALLS = {
       region: v.optional(locality),
       zone: v.optional(locality),
       services: v.pipe(v.array(served), v.maxLength(MAX_SERVED)),
+      /** How other members may reach this one without a relay. */
+      reach: v.optional(v.object({ port: v.optional(port), network: v.optional(text(64)) })),
     }),
     answer: v.object({ epoch: natural, revision: natural }),
   },
@@ -99,6 +106,16 @@ export const CALLS = {
   openCircuit: { request: v.object({ instance, circuit }), answer: nothing },
   /** The circuit of a `circuit` push was adopted and somebody listens on it: from now on records may come. */
   acceptCircuit: { request: v.object({ circuit }), answer: nothing },
+  /** Where this hub sees the caller and `instance`, with whom it has a circuit here, and who else can tell the caller where it is seen. */
+  introduce: {
+    request: v.object({ instance }),
+    answer: v.object({
+      own: v.optional(ip),
+      peer: v.optional(ip),
+      isSameNetwork: v.boolean(),
+      reflectors: v.pipe(v.array(text(64)), v.maxLength(8)),
+    }),
+  },
   /** This instance drains: nobody should choose it any more. */
   leave: { request: nothing, answer: nothing },
 } as const;

@@ -52,6 +52,8 @@ export interface MessagePipe {
   terminate(): void;
   /** `address:port` of the other end as this host sees it, or undefined. */
   readonly remoteAddress: string | undefined;
+  /** A proxy stands in between, and `remoteAddress` is the proxy's. */
+  readonly isProxied: boolean;
 }
 
 export interface DialOptions {
@@ -72,15 +74,28 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** What a server knows of a request beside what it says. */
+export interface RequestInfo {
+  /** `address:port` of the client. */
+  readonly remoteAddress: string;
+  /** A proxy stands in between, and `remoteAddress` is the proxy's. */
+  readonly isProxied: boolean;
+}
+
 /** An HTTP server that also accepts mesh WebSockets: the hub's one port, and a sidecar's admin port. */
 export interface HttpServerOptions extends ListenAddress {
-  readonly fetch: (request: Request, info: { readonly remoteAddress: string }) => Response | Promise<Response>;
+  readonly fetch: (request: Request, info: RequestInfo) => Response | Promise<Response>;
   /** Absent: upgrades are refused. */
   readonly onWebSocket?: (pipe: MessagePipe) => void;
   /** False, with the reason, refuses an upgrade before any state is made. */
   readonly admitWebSocket?: () => { readonly status: number; readonly retryAfterSeconds: number } | undefined;
   /** Connections at once, of all kinds; more are closed as they come. @default 16_384 */
   readonly maxConnections?: number;
+  /**
+   * Believe the last element of `Forwarded`, else of `X-Forwarded-For`: right only where every connection comes from a proxy
+   * that sets it. @default false
+   */
+  readonly trustsProxy?: boolean;
 }
 
 export interface Files {
@@ -125,6 +140,67 @@ export interface DatagramSocket {
   close(): void;
 }
 
+export interface RawConnectOptions extends ListenAddress {
+  /**
+   * Port at this end; several connections to different places may have the same one. A runtime may ignore it, which shows
+   * in `RawConnection.localPort`.
+   */
+  readonly localPort?: number | undefined;
+  /** TLS to this server name. */
+  readonly serverName?: string | undefined;
+  /** Gives up; until then the attempt goes on as long as the system lets it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Who speaks first on a connection is asked for this. */
+export interface Doorkeeper {
+  /** May the holder of `ticket` have a mesh WebSocket here? */
+  admit(ticket: string): boolean;
+  /** Text that answers a plain `GET path`, or undefined. */
+  answer(path: string): string | undefined;
+}
+
+/** A TCP connection on which nothing was said yet. Exactly one of `get`, `upgrade` and `accept` may be called, once. */
+export interface RawConnection {
+  readonly localPort: number;
+  /** `address:port` of the other end. */
+  readonly remoteAddress: string;
+  /**
+   * Asks the other end for `GET path` of host `authority`, and stays open. Gives the body of an answer with status 200, text of
+   * at most 1 KiB. @throws SkeinError SKEIN_PEER_UNREACHABLE
+   */
+  get(authority: string, path: string): Promise<string>;
+  /** Asks the other end for a mesh WebSocket. @throws SkeinError SKEIN_PEER_UNREACHABLE */
+  upgrade(ticket: string): Promise<MessagePipe>;
+  /** Lets the other end ask. @throws SkeinError SKEIN_PEER_UNREACHABLE when it is refused or goes away */
+  accept(door: Doorkeeper): Promise<MessagePipe>;
+  /** Drops it, whatever was made of it. */
+  close(): void;
+}
+
+/** One address of a network interface of this host. */
+export interface LocalAddress {
+  readonly ip: string;
+  /** The interface: `eth0`. */
+  readonly name: string;
+}
+
+/** TCP as direct paths need it: a say in the local port, and WebSockets over whatever connection came about. */
+export interface DirectSockets {
+  /** @throws SkeinError SKEIN_PEER_UNREACHABLE with `details.systemCode`, or the reason of the signal */
+  connect(to: RawConnectOptions): Promise<RawConnection>;
+  /** @throws SkeinError SKEIN_CONFIG */
+  listen(at: ListenAddress, onConnection: (connection: RawConnection) => void): Promise<Listener>;
+  localAddresses(): readonly LocalAddress[];
+  /**
+   * Something that only processes in the same network namespace of this start of this host can know; undefined where the
+   * system offers nothing of the kind.
+   */
+  hostKey(): Promise<Bytes | undefined>;
+  /** Does the system slow down a connection whose two ends opened it at once? BBR does, for 10 s. */
+  isSlowAfterCrossing(): Promise<boolean>;
+}
+
 export interface Platform {
   /** "node 20.20.2", "bun 1.4.5", … */
   readonly name: string;
@@ -149,4 +225,6 @@ export interface Platform {
    * tells of a refused dial. `onConnect` is called when it stands.
    */
   readonly connectTcp: ((to: TcpConnectOptions, onConnect?: () => void) => ByteStream) | undefined;
+  /** For direct paths between peers. */
+  readonly directSockets: DirectSockets | undefined;
 }

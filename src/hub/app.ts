@@ -1,11 +1,12 @@
 /** The hub's HTTP: health, metrics, public keys, and the admin API behind a bearer token; the only door to hono in the hub. */
 
 import { type Context, Hono } from 'hono';
+import { REFLECTION_PATH, type Reflections } from '../control/reflection.ts';
 import { type Bytes, concatBytes, decodeUtf8, encodeUtf8, equalBytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
-import type { Crypto } from '../core/platform.ts';
+import type { Crypto, RequestInfo } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 import type { Admin } from './admin.ts';
@@ -23,12 +24,8 @@ export interface AppOptions {
   /** Host names under which proxies reach this hub, beside the loopback ones. */
   readonly hosts: readonly string[];
   readonly maxBodyBytes: number;
-}
-
-/** What the listener knows of a request. */
-export interface RequestInfo {
-  /** `address:port` of the client. */
-  readonly remoteAddress: string;
+  /** Tells who asks where it is seen from. */
+  readonly reflections: Reflections;
 }
 
 export type App = (request: Request, info: RequestInfo) => Promise<Response>;
@@ -45,6 +42,11 @@ export function createApp(options: AppOptions): App {
   app.get('/readyz', (c) =>
     options.isReady() ? c.text('ready\n', 200, NO_STORE) : c.text('not ready\n', 503, NO_STORE),
   );
+  app.get(REFLECTION_PATH, (c) => {
+    const { remoteAddress, isProxied } = c.env;
+    const reflection = options.reflections.answer(remoteAddress, isProxied);
+    return reflection === undefined ? c.body(null, 429, NO_STORE) : c.text(reflection, 200, NO_STORE);
+  });
   app.get('/.well-known/jwks.json', (c) => publish(c, options.jwks()));
   app.get('/.well-known/spiffe-bundle', (c) => publish(c, options.bundle()));
   app.get('/metrics', async (c) => {

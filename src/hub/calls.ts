@@ -12,6 +12,7 @@ import type { HubLimits, HubRole } from './options.ts';
 import type { Member, Presence } from './presence.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
+import type { Rendezvous } from './rendezvous.ts';
 import type { Subscriber } from './subscriber.ts';
 
 /** The parts of the hub that calls reach. */
@@ -21,6 +22,7 @@ export interface CallServices {
   readonly presence: Presence;
   readonly registrations: Registrations;
   readonly relay: Relay;
+  readonly rendezvous: Rendezvous;
   readonly clock: Clock;
   readonly limits: HubLimits;
 }
@@ -42,7 +44,7 @@ export interface Caller {
 
 /** @param caller known by the time the first call arrives */
 export function createCallHandlers(services: CallServices, caller: () => Caller): CallHandlers {
-  const { roles, presence, registrations, relay, clock, limits } = services;
+  const { roles, presence, registrations, relay, rendezvous, clock, limits } = services;
   /** Undefined before the first call: who only registers here follows the catalogue of another hub. */
   let watched: readonly string[] | undefined;
   let isEnrolled = false;
@@ -88,6 +90,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       count(from, COSTLY);
       checkRegistration(registration, from.member, registrations, limits);
       registrations.register(from.member.instance, from.id.uri, registration);
+      rendezvous.note(from.member, registration.reach ?? {});
       updateInterest(from);
       return registrations.version;
     },
@@ -113,6 +116,12 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     openCircuit: ({ instance, circuit }) => {
       relay.open(need('relay').member, presence.get(instance), circuit);
       return {};
+    },
+    introduce: ({ instance }) => {
+      const from = need('signal');
+      count(from, 1);
+      const target = presence.get(instance);
+      return rendezvous.introduce(from.member, target, target !== undefined && relay.joins(from.member, target));
     },
     acceptCircuit: ({ circuit }) => {
       relay.accept(need('relay').member, circuit);

@@ -7,6 +7,7 @@ import { chooseControlVersion } from '../control/version.ts';
 import { concatBytes } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
 import { TokenBucket } from '../core/token-bucket.ts';
@@ -48,6 +49,7 @@ const EXPIRY_LEEWAY_MS = 30_000;
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #link: Link;
+  readonly #observedIp: string | undefined;
   #session: Session | undefined;
   #caller: Caller | undefined;
   #hasJoined = false;
@@ -62,6 +64,9 @@ export class Connection {
     const { platform, limits, observer } = options;
     this.#options = options;
     this.#deadline = this.#setDeadline(limits.authTimeoutMs, 'SKEIN_HANDSHAKE', 'it did not authenticate in time');
+    this.#observedIp = pipe.isProxied
+      ? undefined
+      : parseIp((pipe.remoteAddress ?? '').replace(/^\[?(.*?)\]?:\d+$/, '$1'));
     this.#link = new Link(pipe, {
       role: 'acceptor',
       clock: platform.clock,
@@ -176,6 +181,7 @@ export class Connection {
       id,
       grants: new Set(sidecar.services),
       link: this.#link,
+      observedIp: this.#observedIp,
       session,
       channel,
       circuitTokens: new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, clock.monotonicMs()),
@@ -237,7 +243,7 @@ export class Connection {
   #finish(error: SkeinError): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { observer, presence, registrations, log } = this.#options;
+    const { observer, presence, registrations, rendezvous, log } = this.#options;
     this.#deadline.cancel();
     this.#leaveShare?.();
     this.#settle(error);
@@ -251,6 +257,7 @@ export class Connection {
       const { member, subscriber } = caller;
       subscriber.close();
       member.channel.close(error);
+      rendezvous.forget(member);
       if (presence.leave(member)) registrations.lose(member.instance);
       if (this.#hasJoined) {
         log.log('info', 'sidecar-left', { instance: member.instance, id: member.id.uri, reason: error.reason });

@@ -2,6 +2,7 @@
 
 import { createHubAuthenticator } from '../auth/authenticator.ts';
 import { STARTER_POLICY } from '../catalog/authorization-policy.ts';
+import { Reflections } from '../control/reflection.ts';
 import { setPeriodic, type Timer, wait } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
@@ -28,6 +29,7 @@ import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { Registrations } from './registrations.ts';
 import { Relay } from './relay.ts';
+import { Rendezvous } from './rendezvous.ts';
 import { Shares } from './shares.ts';
 import { type HubState, openState } from './state.ts';
 
@@ -157,6 +159,7 @@ class RunningHub implements Hub {
       presence: this.#presence,
       registrations: this.#registrations,
       relay: this.#relay,
+      rendezvous: new Rendezvous(random),
       clock,
       limits,
     };
@@ -330,12 +333,14 @@ class RunningHub implements Hub {
       bundle: () => this.#issuer.bundle(),
       hosts: url === undefined ? [] : [new URL(url).hostname],
       maxBodyBytes: this.#limits.maxBodyBytes,
+      reflections: new Reflections(this.#platform.clock, this.#limits.reflections),
     });
     this.#listener = await listenHttp({
       ...listen,
       fetch: app,
       onWebSocket: (pipe) => this.#accept(pipe),
       admitWebSocket: () => this.#admit(),
+      trustsProxy: this.#options.trustsProxy ?? false,
     });
     this.#life = 'ready';
     const { epoch, store } = this.#state;

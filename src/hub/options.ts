@@ -1,5 +1,6 @@
 /** Options and limits of the hub, each with its reason; a number appears here and nowhere else. */
 
+import { REFLECTION_LIMITS, type ReflectionLimits } from '../control/reflection.ts';
 import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
@@ -23,6 +24,11 @@ export interface HubOptions {
   readonly roles?: readonly HubRole[];
   /** At the first start, allow calls inside a namespace, so that a mesh works before anybody writes a policy. @default true */
   readonly starterPolicy?: boolean;
+  /**
+   * Believe what the proxy in front says about where a connection comes from (`Forwarded`, else `X-Forwarded-For`). Only
+   * where nobody reaches this hub around that proxy. @default false: behind a proxy nobody's address is known
+   */
+  readonly trustsProxy?: boolean;
   /** Bearer token of the admin API. @default the one in `dataFolder`, made at the first start */
   readonly adminToken?: string;
   readonly log?: Logger;
@@ -62,6 +68,8 @@ export interface HubLimits {
   readonly maxEndpointBytes: number;
   /** Refused links that are logged, and refused tokens: strangers decide how often they try. */
   readonly refusalsLogged: LogRate;
+  /** Questions of one address where it is seen from, per second and at once. */
+  readonly reflections: ReflectionLimits;
   /** Time for the other end to take a circuit, in milliseconds. */
   readonly acceptTimeoutMs: number;
   /** Records of all relayed circuits that wait for a slow end; above it, those that hold most are closed. */
@@ -101,6 +109,7 @@ export const HUB_LIMITS: HubLimits = {
   callsBurst: 1_200,
   maxEndpointBytes: 16 * 1024,
   refusalsLogged: { perSecond: 20, burst: 100 },
+  reflections: REFLECTION_LIMITS,
   acceptTimeoutMs: 5_000,
   maxRelayWaitingBytes: 256 * 1024 * 1024,
   debounceMs: 50,

@@ -14,6 +14,8 @@ export interface Member {
   /** Services that its SVID allows it to serve, as `name.namespace`. */
   readonly grants: ReadonlySet<string>;
   readonly link: Link;
+  /** Where its link comes from; undefined when a proxy in front hides it. */
+  readonly observedIp: string | undefined;
   readonly session: Session;
   readonly channel: Channel;
   /** Limits how often it asks for circuits. */

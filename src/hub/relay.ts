@@ -41,6 +41,8 @@ export class Relay {
   readonly #announced = new Map<Member, Map<number, Announced>>();
   /** With the caller's leg of each. */
   readonly #live = new Map<RelayStats, Circuit>();
+  /** Circuits between two members, by the one that opened them. */
+  readonly #pairs = new WeakMap<Member, Map<Member, number>>();
   readonly #outcomes = new Map<string, number>();
   #bytes = 0;
   #records = 0;
@@ -78,6 +80,11 @@ export class Relay {
     }
   }
 
+  /** Is there a circuit between the two now? */
+  joins(a: Member, b: Member): boolean {
+    return this.#pairs.get(a)?.has(b) === true || this.#pairs.get(b)?.has(a) === true;
+  }
+
   /** `target` listens on the circuit announced to it: from now on records pass. @throws SkeinError SKEIN_CANCELLED */
   accept(target: Member, circuit: number): void {
     const announced = this.#take(target, circuit);
@@ -89,12 +96,13 @@ export class Relay {
     let stats: RelayStats | undefined;
     // The target's leg first: it must be listening when the records that wait in the caller's are passed on.
     stats = relayCircuits(to, from, () => {
-      if (stats !== undefined) this.#ended(stats);
+      if (stats !== undefined && this.#ended(stats)) this.#countPair(caller, target, -1);
     });
     if (to.isClosed || from.isClosed) {
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
     }
     this.#live.set(stats, from);
+    this.#countPair(caller, target, 1);
     this.#count('joined');
     this.#options.log.log('debug', 'circuit-opened', {
       from: caller.instance,
@@ -170,10 +178,19 @@ export class Relay {
     }
   }
 
-  #ended(stats: RelayStats): void {
-    if (!this.#live.delete(stats)) return;
+  #ended(stats: RelayStats): boolean {
+    if (!this.#live.delete(stats)) return false;
     this.#bytes += stats.bytes;
     this.#records += stats.messages;
+    return true;
+  }
+
+  #countPair(caller: Member, target: Member, change: 1 | -1): void {
+    const counts = this.#pairs.get(caller) ?? new Map<Member, number>();
+    const count = (counts.get(target) ?? 0) + change;
+    if (count > 0) counts.set(target, count);
+    else counts.delete(target);
+    this.#pairs.set(caller, counts);
   }
 
   #count(outcome: string): void {

@@ -1,6 +1,7 @@
 /** What a sidecar is asked to be: checked whole, every issue told, names and addresses read into one form. */
 
 import * as v from 'valibot';
+import type { DirectOptions } from '../agent/direct/options.ts';
 import type { AgentOptions } from '../agent/options.ts';
 import { DEFAULT_NAMESPACE, isLabel, tryParseServiceName } from '../catalog/service.ts';
 import { SkeinError } from '../core/errors.ts';
@@ -11,9 +12,11 @@ import { SERVICE_PORT } from '../router/destination.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
 
 /** The options of an agent, and what a sidecar adds: an application to expose, and listeners for it. */
-export interface SidecarOptions extends Omit<AgentOptions, 'services'> {
+export interface SidecarOptions extends Omit<AgentOptions, 'services' | 'direct'> {
   readonly expose?: readonly ExposeOptions[] | undefined;
   readonly listen?: ListenOptions | undefined;
+  /** Paths to other members around the relays; `false`: none are looked for. */
+  readonly direct?: SidecarDirectOptions | false | undefined;
   /** Readiness, metrics and status over HTTP; loopback only. @default none */
   readonly admin?: string | ListenAddress | undefined;
   /** Told of each request when it is over; `createAccessLog` makes lines of it. @default none */
@@ -22,6 +25,11 @@ export interface SidecarOptions extends Omit<AgentOptions, 'services'> {
   readonly drainMs?: number | undefined;
   /** Gives up starting. */
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface SidecarDirectOptions extends DirectOptions {
+  /** Where peers may connect; they show first that they are. @default any port of 127.0.0.1, for members on this host */
+  readonly listen?: string | ListenAddress | undefined;
 }
 
 export interface ExposeOptions {
@@ -92,11 +100,14 @@ export interface ResolvedSidecarOptions {
   readonly http: ListenAddress | undefined;
   readonly dns: ListenAddress | undefined;
   readonly tcp: readonly TcpListen[];
+  /** Undefined: no direct paths. */
+  readonly direct: { readonly listen: ListenAddress; readonly isAsked: boolean } | undefined;
   readonly admin: ListenAddress | undefined;
   readonly accessLog: AccessLog | undefined;
   readonly drainMs: number;
 }
 
+const ANY_LOCAL_PORT: ListenAddress = { host: '127.0.0.1', port: 0 };
 const DRAIN_MS = 30_000;
 const PROBE_INTERVAL_MS = 5_000;
 const MIN_PROBE_INTERVAL_MS = 100;
@@ -149,6 +160,17 @@ const schema = v.object({
       tcp: v.optional(v.array(v.strictObject({ service, port, address: listenAddress }))),
     }),
   ),
+  direct: v.optional(
+    v.union([
+      v.literal(false),
+      v.strictObject({
+        listen: v.optional(listenAddress),
+        advertise: v.optional(v.string()),
+        network: v.optional(v.string()),
+        limits: v.optional(v.record(v.string(), v.unknown())),
+      }),
+    ]),
+  ),
   admin: v.optional(
     v.pipe(
       listenAddress,
@@ -163,7 +185,7 @@ const schema = v.object({
 
 /** @throws SkeinError SKEIN_CONFIG with every issue in its details */
 export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarOptions {
-  const { expose, listen, admin, accessLog, drainMs, signal: _signal, ...agent } = options;
+  const { expose, listen, direct = {}, admin, accessLog, drainMs, signal: _signal, ...agent } = options;
   const result = v.safeParse(schema, options);
   if (!result.success) throw invalid(result.issues.map(({ path, message }) => ({ path: toPath(path), message })));
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
@@ -172,15 +194,29 @@ export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarO
   if (h2c !== undefined)
     throw invalid([{ path: 'expose', message: `"${h2c.service}": h2c:// targets cannot be served yet` }]);
   return {
-    agent: { ...agent, services: exposed.map((item) => item.service) },
+    agent: {
+      ...agent,
+      services: exposed.map((item) => item.service),
+      ...(options.direct === undefined ? {} : { direct: toAgentDirect(options.direct) }),
+    },
     expose: exposed,
     http: toListen(listen?.http),
     dns: toListen(listen?.dns),
     tcp: (listen?.tcp ?? []).map((item) => toTcpListen(item, namespace)),
+    direct:
+      direct === false
+        ? undefined
+        : { listen: toListen(direct.listen) ?? ANY_LOCAL_PORT, isAsked: direct.listen !== undefined },
     admin: toListen(admin),
     accessLog,
     drainMs: drainMs ?? DRAIN_MS,
   };
+}
+
+function toAgentDirect(direct: SidecarDirectOptions | false): DirectOptions | false {
+  if (direct === false) return false;
+  const { listen: _listen, ...rest } = direct;
+  return rest;
 }
 
 function toExposed(item: ExposeOptions, namespace: string): Exposed {

@@ -76,6 +76,7 @@ class RunningSidecar implements Sidecar {
   /** Local ports of applications; the admin port stays until the end. */
   readonly #listeners: Listener[] = [];
   #admin: Listener | undefined;
+  #direct: Listener | undefined;
   #state: SidecarState = 'starting';
   #drained: Promise<void> | undefined;
   #resolveClosed: (error: SkeinError | undefined) => void = () => undefined;
@@ -162,7 +163,7 @@ class RunningSidecar implements Sidecar {
       this.#log.log('error', 'sidecar-refused', { reason: error.reason, error: error.message });
     }
     const leaving = new SkeinError('SKEIN_DRAINING', 'Cannot go on: this sidecar has left');
-    for (const listener of [...this.#listeners, this.#admin]) listener?.close().catch(() => undefined);
+    for (const listener of [...this.#listeners, this.#admin, this.#direct]) listener?.close().catch(() => undefined);
     this.#connections.close(leaving);
     this.#agent.close();
     for (const app of this.#apps) app.close();
@@ -175,6 +176,7 @@ class RunningSidecar implements Sidecar {
     if (http !== undefined || tcp.length > 0) await this.#listenLocally();
     if (dns !== undefined) await this.#listenDns(dns);
     if (admin !== undefined) await this.#listenAdmin(admin);
+    await this.#listenDirect();
   }
 
   async #listenLocally(): Promise<void> {
@@ -231,6 +233,22 @@ class RunningSidecar implements Sidecar {
     this.addresses.admin = `http://${listener.address}`;
     this.#admin = listener;
     if (this.#state === 'closed') await listener.close();
+  }
+
+  /** Peers that look for a way around the relay; what they say first shows whether they are. */
+  async #listenDirect(): Promise<void> {
+    const { direct } = this.#options;
+    const { directSockets } = this.#platform;
+    if (direct === undefined) return;
+    if (directSockets === undefined) {
+      if (direct.isAsked) throw cannot(this.#platform, 'listen for direct paths');
+      return;
+    }
+    const listener = await directSockets.listen(direct.listen, (connection) => this.#agent.direct.enter(connection));
+    if (this.#state === 'closed') return listener.close();
+    this.#direct = listener;
+    this.#agent.direct.listensAt(listener.address.replace(/:\d+$/, ''), listener.port);
+    if (direct.isAsked) this.addresses.direct = listener.address;
   }
 
   /** A service whose target is the proxy would send every request round and round. */

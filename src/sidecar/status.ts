@@ -53,6 +53,7 @@ export function describeSidecar(sources: StatusSources): object {
       id: id.uri,
       streams: session.openStreams,
       rttMs: Math.round(session.rttMs * 10) / 10,
+      direct: agent.direct.status(session) ?? null,
     })),
   };
 }

@@ -66,6 +66,7 @@ interface Queued {
 
 class MemoryPipe implements MessagePipe {
   readonly remoteAddress: string;
+  readonly isProxied = false;
   readonly #clock: Clock;
   readonly #latencyMs: number;
   readonly #bytesPerSecond: number;

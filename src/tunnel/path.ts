@@ -23,6 +23,8 @@ export interface PathInfo {
 export type PathState = 'proving' | 'standby' | 'active' | 'suspect';
 
 export interface PathStatus {
+  /** As its maker gave it. */
+  readonly info: PathInfo;
   readonly kind: PathKind;
   readonly via: string;
   readonly state: PathState;

@@ -97,6 +97,7 @@ export class Paths {
   get status(): PathStatus[] {
     const nowMs = this.#options.clock.monotonicMs();
     return this.#paths.map((path) => ({
+      info: path.info,
       kind: path.info.kind,
       via: path.info.via,
       state: !path.isAttached ? 'proving' : path.isSuspect ? 'suspect' : path === this.#active ? 'active' : 'standby',

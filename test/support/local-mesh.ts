@@ -115,7 +115,7 @@ export class LocalMesh {
     return text;
   }
 
-  /** A new member that may serve `services`. Ends with the test. */
+  /** A new member that may serve `services`, and looks for no direct paths unless told to. Ends with the test. */
   async join(
     services: readonly string[],
     options: Partial<MeshOptions> & { namespace?: string } = {},
@@ -124,7 +124,7 @@ export class LocalMesh {
     const line = new Line(this.platform, () => this.hub.url);
     const log = new EventLog();
     const { namespace: _, ...rest } = options;
-    const mesh = await createMesh(line.platform, { hub: this.hub.url, log, ...rest, token });
+    const mesh = await createMesh(line.platform, { hub: this.hub.url, log, direct: false, ...rest, token });
     this.#t.after(() => mesh.close());
     return { mesh, line, log };
   }

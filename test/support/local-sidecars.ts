@@ -24,7 +24,7 @@ export interface JoinOptions extends Partial<SidecarOptions> {
   readonly services?: readonly string[];
 }
 
-/** Starts a sidecar of `mesh`. Ends with the test. */
+/** Starts a sidecar of `mesh`, which looks for no direct paths unless told to. Ends with the test. */
 export async function startSidecar(
   t: Cleanup,
   mesh: LocalMesh,
@@ -33,7 +33,7 @@ export async function startSidecar(
   const token = options.token ?? (services.length === 0 ? undefined : await mesh.token(services, options.namespace));
   const line = new Line(mesh.platform, () => mesh.hub.url);
   const log = new EventLog();
-  const sidecar = await createSidecar(line.platform, { hub: mesh.hub.url, log, ...options, token });
+  const sidecar = await createSidecar(line.platform, { hub: mesh.hub.url, log, direct: false, ...options, token });
   t.after(() => sidecar.close());
   return { sidecar, log, line, proxy: new URL(sidecar.addresses.http ?? 'http://none').host };
 }

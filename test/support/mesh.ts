@@ -25,6 +25,8 @@ export interface SidecarOptions extends ProgramOptions {
   /** Names of services to have a TCP listener for, on any loopback port. */
   readonly tcp?: readonly string[];
   readonly data?: string;
+  /** Looks for direct paths: on one machine they would be found, and the relay would carry nothing. @default false */
+  readonly direct?: boolean;
   readonly args?: readonly string[];
 }
 
@@ -130,6 +132,7 @@ export class TestMesh {
       ...(options.expose ?? []).flatMap((exposed) => ['--expose', exposed]),
       ...(options.http === false ? [] : ['--listen-http', '127.0.0.1:0']),
       ...(options.tcp ?? []).flatMap((service) => ['--listen-tcp', `${service}=127.0.0.1:0`]),
+      ...(options.direct === true ? [] : ['--no-direct']),
       ...(options.args ?? []),
     ];
     return this.#keep(startSkein(args, { ...options, env: this.#environment(options.env) }));

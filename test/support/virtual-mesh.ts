@@ -149,6 +149,7 @@ export class VirtualMesh {
       dialWebSocket: this.network.dial,
       files: trackFiles(base.files as Files, this.clock),
       listenHttp: this.network.listen,
+      directSockets: undefined,
     };
   }
 
@@ -193,7 +194,9 @@ export class VirtualMesh {
   /** An agent that has not started. */
   async createAgent(options: Partial<AgentOptions> = {}): Promise<{ agent: Agent; log: EventLog }> {
     const log = new EventLog();
-    const agent = await this.run(createAgent(this.platform, { hub: 'ws://10.0.0.1:7000', log, ...options }));
+    const agent = await this.run(
+      createAgent(this.platform, { hub: 'ws://10.0.0.1:7000', log, direct: false, ...options }),
+    );
     this.#t.after(() => agent.close());
     return { agent, log };
   }

@@ -41,6 +41,7 @@ export const hub: CommandSpec = {
         ...(settings.trustDomain === undefined ? {} : { trustDomain: settings.trustDomain }),
         roles: settings.roles,
         starterPolicy: settings.starterPolicy,
+        trustsProxy: settings.trustsProxy,
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),
         log: context.logger,
       });

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'n
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import type { HttpServerOptions, Listener } from '../../core/platform.ts';
-import { formatAddress } from './address.ts';
+import { readClientAddress } from './client-address.ts';
 import { listenOn } from './listen.ts';
 import { SUBPROTOCOL, WebSocketAcceptor } from './websocket.ts';
 
@@ -80,11 +80,14 @@ async function closingSilent(server: Server, listening: Promise<Listener>): Prom
   };
 }
 
-function createRequestListener({ fetch }: HttpServerOptions): ReturnType<typeof getRequestListener> {
+function createRequestListener({
+  fetch,
+  trustsProxy = false,
+}: HttpServerOptions): ReturnType<typeof getRequestListener> {
   return getRequestListener(
     (request, { incoming }) => {
-      const { remoteAddress, remotePort } = incoming.socket;
-      return fetch(request, { remoteAddress: formatAddress(remoteAddress, remotePort) ?? '' });
+      const { remoteAddress = '', isProxied } = readClientAddress(incoming as IncomingMessage, trustsProxy);
+      return fetch(request, { remoteAddress, isProxied });
     },
     {
       overrideGlobalObjects: false,
@@ -94,7 +97,7 @@ function createRequestListener({ fetch }: HttpServerOptions): ReturnType<typeof 
   );
 }
 
-function attachUpgrades(server: Server, { onWebSocket, admitWebSocket }: HttpServerOptions): void {
+function attachUpgrades(server: Server, { onWebSocket, admitWebSocket, trustsProxy = false }: HttpServerOptions): void {
   const acceptor = new WebSocketAcceptor();
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
@@ -105,7 +108,7 @@ function attachUpgrades(server: Server, { onWebSocket, admitWebSocket }: HttpSer
       refuse(socket, 400, `only WebSocket with subprotocol ${SUBPROTOCOL} is spoken here`);
     } else {
       const refusal = admitWebSocket?.();
-      if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket);
+      if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket, trustsProxy);
       else refuse(socket, refusal.status, 'not now', { 'retry-after': String(refusal.retryAfterSeconds) });
     }
   });

@@ -3,6 +3,7 @@
 import type { Platform } from '../../core/platform.ts';
 import { NodeClock } from './clock.ts';
 import { nodeCrypto } from './crypto.ts';
+import { nodeDirectSockets } from './direct-sockets.ts';
 import { nodeFiles } from './files.ts';
 import { createHttpListener } from './http.ts';
 import { nodeRandom } from './random.ts';
@@ -25,6 +26,7 @@ export function nodePlatform(): Platform {
     listenTcp: createTcpListener(clock),
     bindUdp,
     connectTcp: createTcpConnector(clock),
+    directSockets: nodeDirectSockets,
   };
 }
 

@@ -9,10 +9,15 @@ import type { Bytes } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { DialOptions, MessagePipe, MessagePipeEvents } from '../../core/platform.ts';
 import { formatAddress, isLoopback } from './address.ts';
+import { type ClientAddress, readClientAddress } from './client-address.ts';
 import { explainHttpStatus } from './http-status.ts';
 import { type Explanation, explainSystemError, systemErrorCode } from './system-error.ts';
 
 export const SUBPROTOCOL = 'skein.v1';
+/** A subprotocol that starts so is a ticket: browsers let nothing else be said with an upgrade. */
+const TICKET_PREFIX = 'skein.ticket.';
+/** The name in the request of an upgrade between peers, who have none (RFC 2606 §2). */
+const PEER_URL = new URL('ws://peer.invalid/');
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const TEXT_REFUSED = 1003;
 
@@ -45,8 +50,22 @@ export function createWebSocketDialler(egress?: Egress): DialWebSocket {
     const url = parseUrl(address);
     signal?.throwIfAborted();
     const carrier = await egress?.(url, signal);
-    return dial(url, carrier, signal);
+    return dial(url, { carrier, signal, protocols: [SUBPROTOCOL] });
   };
+}
+
+/**
+ * The client's side of a WebSocket over a connection that stands; `ticket` goes as a second subprotocol, which no server
+ * chooses. @throws SkeinError SKEIN_PEER_UNREACHABLE
+ */
+export function upgradeSocket(carrier: Duplex, ticket: string): Promise<MessagePipe> {
+  return dial(PEER_URL, { carrier, signal: undefined, protocols: [SUBPROTOCOL, TICKET_PREFIX + ticket] });
+}
+
+/** The ticket that a client shows, or undefined. */
+export function readTicket(request: IncomingMessage): string | undefined {
+  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  return offered.find((name) => name.startsWith(TICKET_PREFIX))?.slice(TICKET_PREFIX.length);
 }
 
 function parseUrl(address: string): URL {
@@ -62,10 +81,17 @@ function parseUrl(address: string): URL {
   return url;
 }
 
-function dial(url: URL, carrier: Duplex | undefined, signal: AbortSignal | undefined): Promise<MessagePipe> {
+interface Dial {
+  /** Undefined: one is made. */
+  readonly carrier: Duplex | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly protocols: string[];
+}
+
+function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePipe> {
   return new Promise((resolve, reject) => {
     let remoteAddress: string | undefined;
-    const socket = new WebSocket(url, [SUBPROTOCOL], clientOptions(url, carrier));
+    const socket = new WebSocket(url, protocols, clientOptions(url, carrier));
     const settle = (): void => {
       clearTimeout(deadline);
       signal?.removeEventListener('abort', abort);
@@ -106,7 +132,7 @@ function dial(url: URL, carrier: Duplex | undefined, signal: AbortSignal | undef
       }
       settle();
       socket.removeAllListeners();
-      resolve(new WebSocketPipe(socket, remoteAddress));
+      resolve(new WebSocketPipe(socket, { remoteAddress, isProxied: false }));
     });
   });
 }
@@ -119,8 +145,10 @@ function clientOptions(url: URL, carrier: Duplex | undefined): ClientOptions {
   };
   if (carrier !== undefined) options.createConnection = (() => carrier) as unknown as typeof createConnection;
   // Masks keep an attacker's chosen bytes from fooling a plain-text proxy (RFC 6455 §10.3). Inside TLS and on this host
-  // there is no such proxy, and masking in JavaScript costs four fifths of the throughput.
-  if (url.protocol === 'wss:' || isLoopback(url.hostname)) options.generateMask = (mask) => mask.fill(0);
+  // there is no such proxy, and masking in JavaScript costs four fifths of the throughput. Between peers every byte that an
+  // attacker could choose is sealed.
+  if (url.protocol === 'wss:' || isLoopback(url.hostname) || url === PEER_URL)
+    options.generateMask = (mask) => mask.fill(0);
   return options;
 }
 
@@ -132,9 +160,11 @@ function unreachable(
   retryAfter?: string,
 ): SkeinError {
   const seconds = Number(retryAfter);
+  const isPeer = url === PEER_URL;
+  const subject = isPeer ? 'Cannot open link to peer' : `Cannot reach hub ${url.protocol}//${url.host}`;
   return new SkeinError(
-    'SKEIN_HUB_UNREACHABLE',
-    `Cannot reach hub ${url.protocol}//${url.host}: ${explanation.state}`,
+    isPeer ? 'SKEIN_PEER_UNREACHABLE' : 'SKEIN_HUB_UNREACHABLE',
+    `${subject}: ${explanation.state}`,
     {
       cause,
       details: {
@@ -164,14 +194,21 @@ export class WebSocketAcceptor {
     return offered.split(',').some((name) => name.trim() === SUBPROTOCOL);
   }
 
-  accept(request: IncomingMessage, socket: Duplex, head: Buffer, onPipe: (pipe: MessagePipe) => void): void {
-    const remoteAddress = formatAddress(request.socket.remoteAddress, request.socket.remotePort);
-    this.#server.handleUpgrade(request, socket, head, (accepted) => onPipe(new WebSocketPipe(accepted, remoteAddress)));
+  accept(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    onPipe: (pipe: MessagePipe) => void,
+    trustsProxy = false,
+  ): void {
+    const client = readClientAddress(request, trustsProxy);
+    this.#server.handleUpgrade(request, socket, head, (accepted) => onPipe(new WebSocketPipe(accepted, client)));
   }
 }
 
 class WebSocketPipe implements MessagePipe {
   readonly remoteAddress: string | undefined;
+  readonly isProxied: boolean;
   readonly #socket: WebSocket;
   #events: MessagePipeEvents | undefined;
   /** Came before `attach`; the socket is paused meanwhile, so these are what one read had already brought. */
@@ -186,9 +223,10 @@ class WebSocketPipe implements MessagePipe {
   #failure: Error | undefined;
   #closed: { readonly code: number; readonly reason: string } | undefined;
 
-  constructor(socket: WebSocket, remoteAddress: string | undefined) {
+  constructor(socket: WebSocket, { remoteAddress, isProxied }: ClientAddress) {
     this.#socket = socket;
     this.remoteAddress = remoteAddress;
+    this.isProxied = isProxied;
     socket.pause();
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     // A close event follows, with what the peer has said or 1006.

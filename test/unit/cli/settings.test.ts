@@ -102,6 +102,27 @@ test('every form of --expose and --listen-tcp', async () => {
   );
 });
 
+test('direct paths are on unless somebody says no, and flags go before the file', async () => {
+  const none = { listen: undefined, advertise: undefined, network: undefined };
+  const file = 'direct: { listen: 0.0.0.0:7443, advertise: 203.0.113.7:7443, network: office }';
+  const cases: [argv: string[], env: Record<string, string>, file: string | undefined, expected: object | false][] = [
+    [[], {}, undefined, none],
+    [['--no-direct'], {}, undefined, false],
+    [[], { SKEIN_NO_DIRECT: 'true' }, file, false],
+    [[], {}, 'direct: { enabled: false, listen: 0.0.0.0:7443 }', false],
+    [[], {}, file, { listen: { host: '0.0.0.0', port: 7443 }, advertise: '203.0.113.7:7443', network: 'office' }],
+    [
+      ['--direct-listen', '0.0.0.0:0', '--direct-network', 'home'],
+      { SKEIN_DIRECT_ADVERTISE: '203.0.113.8:1' },
+      file,
+      { listen: { host: '0.0.0.0', port: 0 }, advertise: '203.0.113.8:1', network: 'home' },
+    ],
+  ];
+  for (const [argv, env, text, expected] of cases)
+    deepEqual((await read(argv, env, text)).direct, expected, argv.join(' '));
+  await rejects(read([], {}, 'direct: { listen: nowhere }'), { code: 'SKEIN_CONFIG' });
+});
+
 test('a token comes from a file by @, from the environment, and is never printable', async () => {
   await writeFile(join(folder, 'join.token'), 'hunter2\n');
   const { token } = await read(['--token', '@join.token']);

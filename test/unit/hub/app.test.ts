@@ -35,7 +35,7 @@ async function start(url?: string): Promise<{ hub: Hub; call: Fetch; admin: Fetc
       },
     });
     if (handler === undefined) throw new TypeError('Cannot call hub: it does not listen');
-    return await handler(seen, { remoteAddress: from });
+    return await handler(seen, { remoteAddress: from, isProxied: false });
   };
   const admin: Fetch = (path, init = {}) =>
     call(path, { ...init, headers: { authorization: `Bearer ${ADMIN}`, ...(init.headers as object) } });

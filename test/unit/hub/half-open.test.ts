@@ -83,6 +83,7 @@ test('A stranger who opens links and says nothing does not keep others from the 
 function withAddress(pipe: MessagePipe, remoteAddress: string): MessagePipe {
   return {
     remoteAddress,
+    isProxied: false,
     get outstandingBytes() {
       return pipe.outstandingBytes;
     },

@@ -1,0 +1,32 @@
+/** Rates: a token bucket for each key, of so many keys as are kept; the one that was quiet longest makes room. */
+
+import { TokenBucket } from './token-bucket.ts';
+
+export interface RateLimits {
+  readonly perSecond: number;
+  readonly burst: number;
+  readonly maxKeys: number;
+}
+
+export class Rates {
+  readonly #limits: RateLimits;
+  /** The one used last stands last. */
+  readonly #buckets = new Map<string, TokenBucket>();
+
+  constructor(limits: RateLimits) {
+    this.#limits = limits;
+  }
+
+  /** Takes one token of `key`, or none and returns false. */
+  take(key: string, nowMs: number): boolean {
+    const { perSecond, burst, maxKeys } = this.#limits;
+    const bucket = this.#buckets.get(key) ?? new TokenBucket(perSecond, burst, nowMs);
+    this.#buckets.delete(key);
+    this.#buckets.set(key, bucket);
+    if (this.#buckets.size > maxKeys) {
+      const oldest = this.#buckets.keys().next().value;
+      if (oldest !== undefined) this.#buckets.delete(oldest);
+    }
+    return bucket.take(nowMs);
+  }
+}

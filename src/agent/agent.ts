@@ -168,7 +168,7 @@ export class Agent {
     return this.#uplinks.status;
   }
 
-  /** Rejects when this member was refused for good; never resolves. */
+  /** Rejects when this member was refused at the start; never resolves. */
   get refused(): Promise<never> {
     return this.#uplinks.refused;
   }

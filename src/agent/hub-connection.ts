@@ -49,7 +49,6 @@ export class HubConnection implements Route {
   #session: Session | undefined;
   #channel: Channel | undefined;
   #isOpen = false;
-  #isAuthenticated = false;
   #closedBy: SkeinError | undefined;
 
   private constructor(url: string, pipe: MessagePipe, options: HubConnectionOptions) {
@@ -71,7 +70,7 @@ export class HubConnection implements Route {
   /**
    * Dials `url` and becomes a member there, or proves to be one. The hub ends `before`, if that is given, but only if it is
    * still silent when the hub has answered here.
-   * @throws SkeinError SKEIN_HUB_UNREACHABLE and what went wrong; `wasRefusedByHub` tells whose verdict it was
+   * @throws SkeinError SKEIN_HUB_UNREACHABLE and what went wrong
    */
   static async open(
     url: string,
@@ -93,9 +92,7 @@ export class HubConnection implements Route {
     } catch (thrown) {
       const error = connection.#closedBy ?? toSkeinError(thrown);
       connection.close(error);
-      throw connection.#isAuthenticated
-        ? new SkeinError(error.code, error.message, { cause: error, details: TOLD })
-        : error;
+      throw error;
     } finally {
       signal.removeEventListener('abort', abort);
     }
@@ -164,7 +161,6 @@ export class HubConnection implements Route {
     });
     observer?.watchSession(this.#session);
     await this.#session.ready;
-    this.#isAuthenticated = true;
     if (before !== undefined && !before.isSilent)
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot replace connection: the hub speaks again');
     this.#channel = this.#openChannel(this.#session);
@@ -215,11 +211,4 @@ export class HubConnection implements Route {
     observer?.forgetLink(this.#link);
     if (this.#session !== undefined) observer?.forgetSession(this.#session);
   }
-}
-
-const TOLD = { toldByHub: true } as const;
-
-/** Was it the hub that refused, after it had proven to be one? Else it is this end's own judgement, or the network. */
-export function wasRefusedByHub(error: SkeinError): boolean {
-  return error.details.toldByHub === true;
 }

@@ -11,7 +11,8 @@ import { HubConnection, type HubConnectionOptions } from './hub-connection.ts';
 import type { AgentLimits } from './options.ts';
 
 /** `spare`: not wanted now. `leaving`: the hub goes away, or is wanted no more; what was begun is finished on it. */
-export type UplinkState = 'spare' | 'waiting' | 'dialling' | 'connected' | 'leaving';
+export const UPLINK_STATES = ['spare', 'waiting', 'dialling', 'connected', 'leaving'] as const;
+export type UplinkState = (typeof UPLINK_STATES)[number];
 
 /** Who holds several of them. Nothing is called after `close`. */
 export interface UplinkOwner {
@@ -93,9 +94,9 @@ export class Uplink {
     return this.#connection;
   }
 
-  /** Connected, or likely to be at once. */
+  /** Connected and heard of, or likely to be at once. */
   get isPromising(): boolean {
-    return this.#state === 'connected' || this.#hope !== undefined;
+    return this.#hope !== undefined || (this.#state === 'connected' && this.#connection?.isSilent === false);
   }
 
   /** Connected for so long that it may be relied on. */

@@ -1,10 +1,10 @@
 /**
  * Uplinks: links to two hubs at once, the first of the list that can be had; the others are spares. One of them is the
- * primary, whose catalogue is followed; circuits go through any. Only a refusal of this member is final.
+ * primary, whose catalogue is followed; circuits go through any. Only a refusal at the start is final.
  */
 
 import { type ErrorCode, type SkeinError, toSkeinError } from '../core/errors.ts';
-import { type HubConnection, wasRefusedByHub } from './hub-connection.ts';
+import type { HubConnection } from './hub-connection.ts';
 import { Uplink, type UplinkOptions, type UplinkState } from './uplink.ts';
 
 export interface UplinksOptions extends Omit<UplinkOptions, 'url' | 'owner'> {
@@ -36,7 +36,7 @@ export interface HubStatus {
   readonly error: SkeinError | undefined;
 }
 
-/** Verdicts on this member: every further try would get the same. */
+/** Verdicts on this member, or of it on a hub. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SKEIN_IDENTITY',
   'SKEIN_NAME_NOT_GRANTED',
@@ -48,11 +48,11 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 export class Uplinks {
   /** Resolves when a hub has taken this member for the first time. */
   readonly ready: Promise<void>;
-  /** Rejects when this member was refused; never resolves. */
+  /** Rejects when this member was refused at the start; never resolves. */
   readonly refused: Promise<never>;
   readonly #options: UplinksOptions;
   readonly #uplinks: readonly Uplink[];
-  /** What a hub said last, if that was a verdict on this member. */
+  /** What came of the last dial, if that was a verdict. */
   readonly #refusals = new Map<Uplink, SkeinError>();
   /** Whose catalogue is followed. */
   #followed: HubConnection | undefined;
@@ -143,8 +143,7 @@ export class Uplinks {
   }
 
   #onFailed(uplink: Uplink, error: SkeinError): void {
-    // What this end thinks of a hub may change with the next hub or its next certificate, but not before it was ever right.
-    const isRefusal = REFUSALS.has(error.code) && (!this.#isReady || wasRefusedByHub(error));
+    const isRefusal = REFUSALS.has(error.code);
     if (isRefusal) this.#refusals.set(uplink, error);
     else this.#refusals.delete(uplink);
     this.#options.log.log('warn', isRefusal ? 'hub-refused' : 'hub-unreachable', {
@@ -180,19 +179,18 @@ export class Uplinks {
     }
   }
 
+  /** The primary stays the primary until it is worse off than another one. */
   #chooseFollowed(): void {
-    const current = this.#followed;
     const inUse = this.#uplinks.filter(({ connection }) => connection !== undefined);
-    const isKept =
-      current !== undefined &&
-      !current.isClosed &&
-      inUse.every(({ connection, state }) => connection !== current || state !== 'leaving');
-    if (isKept) return;
-    const next = inUse.find(({ state }) => state === 'connected');
-    const { connection } = next ?? inUse.find((uplink) => uplink.connection === current) ?? inUse[0] ?? {};
-    if (connection === undefined || connection === current) return;
+    const current = inUse.find(({ connection }) => connection === this.#followed);
+    if (current === undefined && this.#followed?.isClosed === false) return; // it is about to be in use
+    const [best] = inUse.sort((a, b) => rankOf(a) - rankOf(b));
+    if (best?.connection === undefined || (current !== undefined && rankOf(current) <= rankOf(best))) return;
+    const { connection } = best;
     this.#options.log.log('info', 'hub-primary', { hub: connection.url });
-    this.#follow(connection).catch((thrown) => next?.drop(toSkeinError(thrown)));
+    this.#follow(connection).catch((thrown) => {
+      if (best.connection === connection) best.drop(toSkeinError(thrown));
+    });
   }
 
   #follow(connection: HubConnection): Promise<void> {
@@ -201,25 +199,26 @@ export class Uplinks {
   }
 
   #sortRoutes(): HubConnection[] {
-    const rank = ({ connection, state }: Uplink): number => {
-      if (state === 'leaving') return 3;
-      if (connection?.isSilent) return 2;
-      return connection === this.#followed ? 0 : 1;
-    };
+    const isOther = ({ connection }: Uplink): number => (connection === this.#followed ? 0 : 1);
     return [...this.#uplinks]
-      .sort((a, b) => rank(a) - rank(b))
+      .sort((a, b) => rankOf(a) - rankOf(b) || isOther(a) - isOther(b))
       .flatMap(({ connection }) => (connection === undefined || connection.isClosed ? [] : [connection]));
   }
 
-  /** A refusal ends this member only when nobody else takes it: at the start nobody at once, later nobody at all. */
+  /**
+   * Who is refused at the start, and whom no other hub takes at once, would be refused for ever. Who was taken once is not at
+   * fault: a clock has jumped, or a hub has another issuer for a while.
+   */
   #judge(): void {
     const [refusal] = this.#refusals.values();
-    if (refusal === undefined || this.#routes.length > 0) return;
-    const mayHope = this.#isReady
-      ? this.#refusals.size < this.#uplinks.length
-      : this.#uplinks.some(({ isPromising }) => isPromising);
-    if (mayHope) return;
+    if (refusal === undefined || this.#isReady || this.#uplinks.some(({ isPromising }) => isPromising)) return;
     this.close();
     this.#refuse(refusal);
   }
+}
+
+/** How well it carries: one that is silent may speak again, one that is left will not. */
+function rankOf({ state, connection }: Uplink): number {
+  if (state === 'leaving') return 2;
+  return connection?.isSilent ? 1 : 0;
 }

@@ -1,4 +1,4 @@
-/** Calls to the hub's admin HTTP: bearer token, JSON in and out, failures as `SkeinError`. */
+/** Calls to the admin HTTP of a hub or a sidecar: bearer token, JSON in and out, failures as `SkeinError`. */
 
 import { isErrorCode, SkeinError } from '../core/errors.ts';
 import { isLoopbackName } from '../core/loopback.ts';
@@ -10,18 +10,24 @@ const START_REMEDY = 'Start a hub on this machine with `skein hub`, or name anot
 const TIMEOUT_MS = 10_000;
 
 export interface AdminClientOptions {
-  /** WebSocket URL of the hub. */
-  readonly hub: string;
+  /** Whose it is, as errors name it. @default hub */
+  readonly role?: 'hub' | 'sidecar';
+  /** WebSocket URL of the hub, or HTTP URL. */
+  readonly url: string;
   /** Undefined: only what needs no right can be asked. */
   readonly token: Redacted<string> | undefined;
 }
 
 export class AdminClient {
-  readonly hub: string;
+  readonly url: string;
+  readonly #role: 'hub' | 'sidecar';
+  readonly #subject: string;
   readonly #token: Redacted<string> | undefined;
 
   constructor(options: AdminClientOptions) {
-    this.hub = options.hub;
+    this.url = options.url;
+    this.#role = options.role ?? 'hub';
+    this.#subject = `${this.#role} ${options.url}`;
     this.#token = options.token;
   }
 
@@ -37,7 +43,7 @@ export class AdminClient {
     return this.#call('DELETE', path);
   }
 
-  /** @throws SkeinError SKEIN_HUB_UNREACHABLE, or what the hub answered */
+  /** @throws SkeinError SKEIN_HUB_UNREACHABLE, or what was answered */
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {
     const headers: Record<string, string> = { accept: 'application/json' };
     if (this.#token !== undefined) headers.authorization = `Bearer ${this.#token.reveal()}`;
@@ -45,7 +51,7 @@ export class AdminClient {
     let response: Response;
     let text: string;
     try {
-      response = await fetch(`${toHttpUrl(this.hub)}${path}`, {
+      response = await fetch(`${toHttpUrl(this.url)}${path}`, {
         method,
         headers,
         body: body === undefined ? null : JSON.stringify(body),
@@ -55,9 +61,9 @@ export class AdminClient {
       text = await response.text();
     } catch (error) {
       const cause = rootOf(error);
-      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub ${this.hub}: ${stateOf(cause)}`, {
+      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach ${this.#subject}: ${stateOf(cause)}`, {
         cause,
-        details: isLoopbackName(new URL(this.hub).hostname) ? { remedy: START_REMEDY } : {},
+        details: this.#role === 'hub' && isLoopbackName(new URL(this.url).hostname) ? { remedy: START_REMEDY } : {},
       });
     }
     const answer = parseJson(text);
@@ -70,7 +76,7 @@ export class AdminClient {
     const known = code !== undefined && isErrorCode(code) ? code : undefined;
     if (status === 401 || (status === 403 && known === undefined)) {
       const state = this.#token === undefined ? 'no admin token given' : 'the admin token is not valid';
-      return new SkeinError(known ?? 'SKEIN_DENIED', `Cannot use hub ${this.hub}: ${state}`, {
+      return new SkeinError(known ?? 'SKEIN_DENIED', `Cannot use ${this.#subject}: ${state}`, {
         details: {
           remedy: 'Give the admin token of the hub: --data with its data folder, or SKEIN_ADMIN_TOKEN.',
         },
@@ -78,7 +84,7 @@ export class AdminClient {
     }
     const state =
       issues === undefined ? message : `Cannot accept: ${issues.length === 1 ? '1 issue' : `${issues.length} issues`}`;
-    return new SkeinError(known ?? 'SKEIN_INTERNAL', state ?? `Cannot use hub ${this.hub}: it answered ${status}`, {
+    return new SkeinError(known ?? 'SKEIN_INTERNAL', state ?? `Cannot use ${this.#subject}: it answered ${status}`, {
       status,
       details: {
         ...(issues === undefined ? {} : { issues }),

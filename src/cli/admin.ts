@@ -31,7 +31,7 @@ export const ADMIN_OPTIONS: readonly OptionSpec[] = [
 
 export async function openAdmin(context: CommandContext): Promise<AdminClient> {
   const { hub, data } = await findHub(context, context.input.text('hub'), context.input.text('data'));
-  return new AdminClient({ hub, token: await findAdminToken(context, data) });
+  return new AdminClient({ url: hub, token: await findAdminToken(context, data) });
 }
 
 export interface FoundHub {

@@ -23,7 +23,7 @@ export async function makeCall({ hub, a }: DemoMesh, nowMs: () => number): Promi
   const { status, text } = await askThrough(a.addresses.http ?? '', HELLO_URL);
   const ms = Math.round(nowMs() - begunMs);
   if (status !== 200) throw new SkeinError('SKEIN_INTERNAL', `Cannot show the call: it was answered with ${status}`);
-  const seen = asRecord(await new AdminClient({ hub: hub.url, token: hub.adminToken }).get('/v1/status'));
+  const seen = asRecord(await new AdminClient({ url: hub.url, token: hub.adminToken }).get('/v1/status'));
   const relay = asRecord(seen.relay);
   const members = Array.isArray(seen.sidecars) ? seen.sidecars.map(asRecord) : [];
   return {

@@ -16,7 +16,7 @@ export async function createToken(admin: AdminClient, request: TokenRequest): Pr
   for (const service of request.services) parseServicePort(service, request.namespace);
   const { token } = asRecord(await admin.post('/v1/tokens', request));
   if (typeof token !== 'string') {
-    throw new SkeinError('SKEIN_PROTOCOL', `Cannot make token: hub ${admin.hub} answered without one`);
+    throw new SkeinError('SKEIN_PROTOCOL', `Cannot make token: hub ${admin.url} answered without one`);
   }
   return token;
 }

@@ -65,7 +65,7 @@ export async function findMembership(context: CommandContext, wish: Wish): Promi
     if (data === undefined) throw noWayIn(account, wish.hubs.length === 0);
     return { hubs, token: undefined, data };
   }
-  const admin = new AdminClient({ hub, token: adminToken });
+  const admin = new AdminClient({ url: hub, token: adminToken });
   if (wish.data === undefined) {
     // By the issuer's key, not by the address: a hub that was made anew knows nobody of before.
     for (const issuer of await readIssuers(admin)) {

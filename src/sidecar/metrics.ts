@@ -1,6 +1,7 @@
 /** What a sidecar counts → metrics. */
 
 import type { Agent } from '../agent/agent.ts';
+import { UPLINK_STATES, type UplinkState } from '../agent/uplink.ts';
 import type { EventCounter, EventHistogram, Metrics } from '../telemetry/prometheus.ts';
 import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts';
 
@@ -20,6 +21,11 @@ interface Finished {
 
 export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: SidecarMetricsOptions): void {
   metrics.readAll('skein_build_info', () => [[{ role: 'sidecar', runtime }, 1]]);
+  metrics.readAll('skein_hubs', () => {
+    const counts = new Map<UplinkState, number>(UPLINK_STATES.map((state) => [state, 0]));
+    for (const { state } of agent.hubs) counts.set(state, (counts.get(state) ?? 0) + 1);
+    return [...counts].map(([state, count]) => [{ state }, count]);
+  });
   metrics.read('skein_catalogue_applied_total', () => agent.mirror.stats.applied);
   metrics.read('skein_catalogue_diverged_total', () => agent.mirror.stats.diverged);
   metrics.read('skein_catalogue_resyncs_total', () => agent.mirror.stats.resyncs);

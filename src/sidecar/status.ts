@@ -40,6 +40,13 @@ export function describeSidecar(sources: StatusSources): object {
         }
       : null,
     hub: agent.hub ?? null,
+    hubs: agent.hubs.map(({ url, state, isPrimary, rttMs, error }) => ({
+      url,
+      state,
+      primary: isPrimary,
+      rttMs: toTenths(rttMs),
+      ...(error === undefined ? {} : { reason: error.reason, error: error.message }),
+    })),
     catalogue: { epoch: mirror.snapshot.epoch, revision: mirror.snapshot.revision, digest: mirror.snapshot.digest },
     exposed: apps.map(({ exposed: { service, port, target }, isHealthy, connections: open }) => ({
       service,
@@ -52,8 +59,12 @@ export function describeSidecar(sources: StatusSources): object {
       instance,
       id: id.uri,
       streams: session.openStreams,
-      rttMs: Math.round(session.rttMs * 10) / 10,
+      rttMs: toTenths(session.rttMs),
       direct: agent.direct.status(session) ?? null,
     })),
   };
+}
+
+function toTenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }

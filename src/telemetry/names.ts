@@ -85,6 +85,11 @@ export const METRICS = {
     labels: [],
   },
 
+  skein_hubs: {
+    type: 'gauge',
+    help: 'Hubs that this sidecar was given, by the state of its link to them (spare, waiting, dialling, connected, leaving)',
+    labels: ['state'],
+  },
   skein_catalogue_applied_total: { type: 'counter', help: 'Catalogue steps applied by this sidecar', labels: [] },
   skein_catalogue_diverged_total: { type: 'counter', help: 'Catalogue steps that did not fit', labels: [] },
   skein_catalogue_resyncs_total: { type: 'counter', help: 'Times the whole catalogue was asked for again', labels: [] },

@@ -1,8 +1,9 @@
 /** One request whose two ends talk to each other for as long as the test lets time pass. */
 
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import type { Agent } from '../../src/agent/agent.ts';
 import type { Bytes } from '../../src/core/bytes.ts';
+import { NO_FIELDS } from '../../src/http/head.ts';
 import { latin1, type RecordingHandler, ReplyRecorder, requestHead, responseHead, type SeenRequest } from './http.ts';
 import type { VirtualMesh } from './virtual-mesh.ts';
 
@@ -96,8 +97,11 @@ export class Conversation {
 
   /** Ends it: everything that was said has arrived, once and in order, on both ends. */
   async finish(): Promise<void> {
+    this.#reply.body?.end(NO_FIELDS);
+    this.#request.reply.onEnd(NO_FIELDS);
     await this.#mesh.clock.advanceAsync(1_000);
     equal(this.#reply.error ?? this.#request.aborted, undefined);
+    deepEqual([this.#request.trailers, this.#reply.trailers], [NO_FIELDS, NO_FIELDS]);
     for (const direction of this.#directions) direction.check();
   }
 }

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { type Agent, createAgent } from '../../src/agent/agent.ts';
 import type { AgentOptions } from '../../src/agent/options.ts';
 import type { LocalService } from '../../src/agent/services.ts';
-import { wait } from '../../src/core/clock.ts';
+import { type Clock, wait } from '../../src/core/clock.ts';
 import { SkeinError } from '../../src/core/errors.ts';
 import type {
   DialOptions,
@@ -134,8 +134,8 @@ export class VirtualMesh {
   #hub: Hub | undefined;
   readonly #store = new SharedStore();
   #folder: string | undefined;
-  /** Ways to the store, by the URL of the hub. */
-  readonly #lines = new Map<string, StoreLine>();
+  /** Hubs that share it, by their URL, each with its way there. */
+  readonly #shared = new Map<string, { readonly hub: Hub; readonly line: StoreLine }>();
 
   constructor(t: Pick<TestContext, 'after' | 'diagnostic'>, random = new SeededRandom()) {
     this.#t = t;
@@ -157,26 +157,28 @@ export class VirtualMesh {
     return this.#hub as Hub;
   }
 
-  async startHub(options: HubOptions = {}, port = 7000): Promise<Hub> {
+  async startHub(options: HubOptions = {}, port = 7000, clock: Clock = this.clock): Promise<Hub> {
     const listen = { host: '10.0.0.1', port };
-    const hub = await this.run(createHub(this.platform, { listen, log: this.log, ...options }));
+    const hub = await this.run(createHub({ ...this.platform, clock }, { listen, log: this.log, ...options }));
     this.#hub ??= hub;
     this.#t.after(() => this.run(hub.close()));
     return hub;
   }
 
   /** One of several hubs that share a store and an issuer. */
-  async startShared(port: number, options: HubOptions = {}): Promise<Hub> {
+  async startShared(port: number, options: HubOptions = {}, clock?: Clock): Promise<Hub> {
     const line = this.#store.connect();
-    const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port);
-    this.#lines.set(hub.url, line);
+    const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port, clock);
+    this.#shared.set(hub.url, { hub, line });
     return hub;
   }
 
   /** A hub is killed as by a signal that it cannot take: it says nothing to anybody, nor to the store. */
   kill(url: string): void {
-    this.#lines.get(url)?.cut();
+    const killed = this.#shared.get(url);
+    killed?.line.cut();
     this.network.kill(url);
+    killed?.hub.close().catch(() => undefined); // nobody hears of it; it takes no more time
   }
 
   get #sharedFolder(): string {

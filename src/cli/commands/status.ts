@@ -1,14 +1,19 @@
-/** `skein status`: how the hub is, and who is connected to it. */
+/** `skein status`: how the hub is, and who is connected to it; or how a sidecar is, and to which hubs it is connected. */
 
+import { formatAddress, parseListenAddress } from '../address.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
-import { asRecord } from '../admin-client.ts';
+import { AdminClient, asRecord } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import { formatAge, formatJson, formatTable, toPrintable } from '../output.ts';
 
+type Answer = Readonly<Record<string, unknown>>;
+type Fact = readonly [name: string, value: string];
+
 export const status: CommandSpec = {
   name: 'status',
-  summary: 'show the hub and the sidecars connected to it',
+  summary: 'show the hub and the sidecars connected to it, or a sidecar and its hubs',
   options: [
     {
       flags: '-o, --output <form>',
@@ -17,46 +22,109 @@ export const status: CommandSpec = {
       fallback: 'table',
       env: false,
     },
+    {
+      flags: '--sidecar <address>',
+      description: 'show the sidecar with this admin address, which its ready line tells',
+      env: false,
+    },
     ...ADMIN_OPTIONS,
   ],
   examples: [
     ['skein status', 'for a person'],
     ['skein status -o json --hub wss://hub.example.com', 'another hub, for a program'],
+    ['skein status --sidecar 127.0.0.1:9901', 'to which hubs a sidecar is connected'],
   ],
   async run(context) {
-    const admin = await openAdmin(context);
+    const sidecar = context.input.text('sidecar');
+    const admin = sidecar === undefined ? await openAdmin(context) : openSidecar(sidecar);
     const answer = asRecord(await admin.get('/v1/status'));
-    if (context.input.text('output') === 'json') {
-      await context.print(formatJson(answer));
-      return EXIT.done;
-    }
-    const hub = asRecord(answer.hub);
-    const catalogue = asRecord(answer.catalogue);
-    const relay = asRecord(answer.relay);
-    const facts: readonly [name: string, value: string][] = [
-      ['hub', admin.hub],
-      ['trust domain', String(hub.trustDomain)],
-      ['roles', Array.isArray(hub.roles) ? hub.roles.join(', ') : ''],
-      ['runtime', String(hub.runtime)],
-      ['up for', formatAge(Number(hub.uptimeMs))],
-      ['catalogue', `${catalogue.resources} resources, epoch ${catalogue.epoch}, revision ${catalogue.revision}`],
-      ['relay', `${relay.circuits} circuits now, ${relay.records} records and ${relay.bytes} bytes so far`],
-    ];
-    for (const [name, value] of facts) {
-      await context.print(`${context.paint('bold', name.padEnd(13))} ${toPrintable(value)}\n`);
-    }
-    const sidecars = Array.isArray(answer.sidecars) ? answer.sidecars.map(asRecord) : [];
-    const rows = sidecars.map((sidecar) => [
-      String(sidecar.instance),
-      String(sidecar.id),
-      String(sidecar.address),
-      `${sidecar.rttMs} ms`,
-      String(sidecar.circuits),
-      formatAge(Number(sidecar.connectedMs)),
-    ]);
-    await context.print(
-      `\n${formatTable(['instance', 'identity', 'address', 'rtt', 'circuits', 'connected'], rows, context.paint)}`,
-    );
+    if (context.input.text('output') === 'json') await context.print(formatJson(answer));
+    else if (sidecar === undefined) await printHub(context, admin.url, answer);
+    else await printSidecar(context, answer);
     return EXIT.done;
   },
 };
+
+/** `host:port` or `http://host:port`. @throws SkeinError SKEIN_CONFIG */
+function openSidecar(text: string): AdminClient {
+  const address = parseListenAddress(text.replace(/^http:\/\//, '').replace(/\/$/, ''));
+  return new AdminClient({ role: 'sidecar', url: `http://${formatAddress(address)}`, token: undefined });
+}
+
+async function printHub(context: CommandContext, url: string, answer: Answer): Promise<void> {
+  const hub = asRecord(answer.hub);
+  const catalogue = asRecord(answer.catalogue);
+  const relay = asRecord(answer.relay);
+  const others = toRecords(answer.hubs).map((other) => String(other.url));
+  await printFacts(context, [
+    ['hub', url],
+    ...(others.length === 0 ? [] : [['with', others.join(', ')] as const]),
+    ['trust domain', String(hub.trustDomain)],
+    ['roles', Array.isArray(hub.roles) ? hub.roles.join(', ') : ''],
+    ['runtime', String(hub.runtime)],
+    ['up for', formatAge(Number(hub.uptimeMs))],
+    ['catalogue', `${catalogue.resources} resources, ${describeVersion(catalogue)}`],
+    ['relay', `${relay.circuits} circuits now, ${relay.records} records and ${relay.bytes} bytes so far`],
+  ]);
+  const rows = toRecords(answer.sidecars).map((sidecar) => [
+    String(sidecar.instance),
+    String(sidecar.id),
+    String(sidecar.address),
+    `${sidecar.rttMs} ms`,
+    String(sidecar.circuits),
+    formatAge(Number(sidecar.connectedMs)),
+  ]);
+  await printTable(context, ['instance', 'identity', 'address', 'rtt', 'circuits', 'connected'], rows);
+}
+
+async function printSidecar(context: CommandContext, answer: Answer): Promise<void> {
+  const sidecar = asRecord(answer.sidecar);
+  const identity = asRecord(answer.identity);
+  await printFacts(context, [
+    ['sidecar', String(sidecar.instance)],
+    ['identity', String(identity.id ?? 'none yet')],
+    ['state', String(sidecar.state)],
+    ['runtime', String(sidecar.runtime)],
+    ['up for', formatAge(Number(sidecar.uptimeMs))],
+    ['catalogue', describeVersion(asRecord(answer.catalogue))],
+  ]);
+  const hubs = toRecords(answer.hubs).map(({ url, state, primary, rttMs, error }) => {
+    const isConnected = state === 'connected';
+    return [
+      String(url),
+      isConnected ? (primary === true ? 'primary' : 'standby') : String(state),
+      isConnected ? `${rttMs} ms` : '',
+      String(error ?? ''),
+    ];
+  });
+  await printTable(context, ['hub', 'state', 'rtt', 'why'], hubs);
+  const peers = toRecords(answer.peers).map(({ instance, id, streams, rttMs }) => [
+    String(instance),
+    String(id),
+    String(streams),
+    `${rttMs} ms`,
+  ]);
+  await printTable(context, ['session with', 'identity', 'streams', 'rtt'], peers);
+}
+
+function describeVersion({ epoch, revision }: Answer): string {
+  return `epoch ${epoch}, revision ${revision}`;
+}
+
+async function printFacts(context: CommandContext, facts: readonly Fact[]): Promise<void> {
+  for (const [name, value] of facts) {
+    await context.print(`${context.paint('bold', name.padEnd(13))} ${toPrintable(value)}\n`);
+  }
+}
+
+async function printTable(
+  context: CommandContext,
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+): Promise<void> {
+  await context.print(`\n${formatTable(titles, rows, context.paint)}`);
+}
+
+function toRecords(value: unknown): readonly Answer[] {
+  return Array.isArray(value) ? value.map(asRecord) : [];
+}

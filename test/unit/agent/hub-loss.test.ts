@@ -18,6 +18,7 @@ interface Talkers {
   readonly mesh: VirtualMesh;
   readonly server: Agent;
   readonly caller: Agent;
+  readonly log: VirtualMesh['log'];
   readonly handler: RecordingHandler;
   readonly hubs: Map<string, Awaited<ReturnType<VirtualMesh['startHub']>>>;
 }
@@ -32,14 +33,14 @@ async function start(t: TestContext, serverHubs: readonly string[] = BOTH): Prom
     hubs.set(hub.url, hub);
   }
   const server = (await mesh.join(['api'], { hub: serverHubs })).agent;
-  const caller = (await mesh.join(['web'], { hub: BOTH })).agent;
+  const { agent: caller, log } = await mesh.join(['web'], { hub: BOTH });
   await mesh.until(() => isJoined(server) && isJoined(caller));
   const handler = new RecordingHandler((request) => {
     if (request.head.path === '/') return;
     request.answer(200, request.head.path);
   });
   await mesh.serve(server, 'api.default', { protocol: 'http', handler });
-  return { mesh, server, caller, handler, hubs };
+  return { mesh, server, caller, log, handler, hubs };
 }
 
 function isJoined(agent: Agent): boolean {
@@ -125,6 +126,39 @@ for (const { what, lose, stallMs } of LOSSES) {
     });
   }
 }
+
+test('Streams go on when the hub in use flaps for half a minute; the other one becomes the primary, and stays it', async (t) => {
+  const { mesh, caller, handler, log } = await start(t);
+  const talk = await Conversation.begin(mesh, caller, handler);
+  await talk.goOn(3_000, 100);
+  talk.forgetStalls();
+  for (let second = 0; second < 30; second++) {
+    mesh.network.cut(A);
+    await talk.goOn(1_000, 25);
+  }
+  t.diagnostic(`longest stall ${talk.longestStallMs} ms`);
+  ok(talk.longestStallMs <= ROUND_TRIP_MS + 50, `${talk.longestStallMs} ms`);
+  deepEqual(
+    log.of('hub-primary').map(({ fields }) => fields.hub),
+    [B],
+  );
+  await talk.finish();
+  equal(handler.seen.length, 1);
+});
+
+test('A hub that drains is not left while a stream has no other way', async (t) => {
+  const { mesh, caller, handler, hubs } = await start(t, [A]);
+  const talk = await Conversation.begin(mesh, caller, handler);
+  await talk.goOn(1_000, 100);
+  const drained = hubs.get(A)?.drain();
+  await talk.goOn(5_000, 100);
+  equal(caller.hubs[0]?.state, 'leaving');
+  // What is not under way needs it no more.
+  equal(caller.hub, B);
+  await talk.finish();
+  equal(caller.hubs[0]?.state, 'waiting');
+  await drained;
+});
 
 test('Every request is done once, whichever hub goes while it is under way', async (t) => {
   const talkers = await start(t);

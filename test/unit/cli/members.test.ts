@@ -311,6 +311,28 @@ test("on the hub's machine nobody types a token: hub, expose, call", async (t) =
   match(failing.process.err(), /remedy: /);
 });
 
+test('status shows the hubs of a sidecar, each with its state', async (t) => {
+  const { hub, token, start } = await createWorld(t);
+  const nowhere = 'ws://127.0.0.1:1';
+  const sidecar = start([
+    ...['sidecar', '--hub', `${nowhere},${hub.url}`, '--token', await token('web')],
+    ...['--admin', '127.0.0.1:0', '--log', 'json'],
+  ]);
+  const { admin = '' } = (await readyOf(sidecar)).addresses;
+  const table = start(['status', '--sidecar', admin]);
+  equal(await table.code, 0, table.process.err());
+  match(table.process.out(), /^identity +spiffe:\/\/skein\.mesh\/ns\/default\/sa\/web$/m);
+  match(table.process.out(), new RegExp(`^${nowhere} +(?:waiting|dialling) .*Cannot reach`, 'm'));
+  match(table.process.out(), new RegExp(`^${hub.url} +primary +[\\d.]+ ms$`, 'm'));
+  const json = start(['status', '-o', 'json', '--sidecar', admin.replace('http://', '')]);
+  equal(await json.code, 0);
+  const { hubs } = JSON.parse(json.process.out());
+  deepEqual([hubs[0].reason, hubs[1].primary], ['hub-unreachable', true]);
+  const failing = start(['status', '--sidecar', '127.0.0.1:1']);
+  equal(await failing.code, 3);
+  match(failing.process.err(), /Cannot reach sidecar http:\/\/127\.0\.0\.1:1/);
+});
+
 test('call tells at once that no hub is there, with 3', async (t) => {
   const { hub, token, start } = await createWorld(t);
   const text = await token('web');

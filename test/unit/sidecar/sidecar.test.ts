@@ -295,6 +295,12 @@ test('The admin port tells health, metrics and status, and nothing to pages of t
   equal(status.sidecar.state, 'ready');
   equal(status.identity.id, a.sidecar.id);
   equal(status.hub, mesh.hub.url);
+  deepEqual(
+    status.hubs.map(({ rttMs, ...hub }: { rttMs: number }) => ({ ...hub, isMeasured: rttMs >= 0 })),
+    [{ url: mesh.hub.url, state: 'connected', primary: true, isMeasured: true }],
+  );
+  match(metrics, /^skein_hubs\{state="connected"\} 1$/m);
+  match(metrics, /^skein_hubs\{state="waiting"\} 0$/m);
   deepEqual(status.exposed, [
     { service: 'api.default', port: 80, target: `http://${app.address}`, healthy: true, connections: 1 },
   ]);

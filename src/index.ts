@@ -10,6 +10,7 @@ export {
   type ServedService,
   type ServiceOptions,
 } from './agent/mesh.ts';
+export type { Middleware } from './agent/middleware.ts';
 export type { AgentLimits, AgentOptions } from './agent/options.ts';
 export type { ServeHandler } from './agent/serve.ts';
 export { ERROR_CODES, type ErrorCode, SkeinError } from './core/errors.ts';

@@ -17,6 +17,7 @@ export type {
   Mesh,
   MeshOptions,
   MeshSocket,
+  Middleware,
   Platform,
   ServedService,
   ServeHandler,

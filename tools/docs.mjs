@@ -47,6 +47,17 @@ code. The exit code is that of a \`skein\` command that fails with it.
 |---|---|---|---|---|---|
 ${rows.join('\n')}
 
+## Answers that are no failures
+
+A route can ask the mesh to answer for a service. Such an answer says so in \`x-skein-reason\`, too:
+
+| \`x-skein-reason\` | who asked for it |
+|---|---|
+| \`redirect\` | a RequestRedirect filter |
+| \`direct-response\` | a DirectResponse |
+| \`cors-preflight\` | a CORS filter |
+| \`fault-injected\` | a FaultInjection |
+
 ## Causes and fixes
 
 ${entries.join('\n')}`;

@@ -22,6 +22,7 @@ import { logHealth } from './health-log.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Identity } from './identity.ts';
 import { Inbound, type InboundEvents } from './inbound.ts';
+import { createMiddlewareHandler } from './middleware.ts';
 import { Mirror } from './mirror.ts';
 import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } from './options.ts';
 import { createOutbound } from './outbound.ts';
@@ -133,7 +134,10 @@ export class Agent {
     const here = { region: options.region ?? '', zone: options.zone ?? '' };
     this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });
     const routing = { backends: this.#backends, connector: this.peers, clock, limits: router };
-    const dispatcher = new Dispatcher({ ...routing, names, routes: this.mirror.routing, events: this.outboundEvents });
+    const dispatcher = new Dispatcher({
+      ...{ ...routing, random, names, routes: this.mirror.routing, events: this.outboundEvents },
+      middleware: (name) => findMiddleware(options, name),
+    });
     logHealth(this.outboundEvents, log);
     this.outbound = createOutbound(dispatcher, random);
     this.#tcp = new TcpDispatcher(routing);
@@ -312,6 +316,13 @@ export class Agent {
       expiresAt: new Date(this.identity.expiresAtMs).toISOString(),
     });
   }
+}
+
+function findMiddleware({ middleware = {}, limits, log = SILENT_LOGGER }: ResolvedAgentOptions, name: string) {
+  const found = Object.hasOwn(middleware, name) ? middleware[name] : undefined;
+  if (found === undefined) return undefined;
+  const options = { log, windowBytes: limits.bodyWindowBytes };
+  return (next: HttpHandler): HttpHandler => createMiddlewareHandler(found, next, options);
 }
 
 function refuseOwn(): never {

@@ -111,7 +111,7 @@ export class Inbound {
     if (!verdict.allow) {
       this.#note({ ...denial, rule: verdict.rule });
       exchange.isMeshReply = true;
-      return exchange.start(replyDenied(destination, caller, clock), complete);
+      return exchange.start(replyDenied(destination, caller), complete);
     }
     const entry = this.#live.add(exchange, { decide, denial });
     exchange.onOver = () => this.#live.delete(entry);

@@ -6,6 +6,7 @@ import type { Logger } from '../core/log.ts';
 import { Redacted } from '../core/redacted.ts';
 import { type RouterOptions, resolveRouterOptions } from '../router/options.ts';
 import { checkDirectOptions, type DirectOptions } from './direct/options.ts';
+import type { Middleware } from './middleware.ts';
 
 export interface AgentOptions {
   /** Hubs, `wss://…` or `ws://…`, the preferred ones first: links to two of them are kept, the others are spares. */
@@ -25,6 +26,8 @@ export interface AgentOptions {
   readonly direct?: DirectOptions | false | undefined;
   /** @default silent */
   readonly log?: Logger | undefined;
+  /** Functions that routes may name (ExtensionRef, kind Middleware): they see requests of this member to services of the mesh. */
+  readonly middleware?: Readonly<Record<string, Middleware>> | undefined;
   readonly limits?: Partial<AgentLimits> | undefined;
   readonly router?: Partial<RouterOptions> | undefined;
 }

@@ -1,12 +1,18 @@
-/** Routing: the routes of the catalogue, read and compiled; a change that cannot be read leaves what was good. */
+/** Routing: the routes of the catalogue with what they refer to, read and compiled; a change that cannot be read leaves what was good. */
 
+import {
+  DIRECT_RESPONSE,
+  type Extension,
+  FAULT_INJECTION,
+  parseDirectResponse,
+  parseFaultInjection,
+} from '../catalog/extension.ts';
 import { createBlockade, HTTP_ROUTE, type HttpRoute, parseHttpRoute } from '../catalog/http-route.ts';
 import { subjectsOf } from '../catalog/reference.ts';
-import { type Manifest, resourceKey } from '../catalog/resource.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Logger } from '../core/log.ts';
-import { RouteTable } from '../router/table.ts';
-import type { RouteSource } from '../router/upstream.ts';
+import { type RouteSource, RouteTable } from '../router/table.ts';
+import { ResourceReader } from './resource-reader.ts';
 
 export interface RoutingOptions {
   readonly log: Logger;
@@ -14,19 +20,27 @@ export interface RoutingOptions {
   readonly namespace: () => string;
 }
 
-interface ReadRoute {
-  readonly manifest: Manifest;
-  readonly route: HttpRoute;
-}
-
 export class Routing implements RouteSource {
   readonly #options: RoutingOptions;
-  #manifests: readonly Manifest[] = [];
-  #read: ReadonlyMap<string, ReadRoute> = new Map();
-  #table = new RouteTable([], '');
+  readonly #routes: ResourceReader<HttpRoute>;
+  readonly #extensionReaders: readonly ResourceReader<Extension>[];
+  #extensions: ReadonlyMap<string, Extension> = new Map();
+  #table: RouteTable;
 
   constructor(options: RoutingOptions) {
+    const { log } = options;
     this.#options = options;
+    this.#routes = new ResourceReader({
+      kind: HTTP_ROUTE,
+      parse: parseHttpRoute,
+      substitute: (manifest) => createBlockade(manifest, subjectsOf(manifest) ?? []),
+      log,
+    });
+    this.#extensionReaders = [
+      new ResourceReader<Extension>({ kind: DIRECT_RESPONSE, parse: parseDirectResponse, log }),
+      new ResourceReader<Extension>({ kind: FAULT_INJECTION, parse: parseFaultInjection, log }),
+    ];
+    this.#table = new RouteTable({ routes: [], extensions: this.#extensions, namespace: '' });
   }
 
   get table(): RouteTable {
@@ -34,21 +48,14 @@ export class Routing implements RouteSource {
   }
 
   onSnapshot(snapshot: Snapshot): void {
-    const manifests = snapshot.manifests(HTTP_ROUTE);
-    if (manifests === this.#manifests || manifests.length + this.#manifests.length === 0) return;
-    this.#manifests = manifests;
-    this.#read = new Map(manifests.map((manifest) => [resourceKey(manifest), this.#readRoute(manifest)]));
-    const routes = [...this.#read.values()].map(({ route }) => route);
-    this.#table = new RouteTable(routes, this.#options.namespace(), this.#table);
-    this.#options.log.log('info', 'routes-changed', { revision: snapshot.revision, routes: [...this.#read.keys()] });
-  }
-
-  #readRoute(manifest: Manifest): ReadRoute {
-    const before = this.#read.get(resourceKey(manifest));
-    if (before?.manifest === manifest) return before;
-    const parsed = parseHttpRoute(manifest);
-    if ('value' in parsed) return { manifest, route: parsed.value };
-    this.#options.log.log('error', 'route-unreadable', { route: resourceKey(manifest), issues: parsed.issues });
-    return { manifest, route: before?.route ?? createBlockade(manifest, subjectsOf(manifest) ?? []) };
+    const haveRoutesChanged = this.#routes.read(snapshot);
+    const changed = this.#extensionReaders.filter((reader) => reader.read(snapshot));
+    if (!haveRoutesChanged && changed.length === 0) return;
+    if (changed.length > 0) this.#extensions = new Map(this.#extensionReaders.flatMap(({ values }) => [...values]));
+    const { log, namespace } = this.#options;
+    const { values } = this.#routes;
+    const set = { routes: [...values.values()], extensions: this.#extensions, namespace: namespace() };
+    this.#table = new RouteTable(set, this.#table);
+    log.log('info', 'routes-changed', { revision: snapshot.revision, routes: [...values.keys()] });
   }
 }

@@ -1,7 +1,9 @@
 /** HTTPRoute of Gateway API: type and parser, with the rules that a cluster would check at admission. */
 
 import * as v from 'valibot';
+import { countOf, httpFilters, replacesPrefix } from './http-filter.ts';
 import { type HttpMatch, httpMatch } from './http-match.ts';
+import { httpRetry, httpTimeouts } from './http-retry.ts';
 import { type Parsed, toIssues } from './issue.ts';
 import {
   backendObjectRef,
@@ -34,28 +36,48 @@ const hostname = v.pipe(
 );
 
 const backendRef = v.pipe(
-  v.strictObject({ ...backendObjectRef, weight }),
+  v.strictObject({ ...backendObjectRef, weight, filters: httpFilters }),
   v.check((ref) => hasPortIfService(ref), PORT_MISSING),
 );
 
 /** A rule without matches takes every path. */
 const EVERYTHING: HttpMatch[] = [{ path: { type: 'PathPrefix', value: '/' }, headers: [], queryParams: [] }];
 
-const rule = v.strictObject({
-  name: v.optional(subdomain),
-  matches: v.optional(
-    v.pipe(
-      v.array(httpMatch),
-      v.maxLength(MAX_MATCHES_PER_RULE, `has more than ${MAX_MATCHES_PER_RULE} entries`),
-      v.transform((matches) => (matches.length === 0 ? EVERYTHING : matches)),
+const ONE_PREFIX = 'replaces the matched prefix: then the rule must have exactly one match, a PathPrefix';
+
+const rule = v.pipe(
+  v.strictObject({
+    name: v.optional(subdomain),
+    matches: v.optional(
+      v.pipe(
+        v.array(httpMatch),
+        v.maxLength(MAX_MATCHES_PER_RULE, `has more than ${MAX_MATCHES_PER_RULE} entries`),
+        v.transform((matches) => (matches.length === 0 ? EVERYTHING : matches)),
+      ),
+      [],
     ),
-    [],
+    filters: httpFilters,
+    backendRefs: v.optional(
+      v.pipe(v.array(backendRef), v.maxLength(MAX_BACKENDS, `has more than ${MAX_BACKENDS} entries`)),
+      [],
+    ),
+    timeouts: httpTimeouts,
+    retry: httpRetry,
+  }),
+  v.check(
+    ({ filters, backendRefs }) => countOf(filters, 'RequestRedirect') === 0 || backendRefs.length === 0,
+    'has both RequestRedirect and backendRefs',
   ),
-  backendRefs: v.optional(
-    v.pipe(v.array(backendRef), v.maxLength(MAX_BACKENDS, `has more than ${MAX_BACKENDS} entries`)),
-    [],
+  v.check(({ filters, matches }) => !replacesPrefix(filters) || isOnePrefix(matches), ONE_PREFIX),
+  v.check(
+    ({ backendRefs, matches }) => isOnePrefix(matches) || !backendRefs.some((ref) => replacesPrefix(ref.filters)),
+    `has a backendRef that ${ONE_PREFIX}`,
   ),
-});
+);
+
+function isOnePrefix(matches: readonly HttpMatch[]): boolean {
+  return matches.length === 1 && matches[0]?.path.type === 'PathPrefix';
+}
 
 const spec = v.strictObject({
   parentRefs,
@@ -104,7 +126,7 @@ export function createBlockade(manifest: Manifest, services: readonly string[]):
     ...toRouteMeta(manifest),
     parentRefs: refs,
     hostnames: [],
-    rules: [{ matches: EVERYTHING, backendRefs: [] }],
+    rules: [{ matches: EVERYTHING, filters: [], backendRefs: [], timeouts: {} }],
   };
 }
 

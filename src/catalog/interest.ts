@@ -1,5 +1,6 @@
 /** Interest: which part of the catalogue one sidecar needs: the services it calls with their routes, and the rules of those it serves. */
 
+import { DIRECT_RESPONSE, FAULT_INJECTION } from './extension.ts';
 import { subjectsOf } from './reference.ts';
 import { isEndpoint, type Resource } from './resource.ts';
 import { MESH_NAMESPACE, namespaceOf } from './service.ts';
@@ -9,9 +10,13 @@ export interface Interest {
   readonly services: ReadonlySet<string>;
   /** Namespaces of the services it serves, and `mesh`: their AuthorizationPolicies are enforced by it. */
   readonly policyNamespaces: ReadonlySet<string>;
+  /** Namespaces of the services it calls, and its own: a route there may refer to whatever else is there. */
+  readonly routeNamespaces: ReadonlySet<string>;
   /** Namespace of its identity: routes there for services elsewhere are for it, and for nobody in another namespace. */
   readonly namespace: string | undefined;
 }
+
+const EXTENSIONS: ReadonlySet<string> = new Set([DIRECT_RESPONSE, FAULT_INJECTION]);
 
 export function createInterest(
   watched: Iterable<string>,
@@ -20,12 +25,16 @@ export function createInterest(
 ): Interest {
   const policyNamespaces = new Set([MESH_NAMESPACE]);
   for (const service of served) policyNamespaces.add(namespaceOf(service));
-  return { services: new Set(watched), policyNamespaces, namespace };
+  const services = new Set(watched);
+  const routeNamespaces = new Set(namespace === undefined ? [] : [namespace]);
+  for (const service of services) routeNamespaces.add(namespaceOf(service));
+  return { services, policyNamespaces, routeNamespaces, namespace };
 }
 
 export function isOfInterest(interest: Interest, resource: Resource): boolean {
   if (isEndpoint(resource)) return interest.services.has(resource.service);
   const { namespace } = resource.metadata;
+  if (EXTENSIONS.has(resource.kind)) return interest.routeNamespaces.has(namespace);
   const subjects = subjectsOf(resource);
   if (subjects === undefined) return interest.policyNamespaces.has(namespace);
   return subjects.some(

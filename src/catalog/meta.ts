@@ -27,13 +27,13 @@ export const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65
 export const subdomain = v.pipe(v.string(), v.maxLength(253), v.regex(SUBDOMAIN, 'is not a DNS name in lower case'));
 
 export const namespaceName = v.pipe(v.string(), v.check(isLabel, 'is not a DNS label'));
-const objectName = v.pipe(v.string(), v.minLength(1, 'is empty'), v.maxLength(253));
+export const objectName = v.pipe(v.string(), v.minLength(1, 'is empty'), v.maxLength(253));
 const group = v.pipe(
   v.string(),
   v.maxLength(253),
   v.check((text) => text === '' || SUBDOMAIN.test(text), 'is not an API group'),
 );
-const kindName = v.pipe(
+export const kindName = v.pipe(
   v.string(),
   v.regex(/^[a-zA-Z](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/, 'is not the name of a kind'),
 );

@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import { RESERVED_NAMESPACE } from '../core/spiffe-id.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from './authorization-policy.ts';
+import { DIRECT_RESPONSE, FAULT_INJECTION, parseDirectResponse, parseFaultInjection } from './extension.ts';
 import { HTTP_ROUTE, parseHttpRoute } from './http-route.ts';
 import { type Parsed, toIssues } from './issue.ts';
 import type { Manifest } from './resource.ts';
@@ -12,6 +13,8 @@ import { DEFAULT_NAMESPACE, isLabel } from './service.ts';
 const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> = {
   [AUTHORIZATION_POLICY]: parseAuthorizationPolicy,
   [HTTP_ROUTE]: parseHttpRoute,
+  [DIRECT_RESPONSE]: parseDirectResponse,
+  [FAULT_INJECTION]: parseFaultInjection,
 };
 
 const label = v.pipe(v.string(), v.check(isLabel, 'is not a DNS label'));

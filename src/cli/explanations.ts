@@ -30,10 +30,10 @@ export const EXPLANATIONS = {
     cause: 'Routes are attached to the service, and no rule of theirs takes this request.',
     fix: 'Add a rule for it, or a last one that takes every path; `skein get HTTPRoute` shows what there is.',
   },
-  SKEIN_BACKEND_INVALID: {
+  SKEIN_ROUTE_INVALID: {
     cause:
-      'The rule that takes the request has no backend, or its share went to one that does not exist: a wrong kind, name or port.',
-    fix: 'Correct the backendRefs of the rule; the message names it, and `skein services` what there is.',
+      'The rule that takes the request cannot be followed: it has no backend, its share went to one that does not exist (a wrong kind, name or port), or a filter is missing.',
+    fix: 'Correct the rule; the message names it, and `skein services` what there is.',
   },
   SKEIN_MISDIRECTED: {
     cause: 'The request reached an instance that does not serve the service it was meant for.',
@@ -91,6 +91,11 @@ export const EXPLANATIONS = {
   SKEIN_LIMIT: {
     cause: 'A limit was reached: connections, streams, sizes or rates. The message names it.',
     fix: 'Send less at once, or raise the limit where its owner configures it.',
+  },
+  SKEIN_RETRY_BUDGET: {
+    cause:
+      'The service fails so often that this request was not tried again: retries are a part of all requests, and no more.',
+    fix: 'Look for the failure in the log of the service; the status of its last answer is in `x-skein-upstream-status`.',
   },
   SKEIN_DEADLINE: {
     cause: 'The answer did not come in time.',

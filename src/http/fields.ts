@@ -1,5 +1,6 @@
 /** Field hygiene: which names and values are valid, which belong to one connection, and which nobody outside may set. */
 
+import { CONNECTION_FIELDS, isUntrusted } from '../core/reserved-fields.ts';
 import { TOKEN_LOWER } from './field-names.ts';
 import type { Fields } from './head.ts';
 
@@ -37,23 +38,12 @@ function isPadded(text: string): boolean {
   return text.length > 0 && (isBlank(text.charCodeAt(0)) || isBlank(text.charCodeAt(text.length - 1)));
 }
 
-const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
-  'connection',
-  'host',
-  'http2-settings',
-  'keep-alive',
-  'proxy-authorization',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-]);
-
 /**
  * Fields of one connection (RFC 9110 §7.6.1), and `host` and `proxy-authorization`, which this hop has used up.
  * `te` stays where it says `trailers` only, as in RFC 9113 §8.2.2: gRPC wants it end to end.
  */
 export function isConnectionSpecific(name: string, value: string): boolean {
-  return CONNECTION_SPECIFIC.has(name) || (name === 'te' && value !== 'trailers');
+  return CONNECTION_FIELDS.has(name) || (name === 'te' && value !== 'trailers');
 }
 
 /** Without the fields of one connection, those named by `Connection` included; the same array when there are none. */
@@ -76,28 +66,6 @@ export function splitList(value: string): string[] {
     .split(',')
     .map((member) => member.trim())
     .filter((member) => member !== '');
-}
-
-const UNTRUSTED: ReadonlySet<string> = new Set([
-  'forwarded',
-  'via',
-  'x-forwarded',
-  'x-http-method-override',
-  'x-original-url',
-  'x-real-ip',
-  'x-rewrite-url',
-]);
-const UNTRUSTED_PREFIXES: readonly string[] = ['x-forwarded-', 'x-envoy-', 'x-skein-'];
-
-/** True for a field by which somebody outside could claim an identity, an origin or another target (lower-case name). */
-export function isUntrusted(name: string): boolean {
-  const first = name.charCodeAt(0);
-  // x, f, v: nothing else can match, and this runs for every field of every message.
-  if (first !== 0x78 && first !== 0x66 && first !== 0x76) return false;
-  // Application servers that map names to variables read `x_real_ip` and `x-real-ip` as one; gRPC adds `-bin`.
-  let plain = name.includes('_') ? name.replaceAll('_', '-') : name;
-  if (plain.endsWith('-bin')) plain = plain.slice(0, -4);
-  return UNTRUSTED.has(plain) || UNTRUSTED_PREFIXES.some((prefix) => plain.startsWith(prefix));
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The closed tables of methods and status codes: wire ids, and the reason phrases we write. */
+/** The closed tables of methods and status codes: wire ids, what may be repeated, and the reason phrases we write. */
 
 /** Methods that travel as one byte: the id is the position plus one. The order is part of the wire format. */
 export const METHODS: readonly string[] = [
@@ -27,6 +27,13 @@ const METHOD_IDS: ReadonlyMap<string, number> = new Map(METHODS.map((method, i) 
 /** The wire id of a method, or 0. */
 export function toMethodId(method: string): number {
   return METHOD_IDS.get(method) ?? 0;
+}
+
+/** RFC 9110 §9.2.2: doing it twice is as good as once. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+export function isIdempotent(method: string): boolean {
+  return IDEMPOTENT.has(method);
 }
 
 const REASONS: Readonly<Record<number, string>> = {

@@ -17,7 +17,7 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_DENIED: 'Ask for an AuthorizationPolicy that allows this caller; the log of the callee says why.',
   SKEIN_NO_SUCH_SERVICE: 'Check the name with `skein services`.',
   SKEIN_NO_ROUTE: 'Check the routes of the service: `skein get HTTPRoute`.',
-  SKEIN_BACKEND_INVALID: 'Correct the backendRefs of the route: `skein get HTTPRoute`.',
+  SKEIN_ROUTE_INVALID: 'Correct the route: `skein get HTTPRoute`.',
   SKEIN_MISDIRECTED: 'Send the Host of the service that was dialled.',
   SKEIN_CANCELLED: 'The caller gave up; nothing is to be done here.',
   SKEIN_INTERNAL: 'Report this with the log of the sidecar.',
@@ -32,6 +32,7 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_OVERFLOW: 'Try again later; too much is under way to this service from here.',
   SKEIN_DRAINING: 'Try again; this instance is shutting down.',
   SKEIN_LIMIT: 'Send less at once, or raise the limit named here.',
+  SKEIN_RETRY_BUDGET: 'Find out why the service fails; try again later, and less often.',
   SKEIN_DEADLINE: 'Allow more time, or find out what is slow.',
   SKEIN_PROTOCOL: 'Run compatible versions of skein on both sides.',
   SKEIN_FLOW_CONTROL: 'Run compatible versions of skein on both sides.',
@@ -80,9 +81,15 @@ export function makeReply(error: SkeinError, request: RequestHead): Reply {
     'no-store',
     'x-skein-reason',
     meaning.reason,
+    ...toStatusField(error),
   ];
   const head: ResponseHead = { status: error.status, fields, upgrade: undefined };
   return { head, body: request.method === 'HEAD' ? EMPTY : body };
+}
+
+/** The status that the application answered last, where the mesh answers in its place. */
+function toStatusField({ details: { upstreamStatus } }: SkeinError): readonly string[] {
+  return typeof upstreamStatus === 'number' ? ['x-skein-upstream-status', String(upstreamStatus)] : [];
 }
 
 /** Percent-encoding of everything but printable ASCII, as gRPC's `Status-Message` wants it. */

@@ -1,24 +1,30 @@
 /** Attempts: one request to one backend, sent to an endpoint and where that is safe to another, until there is an answer. */
 
 import type { Bytes } from '../core/bytes.ts';
-import type { Clock } from '../core/clock.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Random } from '../core/random.ts';
 import type { ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { isIdempotent } from '../http/methods.ts';
 import { parseRetryAfter } from '../http/retry-after.ts';
+import type { AttemptPlan } from './attempt-plan.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
 import { classifyError, classifyStatus, type Outcome } from './classify.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import type { RetryFact } from './events.ts';
+import { FAULT_REASON } from './filters/fault.ts';
+import { type FilterContext, wrapAll } from './filters/filter.ts';
 import type { RouterOptions } from './options.ts';
-import { mayRepeat, mayRetry } from './retry.ts';
+import { type AttemptFacts, chooseBackoffMs, judgeError, judgeStatus, mayRepeat, toLastError } from './retry.ts';
 import type { Connector, Upstream } from './upstream.ts';
 
 export interface AttemptsOptions {
   readonly backends: Backends;
   readonly connector: Connector;
   readonly clock: Clock;
+  readonly random: Random;
   readonly limits: RouterOptions;
 }
 
@@ -29,11 +35,22 @@ export interface AttemptsObserver {
   onRetry(fact: RetryFact): void;
 }
 
+/** One request on its way to one backend. */
+export interface AttemptedRequest {
+  readonly backend: Backend;
+  readonly plan: AttemptPlan;
+  readonly head: RequestHead;
+  readonly complete: boolean;
+  readonly reply: ReplySink;
+}
+
 /** Towards the client it is the request's body, towards the endpoint the answer's sink. */
 export class Attempts implements RequestBody, ReplySink {
   readonly #options: AttemptsOptions;
   readonly #observer: AttemptsObserver;
+  readonly #context: FilterContext;
   readonly #backend: Backend;
+  readonly #plan: AttemptPlan;
   readonly #head: RequestHead;
   readonly #complete: boolean;
   readonly #reply: ReplySink;
@@ -50,35 +67,50 @@ export class Attempts implements RequestBody, ReplySink {
   #keptBytes = 0;
   #trailers: Fields | undefined;
   #isClientBlocked = false;
+  /** The end of the present attempt's time, or of the wait before the next one. */
+  #timer: Timer | undefined;
 
-  constructor(
-    options: AttemptsOptions,
-    observer: AttemptsObserver,
-    backend: Backend,
-    head: RequestHead,
-    complete: boolean,
-    reply: ReplySink,
-  ) {
+  constructor(options: AttemptsOptions, observer: AttemptsObserver, context: FilterContext, request: AttemptedRequest) {
     this.#options = options;
     this.#observer = observer;
-    this.#backend = backend;
-    this.#head = head;
-    this.#complete = complete;
-    this.#reply = reply;
+    this.#context = context;
+    this.#backend = request.backend;
+    this.#plan = request.plan;
+    this.#head = request.head;
+    this.#complete = request.complete;
+    this.#reply = request.reply;
   }
 
   start(): void {
+    this.#backend.retryBudget.note(this.#options.clock.monotonicMs());
+    this.#attempt();
+  }
+
+  #attempt(): void {
     const { clock, connector } = this.#options;
     try {
       const nowMs = clock.monotonicMs();
       const load = this.#backend.choose(this.#tried, nowMs, connector);
       this.#begin(load, nowMs);
       const upstream = connector.connect(load.endpoint);
-      if (upstream instanceof Promise) upstream.then((open) => this.#send(open), this.#notSent);
+      if (upstream instanceof Promise) this.#await(upstream);
       else this.#send(upstream);
     } catch (thrown) {
       queueMicrotask(() => this.#notSent(thrown));
     }
+  }
+
+  /** An attempt whose time ran out meanwhile has nothing to say any more. */
+  #await(upstream: Promise<Upstream>): void {
+    const attempt = this.#attempts;
+    upstream.then(
+      (open) => {
+        if (attempt === this.#attempts && this.#load !== undefined) this.#send(open);
+      },
+      (thrown) => {
+        if (attempt === this.#attempts && this.#load !== undefined) this.#notSent(thrown);
+      },
+    );
   }
 
   // What the client gives.
@@ -122,9 +154,12 @@ export class Attempts implements RequestBody, ReplySink {
 
   onHead(head: ResponseHead, complete: boolean): void {
     if (this.#state !== 'sending') return;
+    this.#learnAnswer(head);
+    if (this.#retryAnswer(head, complete)) return;
     this.#state = 'answering';
     this.#kept = undefined;
-    this.#learnAnswer(head);
+    // What follows is a conversation, and no answer that could be late.
+    if (head.status === 101) this.#timer?.cancel();
     if (complete) this.#finishAnswer();
     this.#reply.onHead(head, complete);
   }
@@ -143,11 +178,8 @@ export class Attempts implements RequestBody, ReplySink {
     this.#out = undefined;
     if (this.#state === 'answered') this.#state = 'over';
     if (this.#state === 'over') return;
-    if (this.#retry(error)) return;
     this.#learn(classifyError(error));
-    this.#settle();
-    this.#state = 'over';
-    this.#reply.onAbort(error);
+    if (!this.#retryError(error)) this.#fail(error);
   }
 
   onDrain(): void {
@@ -162,12 +194,28 @@ export class Attempts implements RequestBody, ReplySink {
     this.#load = load;
     load.pending++;
     this.#observer.onAttempt(load, this.#attempts);
+    const { timeoutMs } = this.#plan;
+    if (timeoutMs > 0) this.#timer = this.#options.clock.setTimer(timeoutMs, () => this.#expire(timeoutMs));
+  }
+
+  #expire(timeoutMs: number): void {
+    const out = this.#out;
+    const error = new SkeinError(
+      'SKEIN_DEADLINE',
+      `Cannot finish request: an attempt took longer than the ${timeoutMs} ms of timeouts.backendRequest`,
+    );
+    out?.abort(error);
+    // Before there was a way out, nobody can have seen anything.
+    if (out === undefined) this.#notSent(error);
+    else this.onAbort(error);
   }
 
   #send(upstream: Upstream): void {
     if (this.#state === 'over') return;
     this.#state = 'sending';
-    const out = upstream.http.request(this.#head, this.#complete, this);
+    const { filters } = this.#plan;
+    const http = filters.length === 0 ? upstream.http : wrapAll(filters, upstream.http, this.#context);
+    const out = http.request(this.#head, this.#complete, this);
     this.#out = out;
     let hasRoom = true;
     for (const chunk of this.#kept ?? []) hasRoom = out.write(chunk);
@@ -185,47 +233,94 @@ export class Attempts implements RequestBody, ReplySink {
   }
 
   /** The attempt has failed before anything was sent, whatever the error says of itself. */
-  readonly #notSent = (thrown: unknown): void => {
+  #notSent(thrown: unknown): void {
     const error = toSkeinError(thrown);
     if (error.notProcessed) this.onAbort(error);
     else this.onAbort(new SkeinError(error.code, error.message, { cause: error, notProcessed: true }));
-  };
+  }
 
-  #retry(error: SkeinError): boolean {
-    const backend = this.#backend;
-    const load = this.#load;
-    const { backends, limits } = this.#options;
-    const facts = {
-      error,
-      attempts: this.#attempts,
-      maxAttempts: limits.maxAttempts,
-      isReplayable: this.#kept !== undefined,
-      hasAnswered: this.#state === 'answering',
-    };
-    if (load === undefined || !mayRetry(facts)) return false;
-    // The catalogue may know more by now: the endpoint that failed may be gone, and another there.
-    backends.refresh(backend);
-    if (!backend.hasOther(this.#tried)) {
-      if (!mayRepeat(error)) return false;
-      this.#tried = [];
-    }
-    this.#learn(classifyError(error));
-    this.#settle();
-    this.#state = 'waiting';
-    const { service } = backend.destination;
-    this.#observer.onRetry({ service, endpoint: load.endpoint, error, attempts: this.#attempts });
-    this.start();
+  /** True when another attempt follows, or was refused by the budget, and the request is taken care of. */
+  #retryError(error: SkeinError): boolean {
+    const { retry } = this.#plan;
+    const verdict = judgeError(retry, error, this.#facts());
+    if (verdict === 'no' || !this.#prepareOther(retry.isAsked || mayRepeat(error))) return false;
+    const { random } = this.#options;
+    const waitMs = verdict === 'free' && !retry.isAsked ? 0 : chooseBackoffMs(retry, this.#attempts, random);
+    if (verdict === 'free' || this.#takeBudget()) this.#again(error.reason, waitMs);
+    else this.#fail(overBudget(error, undefined));
     return true;
   }
 
+  /** The same for an answer whose status counts as a failure. */
+  #retryAnswer({ status }: ResponseHead, complete: boolean): boolean {
+    const { retry } = this.#plan;
+    if (judgeStatus(retry, status, this.#facts()) === 'no' || !this.#prepareOther(true)) return false;
+    const out = this.#out;
+    this.#out = undefined;
+    const isAllSent = this.#complete || this.#trailers !== undefined;
+    if (!complete || !isAllSent) out?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: it is tried again'));
+    if (this.#takeBudget()) {
+      this.#again(`status-${status}`, chooseBackoffMs(retry, this.#attempts, this.#options.random));
+    } else {
+      this.#fail(overBudget(undefined, status));
+    }
+    return true;
+  }
+
+  #facts(): AttemptFacts {
+    return {
+      attempts: this.#attempts,
+      isIdempotent: isIdempotent(this.#head.method),
+      isReplayable: this.#kept !== undefined,
+      hasAnswered: this.#state === 'answering',
+    };
+  }
+
+  /** Is there an endpoint for another attempt: one that was not tried, or where that is allowed, the same again? */
+  #prepareOther(mayRepeatSame: boolean): boolean {
+    if (this.#load === undefined) return false;
+    // The catalogue may know more by now: the endpoint that failed may be gone, and another there.
+    this.#options.backends.refresh(this.#backend);
+    if (this.#backend.hasOther(this.#tried)) return true;
+    if (mayRepeatSame) this.#tried = [];
+    return mayRepeatSame;
+  }
+
+  #takeBudget(): boolean {
+    return this.#backend.retryBudget.take(this.#options.clock.monotonicMs());
+  }
+
+  #again(reason: string, waitMs: number): void {
+    const load = this.#load;
+    this.#settle();
+    this.#state = 'waiting';
+    if (load !== undefined) {
+      const { service } = this.#backend.destination;
+      this.#observer.onRetry({ service, endpoint: load.endpoint, reason, attempts: this.#attempts });
+    }
+    if (waitMs > 0) this.#timer = this.#options.clock.setTimer(waitMs, () => this.#attempt());
+    else this.#attempt();
+  }
+
+  #fail(error: SkeinError): void {
+    this.#settle();
+    this.#state = 'over';
+    this.#reply.onAbort(toLastError(this.#plan.retry, error, this.#attempts));
+  }
+
   #learnAnswer(head: ResponseHead): void {
-    const outcome = classifyStatus(head.status);
+    const outcome = this.#isInjected(head) ? 'neutral' : classifyStatus(head.status);
     this.#learn(outcome);
     const load = this.#load;
     if (load === undefined || (outcome !== 'busy' && outcome !== 'broken')) return;
     const { clock } = this.#options;
     const restMs = parseRetryAfter(getField(head.fields, 'retry-after') ?? '', clock.epochMs());
     if (restMs !== undefined) this.#backend.rest(load, restMs, clock.monotonicMs());
+  }
+
+  /** A fault that a route asks for says nothing about the endpoint. */
+  #isInjected({ fields }: ResponseHead): boolean {
+    return this.#plan.filters.length > 0 && getField(fields, 'x-skein-reason') === FAULT_REASON;
   }
 
   #learn(outcome: Outcome): void {
@@ -240,10 +335,19 @@ export class Attempts implements RequestBody, ReplySink {
 
   /** The present attempt is over. */
   #settle(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
     const load = this.#load;
     this.#load = undefined;
     if (load === undefined) return;
     load.pending--;
     this.#backend.breaker.leaveRequest();
   }
+}
+
+function overBudget(cause: SkeinError | undefined, upstreamStatus: number | undefined): SkeinError {
+  return new SkeinError('SKEIN_RETRY_BUDGET', 'Cannot try again: the service fails too often', {
+    cause,
+    details: upstreamStatus === undefined ? {} : { upstreamStatus },
+  });
 }

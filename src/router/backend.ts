@@ -12,6 +12,7 @@ import { EndpointLoad } from './endpoint-load.ts';
 import type { RouterEvents } from './events.ts';
 import type { Locality } from './locality.ts';
 import type { RouterOptions } from './options.ts';
+import { RetryBudget } from './retry-budget.ts';
 import { findFailing } from './success-rate.ts';
 
 export interface BackendOptions {
@@ -25,6 +26,7 @@ export interface BackendOptions {
 export class Backend {
   readonly destination: Destination;
   readonly breaker: CircuitBreaker;
+  readonly retryBudget: RetryBudget;
   /** Monotonic time of the last call; written by `Backends`. */
   usedMs = 0;
   readonly #options: BackendOptions;
@@ -39,6 +41,7 @@ export class Backend {
     this.destination = destination;
     this.#options = options;
     this.breaker = new CircuitBreaker(destination.service, limits);
+    this.retryBudget = new RetryBudget(limits);
     const { service } = destination;
     this.#candidates = new Candidates({
       ...{ here, random, limits },

@@ -9,13 +9,15 @@ export interface RequestFact {
   readonly head: RequestHead;
   /** `name.namespace` */
   readonly service: string;
+  /** The rule of a route that took it; empty when there was none. */
+  readonly rule: string;
   /** Who answered or failed last; undefined when nobody was asked. */
   readonly endpoint: Endpoint | undefined;
   /** 0 when there was no answer. */
   readonly status: number;
   /** Why there was none, or why it broke off. */
   readonly error: SkeinError | undefined;
-  /** `x-skein-reason` of an answer made by the mesh on the other side, or of `error`; empty for the application's own. */
+  /** `x-skein-reason` of an answer made by the mesh, here or on the other side, or of `error`; empty for the application's own. */
   readonly reason: string;
   readonly attempts: number;
   /** From the head of the request to the end of the answer. */
@@ -28,7 +30,8 @@ export interface RequestFact {
 export interface RetryFact {
   readonly service: string;
   readonly endpoint: Endpoint;
-  readonly error: SkeinError;
+  /** Reason of the error, or `status-503` of an answer that was not taken. */
+  readonly reason: string;
   readonly attempts: number;
 }
 

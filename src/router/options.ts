@@ -3,6 +3,15 @@
 export interface RouterOptions {
   /** Attempts of one request, the first included: two more than one outlive a rolling restart of two instances. */
   readonly maxAttempts: number;
+  /** Retries of what an application may have seen, for each hundred requests to a service. As Linkerd, Envoy and GEP-3388 have it. */
+  readonly retryBudgetPercent: number;
+  /** The time over which both are counted. */
+  readonly retryBudgetIntervalMs: number;
+  /** Such retries per second that are always allowed. */
+  readonly minRetriesPerSecond: number;
+  /** Copies of requests on their way at once, and how long one may take: nobody waits for them, so that nobody ends them. */
+  readonly maxMirrored: number;
+  readonly mirrorTimeoutMs: number;
   /** Bytes of a request body kept so that it can be sent again; a longer body is sent once. As Linkerd has it. */
   readonly replayBytes: number;
   /** Requests that wait at once until the catalogue has told of their service. */
@@ -37,6 +46,11 @@ export interface RouterOptions {
 
 export const ROUTER_DEFAULTS: RouterOptions = {
   maxAttempts: 3,
+  retryBudgetPercent: 20,
+  retryBudgetIntervalMs: 10_000,
+  minRetriesPerSecond: 10,
+  maxMirrored: 128,
+  mirrorTimeoutMs: 15_000,
   replayBytes: 64 * 1024,
   maxWaiting: 1024,
   catalogueWaitMs: 5_000,

@@ -1,8 +1,15 @@
-/** One rule of an HTTPRoute, compiled: what it is called, and where its requests go. */
+/** One rule of an HTTPRoute, compiled: what it is called, what it does to a request, and where that goes. */
 
+import type { HttpRetry } from '../catalog/http-retry.ts';
 import type { HttpBackendRef, HttpRoute, HttpRule } from '../catalog/http-route.ts';
 import { toServiceKey } from '../catalog/reference.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { AttemptPlan } from './attempt-plan.ts';
 import { type Destination, SERVICE_PORT, toDestination } from './destination.ts';
+import type { Filter } from './filters/filter.ts';
+import { compileFilters, type FilterPlace, type FindExtension } from './filters/index.ts';
+import { ROUTER_DEFAULTS } from './options.ts';
+import type { RetryPolicy } from './retry.ts';
 import { WeightedChoice } from './weighted.ts';
 
 /** A backendRef. */
@@ -12,27 +19,69 @@ export interface RuleBackend {
   readonly label: string;
   /** undefined: it can be nothing in this mesh, and its share of the requests fails. */
   readonly destination: Destination | undefined;
+  readonly filters: readonly Filter[];
+  readonly plan: AttemptPlan;
 }
 
 export interface Rule {
   /** `HTTPRoute/<namespace>/<name> rules[0]`, or the rule's own name instead of its place. */
   readonly id: string;
+  readonly filters: readonly Filter[];
+  /** Time of a request, from its head to the end of its answer; 0: any. */
+  readonly timeoutMs: number;
   readonly backends: WeightedChoice<RuleBackend>;
 }
 
-export function compileRule(route: HttpRoute, rule: HttpRule, index: number): Rule {
+export function compileRule(route: HttpRoute, rule: HttpRule, index: number, find: FindExtension): Rule {
+  const [match] = rule.matches;
+  const isOnePrefix = rule.matches.length === 1 && match?.path.type === 'PathPrefix';
+  const place = { namespace: route.namespace, prefix: isOnePrefix ? match.path.value : '', find };
+  const filters = compileFilters(rule.filters, place);
+  const plan: AttemptPlan = {
+    retry: toRetryPolicy(rule.retry),
+    timeoutMs: rule.timeouts.backendRequest ?? 0,
+    filters: filters.attempt,
+  };
   return {
     id: `${route.kind}/${route.namespace}/${route.name} ${rule.name ?? `rules[${index}]`}`,
-    backends: new WeightedChoice(rule.backendRefs.map((ref) => toRuleBackend(ref, route.namespace))),
+    filters: filters.request,
+    timeoutMs: rule.timeouts.request ?? 0,
+    backends: new WeightedChoice(rule.backendRefs.map((ref) => toRuleBackend(ref, plan, place))),
   };
 }
 
-function toRuleBackend(ref: HttpBackendRef, namespace: string): RuleBackend {
-  const service = toServiceKey(ref, namespace);
+/** A `retry` that gives no number means as many as without it. */
+function toRetryPolicy(retry: HttpRetry | undefined): RetryPolicy {
+  return {
+    retries: retry?.attempts ?? ROUTER_DEFAULTS.maxAttempts - 1,
+    codes: new Set(retry?.codes),
+    backoffMs: retry?.backoff ?? 0,
+    isAsked: retry !== undefined,
+  };
+}
+
+function toRuleBackend(ref: HttpBackendRef, plan: AttemptPlan, place: FilterPlace): RuleBackend {
+  const service = toServiceKey(ref, place.namespace);
   const kind = ref.group === '' ? ref.kind : `${ref.kind}.${ref.group}`;
+  const filters = compileFilters(ref.filters, place);
   return {
     weight: ref.weight,
     label: service ?? `${kind} "${ref.name}"`,
     destination: service === undefined ? undefined : toDestination(service, ref.port ?? SERVICE_PORT),
+    filters: filters.request,
+    plan: filters.attempt.length === 0 ? plan : { ...plan, filters: [...plan.filters, ...filters.attempt] },
   };
+}
+
+/** @throws SkeinError SKEIN_ROUTE_INVALID */
+export function chooseBackend(rule: Rule): RuleBackend & { readonly destination: Destination } {
+  const backend = rule.backends.next();
+  if (backend === undefined) throw invalidBackend(rule, 'it has no backend');
+  const { destination } = backend;
+  if (destination === undefined) throw invalidBackend(rule, `${backend.label} is no service of a mesh`);
+  return { ...backend, destination };
+}
+
+export function invalidBackend({ id }: Rule, state: string): SkeinError {
+  return new SkeinError('SKEIN_ROUTE_INVALID', `Cannot route request by ${id}: ${state}`);
 }

@@ -3,10 +3,14 @@
  * of that service stay as they are.
  */
 
+import type { Extension } from '../catalog/extension.ts';
+import { countOf } from '../catalog/http-filter.ts';
 import type { HttpRoute } from '../catalog/http-route.ts';
 import { attachedPorts, chooseRoutes, toServiceKey } from '../catalog/reference.ts';
+import { manifestKey } from '../catalog/resource.ts';
 import type { RequestHead } from '../http/head.ts';
 import type { Destination } from './destination.ts';
+import type { FindExtension } from './filters/index.ts';
 import { RequestView } from './match.ts';
 import { PathIndex } from './path-index.ts';
 import type { Candidate } from './precedence.ts';
@@ -20,8 +24,8 @@ export interface RoutedRule extends Candidate {
 export class PortRoutes {
   readonly #index: PathIndex<RoutedRule>;
 
-  constructor(routes: readonly HttpRoute[]) {
-    this.#index = new PathIndex(routes.flatMap(toCandidates));
+  constructor(routes: readonly HttpRoute[], find: FindExtension) {
+    this.#index = new PathIndex(routes.flatMap((route) => toCandidates(route, find)));
   }
 
   match(head: RequestHead): RoutedRule | undefined {
@@ -29,31 +33,43 @@ export class PortRoutes {
   }
 }
 
-function toCandidates(route: HttpRoute): RoutedRule[] {
+function toCandidates(route: HttpRoute, find: FindExtension): RoutedRule[] {
   return route.rules.flatMap((source, ruleIndex) => {
-    const rule = compileRule(route, source, ruleIndex);
+    const rule = compileRule(route, source, ruleIndex, find);
     return source.matches.map((match, matchIndex) => ({ route, rule, ruleIndex, matchIndex, match }));
   });
+}
+
+/** What a table is made from. */
+export interface RouteSet {
+  readonly routes: readonly HttpRoute[];
+  /** What ExtensionRefs may refer to, by `Kind/namespace/name`; the same object while none of it changes. */
+  readonly extensions: ReadonlyMap<string, Extension>;
+  /** Namespace of the member whose requests are routed. */
+  readonly namespace: string;
+}
+
+/** The routes that hold for this member; another table once they have changed. */
+export interface RouteSource {
+  readonly table: RouteTable;
 }
 
 export class RouteTable {
   readonly #services: ReadonlyMap<string, ServiceRoutes>;
 
-  /**
-   * @param namespace of the member whose requests are routed
-   * @param before its table so far: where nothing has changed, the shares of backends go on as they were
-   */
-  constructor(routes: readonly HttpRoute[], namespace: string, before?: RouteTable) {
+  /** @param before its table so far: where nothing has changed, the shares of backends go on as they were */
+  constructor(set: RouteSet, before?: RouteTable) {
     const byService = new Map<string, HttpRoute[]>();
-    for (const route of routes) {
+    for (const route of set.routes) {
       for (const service of new Set(route.parentRefs.flatMap((ref) => toServiceKey(ref, route.namespace) ?? []))) {
         byService.set(service, [...(byService.get(service) ?? []), route]);
       }
     }
     this.#services = new Map(
-      [...byService].map(([service, list]) => {
+      [...byService].map(([service, routes]) => {
         const known = before === undefined ? undefined : before.#services.get(service);
-        return [service, known?.isOf(list, namespace) === true ? known : new ServiceRoutes(service, list, namespace)];
+        const own = { ...set, routes };
+        return [service, known?.isOf(own) === true ? known : new ServiceRoutes(service, own)];
       }),
     );
   }
@@ -66,24 +82,26 @@ export class RouteTable {
 
 class ServiceRoutes {
   readonly #service: string;
-  readonly #routes: readonly HttpRoute[];
-  readonly #namespace: string;
+  readonly #set: RouteSet;
+  readonly #usesExtensions: boolean;
   /** Ports that some route names; all others are alike. */
   readonly #named: ReadonlySet<number>;
   readonly #compiled = new Map<number | undefined, PortRoutes | undefined>();
 
-  constructor(service: string, routes: readonly HttpRoute[], namespace: string) {
+  constructor(service: string, set: RouteSet) {
     this.#service = service;
-    this.#routes = routes;
-    this.#namespace = namespace;
-    this.#named = new Set(routes.flatMap((route) => [...(attachedPorts(route, service) ?? [])]));
+    this.#set = set;
+    this.#usesExtensions = set.routes.some(usesExtensions);
+    this.#named = new Set(set.routes.flatMap((route) => [...(attachedPorts(route, service) ?? [])]));
   }
 
-  isOf(routes: readonly HttpRoute[], namespace: string): boolean {
+  isOf({ routes, extensions, namespace }: RouteSet): boolean {
+    const own = this.#set;
     return (
-      namespace === this.#namespace &&
-      routes.length === this.#routes.length &&
-      routes.every((route, i) => route === this.#routes[i])
+      namespace === own.namespace &&
+      (extensions === own.extensions || !this.#usesExtensions) &&
+      routes.length === own.routes.length &&
+      routes.every((route, i) => route === own.routes[i])
     );
   }
 
@@ -91,9 +109,18 @@ class ServiceRoutes {
     const key = this.#named.has(port) ? port : undefined;
     const known = this.#compiled.get(key);
     if (known !== undefined || this.#compiled.has(key)) return known;
-    const routes = chooseRoutes(this.#routes, this.#service, key, this.#namespace);
-    const compiled = routes.length === 0 ? undefined : new PortRoutes(routes);
+    const { extensions, namespace } = this.#set;
+    const routes = chooseRoutes(this.#set.routes, this.#service, key, namespace);
+    const find: FindExtension = (kind, space, name) => extensions.get(manifestKey(kind, space, name));
+    const compiled = routes.length === 0 ? undefined : new PortRoutes(routes, find);
     this.#compiled.set(key, compiled);
     return compiled;
   }
+}
+
+function usesExtensions({ rules }: HttpRoute): boolean {
+  return rules.some(
+    ({ filters, backendRefs }) =>
+      countOf(filters, 'ExtensionRef') > 0 || backendRefs.some((ref) => countOf(ref.filters, 'ExtensionRef') > 0),
+  );
 }

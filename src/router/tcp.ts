@@ -5,13 +5,14 @@ import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { WatchedStream } from '../core/watched-stream.ts';
 import { NO_FIELDS, type RequestHead } from '../http/head.ts';
+import { toDefaultPlan } from './attempt-plan.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
 import { classifyError } from './classify.ts';
 import type { Destination } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import type { RouterOptions } from './options.ts';
-import { mayRetry } from './retry.ts';
+import { judgeError } from './retry.ts';
 import type { Connector, Upstream } from './upstream.ts';
 
 export interface TcpDispatcherOptions {
@@ -36,6 +37,7 @@ export class TcpDispatcher {
   async open(destination: Destination): Promise<ByteStream> {
     const { backends, clock, connector, limits } = this.#options;
     const backend = await backends.find(destination);
+    const { retry } = toDefaultPlan(limits);
     const tried: EndpointLoad[] = [];
     for (;;) {
       const load = backends.refresh(backend).choose(tried, clock.monotonicMs(), connector);
@@ -49,9 +51,8 @@ export class TcpDispatcher {
           notProcessed: true,
         });
         backend.learnConnection(load, classifyError(error), clock.monotonicMs());
-        const { maxAttempts } = limits;
-        const facts = { error, attempts: tried.length, maxAttempts, isReplayable: true, hasAnswered: false };
-        if (!mayRetry(facts) || !backend.hasOther(tried)) throw error;
+        const facts = { attempts: tried.length, isIdempotent: false, isReplayable: true, hasAnswered: false };
+        if (judgeError(retry, error, facts) === 'no' || !backend.hasOther(tried)) throw error;
       }
     }
   }

@@ -1,10 +1,9 @@
-/** What the router needs from above: who serves a service, its routes, and a way to an endpoint. The agent gives them. */
+/** What the router needs from above: who serves a service, and a way to an endpoint. The agent gives both. */
 
 import type { Endpoint } from '../catalog/endpoint.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
 import type { HttpHandler } from '../http/handler.ts';
 import type { RequestHead } from '../http/head.ts';
-import type { RouteTable } from './table.ts';
 
 /** The catalogue as the router reads it. */
 export interface EndpointSource {
@@ -16,11 +15,6 @@ export interface EndpointSource {
   watch(service: string): Promise<void>;
   /** Nobody calls `service` any more. */
   forget(service: string): void;
-}
-
-/** The routes that hold for this member; another table once they have changed. */
-export interface RouteSource {
-  readonly table: RouteTable;
 }
 
 /** An open way to one endpoint. */

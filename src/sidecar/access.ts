@@ -27,11 +27,11 @@ export function logAccess(agent: Agent, log: AccessLog, clock: Clock): void {
     });
   });
   agent.outboundEvents.on('finished', (fact) => {
-    const { head, service, endpoint, status, reason, attempts, durationMs, requestBytes, responseBytes } = fact;
+    const { head, service, rule, endpoint, status, reason, attempts, durationMs, requestBytes, responseBytes } = fact;
     log({
       ...common(head, durationMs),
       ...{ direction: 'outbound', caller: agent.id.uri, service, instance: endpoint?.instance ?? '' },
-      ...{ status, reason, attempts, requestBytes, responseBytes },
+      ...{ status, reason, ...(rule === '' ? {} : { rule }), attempts, requestBytes, responseBytes },
     });
   });
 }

@@ -8,6 +8,7 @@ import type { DecodeLatin1 } from '../core/text.ts';
 import { H1Client, isStaleConnection } from '../http/h1-client.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import type { Fields, RequestHead, ResponseHead } from '../http/head.ts';
+import { isIdempotent } from '../http/methods.ts';
 import { NO_BODY, refuseLater } from '../http/refusal.ts';
 
 export interface AppPoolOptions {
@@ -23,8 +24,6 @@ export interface AppPoolOptions {
   readonly idleMs?: number;
 }
 
-/** RFC 9110 §9.2.2. */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 const SWEEP_MS = 1_000;
 
 interface Idle {
@@ -60,7 +59,7 @@ export class AppPool implements HttpHandler {
     const reused = this.#takeIdle();
     if (reused === undefined) return this.#start(head, complete, reply);
     // A kept connection may be closing just now. What has no body and may be repeated is sent again on a new one.
-    if (!complete || !IDEMPOTENT.has(head.method)) return reused.request(head, complete, reply);
+    if (!complete || !isIdempotent(head.method)) return reused.request(head, complete, reply);
     return new RepeatableCall(reused, head, reply, () => this.#start(head, true, reply));
   }
 

@@ -16,7 +16,7 @@ export interface AccessRecord {
   readonly status: number;
   /** Why the mesh itself answered or gave up, as in `x-skein-reason`; empty for the application's own answer. */
   readonly reason: string;
-  /** Policy rule that decided, for `inbound`. */
+  /** For `inbound` the rule of a policy that decided; for `outbound` the rule of a route that took the request, if there was one. */
   readonly rule?: string;
   readonly durationMs: number;
   readonly requestBytes: number;

@@ -1,8 +1,9 @@
 /** Routes for tests, parsed as a hub would: what is no valid route fails the test that made it. */
+import { parseDirectResponse, parseFaultInjection } from '../../src/catalog/extension.ts';
 import { type HttpRoute, parseHttpRoute } from '../../src/catalog/http-route.ts';
 import { valueOrThrow } from '../../src/catalog/issue.ts';
-import type { Manifest } from '../../src/catalog/resource.ts';
-import { RouteTable } from '../../src/router/table.ts';
+import { type Manifest, resourceKey } from '../../src/catalog/resource.ts';
+import { type RouteSet, RouteTable } from '../../src/router/table.ts';
 
 interface Meta {
   readonly name?: string;
@@ -24,7 +25,23 @@ export function httpRoute(spec: unknown, meta: Meta = {}): HttpRoute {
   return valueOrThrow(parseHttpRoute(manifest('HTTPRoute', spec, meta)), 'route');
 }
 
+const NO_EXTENSIONS: RouteSet['extensions'] = new Map();
+
+/** What holds for a member of `namespace`. */
+export function routeSet(namespace: string, ...routes: readonly HttpRoute[]): RouteSet {
+  return { routes, extensions: NO_EXTENSIONS, namespace };
+}
+
 /** What holds for a member of the namespace `default`. */
 export function tableOf(...routes: readonly HttpRoute[]): RouteTable {
-  return new RouteTable(routes, 'default');
+  return new RouteTable(routeSet('default', ...routes));
+}
+
+/** The same, where routes may refer to `extensions`, manifests of namespace `default`. */
+export function tableWith(extensions: readonly Manifest[], ...routes: readonly HttpRoute[]): RouteTable {
+  const parsed = extensions.map((each) => {
+    const parse = each.kind === 'DirectResponse' ? parseDirectResponse : parseFaultInjection;
+    return [resourceKey(each), valueOrThrow(parse(each), each.kind)] as const;
+  });
+  return new RouteTable({ routes, extensions: new Map(parsed), namespace: 'default' });
 }

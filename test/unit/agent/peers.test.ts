@@ -113,7 +113,7 @@ test('A session ends with the SVID of its peer; new requests get another before'
   await mesh.serve(server, 'api.default', { protocol: 'http', handler });
   mesh.clock.shiftEpoch(23.5 * HOUR_MS);
   const hanging = new ReplyRecorder();
-  hanging.body = caller.outbound.request(requestHead({ path: '/hang' }), true, hanging);
+  hanging.body = caller.outbound.request(requestHead({ method: 'POST', path: '/hang' }), true, hanging);
   await mesh.until(() => handler.seen.length === 1);
   equal((await ask(mesh, caller)).text, 'ok');
   equal(caller.peers.size, 1);

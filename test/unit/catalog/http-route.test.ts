@@ -55,7 +55,7 @@ test('what is left out has the defaults of the specification', () => {
     rules: [{ matches: [{ path: { value: '/x' } }], backendRefs: [{ name: 'a', port: 1 }] }],
   }).rules;
   deepEqual(rule?.matches[0]?.path, { type: 'PathPrefix', value: '/x' });
-  deepEqual(rule?.backendRefs, [{ group: '', kind: 'Service', name: 'a', port: 1, weight: 1 }]);
+  deepEqual(rule?.backendRefs, [{ group: '', kind: 'Service', name: 'a', port: 1, weight: 1, filters: [] }]);
 });
 
 const paths: readonly [value: string, issue: string | undefined][] = [
@@ -93,6 +93,111 @@ const parents = (...refs: object[]): object => ({
   parentRefs: refs.map((ref) => ({ group: '', kind: 'Service', name: 'api', ...ref })),
 });
 const many = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+
+const filters = (...list: object[]): object => rule({ filters: list, backendRefs: [{ name: 'a', port: 80 }] });
+const only = (...list: object[]): object => rule({ filters: list });
+const header = (value: object): object => ({ type: 'RequestHeaderModifier', requestHeaderModifier: value });
+const redirect = (value: object): object => ({ type: 'RequestRedirect', requestRedirect: value });
+const rewrite = (value: object): object => ({ type: 'URLRewrite', urlRewrite: value });
+const mirror = (value: object): object => ({
+  type: 'RequestMirror',
+  requestMirror: { backendRef: { name: 'a', port: 80 }, ...value },
+});
+const cors = (value: object): object => ({ type: 'CORS', cors: value });
+const prefix = { path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '/x' } };
+const f0 = 'spec.rules[0].filters[0]';
+
+function filterFaults(): [what: string, spec: unknown, paths: readonly string[]][] {
+  return [
+    ['an unknown type of filter', filters({ type: 'ExternalAuth', externalAuth: {} }), [`${f0}.type`]],
+    ['a filter without its member', filters({ type: 'CORS' }), [`${f0}.cors`]],
+    ['a filter with the member of another', filters({ ...header({}), cors: {} }), [`${f0}.cors`]],
+    ['17 filters', only(...many(17, () => mirror({}))), ['spec.rules[0].filters']],
+    ['a filter twice', filters(header({}), header({})), ['spec.rules[0].filters']],
+    ['redirect and rewrite', only(redirect({}), rewrite({})), ['spec.rules[0].filters']],
+    ['redirect and backends', filters(redirect({})), ['spec.rules[0]']],
+    [
+      'a field named twice',
+      filters(header({ set: [{ name: 'A', value: '1' }], remove: ['a'] })),
+      [`${f0}.requestHeaderModifier`],
+    ],
+    [
+      'the identity of the caller',
+      filters(header({ set: [{ name: 'X-Skein-Client-Id', value: '1' }] })),
+      [`${f0}.requestHeaderModifier.set[0].name`],
+    ],
+    [
+      'a field of the connection',
+      filters(header({ remove: ['Connection'] })),
+      [`${f0}.requestHeaderModifier.remove[0]`],
+    ],
+    [
+      'framing',
+      filters(header({ add: [{ name: 'content-length', value: '0' }] })),
+      [`${f0}.requestHeaderModifier.add[0].name`],
+    ],
+    [
+      'a line feed in a value',
+      filters(header({ set: [{ name: 'a', value: 'x\r\ny: z' }] })),
+      [`${f0}.requestHeaderModifier.set[0].value`],
+    ],
+    [
+      'white space around a value',
+      filters(header({ set: [{ name: 'a', value: ' x' }] })),
+      [`${f0}.requestHeaderModifier.set[0].value`],
+    ],
+    [
+      '17 fields',
+      filters(header({ set: many(17, (i) => ({ name: `h${i}`, value: '1' })) })),
+      [`${f0}.requestHeaderModifier.set`],
+    ],
+    [
+      'a prefix replaced without a prefix match',
+      { rules: [{ matches: [{ path: { type: 'Exact', value: '/' } }], filters: [rewrite(prefix)] }] },
+      ['spec.rules[0]'],
+    ],
+    [
+      'a prefix replaced with two matches',
+      { rules: [{ matches: [{}, {}], filters: [redirect(prefix)] }] },
+      ['spec.rules[0]'],
+    ],
+    [
+      'a prefix replaced by a backend with two matches',
+      { rules: [{ matches: [{}, {}], backendRefs: [{ name: 'a', port: 80, filters: [rewrite(prefix)] }] }] },
+      ['spec.rules[0]'],
+    ],
+    [
+      'a path that is none',
+      filters(rewrite({ path: { type: 'ReplaceFullPath', replaceFullPath: 'x' } })),
+      [`${f0}.urlRewrite.path.replaceFullPath`],
+    ],
+    ['an unknown way to replace', filters(rewrite({ path: { type: 'Regex' } })), [`${f0}.urlRewrite.path.type`]],
+    ['a wildcard to rewrite to', filters(rewrite({ hostname: '*.a' })), [`${f0}.urlRewrite.hostname`]],
+    ['a status that is no redirect', only(redirect({ statusCode: 200 })), [`${f0}.requestRedirect.statusCode`]],
+    ['a scheme that is none', only(redirect({ scheme: 'ftp' })), [`${f0}.requestRedirect.scheme`]],
+    ['percent and fraction', filters(mirror({ percent: 1, fraction: { numerator: 1 } })), [`${f0}.requestMirror`]],
+    [
+      'more than the whole',
+      filters(mirror({ fraction: { numerator: 2, denominator: 1 } })),
+      [`${f0}.requestMirror.fraction`],
+    ],
+    ['101 percent', filters(mirror({ percent: 101 })), [`${f0}.requestMirror.percent`]],
+    ['a mirror without a port', filters(mirror({ backendRef: { name: 'a' } })), [`${f0}.requestMirror.backendRef`]],
+    ['an origin without scheme', filters(cors({ allowOrigins: ['foo.com'] })), [`${f0}.cors.allowOrigins[0]`]],
+    ['a star among origins', filters(cors({ allowOrigins: ['*', 'https://a'] })), [`${f0}.cors.allowOrigins`]],
+    ['a star among methods', filters(cors({ allowMethods: ['*', 'GET'] })), [`${f0}.cors.allowMethods`]],
+    ['an age of nothing', filters(cors({ maxAge: 0 })), [`${f0}.cors.maxAge`]],
+    [
+      'an attempt longer than the request',
+      rule({ timeouts: { request: '1s', backendRequest: '2s' } }),
+      ['spec.rules[0].timeouts'],
+    ],
+    ['a duration that is none', rule({ timeouts: { request: '1.5s' } }), ['spec.rules[0].timeouts.request']],
+    ['a code that is no error', rule({ retry: { codes: [200] } }), ['spec.rules[0].retry.codes[0]']],
+    ['no attempts', rule({ retry: { attempts: 0 } }), ['spec.rules[0].retry.attempts']],
+    ['what this version cannot do', rule({ sessionPersistence: {} }), ['spec.rules[0].sessionPersistence']],
+  ];
+}
 
 const faults: readonly [what: string, spec: unknown, paths: readonly string[]][] = [
   ['no object', 'rules', ['spec']],
@@ -162,6 +267,7 @@ const faults: readonly [what: string, spec: unknown, paths: readonly string[]][]
   ['a wildcard inside', { hostnames: ['a.*.com'] }, ['spec.hostnames[0]']],
   ['an address', { hostnames: ['10.0.0.1'] }, ['spec.hostnames[0]']],
   ['17 host names', { hostnames: many(17, (i) => `h${i}.example`) }, ['spec.hostnames']],
+  ...filterFaults(),
   [
     'several things at once',
     { rules: [{ matches: [{ path: { value: 'x' } }, { method: 'X' }] }, { backendRefs: [{ name: '', port: 80 }] }] },
@@ -182,6 +288,48 @@ test('two parents, a wildcard first, and 128 matches are within the limits', () 
     ...parents({ port: 80 }, { port: 81 }, { name: 'web' }),
     hostnames: ['*.example.com', 'example.com'],
     rules: many(2, () => ({ matches: many(64, () => ({})) })),
+  };
+  deepEqual(issuesOf(spec), []);
+});
+
+test('every filter, timeout and retry in the words of Gateway API is accepted', () => {
+  const spec = {
+    ...parents({}),
+    rules: [
+      {
+        name: 'all',
+        matches: [{ path: { value: '/x' } }],
+        filters: [
+          header({ set: [{ name: 'A', value: '1' }], add: [{ name: 'B', value: 'ü, 2' }], remove: ['C'] }),
+          { type: 'ResponseHeaderModifier', responseHeaderModifier: { remove: ['Server'] } },
+          rewrite({ hostname: 'a.example', ...prefix }),
+          mirror({ percent: 10 }),
+          mirror({ fraction: { numerator: 1, denominator: 1000 } }),
+          cors({
+            allowOrigins: ['https://*.a.com:8443', 'http://b'],
+            allowMethods: ['PUT'],
+            allowHeaders: ['*'],
+            allowCredentials: true,
+          }),
+          { type: 'ExtensionRef', extensionRef: { group: 'skein.dev', kind: 'Middleware', name: 'auth' } },
+        ],
+        backendRefs: [{ name: 'a', port: 80, filters: [header({ remove: ['d'] })] }],
+        timeouts: { request: '10s', backendRequest: '2s500ms' },
+        retry: { codes: [500, 503], attempts: 3, backoff: '100ms' },
+      },
+      {
+        filters: [
+          redirect({
+            scheme: 'https',
+            hostname: 'b',
+            port: 8443,
+            statusCode: 308,
+            path: { type: 'ReplaceFullPath', replaceFullPath: '/' },
+          }),
+        ],
+      },
+      { timeouts: { request: '0s', backendRequest: '5s' } },
+    ],
   };
   deepEqual(issuesOf(spec), []);
 });

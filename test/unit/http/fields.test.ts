@@ -1,11 +1,11 @@
 /** Field hygiene: validity, what belongs to one connection, and the forty spellings of headers nobody outside may set. */
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { isUntrusted } from '../../../src/core/reserved-fields.ts';
 import {
   isFieldName,
   isFieldValue,
   isToken,
-  isUntrusted,
   removeConnectionSpecific,
   removeField,
   stripTrailers,

@@ -1,81 +1,13 @@
 /** The walk of a request through the dispatcher: waiting for the catalogue, attempts, replay, abort, accounts. */
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
-import { Emitter } from '../../../src/core/emitter.ts';
-import { type ErrorCode, SkeinError } from '../../../src/core/errors.ts';
+import type { ErrorCode } from '../../../src/core/errors.ts';
 import { NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
-import { Backends } from '../../../src/router/backends.ts';
-import { Dispatcher } from '../../../src/router/dispatch.ts';
-import type { RequestFact, RetryFact, RouterEvents } from '../../../src/router/events.ts';
-import { type RouterOptions, resolveRouterOptions } from '../../../src/router/options.ts';
 import type { Upstream } from '../../../src/router/upstream.ts';
-import { SeededRandom } from '../../../src/testing/seeded-random.ts';
-import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { httpRoute, tableOf } from '../../support/routes.ts';
-import { endpoint, handlerOf, type ReceivedRequest, ReplyRecorder, requestHead, TestSource } from './endpoints.ts';
-
-type Behaviour = (request: ReceivedRequest, at: Endpoint) => void;
-
-function failure(code: ErrorCode, notProcessed?: boolean): SkeinError {
-  return new SkeinError(code, 'Cannot test: as planned', notProcessed === undefined ? {} : { notProcessed });
-}
-
-class Bench {
-  readonly clock = new VirtualClock();
-  readonly source = new TestSource();
-  readonly backends: Backends;
-  readonly dispatcher: Dispatcher;
-  readonly asked: string[] = [];
-  readonly finished: RequestFact[] = [];
-  readonly retried: RetryFact[] = [];
-  /** Instances that were not heard for a while. */
-  readonly suspects = new Set<string>();
-  table = tableOf();
-  behave: Behaviour = (request) => request.answer(200);
-  connect: (at: Endpoint) => Upstream | Promise<Upstream> = (at) => this.upstream(at);
-
-  constructor(limits: Partial<RouterOptions> = {}) {
-    const options = resolveRouterOptions(limits);
-    const [random, events] = [new SeededRandom(1), new Emitter<RouterEvents>()];
-    const here = { region: '', zone: '' };
-    this.backends = new Backends(this.source, this.clock, { here, random, limits: options, events });
-    this.dispatcher = new Dispatcher({
-      backends: this.backends,
-      connector: {
-        hasSuspects: true,
-        isSuspect: ({ instance }) => this.suspects.has(instance),
-        connect: (at) => {
-          this.asked.push(at.instance);
-          return this.connect(at);
-        },
-      },
-      clock: this.clock,
-      events,
-      names: { namespace: 'default' },
-      limits: options,
-      routes: this,
-    });
-    this.dispatcher.events.on('finished', (fact) => this.finished.push(fact));
-    this.dispatcher.events.on('retried', (fact) => this.retried.push(fact));
-  }
-
-  upstream(at: Endpoint): Upstream {
-    return {
-      http: handlerOf((request) => this.behave(request, at)),
-      openRaw: () => {
-        throw failure('SKEIN_REFUSED');
-      },
-    };
-  }
-
-  get(change = {}): ReplyRecorder {
-    const reply = new ReplyRecorder();
-    this.dispatcher.request(requestHead(change), true, reply);
-    return reply;
-  }
-}
+import { Bench, failure, routed } from './bench.ts';
+import { endpoint, type ReceivedRequest, ReplyRecorder, requestHead } from './endpoints.ts';
 
 test('a request goes to an endpoint of its service and carries its destination', async () => {
   const bench = new Bench();
@@ -175,7 +107,7 @@ test('a refused request is tried on another endpoint, with the body it had', asy
   equal(reply.head?.status, 201);
   deepEqual(bodies, ['payload', 'payload']);
   deepEqual([...bench.asked].sort(), ['a', 'b']);
-  equal(bench.retried[0]?.error.code, 'SKEIN_DRAINING');
+  equal(bench.retried[0]?.reason, 'draining');
   equal(bench.finished[0]?.attempts, 2);
 });
 
@@ -367,21 +299,11 @@ test('loads return to nothing when all is over', async () => {
       request.reply.onEnd(NO_FIELDS);
     }
   };
-  for (let i = 0; i < 40; i++) await bench.get().done;
+  for (let i = 0; i < 40; i++) await bench.finish(bench.get());
   const backend = await bench.backends.find({ service: 'api.default', port: 80, key: 'api.default:80' });
   equal(backend.pending, 0);
   ok(bench.finished.length === 40);
 });
-
-/** A mesh where `api.default` has routes and two others serve. */
-function routed(...specs: readonly unknown[]): Bench {
-  const bench = new Bench();
-  bench.table = tableOf(...specs.map((spec, i) => httpRoute(spec, { name: `r${i}` })));
-  for (const service of ['api', 'v1', 'v2']) {
-    bench.source.tell(`${service}.default`, [endpoint(service, { service: `${service}.default` })]);
-  }
-  return bench;
-}
 
 test('a rule sends a request to another service, which is told so, under the name that was called', async () => {
   const bench = routed({ rules: [{ matches: [{ path: { value: '/v1' } }], backendRefs: [{ name: 'v1', port: 80 }] }] });
@@ -421,7 +343,7 @@ test('the share of a backend that does not exist fails with 500, the others keep
     codes.push(reply.head?.status ?? reply.error?.code);
   }
   equal(codes.filter((code) => code === 200).length, 4);
-  equal(codes.filter((code) => code === 'SKEIN_BACKEND_INVALID').length, 6);
+  equal(codes.filter((code) => code === 'SKEIN_ROUTE_INVALID').length, 6);
   deepEqual(new Set(bench.asked), new Set(['v1']));
 });
 
@@ -434,7 +356,7 @@ for (const [what, rule] of deadEnds) {
   test(`a rule with ${what} answers 500`, async () => {
     const reply = routed({ rules: [rule] }).get();
     await reply.done;
-    deepEqual([reply.error?.code, reply.error?.status], ['SKEIN_BACKEND_INVALID', 500]);
+    deepEqual([reply.error?.code, reply.error?.status], ['SKEIN_ROUTE_INVALID', 500]);
   });
 }
 

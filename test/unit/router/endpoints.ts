@@ -76,11 +76,16 @@ export class ReplyRecorder implements ReplySink {
   error: SkeinError | undefined;
   drains = 0;
   readonly done: Promise<void>;
+  /** The answer is whole, or has failed. */
+  isOver = false;
   #resolve: () => void = () => undefined;
 
   constructor() {
     this.done = new Promise((resolve) => {
-      this.#resolve = resolve;
+      this.#resolve = () => {
+        this.isOver = true;
+        resolve();
+      };
     });
   }
 

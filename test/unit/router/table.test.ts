@@ -6,7 +6,7 @@ import { toDestination } from '../../../src/router/destination.ts';
 import { RouteTable } from '../../../src/router/table.ts';
 import { WeightedChoice } from '../../../src/router/weighted.ts';
 import { requestHead } from '../../support/http.ts';
-import { httpRoute, tableOf } from '../../support/routes.ts';
+import { httpRoute, routeSet, tableOf } from '../../support/routes.ts';
 
 const API = toDestination('api.default', 80);
 
@@ -208,12 +208,12 @@ test('a consumer route holds for callers of its namespace alone, and there in pl
     { name: 'consumer', namespace: 'shop' },
   );
   const at = (namespace: string, path: string) =>
-    new RouteTable([producer, consumer], namespace).find(API)?.match(requestHead({ path }))?.rule.id;
+    new RouteTable(routeSet(namespace, producer, consumer)).find(API)?.match(requestHead({ path }))?.rule.id;
   equal(at('default', '/only'), 'HTTPRoute/default/producer p');
   equal(at('other', '/only'), 'HTTPRoute/default/producer p');
   equal(at('shop', '/only'), 'HTTPRoute/shop/consumer c');
   equal(at('shop', '/else'), undefined, 'the two are never merged');
-  equal(new RouteTable([consumer], 'default').find(API), undefined);
+  equal(tableOf(consumer).find(API), undefined);
 });
 
 test('a change of other routes leaves a compiled service as it is', () => {
@@ -225,10 +225,10 @@ test('a change of other routes leaves a compiled service as it is', () => {
     );
   const before = tableOf(api, web('/a'));
   const kept = before.find(API);
-  const after = new RouteTable([api, web('/b')], 'default', before);
+  const after = new RouteTable(routeSet('default', api, web('/b')), before);
   equal(after.find(API), kept);
   notEqual(after.find(toDestination('web.default', 80)), before.find(toDestination('web.default', 80)));
-  notEqual(new RouteTable([httpRoute(rules({ x: {} }))], 'default', before).find(API), kept);
+  notEqual(new RouteTable(routeSet('default', httpRoute(rules({ x: {} }))), before).find(API), kept);
 });
 
 test('shares come out exactly over each round, and evenly within it', () => {

@@ -1,0 +1,243 @@
+/** One request from its head to the end of its answer: what comes between it and its attempts, and what there is to tell of it. */
+
+import type { Bytes } from '../core/bytes.ts';
+import type { Timer } from '../core/clock.ts';
+import type { Emitter } from '../core/emitter.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
+import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { HeldBody } from '../http/held-body.ts';
+import { refuseLater } from '../http/refusal.ts';
+import type { AttemptPlan } from './attempt-plan.ts';
+import { Attempts, type AttemptsObserver, type AttemptsOptions } from './attempts.ts';
+import type { Backend } from './backend.ts';
+import type { Destination } from './destination.ts';
+import type { EndpointLoad } from './endpoint-load.ts';
+import type { RetryFact, RouterEvents } from './events.ts';
+import { type FilterContext, wrapAll } from './filters/filter.ts';
+import { chooseBackend, invalidBackend, type Rule } from './rule.ts';
+import type { RouteSource } from './table.ts';
+
+/** What all calls of a member share. */
+export interface CallEnvironment {
+  readonly options: AttemptsOptions;
+  readonly routes: RouteSource;
+  readonly events: Emitter<RouterEvents>;
+  readonly filters: FilterContext;
+  /** How requests are tried that no route says anything about. */
+  readonly plan: AttemptPlan;
+}
+
+export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandler {
+  readonly #environment: CallEnvironment;
+  readonly #head: RequestHead;
+  readonly #destination: Destination;
+  readonly #complete: boolean;
+  readonly #reply: ReplySink;
+  readonly #startedMs: number;
+  /** `answered`: the answer is whole and the request is not, as in half of an upgraded connection. */
+  #state: 'waiting' | 'answering' | 'answered' | 'over' = 'waiting';
+  #out: RequestBody | undefined;
+  #rule: Rule | undefined;
+  /** The end of the time that its rule gives it. */
+  #timer: Timer | undefined;
+  #sentAll: boolean;
+  #load: EndpointLoad | undefined;
+  #attempts = 0;
+  #status = 0;
+  #reason = '';
+  #requestBytes = 0;
+  #responseBytes = 0;
+
+  constructor(
+    environment: CallEnvironment,
+    head: RequestHead,
+    destination: Destination,
+    complete: boolean,
+    reply: ReplySink,
+  ) {
+    this.#environment = environment;
+    this.#head = head.service === destination.key ? head : { ...head, service: destination.key };
+    this.#destination = destination;
+    this.#complete = complete;
+    this.#sentAll = complete;
+    this.#reply = reply;
+    this.#startedMs = environment.options.clock.monotonicMs();
+  }
+
+  start(): void {
+    this.#environment.events.emit('started', { service: this.#destination.service });
+    this.#out = this.#withBackend(this.#destination, this, (own) => this.#route(own));
+  }
+
+  /** Goes on with the backend of `destination`, at once where the catalogue has told of it; what fails on the way is told to `reply`. */
+  #withBackend(destination: Destination, reply: ReplySink, go: (backend: Backend) => RequestBody): RequestBody {
+    try {
+      const backend = this.#environment.options.backends.find(destination);
+      if (!(backend instanceof Promise)) return go(backend);
+      const held = new HeldBody(reply);
+      backend
+        .then((found) => {
+          if (!held.isOver) held.release(go(found));
+        })
+        .catch((thrown) => {
+          if (!held.isOver) reply.onAbort(toSkeinError(thrown));
+        });
+      return held;
+    } catch (thrown) {
+      return refuseLater(reply, toSkeinError(thrown));
+    }
+  }
+
+  /** A service with routes is only a name: its requests go where they say, and to itself where they say so. */
+  #route(own: Backend): RequestBody {
+    const { routes, filters, plan } = this.#environment;
+    const table = routes.table.find(this.#destination);
+    if (table === undefined) return this.#attempt(own, plan, this.#head, this.#complete, this);
+    const rule = table.match(this.#head)?.rule;
+    if (rule === undefined) {
+      throw new SkeinError('SKEIN_NO_ROUTE', `Cannot route request: no rule of "${this.#destination.key}" takes it`);
+    }
+    this.#rule = rule;
+    this.#limitTime(rule.timeoutMs);
+    if (rule.filters.length === 0) return this.request(this.#head, this.#complete, this);
+    return wrapAll(rule.filters, this, filters).request(this.#head, this.#complete, this);
+  }
+
+  /** Behind the filters of the rule: one of its backends, with the filters of that. */
+  request(head: RequestHead, complete: boolean, reply: ReplySink): RequestBody {
+    const rule = this.#rule as Rule;
+    const { destination, filters, plan } = chooseBackend(rule);
+    const { key } = destination;
+    const send = (changed: RequestHead, isComplete: boolean, sink: ReplySink): RequestBody =>
+      this.#withBackend(destination, sink, (backend) => {
+        if (backend.size === 0) throw invalidBackend(rule, `nobody serves ${key}`);
+        return this.#attempt(backend, plan, changed, isComplete, sink);
+      });
+    const routed = head.service === key ? head : { ...head, service: key };
+    if (filters.length === 0) return send(routed, complete, reply);
+    return wrapAll(filters, { request: send }, this.#environment.filters).request(routed, complete, reply);
+  }
+
+  #attempt(backend: Backend, plan: AttemptPlan, head: RequestHead, complete: boolean, reply: ReplySink): RequestBody {
+    const { options, filters } = this.#environment;
+    const attempts = new Attempts(options, this, filters, { backend, plan, head, complete, reply });
+    attempts.start();
+    return attempts;
+  }
+
+  #limitTime(timeoutMs: number): void {
+    if (timeoutMs === 0) return;
+    const { clock } = this.#environment.options;
+    const leftMs = Math.max(0, timeoutMs - (clock.monotonicMs() - this.#startedMs));
+    this.#timer = clock.setTimer(leftMs, () => {
+      const state = `it took longer than the ${timeoutMs} ms of timeouts.request`;
+      const error = new SkeinError('SKEIN_DEADLINE', `Cannot finish request: ${state}`);
+      this.#out?.abort(error);
+      this.onAbort(error);
+    });
+  }
+
+  // What the client gives.
+
+  write(chunk: Bytes): boolean {
+    if (this.#state === 'over' || this.#sentAll) return true;
+    this.#requestBytes += chunk.length;
+    return this.#out?.write(chunk) ?? true;
+  }
+
+  end(trailers: Fields): void {
+    if (this.#state === 'over' || this.#sentAll) return;
+    this.#sentAll = true;
+    if (this.#state === 'answered') this.#state = 'over';
+    this.#out?.end(trailers);
+  }
+
+  abort(error: SkeinError): void {
+    if (this.#state === 'over') return;
+    if (this.#state !== 'answered') this.#finish(error);
+    this.#state = 'over';
+    this.#out?.abort(error);
+  }
+
+  consumed(bytes: number): void {
+    this.#out?.consumed(bytes);
+  }
+
+  // What its attempts do.
+
+  onAttempt(load: EndpointLoad, attempts: number): void {
+    this.#load = load;
+    this.#attempts = attempts;
+  }
+
+  onRetry(fact: RetryFact): void {
+    this.#environment.events.emit('retried', fact);
+  }
+
+  // What is answered.
+
+  onInformational(head: ResponseHead): void {
+    if (this.#state === 'waiting') this.#reply.onInformational(head);
+  }
+
+  onHead(head: ResponseHead, complete: boolean): void {
+    if (this.#state !== 'waiting') return;
+    this.#state = 'answering';
+    this.#status = head.status;
+    // What follows is a conversation, and no answer that could be late.
+    if (head.status === 101) this.#timer?.cancel();
+    // Only answers of the mesh itself have one; a plain success of the application is not searched for it.
+    if (head.status >= 300 || this.#rule !== undefined) this.#reason = getField(head.fields, 'x-skein-reason') ?? '';
+    if (complete) this.#finishAnswer();
+    this.#reply.onHead(head, complete);
+  }
+
+  onData(chunk: Bytes): void {
+    if (this.#state !== 'answering') return;
+    this.#responseBytes += chunk.length;
+    this.#reply.onData(chunk);
+  }
+
+  onEnd(trailers: Fields): void {
+    if (this.#state !== 'answering') return;
+    this.#finishAnswer();
+    this.#reply.onEnd(trailers);
+  }
+
+  onAbort(error: SkeinError): void {
+    if (this.#state === 'answered') this.#state = 'over';
+    if (this.#state === 'over') return;
+    this.#finish(error);
+    this.#state = 'over';
+    this.#reply.onAbort(error);
+  }
+
+  onDrain(): void {
+    if (this.#state !== 'over') this.#reply.onDrain();
+  }
+
+  #finishAnswer(): void {
+    this.#state = this.#sentAll ? 'over' : 'answered';
+    this.#finish(undefined);
+  }
+
+  /** What there is to count about this request is known. Called once. */
+  #finish(error: SkeinError | undefined): void {
+    this.#timer?.cancel();
+    const { events, options } = this.#environment;
+    events.emit('finished', {
+      head: this.#head,
+      service: this.#destination.service,
+      rule: this.#rule?.id ?? '',
+      endpoint: this.#load?.endpoint,
+      status: this.#status,
+      error,
+      reason: error?.reason ?? this.#reason,
+      attempts: this.#attempts,
+      durationMs: options.clock.monotonicMs() - this.#startedMs,
+      requestBytes: this.#requestBytes,
+      responseBytes: this.#responseBytes,
+    });
+  }
+}

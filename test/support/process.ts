@@ -130,6 +130,11 @@ export class Program {
     this.#child.stdin?.write(text);
   }
 
+  /** Ends its stdin. */
+  endInput(): void {
+    this.#child.stdin?.end();
+  }
+
   signal(signal: NodeJS.Signals): void {
     if (this.#exit === undefined && this.#child.pid !== undefined) this.#child.kill(signal);
   }

@@ -12,6 +12,7 @@ export interface Host {
   readonly runtime: 'node' | 'bun' | 'deno';
   readonly major: number;
   readonly platform: string;
+  readonly arch: string;
   /** May create network namespaces and bind ports below 1024. */
   readonly root: boolean;
   hasCommand(name: string): boolean;
@@ -118,6 +119,17 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       ],
     },
   },
+  'Bun and Deno': {
+    reason: 'needs the packages of Bun and Deno in test/runtimes, which serve Linux on x64 only',
+    on: ({ platform, arch }) => !(platform === 'linux' && arch === 'x64'),
+    tests: {
+      'test/e2e/survival-pairs.test.ts': [
+        'node calls Node, Bun and Deno',
+        'bun calls Node, Bun and Deno',
+        'deno calls Node, Bun and Deno',
+      ],
+    },
+  },
   PostgreSQL: {
     reason: "needs Debian's PostgreSQL",
     on: (host) => !host.hasCommand('pg_ctlcluster'),
@@ -155,6 +167,7 @@ export function currentHost(): Host {
     runtime,
     major: Number.parseInt(versions[runtime] ?? '0', 10),
     platform: process.platform,
+    arch: process.arch,
     root: process.getuid?.() === 0 && mayMakeNamespaces(),
     hasCommand: (name) => folders.some((folder) => existsSync(join(folder, name))),
   };

@@ -2,7 +2,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Program, type ProgramOptions, type ReadyLine, runSkein, startHelper, startSkein } from './process.ts';
+import {
+  type Program,
+  type ProgramOptions,
+  type ReadyLine,
+  runSkein,
+  type SkeinOptions,
+  startHelper,
+  startSkein,
+} from './process.ts';
 
 export interface HubOptions extends ProgramOptions {
   /** @default "127.0.0.1:0" */
@@ -11,7 +19,7 @@ export interface HubOptions extends ProgramOptions {
   readonly args?: readonly string[];
 }
 
-export interface SidecarOptions extends ProgramOptions {
+export interface SidecarOptions extends SkeinOptions {
   readonly name: string;
   /** Where to find the hub. @default the hub's own address */
   readonly hub?: string;

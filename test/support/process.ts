@@ -39,6 +39,13 @@ export interface ProgramOptions {
   readonly readyWithinMs?: number;
 }
 
+export type Runtime = 'node' | 'bun' | 'deno';
+
+export interface SkeinOptions extends ProgramOptions {
+  /** What runs it: the compiled program on this Node, or the sources on Bun or Deno. @default "node" */
+  readonly runtime?: Runtime;
+}
+
 /** Clock ticks per second of /proc (`getconf CLK_TCK`): 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
 /** How long a program may take to end by itself after SIGTERM: the drain deadline and a margin. */
@@ -218,12 +225,20 @@ export class Program {
 }
 
 /** `bin/skein` with JSON log. */
-export function startSkein(args: readonly string[], options: ProgramOptions = {}): Program {
-  return new Program(process.execPath, [join(root, 'bin/skein'), ...args, '--log', 'json'], {
+export function startSkein(args: readonly string[], options: SkeinOptions = {}): Program {
+  const [command, ...before] = RUNTIMES[options.runtime ?? 'node'];
+  return new Program(command, [...before, join(root, 'bin/skein'), ...args, '--log', 'json'], {
     name: `skein ${args[0]}`,
     ...options,
   });
 }
+
+const installed = (path: string): string => join(root, 'test/runtimes/node_modules', path);
+const RUNTIMES: Readonly<Record<Runtime, readonly [string, ...string[]]>> = {
+  node: [process.execPath],
+  bun: [installed('@oven/bun-linux-x64/bin/bun')],
+  deno: [installed('@deno/linux-x64-glibc/deno'), 'run', '-A'],
+};
 
 /** Runs `bin/skein` to its end. */
 export async function runSkein(

@@ -8,6 +8,7 @@ const anyHost = {
   runtime: 'node',
   major: 20,
   platform: 'linux',
+  arch: 'x64',
   root: false,
   hasCommand: () => false,
 } as const;

@@ -140,7 +140,7 @@ export class Leases {
       if (entry !== undefined) this.#judge();
       return;
     }
-    const wasLive = this.isLive(hub);
+    const before = this.#others.get(hub);
     if (entry === undefined) {
       this.#others.delete(hub);
     } else {
@@ -148,7 +148,7 @@ export class Leases {
       const { revision } = entry;
       this.#others.set(hub, { card: card.success ? card.output : UNKNOWN, revision, missed: 0, overAtMs: undefined });
     }
-    this.#tell(hub, wasLive);
+    this.#tell(hub, before?.card, before !== undefined && before.overAtMs === undefined);
   }
 
   /** A renewal of this hub has come back. */
@@ -163,21 +163,22 @@ export class Leases {
         lease.missed = wasAway ? 0 : lease.missed + 1;
         if (lease.missed < limits.renewals) continue;
         lease.overAtMs = nowMs;
-        this.#tell(hub, true);
+        this.#tell(hub, lease.card, true);
       } else if (nowMs - lease.overAtMs >= limits.sweepAfterMs) {
         store.delete(PREFIX + hub, lease.revision).catch(() => false); // another try with the next renewal
       }
     }
   }
 
-  #tell(hub: string, wasLive: boolean): void {
+  #tell(hub: string, before: HubCard | undefined, wasLive: boolean): void {
+    const lease = this.#others.get(hub);
     const isLive = this.isLive(hub);
     if (isLive === wasLive) return;
     const { log, onChange } = this.#options;
-    log.log(isLive ? 'info' : 'warn', isLive ? 'hub-found' : 'hub-gone', {
-      hub,
-      url: this.#others.get(hub)?.card.url ?? '',
-    });
+    const { url } = lease?.card ?? before ?? UNKNOWN;
+    // One that has given its lease back has told its members to go.
+    if (isLive) log.log('info', 'hub-found', { hub, url });
+    else log.log(lease === undefined ? 'info' : 'warn', 'hub-gone', { hub, url, drained: lease === undefined });
     onChange(hub, isLive);
   }
 }

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { printFigures } from '../support/figures.ts';
-import { runProgram } from '../support/process.ts';
+import { Program, runProgram } from '../support/process.ts';
 import { root } from '../support/repository.ts';
 
 /** Every entry of package.json's exports, used the way its types promise. */
 const CONSUMER = `
 import { createHub, createMesh, createSidecar, type Hub, type Sidecar, SkeinError } from 'skein';
 import { ERROR_CODES, type ErrorCode } from 'skein/errors';
+import type { NatsStore } from 'skein/nats';
 import * as neutral from 'skein/neutral';
 
 export async function callOverTheMesh(token: string): Promise<string> {
@@ -26,6 +27,7 @@ export async function wholeMesh(): Promise<readonly [Hub, Sidecar]> {
   const expose = [{ service: 'api', target: 'http://127.0.0.1:3000' }];
   return [hub, await createSidecar({ hub: hub.url, token, expose, listen: { http: '127.0.0.1:0' } })];
 }
+export const oneOfSeveral = (store: NatsStore): Promise<Hub> => createHub({ store, dataFolder: './hub' });
 export const codes: ErrorCode[] = Object.keys(ERROR_CODES) as ErrorCode[];
 export const isOurs = (error: unknown): boolean => error instanceof SkeinError && error.code === 'SKEIN_DENIED';
 export const names: string[] = Object.keys(neutral);
@@ -81,6 +83,17 @@ describe('The package', () => {
       { cwd: user },
     );
     assert.match(names, /^\d+ false\n$/);
+  });
+
+  it('Runs one hub without the NATS client, and says how to get it to who wants several', async () => {
+    const client = join(user, 'node_modules/@nats-io');
+    assert.equal(existsSync(client), false, 'an optional peer was installed');
+    const hub = new Program('npm', ['exec', '--no', '--', 'skein', 'hub', '--store', 'nats://u:hunter2@127.0.0.1'], {
+      cwd: user,
+    });
+    assert.equal((await hub.waitForExit(30_000)).code, 2);
+    assert.match(hub.tail(), /the NATS client is not installed[\s\S]*npm install @nats-io\/transport-node@3/);
+    assert.doesNotMatch(hub.tail(100), /hunter2/);
   });
 
   it('Holds no tests, no sources of ours alone, and few packages', () => {

@@ -105,6 +105,16 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs nats-server, the store that several hubs share',
     on: (host) => !host.hasCommand('nats-server'),
     tests: {
+      'test/e2e/two-hubs.test.ts': [
+        'A hub with an issuer of its own does not start, and says which file to copy from where',
+        'The catalogue is one, and calls find members of either hub',
+        'A token made at one hub works at the other, and never again at either',
+        'A policy applied at one hub denies at the other within a second',
+        'A hub killed with -9 takes nobody with it who has another one',
+        'A hub that drains hands over who has another one, and no call fails',
+        'A store that is killed and comes back costs no call, and registrations that waited are told',
+        'Nobody printed the password of the store',
+      ],
       'test/unit/hub/nats-store.test.ts': [
         ...STORE_CASES.map(({ name }) => `Store (nats): ${name}`),
         'Store (nats): two hubs hear of each other in the same order, each change once',

@@ -46,7 +46,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   '@hono/node-server': [/^src\/runtime\/node\/http\.ts$/],
   '@nats-io/jetstream': [/^src\/hub\/store\/nats\.ts$/],
-  '@nats-io/kv': [/^src\/hub\/store\/nats\.ts$/],
+  '@nats-io/kv': [/^src\/hub\/store\/nats(?:-feed)?\.ts$/],
   '@nats-io/transport-node': [/^src\/hub\/store\/nats\.ts$/],
   commander: [/^src\/cli\//],
   hono: [/^src\/hub\/app\.ts$/, /^src\/sidecar\/admin\.ts$/],

@@ -17,6 +17,8 @@ export interface HubOptions extends ProgramOptions {
   readonly listen?: string;
   /** Further options of `skein hub`. */
   readonly args?: readonly string[];
+  /** Puts into the hub's data folder what it shall find there at its first start. */
+  readonly prepare?: (dataFolder: string) => void;
 }
 
 export interface SidecarOptions extends SkeinOptions {
@@ -61,6 +63,7 @@ export class TestMesh {
   static async start(options: HubOptions = {}): Promise<TestMesh> {
     const mesh = new TestMesh(options);
     try {
+      options.prepare?.(mesh.hubData);
       await mesh.startHub();
     } catch (error) {
       await mesh.close();

@@ -21,8 +21,8 @@ import type { Random } from '../../core/random.ts';
 import type { Redacted } from '../../core/redacted.ts';
 import { checkValue, type Store, type StoreChange, type StoreEntry } from '../store.ts';
 import { type NatsAddress, parseNatsAddress } from './nats-address.ts';
-import { decodeKey, encodeKey } from './nats-keys.ts';
-import { Replica } from './replica.ts';
+import { NatsFeed } from './nats-feed.ts';
+import { encodeKey } from './nats-keys.ts';
 
 export interface NatsStoreOptions {
   /** `nats://[user:password@]host:port[,host:port…][/bucket][?replicas=3]`; `tls://` for TLS. */
@@ -52,13 +52,6 @@ const FEED_TIMEOUT_MS = 5_000;
 const MARK_MS = 600_000;
 /** Room for the headers of a message beside its value. */
 const HEADER_BYTES = 1024;
-/** A key that is none of ours: whoever writes it knows that the feed is complete up to there. */
-const SYNC_KEY = '=sync';
-
-interface Waiter {
-  readonly isDone: () => boolean;
-  readonly resolve: () => void;
-}
 
 export class NatsStore implements Store {
   readonly isShared = true;
@@ -69,16 +62,12 @@ export class NatsStore implements Store {
   readonly #bucket: KV;
   /** When the bucket was made: another one has another history. */
   readonly #madeAt: string;
-  readonly #replica = new Replica();
-  readonly #waiters = new Set<Waiter>();
-  /** Keys whose deletion is marked at the server, with the revision of the mark and since when it is known. */
-  readonly #marks = new Map<string, { readonly revision: number; readonly sinceMs: number }>();
+  readonly #feed: NatsFeed;
   readonly #sweep: Timer;
   readonly #stop = new AbortController();
   #state: 'down' | 'up' | 'replaced' = 'down';
-  /** Number of the feed that is read; messages of earlier ones count for nothing. */
-  #feed = 0;
-  #endFeed: () => void = () => undefined;
+  /** Number of the connection: what belongs to an earlier one counts for nothing. */
+  #connection = 0;
 
   private constructor(
     options: NatsStoreOptions,
@@ -91,6 +80,7 @@ export class NatsStore implements Store {
     this.#manager = opened.manager;
     this.#bucket = opened.bucket;
     this.#madeAt = opened.madeAt;
+    this.#feed = new NatsFeed(opened.bucket, options.clock);
     this.#sweep = setPeriodic(options.clock, options.markMs ?? MARK_MS, () => {
       this.#sweepMarks().catch(() => undefined); // the next time
     });
@@ -161,7 +151,7 @@ export class NatsStore implements Store {
   async #start(): Promise<this> {
     this.#follow().catch((thrown) => this.#log('error', 'store-failed', thrown));
     try {
-      await this.#readFeed(++this.#feed);
+      await this.#feed.begin(() => this.#restart());
       this.#state = 'up';
       return this;
     } catch (thrown) {
@@ -175,7 +165,7 @@ export class NatsStore implements Store {
   }
 
   get revision(): number {
-    return this.#replica.table.revision;
+    return this.#feed.replica.table.revision;
   }
 
   get(key: string): Promise<StoreEntry | undefined> {
@@ -186,7 +176,7 @@ export class NatsStore implements Store {
   }
 
   async list(prefix: string): Promise<readonly StoreEntry[]> {
-    return this.#replica.table.list(prefix);
+    return this.#feed.replica.table.list(prefix);
   }
 
   compareAndSet(key: string, revision: number, value: string): Promise<StoreEntry | undefined> {
@@ -208,13 +198,13 @@ export class NatsStore implements Store {
         if (isConflict(thrown)) return false;
         throw thrown;
       }
-      await this.#until(() => this.#replica.table.get(key)?.revision !== revision);
+      await this.#until(() => this.#feed.replica.table.get(key)?.revision !== revision);
       return true;
     });
   }
 
   watch(prefix: string, listener: (change: StoreChange) => void): () => void {
-    return this.#replica.table.watch(prefix, listener);
+    return this.#feed.replica.table.watch(prefix, listener);
   }
 
   async close(): Promise<void> {
@@ -251,25 +241,9 @@ export class NatsStore implements Store {
 
   /** Waits for what is written to come back; the server has it either way. */
   async #until(isDone: () => boolean): Promise<void> {
-    if (isDone()) return;
-    const over = new AbortController();
-    const { clock } = this.#options;
-    let waiter: Waiter | undefined;
-    const told = new Promise<boolean>((resolve) => {
-      waiter = { isDone, resolve: () => resolve(true) };
-      this.#waiters.add(waiter);
-    });
-    const limit = wait(clock, FEED_TIMEOUT_MS, over.signal).then(
-      () => false,
-      () => true,
-    );
-    const isTold = await Promise.race([told, limit]);
-    over.abort();
-    if (waiter !== undefined) this.#waiters.delete(waiter);
-    if (!isTold && this.#state === 'up') {
-      this.#log('warn', 'store-feed-silent');
-      this.#restart();
-    }
+    if ((await this.#feed.until(isDone, FEED_TIMEOUT_MS)) || this.#state !== 'up') return;
+    this.#log('warn', 'store-feed-silent');
+    this.#restart();
   }
 
   /** Follows what becomes of the connection until the end. */
@@ -288,30 +262,29 @@ export class NatsStore implements Store {
 
   #goDown(): void {
     if (this.#state === 'up') this.#state = 'down';
-    this.#feed++;
-    this.#endFeed();
-    for (const { resolve } of [...this.#waiters]) resolve();
+    this.#connection++;
+    this.#feed.end();
   }
 
   /** Reads everything anew, as often as it takes. */
   #restart(): void {
     if (this.#stop.signal.aborted || this.#state === 'replaced') return;
     this.#goDown();
-    this.#catchUp(this.#feed).catch((thrown) => this.#log('error', 'store-failed', thrown));
+    this.#catchUp(this.#connection).catch((thrown) => this.#log('error', 'store-failed', thrown));
   }
 
-  async #catchUp(feed: number): Promise<void> {
+  async #catchUp(connection: number): Promise<void> {
     const { clock, random } = this.#options;
     const backoff = new Backoff(random, { capMs: RECONNECT_MS + RECONNECT_JITTER_MS });
-    while (feed === this.#feed) {
+    while (connection === this.#connection) {
       try {
         if (await this.#isReplaced()) {
           this.#state = 'replaced';
           this.#log('error', 'store-replaced', undefined, { remedy: REPLACED_REMEDY });
           return;
         }
-        await this.#readFeed(feed);
-        if (feed !== this.#feed) return;
+        await this.#feed.begin(() => this.#restart());
+        if (connection !== this.#connection) return;
         this.#state = 'up';
         this.#log('info', 'store-back');
         return;
@@ -333,77 +306,17 @@ export class NatsStore implements Store {
     }
   }
 
-  /** Resolves when all is read that the bucket holds now, and goes on reading. */
-  async #readFeed(feed: number): Promise<void> {
-    const replica = this.#replica;
-    replica.begin();
-    const mark = await this.#bucket.put(SYNC_KEY, new Uint8Array(0));
-    const messages = await this.#bucket.watch();
-    if (feed !== this.#feed) {
-      messages.stop();
-      return;
-    }
-    this.#endFeed = () => messages.stop();
-    await new Promise<void>((resolve, reject) => {
-      const read = async (): Promise<void> => {
-        for await (const message of messages) {
-          if (feed !== this.#feed) break;
-          this.#take(message);
-          if (!replica.isListing || message.revision < mark) continue;
-          const gone = await this.#findGone(replica.unnamed());
-          if (feed !== this.#feed) break;
-          replica.complete(gone);
-          this.#wake();
-          resolve();
-        }
-        throw new SkeinError('SKEIN_STORE', 'Cannot read store: its feed has ended');
-      };
-      read().catch((thrown) => {
-        messages.stop();
-        reject(thrown);
-        // While it begins, who waits for it tries again.
-        if (feed === this.#feed && !replica.isListing) this.#restart();
-      });
-    });
-  }
-
-  #take(message: KvEntry): void {
-    const { rawKey, revision, operation } = message;
-    const isPut = operation === 'PUT';
-    if (isPut) this.#marks.delete(rawKey);
-    else this.#marks.set(rawKey, { revision, sinceMs: this.#options.clock.monotonicMs() });
-    const value = isPut ? tryDecode(message.value as Bytes) : undefined;
-    // What is no text is as little ours as a key that is none of ours.
-    const key = isPut && value === undefined ? undefined : decodeKey(rawKey);
-    this.#replica.take({ key, revision, value });
-    this.#wake();
-  }
-
-  /** Which of `keys`, that the feed has not named, the server does not hold. */
-  async #findGone(keys: readonly string[]): Promise<string[]> {
-    const gone: string[] = [];
-    for (const key of keys) {
-      const found = await this.#bucket.get(encodeKey(key));
-      if (found === null || found.operation !== 'PUT') gone.push(key);
-    }
-    return gone;
-  }
-
-  #wake(): void {
-    for (const waiter of [...this.#waiters]) if (waiter.isDone()) waiter.resolve();
-  }
-
   /** Deletions leave marks at the server; old ones are of no use to anybody. */
   async #sweepMarks(): Promise<void> {
     if (this.#state !== 'up') return;
     const { clock, markMs = MARK_MS } = this.#options;
     const nowMs = clock.monotonicMs();
-    for (const [key, { revision, sinceMs }] of [...this.#marks]) {
-      if (nowMs - sinceMs < markMs) continue;
-      const filter = `$KV.${this.#address.bucket}.${key}`;
+    for (const mark of this.#feed.marks()) {
+      if (nowMs - mark.sinceMs < markMs) continue;
+      const filter = `$KV.${this.#address.bucket}.${mark.key}`;
       // Up to the mark and no further: the key may just have been written anew.
-      await this.#manager.streams.purge(`KV_${this.#address.bucket}`, { filter, seq: revision + 1 });
-      if (this.#marks.get(key)?.revision === revision) this.#marks.delete(key);
+      await this.#manager.streams.purge(`KV_${this.#address.bucket}`, { filter, seq: mark.revision + 1 });
+      this.#feed.forgetMark(mark);
     }
   }
 
@@ -426,14 +339,6 @@ const DOWN = {
 
 function toEntry(key: string, { revision, value }: KvEntry): StoreEntry {
   return { key, revision, value: decodeUtf8(value as Bytes) };
-}
-
-function tryDecode(bytes: Bytes): string | undefined {
-  try {
-    return decodeUtf8(bytes);
-  } catch {
-    return undefined;
-  }
 }
 
 function isConflict(thrown: unknown): boolean {

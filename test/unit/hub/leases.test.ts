@@ -62,7 +62,7 @@ test('A lease that is not renewed is over after five renewals of the others, and
   deepEqual(a.changes, ['0 2 lives', '15000 2 gone']);
   deepEqual(
     a.log.of('hub-gone').map(({ fields }) => fields),
-    [{ hub: '2', url: 'ws://hub-2' }],
+    [{ hub: '2', url: 'ws://hub-2', drained: false }],
   );
   equal((await mesh.store.list('lease/2')).length, 0);
   // It was only cut off: swept or not, it is back with its next renewal.

@@ -159,6 +159,18 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       ],
     },
   },
+  'websocket-chunk-limit': {
+    reason: "Bun's own ws has no maxBufferedChunks; it copies what comes into one buffer of at most maxPayload",
+    on: ({ runtime }) => runtime === 'bun',
+    tests: { 'test/unit/runtime/websocket.test.ts': ['sends away a client with a message in crumbs (1008)'] },
+  },
+  'websocket-pong-limit': {
+    reason: "Bun's own ws answers pings natively and has no maxPendingAutoPongs",
+    on: ({ runtime }) => runtime === 'bun',
+    tests: {
+      'test/unit/runtime/websocket.test.ts': ['sends away a client with pings faster than they can be answered (1006)'],
+    },
+  },
   'websocket-fragment-limit': {
     reason:
       "Bun's own ws has no maxFragments; its flood pins no more than maxPayload (measured: 110 KB for 16,000 fragments)",

@@ -101,6 +101,59 @@ test('A large body passes unchanged', async (t) => {
   equal(digest(answer.body), digest(body));
 });
 
+test('A body waits for the 100 of the application, and 103 comes before the answer', async (t) => {
+  const { a, app } = await pair(t, greet);
+  const asked = deferred();
+  const allowed = deferred();
+  app.server.on('checkContinue', (request, response) => {
+    asked.resolve();
+    void allowed.promise.then(async () => {
+      response.writeContinue();
+      const text = await read(request);
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' });
+      response.end(`got ${text}`);
+    });
+  });
+  const client = new Conversation(t, a.proxy).say(
+    'PUT http://api.mesh/ HTTP/1.1\r\nHost: api.mesh\r\nContent-Length: 4\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n',
+  );
+  await asked.promise;
+  equal(client.text, '', 'the sidecars answer nothing for the application');
+  allowed.resolve();
+  await client.until(({ text }) => text === 'HTTP/1.1 100 Continue\r\n\r\n');
+  const text = await client.say('body').untilEnd();
+  match(
+    text,
+    /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 103 Early Hints\r\nlink: <\/style\.css>; rel=preload\r\n\r\nHTTP\/1\.1 200 OK/i,
+  );
+  match(text, /got body/);
+});
+
+test('HEAD, 204 and 304 have no body, and the connection goes on behind them', async (t) => {
+  const { a } = await pair(t, ({ url }, response) => {
+    response.statusCode = Number(url?.slice(1));
+    if (response.statusCode === 200) response.setHeader('content-length', 5);
+    response.end(response.statusCode === 200 ? 'hello' : undefined);
+  });
+  const line = (method: string, path: string, rest = ''): string =>
+    `${method} http://api.mesh${path} HTTP/1.1\r\nHost: api.mesh\r\n${rest}\r\n`;
+  const client = new Conversation(t, a.proxy);
+  client.say(
+    line('HEAD', '/200') + line('GET', '/204') + line('GET', '/304') + line('GET', '/200', 'Connection: close\r\n'),
+  );
+  const answers = (await client.untilEnd()).split('HTTP/1.1 ').slice(1);
+  deepEqual(
+    answers.map((answer) => [answer.slice(0, 3), answer.slice(answer.indexOf('\r\n\r\n') + 4)]),
+    [
+      ['200', ''],
+      ['204', ''],
+      ['304', ''],
+      ['200', 'hello'],
+    ],
+  );
+  match(answers[0] ?? '', /\r\ncontent-length: 5\r\n/);
+});
+
 test('Events arrive one by one, and the application learns that the client has gone', async (t) => {
   const gone = deferred();
   let next = (): void => undefined;

@@ -60,6 +60,7 @@ it('Every command of README.md works, from a clone, word by word', { skip: lacki
       }
       const terminal = open(replace(step.text), env);
       await becomeReady(terminal, step.until, replace);
+      if (step.text === 'npm start') assertFewPackages();
       lastOutput = () => terminal.output;
       note(`${terminal.text} &`);
     } else if (step.kind === 'shown') {
@@ -74,6 +75,12 @@ it('Every command of README.md works, from a clone, word by word', { skip: lacki
   printFigures('readme', { ran, skipped });
   assert.ok(ran.length > 15);
 });
+
+/** Bun, Deno and the newer Node are for tests only, and as large as everything else twenty times over. */
+function assertFewPackages(): void {
+  assert.ok(existsSync(join(clone, 'node_modules')), 'it has installed what it needs');
+  assert.equal(existsSync(join(clone, 'test/runtimes/node_modules')), false, 'npm start installed the test runtimes');
+}
 
 function open(text: string, env: Record<string, string | undefined>): Terminal {
   const terminal = new Terminal(text, { cwd: clone, env });

@@ -7,8 +7,10 @@ import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { lacking } from '../runtime/capabilities.ts';
 import { ambiguousRequests } from '../support/ambiguous-http.ts';
 import { printFigures } from '../support/figures.ts';
-import { ask, percentiles, repeat } from '../support/load.ts';
+import { HonestClient } from '../support/honest-client.ts';
+import { ask, repeat } from '../support/load.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
+import { makeNoise, mutate } from '../support/mutants.ts';
 import type { Program } from '../support/process.ts';
 
 /** In all, over the places below. */
@@ -26,7 +28,7 @@ describe(`Hostile input, seed ${seed}`, () => {
   /** Messages that real sidecars sent to the hub from the first one on: good prefixes, and matter to mutate. */
   let recorded: Buffer[] = [];
   /** An honest client asks all the time. */
-  let honest: { stop(): Promise<{ failures: number; p99Ms: number; count: number; errors: unknown }> };
+  let honest: HonestClient;
 
   before(async () => {
     mesh = await TestMesh.start();
@@ -40,7 +42,7 @@ describe(`Hostile input, seed ${seed}`, () => {
     });
     recorded = await recordSidecar();
     a = await mesh.startSidecar({ name: 'a', services: ['client'] });
-    honest = startHonestClient();
+    honest = new HonestClient({ through: a.http, host: 'plain.mesh' });
   });
   after(() => mesh?.close());
 
@@ -84,50 +86,7 @@ describe(`Hostile input, seed ${seed}`, () => {
     return messages;
   }
 
-  function startHonestClient() {
-    let stopped = false;
-    const times: number[] = [];
-    const errors: string[] = [];
-    const run = (async () => {
-      while (!stopped) {
-        const started = performance.now();
-        try {
-          const answer = await ask({ through: a.http, host: 'plain.mesh' });
-          if (answer.status !== 200) errors.push(`status ${answer.status} ${answer.headers['x-skein-reason'] ?? ''}`);
-          times.push(performance.now() - started);
-        } catch (error) {
-          errors.push(String(error));
-        }
-      }
-    })();
-    return {
-      async stop() {
-        stopped = true;
-        await run;
-        return { count: times.length, failures: errors.length, errors: errors.slice(0, 5), ...percentiles(times) };
-      },
-    };
-  }
-
-  const int = (below: number): number => Math.floor(random.ratio() * below);
-  const noise = (length: number): Buffer => Buffer.from(Array.from({ length }, () => int(256)));
-
-  /** Changes, cuts, stretches or repeats; sometimes several times. */
-  function mutate(original: Buffer): Buffer {
-    let bytes = Buffer.from(original);
-    for (let times = 1 + int(3); times > 0; times--) {
-      const at = int(bytes.length + 1);
-      const how = int(7);
-      if (how === 0 && at < bytes.length) bytes[at] = (bytes[at] as number) ^ (1 << int(8));
-      else if (how === 1) bytes = bytes.subarray(0, at);
-      else if (how === 2) bytes = Buffer.concat([bytes.subarray(0, at), noise(int(32)), bytes.subarray(at)]);
-      else if (how === 3) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(int(at + 1))]);
-      else if (how === 4 && at < bytes.length) bytes[at] = [0, 0xff, 0x7f, 0x80, 0x0d, 0x0a][int(6)] as number;
-      else if (how === 5) bytes = Buffer.concat([bytes, bytes.subarray(int(bytes.length + 1))]).subarray(0, 100_000);
-      else bytes = Buffer.concat([noise(int(8)), bytes.subarray(Math.min(at, 8))]);
-    }
-    return bytes;
-  }
+  const int = (below: number): number => random.integer(below);
 
   const loopback = (): string => `127.${1 + int(200)}.${int(256)}.${1 + int(250)}`;
 
@@ -148,9 +107,9 @@ describe(`Hostile input, seed ${seed}`, () => {
           const choice = int(10);
           const message =
             choice < 5
-              ? mutate(recorded[Math.min(prefix + int(2), recorded.length - 1)] as Buffer)
+              ? mutate(random, recorded[Math.min(prefix + int(2), recorded.length - 1)] as Buffer)
               : choice < 8
-                ? noise(int(200))
+                ? makeNoise(random, int(200))
                 : (recorded[int(recorded.length)] as Buffer);
           sent++;
           // The next one when this one is with the kernel, so that the hub may have said no in between.
@@ -228,7 +187,7 @@ describe(`Hostile input, seed ${seed}`, () => {
     ];
     await survive('hub http', mesh.hub, async (share) => {
       const { count, errors } = await repeat(MESSAGES.hubHttp * share, 24, async () => {
-        await attackTcp(mesh.hubAddress, mutate(seeds[int(seeds.length)] as Buffer), loopback());
+        await attackTcp(mesh.hubAddress, mutate(random, seeds[int(seeds.length)] as Buffer), loopback());
       });
       return { messages: count, errors };
     });
@@ -258,7 +217,7 @@ describe(`Hostile input, seed ${seed}`, () => {
     const { smuggled } = await targetStats();
     await survive('sidecar http', a.program, async (share) => {
       const { count, errors } = await repeat(MESSAGES.sidecarHttp * share, 24, async () => {
-        await attackTcp(a.http, mutate(seeds[int(seeds.length)] as Buffer));
+        await attackTcp(a.http, mutate(random, seeds[int(seeds.length)] as Buffer));
       });
       return { messages: count, errors, smuggledByMutants: (await targetStats()).smuggled - smuggled };
     });
@@ -267,7 +226,7 @@ describe(`Hostile input, seed ${seed}`, () => {
 
   it('An honest client never noticed', async () => {
     const result = await honest.stop();
-    printFigures('hostile, honest client', result);
+    printFigures('hostile, honest client', { ...result });
     assert.equal(result.failures, 0, JSON.stringify(result.errors));
     assert.ok(result.count > 100);
   });

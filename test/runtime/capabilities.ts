@@ -72,6 +72,10 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       'test/e2e/blindness.test.ts': [
         'Canaries sent both ways are nowhere in its memory, its files, its log or on either link',
       ],
+      'test/e2e/hostile-member.test.ts': [
+        'Costs a sidecar no more than the sessions it has with it',
+        'Costs the hub no more than its links',
+      ],
       'test/e2e/hostile.test.ts': [
         'The hub survives link messages of strangers',
         'The hub survives HTTP of strangers',

@@ -17,6 +17,7 @@ import type { Authenticator } from '../../src/tunnel/handshake.ts';
 import { Link } from '../../src/tunnel/link.ts';
 import { Session } from '../../src/tunnel/session.ts';
 import { type IncomingStream, STREAM_KIND } from '../../src/tunnel/stream.ts';
+import { RogueInitiator } from './tunnel.ts';
 
 /** What a sidecar keeps between connections. */
 export interface Identity {
@@ -154,6 +155,41 @@ export class HubClient {
     const session = this.#session('initiator', circuit, instance);
     await session.ready;
     return session;
+  }
+
+  /** The same with a peer that may say anything in it. */
+  async intrude(instance: string): Promise<RogueInitiator> {
+    const circuit = this.link.openCircuit();
+    await this.channel.call('openCircuit', { instance, circuit: circuit.id });
+    const rogue = new RogueInitiator(circuit, this.#platform.random, {
+      authenticator: memberAuthenticator(this.#platform, this.identity, this.#trustDomain),
+      trustDomain: this.#trustDomain,
+      localInstance: this.identity.instance,
+      remoteInstance: instance,
+      binding: new Uint8Array(0),
+    });
+    await rogue.ready();
+    return rogue;
+  }
+
+  /** A session with the hub itself whose other end may say anything in it. */
+  static async intrudeHub(platform: Platform, url: string, identity: Identity): Promise<[Link, RogueInitiator]> {
+    const { clock, random } = platform;
+    const trustDomain = new URL(identity.id).host;
+    const link = new Link(await platform.dialWebSocket(url), {
+      ...{ role: 'dialler', clock, random },
+      onClose: () => undefined,
+    });
+    await link.ready;
+    const rogue = new RogueInitiator(link.control, random, {
+      authenticator: memberAuthenticator(platform, identity, trustDomain, expectHub(trustDomain)),
+      trustDomain,
+      localInstance: identity.instance,
+      remoteInstance: '',
+      binding: concatBytes(...link.transcript),
+    });
+    await rogue.ready();
+    return [link, rogue];
   }
 
   close(): void {

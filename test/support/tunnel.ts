@@ -4,6 +4,7 @@ import type { HeadedSink, HeadedStream } from '../../src/core/byte-stream.ts';
 import { type Bytes, concatBytes, decodeUtf8, encodeUtf8 } from '../../src/core/bytes.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { SkeinError } from '../../src/core/errors.ts';
+import type { Random } from '../../src/core/random.ts';
 import { parseSpiffeId } from '../../src/core/spiffe-id.ts';
 import { nodeCrypto } from '../../src/runtime/node/crypto.ts';
 import { MemoryLink, type MemoryLinkOptions } from '../../src/testing/memory-pipe.ts';
@@ -243,6 +244,23 @@ export class Pump implements HeadedSink {
   }
 }
 
+export interface RogueIdentity {
+  readonly authenticator: Authenticator;
+  readonly trustDomain: string;
+  readonly localInstance: string;
+  readonly remoteInstance: string;
+  /** On circuit 0, both HELLOs. */
+  readonly binding: Bytes;
+}
+
+const PLAIN_ROGUE: RogueIdentity = {
+  authenticator: new PlainAuthenticator(ID_A),
+  trustDomain: 'test.mesh',
+  localInstance: 'rogue',
+  remoteInstance: '',
+  binding: new Uint8Array(0),
+};
+
 /** A peer with a real handshake and real keys that may then seal any plaintext it likes. */
 export class RogueInitiator {
   readonly #circuit: Circuit;
@@ -250,22 +268,20 @@ export class RogueInitiator {
   #send: RecordCipher | undefined;
   #receive: RecordCipher | undefined;
   #sequence = 0;
+  #wake: () => void = () => undefined;
   /** Plaintexts of the records the other end sent. */
   readonly received: Bytes[] = [];
   closedBy: SkeinError | undefined;
 
-  constructor(circuit: Circuit, random: SeededRandom) {
+  /** @param identity who it is to the other end, and who that is expected to be */
+  constructor(circuit: Circuit, random: Random, identity: RogueIdentity = PLAIN_ROGUE) {
     this.#circuit = circuit;
     this.#handshake = new SessionHandshake({
+      ...identity,
       role: 'initiator',
-      authenticator: new PlainAuthenticator(ID_A),
       crypto: nodeCrypto,
       random,
       limits: resolveTunnelOptions(),
-      trustDomain: 'test.mesh',
-      localInstance: 'rogue',
-      remoteInstance: '',
-      binding: new Uint8Array(0),
       staticKey: nodeCrypto.createX25519(),
     });
     circuit.attach({
@@ -273,6 +289,7 @@ export class RogueInitiator {
       onWritable: () => undefined,
       onClose: (error) => {
         this.closedBy = error;
+        this.#wake();
       },
     });
     circuit.send(this.#handshake.start());
@@ -280,6 +297,11 @@ export class RogueInitiator {
 
   get isReady(): boolean {
     return this.#send !== undefined;
+  }
+
+  /** Resolves when it may send, or when the circuit is over. */
+  async ready(): Promise<void> {
+    if (!this.isReady && this.closedBy === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
   }
 
   /** Seals one record with what `build` writes. */
@@ -296,6 +318,11 @@ export class RogueInitiator {
     const copy = message.slice();
     this.#circuit.send(message);
     return copy;
+  }
+
+  /** Ends the circuit, if the other end has not. */
+  leave(): void {
+    if (this.closedBy === undefined) this.#circuit.close(0);
   }
 
   /** Sends a message as it is. */
@@ -321,6 +348,7 @@ export class RogueInitiator {
       if (result === undefined) return;
       this.#send = new RecordCipher(nodeCrypto, result.keys.send, result.sessionId);
       this.#receive = new RecordCipher(nodeCrypto, result.keys.receive, result.sessionId);
+      this.#wake();
     });
   }
 }

@@ -39,6 +39,8 @@ export interface AgentLimits {
   readonly maxSessions: number;
   /** Bytes kept for sending again, of all sessions together; above it sessions out of reach are given up. */
   readonly replayBudgetBytes: number;
+  /** Bytes held for readers that have not read them, of all sessions together; near it windows grow no more, and sleepers are reset sooner. */
+  readonly unreadBudgetBytes: number;
   /** Handshakes that others have begun and not finished. */
   readonly maxHalfOpen: number;
   /** A session without a stream for so long is closed; the next request makes a new one in a round trip or two. */
@@ -74,6 +76,7 @@ export const AGENT_LIMITS: AgentLimits = {
   maxSessionsPerPeer: 4,
   maxSessions: 1000,
   replayBudgetBytes: 128 * 1024 * 1024,
+  unreadBudgetBytes: 256 * 1024 * 1024,
   maxHalfOpen: 256,
   idleSessionMs: 300_000,
   renewAfterMs: 3_600_000,

@@ -18,6 +18,7 @@ import { refuseAttach } from '../tunnel/path-records.ts';
 import { ReplayBudget } from '../tunnel/replay-budget.ts';
 import { Session } from '../tunnel/session.ts';
 import type { IncomingStream } from '../tunnel/stream.ts';
+import { UnreadBudget } from '../tunnel/unread-budget.ts';
 import { Admission } from './admission.ts';
 import { createDenialLog } from './denials.ts';
 import type { HubConnection } from './hub-connection.ts';
@@ -77,6 +78,7 @@ export class Peers implements Connector {
   readonly #reattach: Reattach;
   readonly #standby: Standby;
   readonly #budget: ReplayBudget;
+  readonly #unread: UnreadBudget;
   readonly #sweep: Timer;
   /** Others decide how often they are refused. */
   readonly #refusals: Logger;
@@ -101,6 +103,7 @@ export class Peers implements Connector {
     });
     this.#paths = new PathWatch(log, this.#refusals);
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
+    this.#unread = new UnreadBudget(limits.unreadBudgetBytes);
     const ways = { clock: platform.clock, random: platform.random, log, routes };
     this.#reattach = new Reattach(ways);
     this.#standby = new Standby({ ...ways, peers: () => this.all() });
@@ -129,6 +132,11 @@ export class Peers implements Connector {
 
   sessions(): IterableIterator<Session> {
     return this.#sessions.values();
+  }
+
+  /** What is held for readers that sleep. */
+  get unread(): UnreadBudget {
+    return this.#unread;
   }
 
   /** What is kept for sending again. */
@@ -320,6 +328,7 @@ export class Peers implements Connector {
       path,
       isResumable: true,
       replayBudget: this.#budget,
+      unreadBudget: this.#unread,
       ...(firstRecord === undefined ? {} : { firstRecord }),
       onPaths: () => this.#onPaths(session, role),
       onPathMessage: (message) => direct?.onPathMessage(session, message),

@@ -4,17 +4,21 @@ import { ReceiveWindow } from './flow-control.ts';
 import { CONTROL_FRAME_BYTES, type FrameWriter } from './frame.ts';
 import type { TunnelOptions } from './options.ts';
 import type { MuxStream } from './stream.ts';
+import type { UnreadBudget } from './unread-budget.ts';
 
 export class CreditLedger {
   readonly #session: ReceiveWindow;
   readonly #limits: TunnelOptions;
+  /** Undefined behind the end of the session, and where there is none. */
+  #budget: UnreadBudget | undefined;
   #sessionDue = false;
   #due: MuxStream[] = [];
   /** Round trip used for the growth of windows, in milliseconds; written by the mux. */
   rttMs = 1;
 
-  constructor(limits: TunnelOptions, nowMs: number) {
+  constructor(limits: TunnelOptions, budget: UnreadBudget | undefined, nowMs: number) {
     this.#limits = limits;
+    this.#budget = budget;
     this.#session = new ReceiveWindow(limits.sessionWindowBytes, limits.maxSessionWindowBytes, nowMs);
   }
 
@@ -27,22 +31,35 @@ export class CreditLedger {
     return this.#session.unread;
   }
 
+  /** The process holds so much that no window may grow. */
+  get isTight(): boolean {
+    return this.#budget?.isTight === true;
+  }
+
   /** Counts arriving bytes against the session; false when they are beyond it. */
   receive(bytes: number): boolean {
+    this.#budget?.add(bytes);
     return this.#session.receive(bytes);
   }
 
   /** Stalled readers must not starve the others (ztunnel#1538): what they hold comes on top of the session's window. */
   makeRoomForStalled(nowMs: number): void {
-    if (!this.#session.isNearlySpent) return;
+    if (!this.#session.isNearlySpent || this.isTight) return;
     this.#session.widen(this.#session.unread + this.#limits.sessionWindowBytes);
     this.#noteSession(nowMs);
   }
 
   /** Bytes for a stream that is gone: discarded, but counted (RFC 9113 §5.1). */
   discard(bytes: number, nowMs: number): void {
+    this.#budget?.add(-bytes);
     this.#session.consume(bytes);
     this.#noteSession(nowMs);
+  }
+
+  /** The session is over: what it holds is nobody's any more. */
+  close(): void {
+    this.#budget?.add(-this.#session.unread);
+    this.#budget = undefined;
   }
 
   /** The application has taken `bytes`; what a reset released is not returned twice. */
@@ -72,7 +89,7 @@ export class CreditLedger {
       written++;
       stream.creditDue = false;
       if (!isOpen(stream.id)) continue;
-      writer.credit(stream.id, stream.receiveWindow.grant(nowMs, this.rttMs));
+      writer.credit(stream.id, stream.receiveWindow.grant(nowMs, this.rttMs, !this.isTight));
       // equal windows dead-lock: the session's stays at least four times the largest stream's
       this.#session.widen(4 * stream.receiveWindow.windowBytes);
       this.#noteSession(nowMs);
@@ -80,7 +97,7 @@ export class CreditLedger {
     if (written > 0) this.#due = this.#due.slice(written);
     if (this.#sessionDue && writer.room > CONTROL_FRAME_BYTES) {
       this.#sessionDue = false;
-      writer.credit(0, this.#session.grant(nowMs, this.rttMs));
+      writer.credit(0, this.#session.grant(nowMs, this.rttMs, !this.isTight));
     }
   }
 

@@ -19,6 +19,7 @@ import { type IncomingStream, isStreamKind, MuxStream, type StreamHost, type Str
 import { StreamCount } from './stream-count.ts';
 import { StreamSender } from './stream-sender.ts';
 import { StreamTable } from './stream-table.ts';
+import type { UnreadBudget } from './unread-budget.ts';
 
 /** What the peer said in its handshake payload: the windows it starts with. */
 export interface PeerSettings {
@@ -31,6 +32,7 @@ export interface MuxOptions {
   readonly role: HandshakeRole;
   readonly limits: TunnelOptions;
   readonly peer: PeerSettings;
+  readonly unreadBudget: UnreadBudget | undefined;
   readonly nowMs: () => number;
   readonly onStream: (stream: IncomingStream) => void;
   /** There is something to write: a record should be built at the end of the tick. */
@@ -66,7 +68,7 @@ export class Mux implements FrameHandler, StreamHost {
     this.#limits = options.limits;
     const nowMs = options.nowMs();
     this.#sender = new StreamSender(options.peer.sessionWindowBytes);
-    this.#credit = new CreditLedger(this.#limits, nowMs);
+    this.#credit = new CreditLedger(this.#limits, options.unreadBudget, nowMs);
     this.#count = new StreamCount(options.role, this.#limits.maxStreams, options.peer.maxStreams);
     this.#conduct = new PeerConduct(this.#limits, nowMs);
   }
@@ -132,6 +134,7 @@ export class Mux implements FrameHandler, StreamHost {
   close(error: SkeinError): void {
     if (this.#closed !== undefined) return;
     this.#closed = error;
+    this.#credit.close();
     this.#sender.clear();
     const streams = [...this.#streams.all(), ...this.#waiting];
     this.#streams.clear();
@@ -167,7 +170,7 @@ export class Mux implements FrameHandler, StreamHost {
   sweep(): void {
     const nowMs = this.#options.nowMs();
     for (const stream of this.#streams.all()) {
-      const overdue = findOverdue(stream, this.#limits, nowMs);
+      const overdue = findOverdue(stream, this.#limits, this.#credit.isTight, nowMs);
       if (overdue !== undefined) this.#resetStream(stream, overdue);
     }
   }

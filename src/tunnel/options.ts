@@ -98,6 +98,8 @@ export interface TunnelOptions {
   readonly pingsPerSecond: number;
   /** A stream with more than `slowReaderBytes` unread and no progress for this long is reset. */
   readonly slowReaderMs: number;
+  /** The same while the process holds three quarters of what it may hold unread: a shorter sleep is honest where there is room. */
+  readonly slowReaderTightMs: number;
   readonly slowReaderBytes: number;
   /** A raw stream without a byte in either direction for this long is reset. */
   readonly idleRawStreamMs: number;
@@ -157,6 +159,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   idleFramesBurst: 1_000,
   pingsPerSecond: 10,
   slowReaderMs: 300_000,
+  slowReaderTightMs: 60_000,
   slowReaderBytes: 64 * KIB,
   idleRawStreamMs: 3_600_000,
 };

@@ -25,6 +25,7 @@ import type { BudgetMember, ReplayBudget } from './replay-budget.ts';
 import { SessionHandshake, type SessionKeys } from './session-handshake.ts';
 import { createSessionStats } from './session-stats.ts';
 import type { IncomingStream, StreamKind } from './stream.ts';
+import type { UnreadBudget } from './unread-budget.ts';
 
 const SWEEP_MS = 15_000;
 
@@ -51,6 +52,7 @@ export interface SessionOptions {
   /** Whether it outlives its path, to go on over another one. @default false */
   readonly isResumable?: boolean;
   readonly replayBudget?: ReplayBudget;
+  readonly unreadBudget?: UnreadBudget;
   /** Paths have come or gone, or another one is used, or none is there. */
   readonly onPaths?: () => void;
   /** The other end has something to say about ways to it; at most 4 KiB, sealed as everything. */
@@ -313,7 +315,7 @@ export class Session implements PathHost, BudgetMember {
   }
 
   #assemble({ keys, sessionId, settings }: SessionKeys): Parts {
-    const { crypto, role, isResumable = false, replayBudget, onStream, onPathMessage } = this.#options;
+    const { crypto, role, isResumable = false, replayBudget, unreadBudget, onStream, onPathMessage } = this.#options;
     const clock = this.#clock;
     const limits = this.#limits;
     const { stats } = this;
@@ -328,6 +330,7 @@ export class Session implements PathHost, BudgetMember {
       role,
       limits,
       peer: settings,
+      unreadBudget,
       nowMs: () => clock.monotonicMs(),
       onStream,
       onWork: onDue,

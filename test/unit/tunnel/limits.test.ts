@@ -2,11 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { HEAD_INFORMATIONAL, HEAD_TRAILERS } from '../../../src/core/byte-stream.ts';
+import { HEAD_INFORMATIONAL, HEAD_TRAILERS, type HeadedStream } from '../../../src/core/byte-stream.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
+import { SkeinError } from '../../../src/core/errors.ts';
 import { type FrameWriter, readFrames } from '../../../src/tunnel/frame.ts';
 import { TUNNEL_DEFAULTS, type TunnelOptions } from '../../../src/tunnel/options.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
+import { UnreadBudget } from '../../../src/tunnel/unread-budget.ts';
 import { createRogue, createSessions, FrameLog, Pump, RecordingSink } from '../../support/tunnel.ts';
 
 const META = encodeUtf8('m');
@@ -289,6 +291,38 @@ describe('Session keeps its memory inside the windows:', () => {
     await clock.advanceAsync(30_000);
     assert.equal((pump.error as { code?: string } | undefined)?.code, 'SKEIN_LIMIT');
     assert.equal(responder.session.pinnedBytes.unread, 0);
+  });
+
+  it('resets it after a minute while the process holds much unread, and lets no window grow meanwhile', async () => {
+    const unreadBudget = new UnreadBudget(512 * KIB);
+    const { clock, initiator, responder } = await createSessions({
+      ...{ latencyMs: 5, bytesPerSecond: 100_000_000 },
+      responder: { unreadBudget },
+    });
+    const openStream = (): HeadedStream => initiator.session.openStream(STREAM_KIND.http, META, META.length, false);
+    const sleepers = Array.from({ length: 4 }, () => new Pump(openStream(), 1024 * KIB));
+    await clock.advanceUntil(() => responder.streams.length === 4, 1_000);
+    for (const stream of responder.streams) new RecordingSink(stream, { hold: true });
+    await clock.advanceAsync(2_000);
+    assert.equal(unreadBudget.isTight, true);
+    assert.equal(unreadBudget.bytes, responder.session.pinnedBytes.unread);
+    const pinned = unreadBudget.bytes;
+    assert.ok(pinned <= TUNNEL_DEFAULTS.sessionWindowBytes, `${pinned} bytes`);
+
+    await clock.advanceAsync(50_000);
+    assert.equal(unreadBudget.bytes, pinned);
+    await clock.advanceAsync(40_000);
+    assert.deepEqual(
+      sleepers.map(({ error }) => (error as { code?: string } | undefined)?.code),
+      ['SKEIN_LIMIT', 'SKEIN_LIMIT', 'SKEIN_LIMIT', undefined],
+    );
+    // As soon as there is room, a sleeper has its five minutes. The end of the session gives back what it holds.
+    assert.deepEqual([unreadBudget.bytes, unreadBudget.isTight], [256 * KIB, false]);
+    await clock.advanceAsync(120_000);
+    assert.equal(sleepers[3]?.error, undefined);
+    responder.session.close(new SkeinError('SKEIN_CANCELLED', 'Cannot go on: the test is over'));
+    await clock.settle();
+    assert.equal(unreadBudget.bytes, 0);
   });
 
   it('resets a raw stream that is idle for too long, and only a raw one', async () => {

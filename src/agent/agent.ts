@@ -133,9 +133,12 @@ export class Agent {
     });
     const here = { region: options.region ?? '', zone: options.zone ?? '' };
     this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });
-    const routing = { backends: this.#backends, connector: this.peers, clock, limits: router };
+    const routing = {
+      ...{ backends: this.#backends, connector: this.peers, clock, limits: router },
+      routes: this.mirror.routing,
+    };
     const dispatcher = new Dispatcher({
-      ...{ ...routing, random, names, routes: this.mirror.routing, events: this.outboundEvents },
+      ...{ ...routing, random, names, events: this.outboundEvents },
       middleware: (name) => findMiddleware(options, name),
     });
     logHealth(this.outboundEvents, log);
@@ -217,8 +220,9 @@ export class Agent {
   /** How the service speaks. @throws SkeinError SKEIN_NO_SUCH_SERVICE, SKEIN_HUB_UNREACHABLE */
   async protocolOf(destination: Destination): Promise<AppProtocol> {
     const { protocol } = await this.#backends.find(destination);
-    // Its routes take requests, whoever serves the name itself, and even when nobody does.
-    if (this.mirror.routing.table.find(destination) !== undefined) return 'http';
+    // Its routes say what they take, whoever serves the name itself, and even when nobody does.
+    const routes = this.mirror.routing.table.find(destination);
+    if (routes !== undefined) return routes.connections === undefined ? 'http' : 'tcp';
     if (protocol !== undefined) return protocol;
     throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach service "${destination.key}": nobody serves it`);
   }

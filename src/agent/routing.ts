@@ -7,8 +7,8 @@ import {
   parseDirectResponse,
   parseFaultInjection,
 } from '../catalog/extension.ts';
-import { createBlockade, HTTP_ROUTE, type HttpRoute, parseHttpRoute } from '../catalog/http-route.ts';
 import { subjectsOf } from '../catalog/reference.ts';
+import { createBlockade, ROUTE_KINDS, ROUTE_PARSERS, type Route } from '../catalog/route.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Logger } from '../core/log.ts';
 import { type RouteSource, RouteTable } from '../router/table.ts';
@@ -22,7 +22,7 @@ export interface RoutingOptions {
 
 export class Routing implements RouteSource {
   readonly #options: RoutingOptions;
-  readonly #routes: ResourceReader<HttpRoute>;
+  readonly #routeReaders: readonly ResourceReader<Route>[];
   readonly #extensionReaders: readonly ResourceReader<Extension>[];
   #extensions: ReadonlyMap<string, Extension> = new Map();
   #table: RouteTable;
@@ -30,12 +30,15 @@ export class Routing implements RouteSource {
   constructor(options: RoutingOptions) {
     const { log } = options;
     this.#options = options;
-    this.#routes = new ResourceReader({
-      kind: HTTP_ROUTE,
-      parse: parseHttpRoute,
-      substitute: (manifest) => createBlockade(manifest, subjectsOf(manifest) ?? []),
-      log,
-    });
+    this.#routeReaders = ROUTE_KINDS.map(
+      (kind) =>
+        new ResourceReader<Route>({
+          kind,
+          parse: ROUTE_PARSERS[kind],
+          substitute: (manifest) => createBlockade(kind, manifest, subjectsOf(manifest) ?? []),
+          log,
+        }),
+    );
     this.#extensionReaders = [
       new ResourceReader<Extension>({ kind: DIRECT_RESPONSE, parse: parseDirectResponse, log }),
       new ResourceReader<Extension>({ kind: FAULT_INJECTION, parse: parseFaultInjection, log }),
@@ -48,14 +51,14 @@ export class Routing implements RouteSource {
   }
 
   onSnapshot(snapshot: Snapshot): void {
-    const haveRoutesChanged = this.#routes.read(snapshot);
+    const changedRoutes = this.#routeReaders.filter((reader) => reader.read(snapshot));
     const changed = this.#extensionReaders.filter((reader) => reader.read(snapshot));
-    if (!haveRoutesChanged && changed.length === 0) return;
+    if (changedRoutes.length + changed.length === 0) return;
     if (changed.length > 0) this.#extensions = new Map(this.#extensionReaders.flatMap(({ values }) => [...values]));
     const { log, namespace } = this.#options;
-    const { values } = this.#routes;
-    const set = { routes: [...values.values()], extensions: this.#extensions, namespace: namespace() };
+    const routes = new Map(this.#routeReaders.flatMap(({ values }) => [...values]));
+    const set = { routes: [...routes.values()], extensions: this.#extensions, namespace: namespace() };
     this.#table = new RouteTable(set, this.#table);
-    log.log('info', 'routes-changed', { revision: snapshot.revision, routes: [...values.keys()] });
+    log.log('info', 'routes-changed', { revision: snapshot.revision, routes: [...routes.keys()] });
   }
 }

@@ -162,21 +162,33 @@ const cors = v.strictObject({
 
 const extensionRef = v.strictObject({ group: v.string(), kind: kindName, name: objectName });
 
+const requestHeaderFilter = v.strictObject({
+  type: v.literal('RequestHeaderModifier'),
+  requestHeaderModifier: headerModifier,
+});
+const responseHeaderFilter = v.strictObject({
+  type: v.literal('ResponseHeaderModifier'),
+  responseHeaderModifier: headerModifier,
+});
+const mirrorFilter = v.strictObject({ type: v.literal('RequestMirror'), requestMirror: mirror });
+const extensionFilter = v.strictObject({ type: v.literal('ExtensionRef'), extensionRef });
+const UNKNOWN_FILTER = 'is no type of filter that this version has';
+
 const filter = v.variant(
   'type',
   [
-    v.strictObject({ type: v.literal('RequestHeaderModifier'), requestHeaderModifier: headerModifier }),
-    v.strictObject({ type: v.literal('ResponseHeaderModifier'), responseHeaderModifier: headerModifier }),
+    requestHeaderFilter,
+    responseHeaderFilter,
     v.strictObject({ type: v.literal('RequestRedirect'), requestRedirect: redirect }),
     v.strictObject({
       type: v.literal('URLRewrite'),
       urlRewrite: v.strictObject({ hostname: v.optional(hostname), path: v.optional(pathModifier) }),
     }),
-    v.strictObject({ type: v.literal('RequestMirror'), requestMirror: mirror }),
+    mirrorFilter,
     v.strictObject({ type: v.literal('CORS'), cors }),
-    v.strictObject({ type: v.literal('ExtensionRef'), extensionRef }),
+    extensionFilter,
   ],
-  'is no type of filter that this version has',
+  UNKNOWN_FILTER,
 );
 
 const ONCE = ['RequestHeaderModifier', 'ResponseHeaderModifier', 'RequestRedirect', 'URLRewrite', 'CORS'] as const;
@@ -193,6 +205,21 @@ export const httpFilters = v.optional(
     v.check(
       (list) => countOf(list, 'RequestRedirect') === 0 || countOf(list, 'URLRewrite') === 0,
       'has both RequestRedirect and URLRewrite',
+    ),
+  ),
+  [],
+);
+
+/** The same in a GRPCRoute, where URLs mean nothing. */
+export const grpcFilters = v.optional(
+  v.pipe(
+    v.array(
+      v.variant('type', [requestHeaderFilter, responseHeaderFilter, mirrorFilter, extensionFilter], UNKNOWN_FILTER),
+    ),
+    v.maxLength(MAX_FILTERS, `has more than ${MAX_FILTERS} entries`),
+    v.check(
+      (list) => findRepeated(list) === undefined,
+      ({ input }) => `has ${findRepeated(input)} twice`,
     ),
   ),
   [],

@@ -8,6 +8,13 @@ import { type Parsed, toIssues } from './issue.ts';
 import {
   backendObjectRef,
   hasPortIfService,
+  hasUniqueNames,
+  hostnames,
+  MAX_BACKENDS,
+  MAX_MATCHES,
+  MAX_MATCHES_PER_RULE,
+  MAX_RULES,
+  NAME_TWICE,
   type ParentRef,
   PORT_MISSING,
   parentRefs,
@@ -19,21 +26,6 @@ import {
 import type { Manifest } from './resource.ts';
 
 export const HTTP_ROUTE = 'HTTPRoute';
-
-const MAX_RULES = 16;
-const MAX_MATCHES_PER_RULE = 64;
-const MAX_MATCHES = 128;
-const MAX_BACKENDS = 16;
-const MAX_HOSTNAMES = 16;
-
-/** RFC 1123, where the first label may be `*`; no address. */
-const HOSTNAME = /^(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
-const hostname = v.pipe(
-  v.string(),
-  v.maxLength(253),
-  v.regex(HOSTNAME, 'is not a host name in lower case'),
-  v.check((text) => !/^[0-9.]+$/.test(text), 'is an address, not a host name'),
-);
 
 const backendRef = v.pipe(
   v.strictObject({ ...backendObjectRef, weight, filters: httpFilters }),
@@ -81,7 +73,7 @@ function isOnePrefix(matches: readonly HttpMatch[]): boolean {
 
 const spec = v.strictObject({
   parentRefs,
-  hostnames: v.optional(v.pipe(v.array(hostname), v.maxLength(MAX_HOSTNAMES)), []),
+  hostnames,
   rules: v.optional(
     v.pipe(
       v.array(rule),
@@ -91,7 +83,7 @@ const spec = v.strictObject({
         (rules) => rules.reduce((sum, { matches }) => sum + matches.length, 0) <= MAX_MATCHES,
         `has more than ${MAX_MATCHES} matches in all`,
       ),
-      v.check((rules) => hasUniqueNames(rules), 'gives one name to two rules'),
+      v.check((rules) => hasUniqueNames(rules), NAME_TWICE),
     ),
     [{}],
   ),
@@ -101,6 +93,7 @@ export type HttpBackendRef = v.InferOutput<typeof backendRef>;
 export type HttpRule = v.InferOutput<typeof rule>;
 
 export interface HttpRoute extends RouteMeta {
+  readonly kind: typeof HTTP_ROUTE;
   readonly parentRefs: readonly ParentRef[];
   readonly hostnames: readonly string[];
   readonly rules: readonly HttpRule[];
@@ -110,27 +103,5 @@ export interface HttpRoute extends RouteMeta {
 export function parseHttpRoute(manifest: Manifest): Parsed<HttpRoute> {
   const result = v.safeParse(spec, manifest.spec ?? {});
   if (!result.success) return { issues: toIssues(result.issues, 'spec') };
-  return { value: { ...toRouteMeta(manifest), ...result.output } };
-}
-
-/**
- * A route that fails every request to `services`: what stands for one that cannot be read, because nobody knows what that
- * would have done with them.
- */
-export function createBlockade(manifest: Manifest, services: readonly string[]): HttpRoute {
-  const refs = services.map((service) => {
-    const [name = '', namespace = ''] = service.split('.');
-    return { group: '', kind: 'Service', namespace, name };
-  });
-  return {
-    ...toRouteMeta(manifest),
-    parentRefs: refs,
-    hostnames: [],
-    rules: [{ matches: EVERYTHING, filters: [], backendRefs: [], timeouts: {} }],
-  };
-}
-
-function hasUniqueNames(rules: readonly { readonly name?: string | undefined }[]): boolean {
-  const names = rules.flatMap(({ name }) => name ?? []);
-  return new Set(names).size === names.length;
+  return { value: { ...toRouteMeta(manifest), kind: HTTP_ROUTE, ...result.output } };
 }

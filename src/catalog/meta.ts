@@ -126,3 +126,29 @@ export function hasPortIfService({ group: apiGroup, kind, port: number }: Backen
 }
 
 export const PORT_MISSING = 'refers to a Service without a port';
+
+/** Limits of every kind of route. */
+export const MAX_RULES = 16;
+export const MAX_MATCHES_PER_RULE = 64;
+export const MAX_MATCHES = 128;
+export const MAX_BACKENDS = 16;
+const MAX_HOSTNAMES = 16;
+
+/** RFC 1123, where the first label may be `*`; no address. */
+const HOSTNAME = /^(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+const hostname = v.pipe(
+  v.string(),
+  v.maxLength(253),
+  v.regex(HOSTNAME, 'is not a host name in lower case'),
+  v.check((text) => !/^[0-9.]+$/.test(text), 'is an address, not a host name'),
+);
+
+/** Checked, and without effect in a mesh: a route is chosen by its service, and a match may look at Host (GEP-1294). */
+export const hostnames = v.optional(v.pipe(v.array(hostname), v.maxLength(MAX_HOSTNAMES)), []);
+
+export const NAME_TWICE = 'gives one name to two rules';
+
+export function hasUniqueNames(rules: readonly { readonly name?: string | undefined }[]): boolean {
+  const names = rules.flatMap(({ name }) => name ?? []);
+  return new Set(names).size === names.length;
+}

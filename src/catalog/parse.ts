@@ -4,15 +4,15 @@ import * as v from 'valibot';
 import { RESERVED_NAMESPACE } from '../core/spiffe-id.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from './authorization-policy.ts';
 import { DIRECT_RESPONSE, FAULT_INJECTION, parseDirectResponse, parseFaultInjection } from './extension.ts';
-import { HTTP_ROUTE, parseHttpRoute } from './http-route.ts';
 import { type Parsed, toIssues } from './issue.ts';
 import type { Manifest } from './resource.ts';
+import { ROUTE_PARSERS } from './route.ts';
 import { DEFAULT_NAMESPACE, isLabel } from './service.ts';
 
 /** Parser of each kind; a new kind is a new line. */
 const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> = {
   [AUTHORIZATION_POLICY]: parseAuthorizationPolicy,
-  [HTTP_ROUTE]: parseHttpRoute,
+  ...ROUTE_PARSERS,
   [DIRECT_RESPONSE]: parseDirectResponse,
   [FAULT_INJECTION]: parseFaultInjection,
 };

@@ -2,6 +2,7 @@
 
 import type { ParentRef, RouteMeta } from './meta.ts';
 import type { Manifest } from './resource.ts';
+import { isRouteKind, ROUTE_KINDS } from './route.ts';
 import { namespaceOf, tryParseServiceName } from './service.ts';
 
 /** A route of any kind, as far as its attachment goes. */
@@ -51,19 +52,22 @@ export function chooseRoutes<T extends AttachedRoute>(
     return ports === undefined || (port !== undefined && ports.has(port));
   });
   const consumer = attached.filter(({ namespace }) => namespace !== producerNamespace && namespace === callerNamespace);
-  if (consumer.length > 0) return consumer;
-  return attached.filter(({ namespace }) => namespace === producerNamespace);
+  if (consumer.length > 0) return ofOneKind(consumer);
+  return ofOneKind(attached.filter(({ namespace }) => namespace === producerNamespace));
 }
 
-/** Kinds whose manifests are told to those who call the services that they are attached to. */
-const ROUTE_KINDS: ReadonlySet<string> = new Set(['HTTPRoute']);
+/** Routes of one kind hold for a port: the most particular that there is (Gateway API, routes of different kinds on one Service). */
+function ofOneKind<T extends AttachedRoute>(routes: readonly T[]): readonly T[] {
+  const kind = ROUTE_KINDS.find((each) => routes.some((route) => route.kind === each));
+  return routes.filter((route) => route.kind === kind);
+}
 
 const subjects = new WeakMap<Manifest, readonly string[]>();
 const NOBODY: readonly string[] = [];
 
 /** Services that a route is attached to, read without a look at the rest of it; undefined for kinds that are no route. */
 export function subjectsOf(manifest: Manifest): readonly string[] | undefined {
-  if (!ROUTE_KINDS.has(manifest.kind)) return undefined;
+  if (!isRouteKind(manifest.kind)) return undefined;
   const known = subjects.get(manifest);
   if (known !== undefined) return known;
   const { parentRefs } = asRecord(manifest.spec);

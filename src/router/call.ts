@@ -112,6 +112,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     const send = (changed: RequestHead, isComplete: boolean, sink: ReplySink): RequestBody =>
       this.#withBackend(destination, sink, (backend) => {
         if (backend.size === 0) throw invalidBackend(rule, `nobody serves ${key}`);
+        if (backend.protocol === 'tcp') throw invalidBackend(rule, `${key} takes bytes, not requests`);
         return this.#attempt(backend, plan, changed, isComplete, sink);
       });
     const routed = head.service === key ? head : { ...head, service: key };

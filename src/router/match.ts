@@ -73,12 +73,24 @@ export type ConditionTest = (request: RequestView) => boolean;
 export function compileConditions({ method, headers, queryParams }: HttpMatch): ConditionTest | undefined {
   const tests: ConditionTest[] = [];
   if (method !== undefined) tests.push((request) => request.method === method);
-  for (const { name, test } of compileValues(headers, (each) => each.toLowerCase())) {
-    tests.push((request) => holds(request.field(name), test));
-  }
+  tests.push(...compileFields(headers));
   for (const { name, test } of compileValues(queryParams, toByteText)) {
     tests.push((request) => holds(request.parameter(name), test));
   }
+  return allOf(tests);
+}
+
+/** A test for each condition on a header field. */
+export function compileFields(headers: readonly ValueMatch[]): ConditionTest[] {
+  return compileValues(headers, (name) => name.toLowerCase()).map(
+    ({ name, test }) =>
+      (request) =>
+        holds(request.field(name), test),
+  );
+}
+
+/** All of them together; undefined when there are none. */
+export function allOf(tests: readonly ConditionTest[]): ConditionTest | undefined {
   const [first, ...others] = tests;
   if (first === undefined || others.length === 0) return first;
   return (request) => tests.every((test) => test(request));

@@ -1,24 +1,25 @@
 /** Candidates by path: a request finds the first that takes it in steps that grow with its path, not with the number of routes. */
 
+import type { HttpMatch } from '../catalog/http-match.ts';
 import { compilePattern, type TextTest } from '../catalog/regular-expression.ts';
 import { type ConditionTest, compileConditions, type RequestView, toPrefixKey } from './match.ts';
-import { type Candidate, comparePrecedence } from './precedence.ts';
+import { type Candidate, compareHttp } from './precedence.ts';
 
-interface Entry<T extends Candidate> {
-  readonly candidate: T;
+interface Entry {
+  readonly candidate: Candidate<HttpMatch>;
   /** undefined: holds for every request with that path. */
   readonly conditions: ConditionTest | undefined;
 }
 
-export class PathIndex<T extends Candidate> {
-  readonly #exact = new Map<string, Entry<T>[]>();
-  readonly #patterns: { readonly test: TextTest; readonly entry: Entry<T> }[] = [];
-  readonly #prefixes = new Map<string, Entry<T>[]>();
+export class PathIndex {
+  readonly #exact = new Map<string, Entry[]>();
+  readonly #patterns: { readonly test: TextTest; readonly entry: Entry }[] = [];
+  readonly #prefixes = new Map<string, Entry[]>();
   /** Longer prefixes of a path need not be looked up, however many slashes somebody sends. */
   #longestPrefix = 0;
 
-  constructor(candidates: readonly T[]) {
-    for (const candidate of [...candidates].sort(comparePrecedence)) {
+  constructor(candidates: readonly Candidate<HttpMatch>[]) {
+    for (const candidate of [...candidates].sort(compareHttp)) {
       const { path } = candidate.match;
       const entry = { candidate, conditions: compileConditions(candidate.match) };
       if (path.type === 'Exact') append(this.#exact, path.value, entry);
@@ -28,7 +29,7 @@ export class PathIndex<T extends Candidate> {
   }
 
   /** The first candidate, in the order of precedence, that takes the request. */
-  find(request: RequestView): T | undefined {
+  find(request: RequestView): Candidate<HttpMatch> | undefined {
     const { path } = request;
     // The form "*" of OPTIONS and the empty one of CONNECT are no paths.
     if (path.charCodeAt(0) !== 0x2f) return undefined;
@@ -37,20 +38,20 @@ export class PathIndex<T extends Candidate> {
     );
   }
 
-  #findByPattern(request: RequestView): T | undefined {
+  #findByPattern(request: RequestView): Candidate<HttpMatch> | undefined {
     for (const { test, entry } of this.#patterns) {
       if (test(request.path) && (entry.conditions === undefined || entry.conditions(request))) return entry.candidate;
     }
     return undefined;
   }
 
-  #addPrefix(key: string, entry: Entry<T>): void {
+  #addPrefix(key: string, entry: Entry): void {
     append(this.#prefixes, key, entry);
     this.#longestPrefix = Math.max(this.#longestPrefix, key.length);
   }
 
   /** Prefixes end where a path element ends: the longest is the whole path, the shortest is nothing. */
-  #findByPrefix(request: RequestView, path: string): T | undefined {
+  #findByPrefix(request: RequestView, path: string): Candidate<HttpMatch> | undefined {
     const limit = this.#longestPrefix;
     let end = path.length <= limit ? path.length : path.lastIndexOf('/', limit);
     for (; end >= 0; end = end === 0 ? -1 : path.lastIndexOf('/', end - 1)) {
@@ -67,7 +68,7 @@ function append<T>(map: Map<string, T[]>, key: string, item: T): void {
   else list.push(item);
 }
 
-function findFirst<T extends Candidate>(entries: readonly Entry<T>[] | undefined, request: RequestView): T | undefined {
+function findFirst(entries: readonly Entry[] | undefined, request: RequestView): Candidate<HttpMatch> | undefined {
   if (entries === undefined) return undefined;
   for (const { candidate, conditions } of entries) {
     if (conditions === undefined || conditions(request)) return candidate;

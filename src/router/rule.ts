@@ -1,7 +1,8 @@
-/** One rule of an HTTPRoute, compiled: what it is called, what it does to a request, and where that goes. */
+/** One rule of a route, compiled: what it is called, what it does to a request, and where that goes. */
 
+import type { HttpFilter } from '../catalog/http-filter.ts';
 import type { HttpRetry } from '../catalog/http-retry.ts';
-import type { HttpBackendRef, HttpRoute, HttpRule } from '../catalog/http-route.ts';
+import type { BackendObjectRef, RouteMeta } from '../catalog/meta.ts';
 import { toServiceKey } from '../catalog/reference.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
@@ -32,20 +33,39 @@ export interface Rule {
   readonly backends: WeightedChoice<RuleBackend>;
 }
 
-export function compileRule(route: HttpRoute, rule: HttpRule, index: number, find: FindExtension): Rule {
-  const [match] = rule.matches;
-  const isOnePrefix = rule.matches.length === 1 && match?.path.type === 'PathPrefix';
-  const place = { namespace: route.namespace, prefix: isOnePrefix ? match.path.value : '', find };
-  const filters = compileFilters(rule.filters, place);
+/** What the rules of all kinds of routes have in common, as far as each has it. */
+export interface RuleSource {
+  readonly name?: string | undefined;
+  readonly filters?: readonly HttpFilter[];
+  readonly backendRefs: readonly BackendSource[];
+  readonly timeouts?: { readonly request?: number | undefined; readonly backendRequest?: number | undefined };
+  readonly retry?: HttpRetry | undefined;
+}
+
+interface BackendSource extends BackendObjectRef {
+  readonly weight: number;
+  readonly filters?: readonly HttpFilter[];
+}
+
+/** @param prefix the prefix that the rule matches, if it is its only match */
+export function compileRule(
+  route: RouteMeta,
+  rule: RuleSource,
+  index: number,
+  prefix: string,
+  find: FindExtension,
+): Rule {
+  const place = { namespace: route.namespace, prefix, find };
+  const filters = compileFilters(rule.filters ?? [], place);
   const plan: AttemptPlan = {
     retry: toRetryPolicy(rule.retry),
-    timeoutMs: rule.timeouts.backendRequest ?? 0,
+    timeoutMs: rule.timeouts?.backendRequest ?? 0,
     filters: filters.attempt,
   };
   return {
     id: `${route.kind}/${route.namespace}/${route.name} ${rule.name ?? `rules[${index}]`}`,
     filters: filters.request,
-    timeoutMs: rule.timeouts.request ?? 0,
+    timeoutMs: rule.timeouts?.request ?? 0,
     backends: new WeightedChoice(rule.backendRefs.map((ref) => toRuleBackend(ref, plan, place))),
   };
 }
@@ -60,10 +80,10 @@ function toRetryPolicy(retry: HttpRetry | undefined): RetryPolicy {
   };
 }
 
-function toRuleBackend(ref: HttpBackendRef, plan: AttemptPlan, place: FilterPlace): RuleBackend {
+function toRuleBackend(ref: BackendSource, plan: AttemptPlan, place: FilterPlace): RuleBackend {
   const service = toServiceKey(ref, place.namespace);
   const kind = ref.group === '' ? ref.kind : `${ref.kind}.${ref.group}`;
-  const filters = compileFilters(ref.filters, place);
+  const filters = compileFilters(ref.filters ?? [], place);
   return {
     weight: ref.weight,
     label: service ?? `${kind} "${ref.name}"`,

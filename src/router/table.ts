@@ -5,44 +5,17 @@
 
 import type { Extension } from '../catalog/extension.ts';
 import { countOf } from '../catalog/http-filter.ts';
-import type { HttpRoute } from '../catalog/http-route.ts';
 import { attachedPorts, chooseRoutes, toServiceKey } from '../catalog/reference.ts';
 import { manifestKey } from '../catalog/resource.ts';
-import type { RequestHead } from '../http/head.ts';
+import type { Route } from '../catalog/route.ts';
+import { TCP_ROUTE } from '../catalog/tcp-route.ts';
 import type { Destination } from './destination.ts';
 import type { FindExtension } from './filters/index.ts';
-import { RequestView } from './match.ts';
-import { PathIndex } from './path-index.ts';
-import type { Candidate } from './precedence.ts';
-import { compileRule, type Rule } from './rule.ts';
-
-export interface RoutedRule extends Candidate {
-  readonly rule: Rule;
-}
-
-/** The rules of one service and port. A request that none of them takes is answered with 404. */
-export class PortRoutes {
-  readonly #index: PathIndex<RoutedRule>;
-
-  constructor(routes: readonly HttpRoute[], find: FindExtension) {
-    this.#index = new PathIndex(routes.flatMap((route) => toCandidates(route, find)));
-  }
-
-  match(head: RequestHead): RoutedRule | undefined {
-    return this.#index.find(new RequestView(head));
-  }
-}
-
-function toCandidates(route: HttpRoute, find: FindExtension): RoutedRule[] {
-  return route.rules.flatMap((source, ruleIndex) => {
-    const rule = compileRule(route, source, ruleIndex, find);
-    return source.matches.map((match, matchIndex) => ({ route, rule, ruleIndex, matchIndex, match }));
-  });
-}
+import { PortRoutes } from './port-routes.ts';
 
 /** What a table is made from. */
 export interface RouteSet {
-  readonly routes: readonly HttpRoute[];
+  readonly routes: readonly Route[];
   /** What ExtensionRefs may refer to, by `Kind/namespace/name`; the same object while none of it changes. */
   readonly extensions: ReadonlyMap<string, Extension>;
   /** Namespace of the member whose requests are routed. */
@@ -59,7 +32,7 @@ export class RouteTable {
 
   /** @param before its table so far: where nothing has changed, the shares of backends go on as they were */
   constructor(set: RouteSet, before?: RouteTable) {
-    const byService = new Map<string, HttpRoute[]>();
+    const byService = new Map<string, Route[]>();
     for (const route of set.routes) {
       for (const service of new Set(route.parentRefs.flatMap((ref) => toServiceKey(ref, route.namespace) ?? []))) {
         byService.set(service, [...(byService.get(service) ?? []), route]);
@@ -118,8 +91,9 @@ class ServiceRoutes {
   }
 }
 
-function usesExtensions({ rules }: HttpRoute): boolean {
-  return rules.some(
+function usesExtensions(route: Route): boolean {
+  if (route.kind === TCP_ROUTE) return false;
+  return route.rules.some(
     ({ filters, backendRefs }) =>
       countOf(filters, 'ExtensionRef') > 0 || backendRefs.some((ref) => countOf(ref.filters, 'ExtensionRef') > 0),
   );

@@ -13,12 +13,15 @@ import type { Destination } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import type { RouterOptions } from './options.ts';
 import { judgeError } from './retry.ts';
+import { chooseBackend, invalidBackend } from './rule.ts';
+import type { RouteSource } from './table.ts';
 import type { Connector, Upstream } from './upstream.ts';
 
 export interface TcpDispatcherOptions {
   readonly backends: Backends;
   readonly connector: Connector;
   readonly clock: Clock;
+  readonly routes: RouteSource;
   readonly limits: RouterOptions;
 }
 
@@ -36,7 +39,7 @@ export class TcpDispatcher {
    */
   async open(destination: Destination): Promise<ByteStream> {
     const { backends, clock, connector, limits } = this.#options;
-    const backend = await backends.find(destination);
+    const backend = await this.#findBackend(destination);
     const { retry } = toDefaultPlan(limits);
     const tried: EndpointLoad[] = [];
     for (;;) {
@@ -44,7 +47,7 @@ export class TcpDispatcher {
       tried.push(load);
       try {
         const upstream = await connector.connect(load.endpoint);
-        return this.#open(backend, load, upstream, destination);
+        return this.#open(backend, load, upstream);
       } catch (thrown) {
         const error = new SkeinError(toSkeinError(thrown).code, toSkeinError(thrown).message, {
           cause: thrown,
@@ -57,10 +60,28 @@ export class TcpDispatcher {
     }
   }
 
+  /** The service itself, or where its TCPRoute sends a connection. */
+  async #findBackend(destination: Destination): Promise<Backend> {
+    const { backends, routes } = this.#options;
+    const own = await backends.find(destination);
+    const table = routes.table.find(destination);
+    if (table === undefined) return own;
+    const rule = table.connections;
+    if (rule === undefined) {
+      const state = `its ${table.kind} takes requests, not bytes`;
+      throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot connect to "${destination.key}": ${state}`);
+    }
+    const { destination: target } = chooseBackend(rule);
+    const backend = await backends.find(target);
+    if (backend.size === 0) throw invalidBackend(rule, `nobody serves ${target.key}`);
+    if (backend.protocol !== 'tcp') throw invalidBackend(rule, `${target.key} takes requests, not bytes`);
+    return backend;
+  }
+
   /** The stream is load of its endpoint until it is over, and tells of it then. */
-  #open(backend: Backend, load: EndpointLoad, upstream: Upstream, destination: Destination): ByteStream {
+  #open(backend: Backend, load: EndpointLoad, upstream: Upstream): ByteStream {
     backend.breaker.checkConnection();
-    const stream = upstream.openRaw(toConnectHead(destination));
+    const stream = upstream.openRaw(toConnectHead(backend.destination));
     backend.breaker.enterConnection();
     load.pending++;
     return new WatchedStream(stream, (error) => {

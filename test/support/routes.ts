@@ -1,8 +1,11 @@
 /** Routes for tests, parsed as a hub would: what is no valid route fails the test that made it. */
 import { parseDirectResponse, parseFaultInjection } from '../../src/catalog/extension.ts';
+import { parseGrpcRoute } from '../../src/catalog/grpc-route.ts';
 import { type HttpRoute, parseHttpRoute } from '../../src/catalog/http-route.ts';
 import { valueOrThrow } from '../../src/catalog/issue.ts';
 import { type Manifest, resourceKey } from '../../src/catalog/resource.ts';
+import type { Route } from '../../src/catalog/route.ts';
+import { parseTcpRoute } from '../../src/catalog/tcp-route.ts';
 import { type RouteSet, RouteTable } from '../../src/router/table.ts';
 
 interface Meta {
@@ -21,6 +24,14 @@ export function manifest(
   return { kind, metadata: { name, namespace, ...more }, spec: { ...parents, ...(spec as object) } };
 }
 
+export function grpcRoute(spec: unknown, meta: Meta = {}): Route {
+  return valueOrThrow(parseGrpcRoute(manifest('GRPCRoute', spec, meta)), 'route');
+}
+
+export function tcpRoute(spec: unknown, meta: Meta = {}): Route {
+  return valueOrThrow(parseTcpRoute(manifest('TCPRoute', spec, meta)), 'route');
+}
+
 export function httpRoute(spec: unknown, meta: Meta = {}): HttpRoute {
   return valueOrThrow(parseHttpRoute(manifest('HTTPRoute', spec, meta)), 'route');
 }
@@ -28,17 +39,17 @@ export function httpRoute(spec: unknown, meta: Meta = {}): HttpRoute {
 const NO_EXTENSIONS: RouteSet['extensions'] = new Map();
 
 /** What holds for a member of `namespace`. */
-export function routeSet(namespace: string, ...routes: readonly HttpRoute[]): RouteSet {
+export function routeSet(namespace: string, ...routes: readonly Route[]): RouteSet {
   return { routes, extensions: NO_EXTENSIONS, namespace };
 }
 
 /** What holds for a member of the namespace `default`. */
-export function tableOf(...routes: readonly HttpRoute[]): RouteTable {
+export function tableOf(...routes: readonly Route[]): RouteTable {
   return new RouteTable(routeSet('default', ...routes));
 }
 
 /** The same, where routes may refer to `extensions`, manifests of namespace `default`. */
-export function tableWith(extensions: readonly Manifest[], ...routes: readonly HttpRoute[]): RouteTable {
+export function tableWith(extensions: readonly Manifest[], ...routes: readonly Route[]): RouteTable {
   const parsed = extensions.map((each) => {
     const parse = each.kind === 'DirectResponse' ? parseDirectResponse : parseFaultInjection;
     return [resourceKey(each), valueOrThrow(parse(each), each.kind)] as const;

@@ -1,12 +1,13 @@
 /** The route table: which rule takes a request, for whom a route holds, on which ports, and what a change keeps. */
 import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Route } from '../../../src/catalog/route.ts';
 import type { RequestHead } from '../../../src/http/head.ts';
 import { toDestination } from '../../../src/router/destination.ts';
 import { RouteTable } from '../../../src/router/table.ts';
 import { WeightedChoice } from '../../../src/router/weighted.ts';
 import { requestHead } from '../../support/http.ts';
-import { httpRoute, routeSet, tableOf } from '../../support/routes.ts';
+import { grpcRoute, httpRoute, routeSet, tableOf, tcpRoute } from '../../support/routes.ts';
 
 const API = toDestination('api.default', 80);
 
@@ -15,7 +16,7 @@ function rulesFor(table: RouteTable, ...requests: readonly (string | Partial<Req
   const routes = table.find(API);
   return requests.map((request) => {
     const head = requestHead(typeof request === 'string' ? { path: request } : request);
-    return routes?.match(head)?.rule.id.replace(/^HTTPRoute\/default\//, '');
+    return routes?.match(head)?.rule.id.replace(/^(?:HTTP|GRPC)Route\/default\//, '');
   });
 }
 
@@ -257,4 +258,70 @@ test('shares come out exactly over each round, and evenly within it', () => {
       equal(Math.abs((taken[i] ?? 0) - due) < 1, true, `${i} after ${at + 1}: ${taken[i]}, due ${due}`);
     }
   }
+});
+
+const GRPC = { method: 'POST', fields: ['content-type', 'application/grpc'] };
+const grpc = (path: string, ...fields: string[]): Partial<RequestHead> => ({
+  ...GRPC,
+  path,
+  fields: [...GRPC.fields, ...fields],
+});
+
+test('calls of gRPC are matched by service, method and metadata', () => {
+  const table = tableOf(
+    grpcRoute({
+      rules: [
+        { name: 'say', matches: [{ method: { service: 'shop.Orders', method: 'Say' } }] },
+        { name: 'orders', matches: [{ method: { service: 'shop.Orders' } }] },
+        { name: 'list', matches: [{ method: { method: 'List' } }] },
+        { name: 'pattern', matches: [{ method: { type: 'RegularExpression', service: 'pay\\..*', method: 'Do.*' } }] },
+        { name: 'v2', matches: [{ method: { service: 'shop.Orders' }, headers: [{ name: 'Version', value: '2' }] }] },
+      ],
+    }),
+  );
+  deepEqual(
+    rulesFor(
+      table,
+      ...['/shop.Orders/Say', '/shop.Orders/say', '/shop.Users/List', '/shop.Orders/List', '/pay.Card/DoIt'].map(
+        (path) => grpc(path),
+      ),
+    ).map((id) => id?.slice(id.lastIndexOf(' ') + 1)),
+    ['say', 'orders', 'list', 'orders', 'pattern'],
+  );
+  const ids = rulesFor(table, grpc('/shop.Orders/List', 'version', '2'), grpc('/shop.Orders/Say', 'version', '2'));
+  deepEqual(
+    ids.map((id) => id?.slice(id.lastIndexOf(' ') + 1)),
+    ['v2', 'say'],
+  );
+  const none = [
+    grpc('/shop.Users/Say'),
+    grpc('/shop.Orders'),
+    grpc('/shop.Orders/a/b'),
+    grpc('/'),
+    { path: '/shop.Orders/Say' },
+  ];
+  deepEqual(rulesFor(table, ...none), Array(5).fill(undefined));
+});
+
+test('of several kinds on one service and port the most particular is used, and they are never merged', () => {
+  const at = (table: RouteTable, port: number) => table.find(toDestination('api.default', port))?.kind;
+  const http = httpRoute(rules({ h: {} }), { name: 'h' });
+  const port80 = { parentRefs: [{ group: '', kind: 'Service', name: 'api', port: 80 }] };
+  const tcp = tcpRoute({ rules: [{ backendRefs: [{ name: 'a', port: 80 }] }] }, { name: 't' });
+  const grpc80 = grpcRoute({ ...port80, rules: [{}] }, { name: 'g' });
+  const all = tableOf(tcp, http, grpc80);
+  deepEqual([at(all, 80), at(all, 81)], ['GRPCRoute', 'HTTPRoute']);
+  deepEqual([at(tableOf(tcp, http), 80), at(tableOf(tcp), 80)], ['HTTPRoute', 'TCPRoute']);
+  equal(all.find(API)?.match(requestHead()), undefined, 'the HTTPRoute is not looked at on port 80');
+});
+
+test('of several TCPRoutes the oldest is used, and of its rules the first', () => {
+  const make = (name: string, created: string): Route =>
+    tcpRoute(
+      { rules: [{ name: 'x', backendRefs: [{ name, port: 80 }] }, { backendRefs: [{ name: 'no', port: 80 }] }] },
+      { name, creationTimestamp: created },
+    );
+  const table = tableOf(make('young', '2026-02-01T00:00:00Z'), make('old', '2026-01-01T00:00:00Z'));
+  equal(table.find(API)?.connections?.id, 'TCPRoute/default/old x');
+  equal(tableOf(httpRoute(rules({ h: {} }))).find(API)?.connections, undefined);
 });

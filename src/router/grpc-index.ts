@@ -1,0 +1,66 @@
+/** Candidates of GRPCRoutes: by the name of the service where a match gives one, so that a call looks at those of its own service only. */
+
+import type { GrpcMatch } from '../catalog/grpc-route.ts';
+import { compilePattern, type TextTest } from '../catalog/regular-expression.ts';
+import { allOf, type ConditionTest, compileFields, type RequestView } from './match.ts';
+import { type Candidate, compareGrpc } from './precedence.ts';
+
+interface Entry {
+  readonly candidate: Candidate<GrpcMatch>;
+  /** Place in the order of precedence. */
+  readonly rank: number;
+  readonly takesService: TextTest;
+  readonly takesMethod: TextTest;
+  readonly conditions: ConditionTest | undefined;
+}
+
+export class GrpcIndex {
+  readonly #byService = new Map<string, Entry[]>();
+  /** Those that name no service, or a pattern of names. */
+  readonly #others: Entry[] = [];
+
+  constructor(candidates: readonly Candidate<GrpcMatch>[]) {
+    for (const [rank, candidate] of [...candidates].sort(compareGrpc).entries()) {
+      const { method, headers } = candidate.match;
+      const isExact = method?.type === 'Exact';
+      const entry: Entry = {
+        candidate,
+        rank,
+        takesService: compileName(method?.service, isExact),
+        takesMethod: compileName(method?.method, isExact),
+        conditions: allOf(compileFields(headers)),
+      };
+      const service = isExact ? (method.service ?? '') : '';
+      if (service === '') this.#others.push(entry);
+      else this.#byService.set(service, [...(this.#byService.get(service) ?? []), entry]);
+    }
+  }
+
+  /** The first candidate, in the order of precedence, that takes the call. */
+  find(request: RequestView): Candidate<GrpcMatch> | undefined {
+    // "/" Service-Name "/" {method name}: two parts, no more (gRPC over HTTP/2, Requests).
+    const [before, service, method, ...rest] = request.path.split('/');
+    if (before !== '' || service === undefined || method === undefined || rest.length > 0) return undefined;
+    const own = findFirst(this.#byService.get(service), service, method, request);
+    const other = findFirst(this.#others, service, method, request);
+    if (own === undefined || other === undefined) return (own ?? other)?.candidate;
+    return (own.rank < other.rank ? own : other).candidate;
+  }
+}
+
+function compileName(name: string | undefined, isExact: boolean): TextTest {
+  if (name === undefined || name === '') return () => true;
+  return isExact ? (text) => text === name : compilePattern(name);
+}
+
+function findFirst(
+  entries: readonly Entry[] | undefined,
+  service: string,
+  method: string,
+  request: RequestView,
+): Entry | undefined {
+  return entries?.find(
+    ({ takesService, takesMethod, conditions }) =>
+      takesService(service) && takesMethod(method) && (conditions === undefined || conditions(request)),
+  );
+}

@@ -1,0 +1,67 @@
+/** The routes of one service and port, all of one kind: which rule takes a request, or a connection. */
+
+import { GRPC_ROUTE, type GrpcMatch } from '../catalog/grpc-route.ts';
+import type { HttpMatch } from '../catalog/http-match.ts';
+import { HTTP_ROUTE, type HttpRoute } from '../catalog/http-route.ts';
+import type { Route, RouteKind } from '../catalog/route.ts';
+import { TCP_ROUTE } from '../catalog/tcp-route.ts';
+import type { RequestHead } from '../http/head.ts';
+import { isGrpc } from '../http/reply.ts';
+import type { FindExtension } from './filters/index.ts';
+import { GrpcIndex } from './grpc-index.ts';
+import { RequestView } from './match.ts';
+import { PathIndex } from './path-index.ts';
+import { type Candidate, compareOrigin } from './precedence.ts';
+import { compileRule, type Rule } from './rule.ts';
+
+export class PortRoutes {
+  readonly kind: RouteKind;
+  readonly #http: PathIndex | undefined;
+  readonly #grpc: GrpcIndex | undefined;
+  readonly #tcp: Rule | undefined;
+
+  /** @param routes at least one, and all of one kind */
+  constructor(routes: readonly Route[], find: FindExtension) {
+    this.kind = (routes[0] as Route).kind;
+    const all = routes.flatMap((route) => toCandidates(route, find));
+    if (this.kind === HTTP_ROUTE) this.#http = new PathIndex(all as Candidate<HttpMatch>[]);
+    else if (this.kind === GRPC_ROUTE) this.#grpc = new GrpcIndex(all as Candidate<GrpcMatch>[]);
+    else this.#tcp = all.sort(compareOrigin)[0]?.rule;
+  }
+
+  /** The rule that takes a request, with the match that does. */
+  match(head: RequestHead): Candidate | undefined {
+    if (this.#http !== undefined) return this.#http.find(new RequestView(head));
+    return isGrpc(head) ? this.#grpc?.find(new RequestView(head)) : undefined;
+  }
+
+  /** The rule that takes connections; undefined where the routes are for requests. */
+  get connections(): Rule | undefined {
+    return this.#tcp;
+  }
+}
+
+function toCandidates(route: Route, find: FindExtension): Candidate[] {
+  switch (route.kind) {
+    case HTTP_ROUTE:
+      return route.rules.flatMap((source, ruleIndex) => {
+        const rule = compileRule(route, source, ruleIndex, toPrefix(source), find);
+        return source.matches.map((match, matchIndex) => ({ route, rule, ruleIndex, matchIndex, match }));
+      });
+    case GRPC_ROUTE:
+      return route.rules.flatMap((source, ruleIndex) => {
+        const rule = compileRule(route, source, ruleIndex, '', find);
+        return source.matches.map((match, matchIndex) => ({ route, rule, ruleIndex, matchIndex, match }));
+      });
+    case TCP_ROUTE:
+      return route.rules.map((source, ruleIndex) => {
+        const rule = compileRule(route, source, ruleIndex, '', find);
+        return { route, rule, ruleIndex, matchIndex: 0, match: undefined };
+      });
+  }
+}
+
+function toPrefix({ matches }: HttpRoute['rules'][number]): string {
+  const path = matches.length === 1 ? matches[0]?.path : undefined;
+  return path?.type === 'PathPrefix' ? path.value : '';
+}

@@ -26,6 +26,8 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
     for (const { state } of agent.hubs) counts.set(state, (counts.get(state) ?? 0) + 1);
     return [...counts].map(([state, count]) => [{ state }, count]);
   });
+  metrics.read('skein_unread_bytes', () => agent.peers.unread.bytes);
+  metrics.read('skein_resend_bytes', () => agent.peers.budget.bytes);
   metrics.read('skein_catalogue_applied_total', () => agent.mirror.stats.applied);
   metrics.read('skein_catalogue_diverged_total', () => agent.mirror.stats.diverged);
   metrics.read('skein_catalogue_resyncs_total', () => agent.mirror.stats.resyncs);

@@ -90,6 +90,13 @@ export const METRICS = {
     help: 'Hubs that this sidecar was given, by the state of its link to them (spare, waiting, dialling, connected, leaving)',
     labels: ['state'],
   },
+  skein_unread_bytes: {
+    type: 'gauge',
+    help: 'Bytes held for applications that have not read them, over all sessions',
+    labels: [],
+  },
+  skein_resend_bytes: { type: 'gauge', help: 'Bytes kept for sending again, over all sessions', labels: [] },
+
   skein_catalogue_applied_total: { type: 'counter', help: 'Catalogue steps applied by this sidecar', labels: [] },
   skein_catalogue_diverged_total: { type: 'counter', help: 'Catalogue steps that did not fit', labels: [] },
   skein_catalogue_resyncs_total: { type: 'counter', help: 'Times the whole catalogue was asked for again', labels: [] },

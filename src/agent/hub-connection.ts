@@ -1,5 +1,6 @@
 /** One link to one hub, from the dial to the end: handshake, control channel, and for a newcomer the enrolment. */
 
+import type { Grant } from '../auth/grant.ts';
 import { Channel } from '../control/channel.ts';
 import type { Push } from '../control/messages.ts';
 import { encodeControlOffer } from '../control/version.ts';
@@ -18,6 +19,8 @@ import type { Route } from './route.ts';
 
 /** What the hub pushes, and the end. Nothing follows `onClose`. */
 export interface HubEvents {
+  /** The hub has proven who it is, and holds this end for nobody yet. An error that is thrown ends the connection. */
+  onHub(from: HubConnection): void;
   onCatalogue(push: Push<'catalogue'>, from: HubConnection): void;
   onCircuit(push: Push<'circuit'>, from: HubConnection): void;
   onGoAway(push: Push<'goaway'>, from: HubConnection): void;
@@ -111,6 +114,11 @@ export class HubConnection implements Route {
     return this.#link.isSilent;
   }
 
+  /** Tells hubs apart, whatever their URLs: the thumbprint of the key that this one has proven. */
+  get hubKey(): string {
+    return (this.#session?.peer?.grant as Grant | undefined)?.thumbprint ?? '';
+  }
+
   get rttMs(): number {
     return this.#session?.rttMs ?? 0;
   }
@@ -142,8 +150,9 @@ export class HubConnection implements Route {
   }
 
   async #start(before: HubConnection | undefined): Promise<void> {
-    const { platform, identity, instance, staticKey, observer } = this.#options;
+    const { platform, identity, instance, staticKey, observer, events } = this.#options;
     await this.#link.ready;
+    const isNewcomer = !identity.isMember; // another hub may make it one meanwhile
     this.#session = new Session({
       role: 'initiator',
       circuit: this.#link.control,
@@ -161,10 +170,11 @@ export class HubConnection implements Route {
     });
     observer?.watchSession(this.#session);
     await this.#session.ready;
+    events.onHub(this);
     if (before !== undefined && !before.isSilent)
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot replace connection: the hub speaks again');
     this.#channel = this.#openChannel(this.#session);
-    if (!identity.isMember) await identity.accept(await this.#channel.call('enrol', {}));
+    if (isNewcomer) await identity.accept(await this.#channel.call('enrol', {}));
     this.#isOpen = true;
   }
 

@@ -16,6 +16,8 @@ export type UplinkState = (typeof UPLINK_STATES)[number];
 
 /** Who holds several of them. Nothing is called after `close`. */
 export interface UplinkOwner {
+  /** The hub has proven who it is. @throws SkeinError with `sameHub` among its details: there is a link to it by another URL */
+  onHub(connection: HubConnection): void;
   /** A connection stands; it is in use when this has resolved. */
   onUp(connection: HubConnection): Promise<void>;
   onConnected(uplink: Uplink, connection: HubConnection): void;
@@ -48,6 +50,9 @@ const REPLACE_EVERY_MS = 2_000;
 const WAIT_OF_AWAY = 0.25;
 /** A link that held for less does not show that the hub is there. */
 const HELD_MS = 1_000;
+/** When a URL is dialled again that leads to a hub which is connected by another one: behind a balancer it may lead elsewhere then. */
+const SAME_HUB_MS = 300_000;
+const SAME_HUB_SPREAD = 0.5;
 /** How often it is looked whether a hub can be left. */
 const LEAVE_POLL_MS = 50;
 
@@ -182,6 +187,9 @@ export class Uplink {
     this.#state = 'waiting';
     this.#lastError = error;
     this.#stopHope();
+    if (error.details.sameHub !== undefined) {
+      this.#returnAfterMs = jitter(this.#options.platform.random, SAME_HUB_MS, SAME_HUB_SPREAD);
+    }
     this.#options.owner.onFailed(this, error);
   }
 
@@ -283,9 +291,10 @@ export class Uplink {
   }
 
   #events(ending: Ending): HubConnectionOptions['events'] {
-    const { events, platform, log } = this.#options;
+    const { events, platform, log, owner } = this.#options;
     return {
       ...events,
+      onHub: owner.onHub,
       onGoAway: ({ reconnectInMs }, from) => {
         this.#returnAfterMs = jitter(platform.random, reconnectInMs, GOAWAY_SPREAD);
         log.log('info', 'hub-leaving', { hub: from.url, reconnectInMs });

@@ -3,7 +3,7 @@
  * primary, whose catalogue is followed; circuits go through any. Only a refusal at the start is final.
  */
 
-import { type ErrorCode, type SkeinError, toSkeinError } from '../core/errors.ts';
+import { type ErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Uplink, type UplinkOptions, type UplinkState } from './uplink.ts';
 
@@ -54,6 +54,8 @@ export class Uplinks {
   readonly #uplinks: readonly Uplink[];
   /** What came of the last dial, if that was a verdict. */
   readonly #refusals = new Map<Uplink, SkeinError>();
+  /** By the key that the hub has proven. */
+  readonly #byKey = new Map<string, HubConnection>();
   /** Whose catalogue is followed. */
   #followed: HubConnection | undefined;
   #routes: readonly HubConnection[] = [];
@@ -65,6 +67,7 @@ export class Uplinks {
   constructor(options: UplinksOptions) {
     this.#options = options;
     const owner = {
+      onHub: (connection: HubConnection) => this.#onHub(connection),
       onUp: (connection: HubConnection) => this.#onUp(connection),
       onConnected: (uplink: Uplink, connection: HubConnection) => this.#onConnected(uplink, connection),
       onLeaving: (connection: HubConnection) => this.#onLeaving(connection),
@@ -109,6 +112,19 @@ export class Uplinks {
     this.#routes = [];
   }
 
+  /** A hub holds one link to each member: of two URLs that lead to it the second one would end the first, and the first the second. */
+  #onHub(connection: HubConnection): void {
+    for (const [key, { isClosed }] of this.#byKey) if (isClosed) this.#byKey.delete(key);
+    const { hubKey, url } = connection;
+    const other = this.#byKey.get(hubKey);
+    if (other !== undefined && other.url !== url) {
+      throw new SkeinError('SKEIN_CONFLICT', `Cannot use hub: it is the one at ${other.url}`, {
+        details: { sameHub: other.url },
+      });
+    }
+    this.#byKey.set(hubKey, connection);
+  }
+
   async #onUp(connection: HubConnection): Promise<void> {
     // Policies are here before the first caller can be: until there are some, a hub is followed before it tells others of this member.
     const isFirst = !this.#isReady || this.#followed === undefined || this.#followed.isClosed;
@@ -146,7 +162,8 @@ export class Uplinks {
     const isRefusal = REFUSALS.has(error.code);
     if (isRefusal) this.#refusals.set(uplink, error);
     else this.#refusals.delete(uplink);
-    this.#options.log.log('warn', isRefusal ? 'hub-refused' : 'hub-unreachable', {
+    const event = isRefusal ? 'hub-refused' : error.details.sameHub === undefined ? 'hub-unreachable' : 'hub-same';
+    this.#options.log.log('warn', event, {
       hub: uplink.url,
       reason: error.reason,
       error: error.message,

@@ -36,6 +36,8 @@ export class MemoryNetwork {
   /** Times of all dials, in virtual milliseconds, with where to. */
   readonly dials: { readonly url: string; readonly atMs: number }[] = [];
   readonly links: MemoryLink[] = [];
+  /** Hosts that are another one by a second name. */
+  readonly aliases = new Map<string, string>();
   /** One-way delay of links made from now on. */
   latencyMs = 0;
   readonly #clock: VirtualClock;
@@ -60,7 +62,8 @@ export class MemoryNetwork {
 
   readonly dial = async (url: string, { signal }: DialOptions = {}): Promise<MessagePipe> => {
     this.dials.push({ url, atMs: this.#clock.monotonicMs() });
-    const { host } = new URL(url);
+    const named = new URL(url).host;
+    const host = this.aliases.get(named) ?? named;
     if (this.#silent.has(host)) await wait(this.#clock, DIAL_TIMEOUT_MS, signal);
     await this.#thawed(host, signal);
     const server = this.#servers.get(host);

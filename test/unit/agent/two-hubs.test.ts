@@ -1,6 +1,6 @@
 /** A member of two hubs: it has links to both, follows one, and the loss of either costs it nothing that it knew or had begun. */
 
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { Clock, Timer } from '../../../src/core/clock.ts';
@@ -156,6 +156,38 @@ for (const [what, prepare, withinMs] of STARTS) {
     equal(agent.hub, B);
   });
 }
+
+test('A first hub that answers late takes a member whom the second one has enrolled meanwhile', async (t) => {
+  const mesh = await startBoth(t);
+  mesh.network.latencyMs = 10;
+  const token = await mesh.token('api');
+  mesh.network.freeze(A);
+  const { agent, log } = await mesh.createAgent({ token, hub: BOTH });
+  const joined = agent.start();
+  // The second one is asked after 1.5 s; both are under way then.
+  await mesh.clock.advanceAsync(1_530);
+  mesh.network.thaw(A);
+  await mesh.run(joined);
+  await mesh.until(() => isBoth(agent), 1_000);
+  deepEqual(log.of('hub-refused'), []);
+  equal(mesh.log.of('sidecar-enrolled').length, 2);
+});
+
+test('Two names of one hub are one hub: a link by the first name is not ended by one by the second', async (t) => {
+  const mesh = await startBoth(t);
+  await mesh.startShared(7002);
+  mesh.network.aliases.set('10.0.0.1:7009', '10.0.0.1:7000');
+  const { agent, log } = await mesh.join(['api'], { hub: [A, 'ws://10.0.0.1:7009', C] });
+  await mesh.until(() => isBoth(agent));
+  await mesh.clock.advanceAsync(600_000);
+  deepEqual(statesOf(agent), ['connected*', 'waiting', 'connected']);
+  match(agent.hubs[1]?.error?.message ?? '', /it is the one at ws:\/\/10\.0\.0\.1:7000$/);
+  deepEqual(log.of('hub-lost'), []);
+  ok(log.of('hub-same').length <= 5, `${log.of('hub-same').length} dials by the second name`);
+  // Behind a balancer the second name may lead elsewhere one day.
+  mesh.network.aliases.set('10.0.0.1:7009', '10.0.0.1:7001');
+  await mesh.until(() => agent.hubs[1]?.state === 'connected', 451_000);
+});
 
 test('A spare is taken while a better one is away, and left when that one has held for long', async (t) => {
   const mesh = await startBoth(t);

@@ -105,6 +105,16 @@ test('ARCHITECTURE.md names files that are there', () => {
   for (const path of named) ok(existsSync(join(root, 'src', path)) || existsSync(join(root, path)), path);
 });
 
+for (const document of ['README.md', 'README.zh.md']) {
+  test(`${document} names tests that are there`, () => {
+    const named = [...readText(document).matchAll(/`(?:test\/e2e\/)?([\w-]+\.test\.ts)`/g)].map(
+      ([, name = '']) => name,
+    );
+    ok(named.length > 10);
+    for (const name of named) ok(existsSync(join(root, 'test/e2e', name)), name);
+  });
+}
+
 test('every command has its line in the changelog', () => {
   const text = readText('CHANGELOG.md');
   for (const { name } of COMMANDS) ok(text.includes(`\`${name}\``), name);

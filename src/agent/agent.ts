@@ -114,6 +114,7 @@ export class Agent {
     this.#services = new LocalServices(() => this.#onServices());
     this.#registrar = new Registrar({
       clock,
+      random,
       log,
       instance,
       region: options.region,

@@ -2,9 +2,11 @@
 
 import type { Channel } from '../control/channel.ts';
 import type { Registration, ServedService } from '../control/messages.ts';
-import type { Clock } from '../core/clock.ts';
-import { toSkeinError } from '../core/errors.ts';
+import { Backoff } from '../core/backoff.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { type ErrorCode, type SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import type { Random } from '../core/random.ts';
 
 /** A hub that is told. */
 export interface RegistrationTarget {
@@ -14,6 +16,7 @@ export interface RegistrationTarget {
 
 export interface RegistrarOptions {
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Logger;
   readonly instance: string;
   readonly region: string | undefined;
@@ -28,7 +31,17 @@ interface Telling {
   last: Promise<void>;
   /** The next telling, which everybody who changes something now waits for. */
   next: Promise<void> | undefined;
+  readonly backoff: Backoff;
+  /** Tells again what the hub had no time for. */
+  retry: Timer | undefined;
 }
+
+/** The hub had no time, which is no verdict on what it was told. */
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['SKEIN_DEADLINE', 'SKEIN_LIMIT', 'SKEIN_STORE']);
+const RETRY = { baseMs: 1_000, capMs: 30_000 } as const;
+/** Not at once: the limit that was met is one per second. */
+const LEAST_RETRY_MS = 500;
+const LEAVE_TIMEOUT_MS = 2_000;
 
 export class Registrar {
   readonly #options: RegistrarOptions;
@@ -42,7 +55,8 @@ export class Registrar {
   /** Tells `hub`, now and from now on, until its channel is closed. @throws SkeinError SKEIN_NAME_NOT_GRANTED */
   attach(hub: RegistrationTarget): Promise<void> {
     const last = this.#tell(hub);
-    this.#hubs.set(hub, { last, next: undefined });
+    const backoff = new Backoff(this.#options.random, RETRY);
+    this.#hubs.set(hub, { last, next: undefined, backoff, retry: undefined });
     return last;
   }
 
@@ -52,24 +66,29 @@ export class Registrar {
    * @throws SkeinError when no hub has taken it
    */
   changed(): Promise<void> {
-    return anyOf(this.#connected().map(([hub, telling]) => this.#tellNext(hub, telling)));
+    return anyOf(this.#connected(), ([hub, telling]) => this.#tellNext(hub, telling));
   }
 
   /** Nobody should choose this member any more; nothing is told after. @throws SkeinError when no hub was told */
   leave(): Promise<void> {
     this.#isLeaving = true;
-    return anyOf(this.#connected().map(([{ channel }]) => channel.call('leave', {}, { timeoutMs: LEAVE_TIMEOUT_MS })));
+    return anyOf(this.#connected(), ([{ channel }]) => channel.call('leave', {}, { timeoutMs: LEAVE_TIMEOUT_MS }));
   }
 
-  #connected(): [RegistrationTarget, Telling][] {
-    for (const hub of this.#hubs.keys()) if (hub.channel.isClosed) this.#hubs.delete(hub);
+  #connected(): Told[] {
+    for (const [hub, { retry }] of this.#hubs) {
+      if (!hub.channel.isClosed) continue;
+      retry?.cancel();
+      this.#hubs.delete(hub);
+    }
     return [...this.#hubs];
   }
 
   #tellNext(hub: RegistrationTarget, telling: Telling): Promise<void> {
     if (telling.next !== undefined) return telling.next;
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     const before = telling.last;
+    telling.retry?.cancel();
     const next = new Promise<void>((resolve) => clock.endOfTick(resolve))
       // One after the other, so that the hub hears of the last state last.
       .then(() => before.catch(() => undefined))
@@ -77,13 +96,23 @@ export class Registrar {
         telling.next = undefined;
         return hub.channel.isClosed ? undefined : this.#tell(hub);
       });
-    next.catch((thrown) => {
-      const { reason, message } = toSkeinError(thrown);
-      log.log('error', 'services-not-registered', { hub: hub.url, reason, error: message });
-    });
+    next.then(
+      () => telling.backoff.reset(),
+      (thrown) => this.#onFailure(hub, telling, toSkeinError(thrown)),
+    );
     telling.next = next;
     telling.last = next;
     return next;
+  }
+
+  #onFailure(hub: RegistrationTarget, telling: Telling, { code, reason, message }: SkeinError): void {
+    if (hub.channel.isClosed) return;
+    const { clock, log } = this.#options;
+    log.log('error', 'services-not-registered', { hub: hub.url, reason, error: message });
+    if (!PASSING.has(code)) return;
+    telling.retry = clock.setTimer(Math.max(LEAST_RETRY_MS, telling.backoff.nextMs()), () => {
+      if (!hub.channel.isClosed) this.#tellNext(hub, telling).catch(() => undefined); // it has been logged
+    });
   }
 
   async #tell({ channel }: RegistrationTarget): Promise<void> {
@@ -100,14 +129,18 @@ export class Registrar {
   }
 }
 
-const LEAVE_TIMEOUT_MS = 2_000;
+type Told = readonly [RegistrationTarget, Telling];
 
-/** Resolves with the first that does, or where there is nothing to wait for. @throws SkeinError the first, when all have failed */
-async function anyOf(work: readonly Promise<unknown>[]): Promise<void> {
-  if (work.length === 0) return;
+/**
+ * Resolves when one hub has been told, or when there is none that could be: a channel that closes meanwhile counts for nothing.
+ * @throws SkeinError that of the first hub, when all have failed
+ */
+async function anyOf(hubs: readonly Told[], tell: (told: Told) => Promise<unknown>): Promise<void> {
+  if (hubs.length === 0) return;
   try {
-    await Promise.any(work);
+    await Promise.any(hubs.map(tell));
   } catch (thrown) {
-    throw (thrown as AggregateError).errors[0];
+    const failed = hubs.findIndex(([{ channel }]) => !channel.isClosed);
+    if (failed >= 0) throw (thrown as AggregateError).errors[failed];
   }
 }

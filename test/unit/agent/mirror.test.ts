@@ -1,10 +1,12 @@
 /** Mirror and registrar: what this member knows of the mesh, and what the mesh knows of it. */
 
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registrar } from '../../../src/agent/registrar.ts';
 import type { ServedService } from '../../../src/control/messages.ts';
+import { SkeinError } from '../../../src/core/errors.ts';
 import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
+import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { Catalogue, REFUSED } from '../../support/catalogue.ts';
 
 const web = parseSpiffeId('spiffe://skein.mesh/ns/default/sa/web');
@@ -101,6 +103,7 @@ function createRegistrar(): { catalogue: Catalogue; registrar: Registrar; servic
   const services: ServedService[] = [];
   const registrar = new Registrar({
     clock: catalogue.clock,
+    random: new SeededRandom(1),
     log: catalogue.log,
     instance: 'i1',
     region: 'eu',
@@ -178,6 +181,41 @@ test('Registrar tells every hub, waits for the first that knows, and leaves out 
   await clock.settle();
   await left;
   equal(catalogue.leaves, 1);
+});
+
+test('Registrar tells again what a hub had no time for, until it knows or is told something newer', async () => {
+  const { catalogue, registrar, services } = createRegistrar();
+  const { clock, registrations } = catalogue;
+  registrar.attach(catalogue.connect()).catch(() => undefined);
+  await clock.settle();
+  catalogue.refusal = new SkeinError('SKEIN_LIMIT', 'Cannot answer call: test');
+  services.push(served('a.default'));
+  const failed = rejects(registrar.changed(), { code: 'SKEIN_LIMIT' });
+  await clock.settle();
+  await failed;
+  await clock.advanceAsync(20_000);
+  const tries = catalogue.log.of('services-not-registered').length;
+  ok(tries >= 3 && tries < 20, `${tries} tries in 20 s`);
+  catalogue.refusal = undefined;
+  await clock.advanceAsync(31_000);
+  deepEqual(registrations.at(-1)?.services, [served('a.default')]);
+  equal(registrations.length, 2);
+  await clock.advanceAsync(60_000);
+  equal(registrations.length, 2);
+});
+
+test('Registrar waits for no hub that goes meanwhile: the next one is told', async () => {
+  const { catalogue, registrar, services } = createRegistrar();
+  const hub = catalogue.connect();
+  registrar.attach(hub).catch(() => undefined);
+  await catalogue.clock.settle();
+  hub.mute();
+  services.push(served('a.default'));
+  const changed = registrar.changed();
+  await catalogue.clock.settle();
+  hub.channel.close(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot go on: test'));
+  await changed;
+  deepEqual(catalogue.log.of('services-not-registered'), []);
 });
 
 test('Registrar that leaves says so, and registers nothing after it', async () => {

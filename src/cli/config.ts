@@ -1,14 +1,12 @@
 /** `skein.yaml`: read, expand `${ENV}`, validate. Refused whole, with every issue and its place. */
 
 import * as v from 'valibot';
-import { LineCounter, parseDocument } from 'yaml';
 import { SkeinError } from '../core/errors.ts';
 import { type ConfigIssue, type Environment, expandEnvironment } from './environment.ts';
+import { parseYaml } from './yaml.ts';
 
 /** A file is configuration, not data: more than this is a mistake, or an attack on the parser. */
 const MAX_FILE_BYTES = 1_048_576;
-/** A document that expands the same alias over and over is refused beyond this count. */
-const MAX_ALIASES = 100;
 
 const text = v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'));
 const oneOrMore = v.union(
@@ -103,22 +101,11 @@ function readYaml(name: string, content: string): unknown {
   if (content.length > MAX_FILE_BYTES) {
     throw configError(name, [{ path: '', message: `is longer than ${MAX_FILE_BYTES} bytes` }]);
   }
-  const lineCounter = new LineCounter();
-  const document = parseDocument(content, { lineCounter, uniqueKeys: true, prettyErrors: false });
-  if (document.errors.length > 0) {
-    throw configError(
-      name,
-      document.errors.map(({ message, pos }) => {
-        const { line, col } = lineCounter.linePos(pos[0]);
-        return { path: `line ${line}, column ${col}`, message };
-      }),
-    );
-  }
-  try {
-    return document.toJS({ maxAliasCount: MAX_ALIASES });
-  } catch (error) {
-    throw configError(name, [{ path: '', message: error instanceof Error ? error.message : String(error) }]);
-  }
+  const parsed = parseYaml(content);
+  if ('issues' in parsed) throw configError(name, parsed.issues);
+  const [value, another] = parsed.values;
+  if (another !== undefined) throw configError(name, [{ path: '', message: 'holds more than one document' }]);
+  return value;
 }
 
 /** The deepest place a union could not accept, in words of the schema; values are left out, they may be secrets. */

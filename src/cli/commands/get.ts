@@ -6,9 +6,9 @@ import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
 import { asRecord } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
-import { formatYaml } from '../manifest.ts';
 import { formatJson, formatTable } from '../output.ts';
 import { metadataOf, parseResourceQuery, resourcePath } from '../resource-name.ts';
+import { formatYaml } from '../yaml.ts';
 
 export const get: CommandSpec = {
   name: 'get',

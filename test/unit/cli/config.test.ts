@@ -74,6 +74,7 @@ const cases: readonly [name: string, content: string, issues: readonly string[]]
     'region: 1\nlisten: {htp: x}\nexpose: [{target: 1}]',
     ['region: must be text', 'expose[0].service: is missing', 'listen.htp: is not a known key'],
   ],
+  ['two documents', 'region: a\n---\nregion: b', [': holds more than one document']],
   ['a key given twice', 'region: a\nregion: b', ['line 2, column 1: Map keys must be unique']],
   ['a top level that is no mapping', '- a', [': must be a mapping of keys']],
 ];

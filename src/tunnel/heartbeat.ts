@@ -19,10 +19,11 @@ export type HeartbeatVerdict = 'alive' | 'ping' | 'silent' | 'dead' | 'stalled';
 
 /** While a PING is out it is looked this often, so that a pause of this process is not taken for the peer's. */
 const LOOK_MS = 250;
-/** Taken for the longest round trip before one was measured (RFC 6298 §2.1). */
+/** Round trip before one was measured, and the weights of a new one in its mean and its deviation (RFC 6298 §2). */
 const FIRST_RTT_MS = 1_000;
-/** The longest round trip is that of this time, and of as much before it. */
-const RTT_MEMORY_MS = 30_000;
+const MEAN_WEIGHT = 1 / 8;
+const DEVIATION_WEIGHT = 1 / 4;
+const DEVIATIONS = 4;
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -37,15 +38,13 @@ export class Heartbeat {
   #pings = 0;
   #isSilent = false;
   #rttMs = 0;
-  #maxRttMs = FIRST_RTT_MS;
-  #maxRttBeforeMs = 0;
-  #rttEpochMs: number;
+  #meanRttMs = FIRST_RTT_MS;
+  #deviationMs = FIRST_RTT_MS / 2;
 
   constructor(options: HeartbeatOptions, nowMs: number) {
     this.#options = options;
     this.#receivedMs = nowMs;
     this.#progressMs = nowMs;
-    this.#rttEpochMs = nowMs;
     this.#dueMs = nowMs + options.pingAfterMs;
   }
 
@@ -97,7 +96,7 @@ export class Heartbeat {
   /** False when it answers another PING than the one that is out. */
   onPong(nowMs: number, number: number): boolean {
     if (number !== this.#ping?.number) return false;
-    this.#noteRtt(nowMs - this.#ping.sentMs, nowMs);
+    this.#noteRtt(nowMs - this.#ping.sentMs);
     this.#ping = undefined;
     return true;
   }
@@ -122,9 +121,9 @@ export class Heartbeat {
     }
     if (quietMs >= sendStallMs) return nowMs - this.#progressMs >= sendStallMs ? 'stalled' : 'dead';
     // Bytes that came while the PONG did not show how long our queue in the network is.
-    const longestRttMs = Math.max(this.#maxRttMs, this.#maxRttBeforeMs, this.#receivedMs - ping.sentMs);
+    const queueMs = this.#receivedMs - ping.sentMs;
     const waitedMs = nowMs - Math.max(ping.sentMs, this.#receivedMs);
-    if (waitedMs < Math.max(silentAfterMs, 4 * longestRttMs)) return 'alive';
+    if (waitedMs < Math.max(silentAfterMs, this.#slowRttMs, 2 * queueMs)) return 'alive';
     if (ping.isOut && quietMs >= deadAfterMs) return 'dead';
     if (this.#isSilent) return 'alive';
     this.#isSilent = true;
@@ -132,7 +131,12 @@ export class Heartbeat {
   }
 
   get #answerMs(): number {
-    return this.#options.answerAfterMs + 2 * this.#rttMs;
+    return this.#options.answerAfterMs + 2 * (this.#rttMs === 0 ? 0 : this.#meanRttMs);
+  }
+
+  /** A round trip that is slow, and yet one. */
+  get #slowRttMs(): number {
+    return this.#meanRttMs + Math.max(this.#meanRttMs, DEVIATIONS * this.#deviationMs);
   }
 
   #nextMs(nowMs: number): number {
@@ -150,15 +154,11 @@ export class Heartbeat {
     if (this.#ping !== undefined) this.#ping.sentMs = Math.min(nowMs, this.#ping.sentMs + stallMs);
   }
 
-  #noteRtt(rttMs: number, nowMs: number): void {
-    const ageMs = nowMs - this.#rttEpochMs;
-    if (this.#rttMs === 0) this.#maxRttMs = rttMs;
-    else if (ageMs >= RTT_MEMORY_MS) {
-      this.#maxRttBeforeMs = ageMs < 2 * RTT_MEMORY_MS ? this.#maxRttMs : 0;
-      this.#maxRttMs = rttMs;
-      this.#rttEpochMs = nowMs;
-    }
+  #noteRtt(rttMs: number): void {
+    const isFirst = this.#rttMs === 0;
+    const offMs = Math.abs(rttMs - this.#meanRttMs);
+    this.#deviationMs = isFirst ? rttMs / 2 : this.#deviationMs + DEVIATION_WEIGHT * (offMs - this.#deviationMs);
+    this.#meanRttMs = isFirst ? rttMs : this.#meanRttMs + MEAN_WEIGHT * (rttMs - this.#meanRttMs);
     this.#rttMs = rttMs;
-    this.#maxRttMs = Math.max(this.#maxRttMs, rttMs);
   }
 }

@@ -30,7 +30,7 @@ export interface TunnelOptions {
   readonly pingAfterMs: number;
   /** Silence after which it is probed where a record was sent that the peer should answer, above two round trips. */
   readonly answerAfterMs: number;
-  /** Silence behind a probe after which another link should be made beside this one; raised to 4 × the largest round trip. */
+  /** Silence behind a probe after which another link should be made beside this one; raised for slow and unsteady round trips. */
   readonly silentAfterMs: number;
   /** Silence that ends a link whose probe has left the socket: a death is found within 15 s (docs/decisions/0004). */
   readonly deadAfterMs: number;

@@ -52,6 +52,24 @@ export class NatLab {
     return { inbound: packets('inbound'), outbound: packets('outbound') };
   }
 
+  /** Packets between a site and the hub are lost where the expression of nftables holds, until `heal`. */
+  lose(site: 'a' | 'b', where: string): void {
+    this.#run(`router-${site}`, ['nft', `add rule ip guard faults ${where} drop`]);
+  }
+
+  heal(site: 'a' | 'b'): void {
+    this.#run(`router-${site}`, ['nft', 'flush chain ip guard faults']);
+  }
+
+  /** Ports of a site from which connections to the hub are open. */
+  openPorts(site: 'a' | 'b'): readonly number[] {
+    const text = this.#run(`site-${site}`, ['ss', '-Htn', 'state', 'established', 'dst', HUB_ADDRESS]);
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => Number(line.trim().split(/\s+/)[2]?.split(':').at(-1)));
+  }
+
   /** Ends what still runs in the namespaces, then removes them. */
   close(): void {
     if (!this.#open) return;
@@ -136,8 +154,10 @@ table ip guard {
     ct state established,related accept
     iifname "wan" counter name inbound drop
   }
+  chain faults { }
   chain forward {
     type filter hook forward priority 0; policy drop
+    jump faults
     ct state established,related accept
     iifname "lan" oifname "wan" ip daddr ${HUB_ADDRESS} tcp dport { ${egressPorts.join(', ')} } accept
     iifname "wan" counter name inbound drop

@@ -1,0 +1,147 @@
+/** Links that fall silent without a word, in network namespaces: packets are dropped, processes are stopped, nothing is reset. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { lacking } from '../runtime/capabilities.ts';
+import { printFigures } from '../support/figures.ts';
+import type { LastingResult } from '../support/lasting-streams.ts';
+import { type Sidecar, TestMesh } from '../support/mesh.ts';
+import { HUB_ADDRESS, NatLab } from '../support/netns.ts';
+import { type Program, startHelper } from '../support/process.ts';
+
+const HUB_PORT = 7000;
+const STREAMS = 20;
+const LINE_EVERY_MS = 100;
+/** The numbers to reach (docs/decisions/0005), and what a busy machine may add. */
+const BUSY_MS = 3_000;
+const IDLE_MS = 15_000;
+const SLACK_MS = 1_500;
+
+const noLab = lacking('network namespaces');
+
+describe('Links that fall silent', { skip: noLab }, () => {
+  let lab: NatLab;
+  let mesh: TestMesh;
+  let caller: Sidecar;
+  let callee: Sidecar;
+
+  before(async () => {
+    lab = new NatLab([HUB_PORT]);
+    const url = `ws://${HUB_ADDRESS}:${HUB_PORT}`;
+    mesh = await TestMesh.start({ listen: `0.0.0.0:${HUB_PORT}`, within: lab.within('hub'), args: ['--url', url] });
+    const origin = await mesh.startOrigin('origin', lab.within('site-b'));
+    callee = await mesh.startSidecar({
+      name: 'callee',
+      hub: url,
+      within: lab.within('site-b'),
+      services: ['lines'],
+      expose: [`lines=tcp://${origin.tcp}`],
+    });
+    caller = await mesh.startSidecar({
+      name: 'caller',
+      hub: url,
+      within: lab.within('site-a'),
+      services: ['client'],
+      tcp: ['lines'],
+    });
+  });
+
+  after(async () => {
+    await mesh?.close();
+    lab?.close();
+  });
+
+  /** Conversations between the two sites, and what becomes of them while `disturb` does its work. */
+  async function talk(seconds: number, disturb: () => Promise<void>): Promise<LastingResult> {
+    const args = [caller.tcp('lines'), STREAMS, LINE_EVERY_MS, seconds].map(String);
+    const program = startHelper('talk', args, { name: 'talk', within: lab.within('site-a') });
+    mesh.programs.push(program);
+    await program.ready();
+    await wait(1_000);
+    await disturb();
+    const { code } = await program.waitForExit(120_000);
+    assert.equal(code, 0, program.tail());
+    return JSON.parse(program.stdout.trim().split('\n').at(-1) ?? '') as LastingResult;
+  }
+
+  const count = (program: Program, event: string): number => program.log.filter((line) => line.event === event).length;
+
+  function isIntact(result: LastingResult): void {
+    const { broken, lost, duplicated } = result;
+    assert.deepEqual({ broken, lost, duplicated }, { broken: 0, lost: 0, duplicated: 0 }, JSON.stringify(result));
+  }
+
+  for (const [what, site, direction] of [
+    ['of the caller, in both directions', 'a', ['tcp sport', 'tcp dport']],
+    ['of the caller, in what it sends', 'a', ['tcp sport']],
+    ['of the caller, in what it hears', 'a', ['tcp dport']],
+    ['of the callee, in both directions', 'b', ['tcp sport', 'tcp dport']],
+  ] as const) {
+    it(`A connection ${what}: another takes its place, and no stream ends`, async () => {
+      const sidecar = site === 'a' ? caller : callee;
+      const before = [count(sidecar.program, 'hub-replaced'), count(sidecar.program, 'hub-lost')];
+      const result = await talk(12, async () => {
+        const ports = lab.openPorts(site);
+        assert.equal(ports.length, 1);
+        for (const match of direction) lab.lose(site, `${match} ${ports[0]}`);
+      });
+      lab.heal(site);
+      const [replaced = 0, lost = 0] = [count(sidecar.program, 'hub-replaced'), count(sidecar.program, 'hub-lost')];
+      printFigures(`silence: connection ${what}`, { ...result, replaced: replaced - (before[0] ?? 0) });
+      isIntact(result);
+      assert.equal(lost - (before[1] ?? 0), 0, sidecar.program.tail());
+      assert.ok(result.maxMs <= BUSY_MS + SLACK_MS, `${result.maxMs} ms`);
+    });
+  }
+
+  it('Of five packets one is lost, for half a minute: no link is given up, and no stream', async () => {
+    const programs = [caller.program, callee.program];
+    const before = programs.map((program) => count(program, 'hub-lost') + count(program, 'hub-replaced'));
+    const result = await talk(30, async () => {
+      for (const site of ['a', 'b'] as const) lab.lose(site, 'numgen random mod 100 < 20');
+      await wait(28_000);
+      for (const site of ['a', 'b'] as const) lab.heal(site);
+    });
+    const links = programs.map(
+      (program, at) => count(program, 'hub-lost') + count(program, 'hub-replaced') - (before[at] ?? 0),
+    );
+    printFigures('silence: 20 % of the packets lost', { ...result, linksGivenUp: links });
+    isIntact(result);
+    assert.deepEqual(links, [0, 0]);
+  });
+
+  it('The hub is stopped for 7 s, and a sidecar for 15 s: no stream ends, and the hub loses no link', async () => {
+    const frozen = async (program: Program, seconds: number) => {
+      program.signal('SIGSTOP');
+      await wait(seconds * 1_000);
+      program.signal('SIGCONT');
+    };
+    const before = count(mesh.hub, 'sidecar-joined');
+    const hub = await talk(12, () => frozen(mesh.hub, 7));
+    printFigures('silence: the hub stopped for 7 s', { ...hub });
+    isIntact(hub);
+    assert.equal(count(mesh.hub, 'sidecar-joined'), before, mesh.hub.tail());
+    const sidecar = await talk(22, () => frozen(callee.program, 15));
+    printFigures('silence: the callee stopped for 15 s', { ...sidecar });
+    isIntact(sidecar);
+  });
+
+  it('A site goes dark while nothing is said: the hub lets go of its sidecar within 15 s', async () => {
+    const before = count(mesh.hub, 'sidecar-left');
+    const startedMs = performance.now();
+    lab.lose('b', 'ip protocol tcp');
+    await mesh.hub.waitForLog(
+      (line) => line.event === 'sidecar-left' && count(mesh.hub, 'sidecar-left') > before,
+      30_000,
+    );
+    const tookMs = performance.now() - startedMs;
+    const joined = count(mesh.hub, 'sidecar-joined');
+    const healedMs = performance.now();
+    lab.heal('b');
+    await mesh.hub.waitForLog(() => count(mesh.hub, 'sidecar-joined') > joined, 30_000);
+    const backMs = performance.now() - healedMs;
+    printFigures('silence: idle', { tookMs: Math.round(tookMs), backMs: Math.round(backMs) });
+    assert.ok(tookMs <= IDLE_MS + SLACK_MS, `${tookMs} ms`);
+    isIntact(await talk(2, async () => undefined));
+  });
+});

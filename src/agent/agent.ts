@@ -131,6 +131,7 @@ export class Agent {
       ...{ platform, identity, instance, staticKey, limits, log, observer, routes, direct: this.direct },
       local: { http: { request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, openRaw: refuseOwn },
       onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
+      onSuspect: (instance) => this.#backends.leave(instance),
     });
     const here = { region: options.region ?? '', zone: options.zone ?? '' };
     this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });

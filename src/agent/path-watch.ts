@@ -7,39 +7,49 @@ import type { Peer } from './peer.ts';
 export class PathWatch {
   readonly #log: Logger;
   readonly #limited: Logger;
-  /** Instances of which every session was not heard for a while. */
+  readonly #onSuspect: (instance: string) => void;
+  /** Instances of which every session was not heard for a while, or lost its way for longer than it takes to find another. */
   readonly #suspects = new Set<string>();
+  /** These, and those to which there is no way just now. */
+  readonly #avoided = new Set<string>();
 
   /** @param limited for what others cause, as often as they like */
-  constructor(log: Logger, limited: Logger) {
+  constructor(log: Logger, limited: Logger, onSuspect: (instance: string) => void) {
     this.#log = log;
     this.#limited = limited;
+    this.#onSuspect = onSuspect;
   }
 
-  get hasSuspects(): boolean {
-    return this.#suspects.size > 0;
+  get hasAvoided(): boolean {
+    return this.#avoided.size > 0;
   }
 
-  isSuspect(instance: string): boolean {
-    return this.#suspects.has(instance);
+  /** Another instance is the better choice. */
+  isAvoided(instance: string): boolean {
+    return this.#avoided.has(instance);
   }
 
   /** The paths of `session` have changed, one of those that `peers`, all of one instance, have. */
   note(session: Session, peers: Iterable<Peer>): void {
     let count = 0;
     let isSuspect = true;
+    let isAvoided = true;
     for (const peer of peers) {
       count++;
       isSuspect &&= peer.session.isSuspect;
+      isAvoided &&= peer.session.isSuspect || peer.session.isDetached;
       if (peer.session !== session) continue;
       peer.noteReturn();
       this.tellDistrusted(peer);
     }
     const { remoteInstance: instance, id } = session;
-    isSuspect &&= count > 0;
+    if (count === 0) return this.forget(instance);
+    if (isAvoided) this.#avoided.add(instance);
+    else this.#avoided.delete(instance);
     if (isSuspect === this.#suspects.has(instance)) return;
     if (isSuspect) this.#suspects.add(instance);
     else this.#suspects.delete(instance);
+    if (isSuspect) this.#onSuspect(instance);
     this.#log.log('info', isSuspect ? 'peer-suspect' : 'peer-back', { instance, session: id });
   }
 
@@ -55,5 +65,6 @@ export class PathWatch {
   /** The last session with the instance is over. */
   forget(instance: string): void {
     this.#suspects.delete(instance);
+    this.#avoided.delete(instance);
   }
 }

@@ -46,6 +46,8 @@ export interface PeersOptions {
   /** The way to services of this very instance. */
   readonly local: Upstream;
   readonly onStream: (stream: IncomingStream, caller: SpiffeId) => void;
+  /** An instance was not heard for a while, on any session. */
+  readonly onSuspect: (instance: string) => void;
 }
 
 /** What is told to those who find direct paths. */
@@ -101,7 +103,7 @@ export class Peers implements Connector {
         this.#start('responder', circuit, instance, path, undefined, first),
       acceptPath: (circuit, path, sessionId, first) => this.acceptPath(circuit, path, sessionId, first),
     });
-    this.#paths = new PathWatch(log, this.#refusals);
+    this.#paths = new PathWatch(log, this.#refusals, options.onSuspect);
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
     this.#unread = new UnreadBudget(limits.unreadBudgetBytes);
     const ways = { clock: platform.clock, random: platform.random, log, routes };
@@ -145,11 +147,11 @@ export class Peers implements Connector {
   }
 
   get hasSuspects(): boolean {
-    return this.#paths.hasSuspects;
+    return this.#paths.hasAvoided;
   }
 
   isSuspect({ instance }: Endpoint): boolean {
-    return this.#paths.isSuspect(instance);
+    return this.#paths.isAvoided(instance);
   }
 
   /** A hub has come into use. */

@@ -12,7 +12,7 @@ import type { AttemptPlan } from './attempt-plan.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
 import { classifyError, classifyStatus, type Outcome } from './classify.ts';
-import type { EndpointLoad } from './endpoint-load.ts';
+import type { EndpointLoad, Movable } from './endpoint-load.ts';
 import type { RetryFact } from './events.ts';
 import { FAULT_REASON } from './filters/fault.ts';
 import { type FilterContext, wrapAll } from './filters/filter.ts';
@@ -45,7 +45,7 @@ export interface AttemptedRequest {
 }
 
 /** Towards the client it is the request's body, towards the endpoint the answer's sink. */
-export class Attempts implements RequestBody, ReplySink {
+export class Attempts implements RequestBody, ReplySink, Movable {
   readonly #options: AttemptsOptions;
   readonly #observer: AttemptsObserver;
   readonly #context: FilterContext;
@@ -158,6 +158,7 @@ export class Attempts implements RequestBody, ReplySink {
     if (this.#retryAnswer(head, complete)) return;
     this.#state = 'answering';
     this.#kept = undefined;
+    this.#load?.movable.delete(this);
     // What follows is a conversation, and no answer that could be late.
     if (head.status === 101) this.#timer?.cancel();
     if (complete) this.#finishAnswer();
@@ -184,6 +185,19 @@ export class Attempts implements RequestBody, ReplySink {
 
   onDrain(): void {
     if (this.#state !== 'over') this.#reply.onDrain();
+  }
+
+  move(): void {
+    const { backends, connector } = this.#options;
+    const error = new SkeinError('SKEIN_SESSION_LOST', 'Cannot wait for answer: the instance has fallen silent');
+    if (judgeError(this.#plan.retry, error, this.#facts()) === 'no') return;
+    backends.refresh(this.#backend);
+    if (!this.#backend.hasOther(this.#tried, connector) || !this.#takeBudget()) return;
+    const out = this.#out;
+    this.#out = undefined;
+    this.#learn('neutral'); // it is avoided already
+    out?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: the request went elsewhere'));
+    this.#again(error.reason, 0);
   }
 
   #begin(load: EndpointLoad, nowMs: number): void {
@@ -217,6 +231,7 @@ export class Attempts implements RequestBody, ReplySink {
     const http = filters.length === 0 ? upstream.http : wrapAll(filters, upstream.http, this.#context);
     const out = http.request(this.#head, this.#complete, this);
     this.#out = out;
+    if (isIdempotent(this.#head.method)) this.#load?.movable.add(this);
     let hasRoom = true;
     for (const chunk of this.#kept ?? []) hasRoom = out.write(chunk);
     this.#limitKept();
@@ -341,6 +356,7 @@ export class Attempts implements RequestBody, ReplySink {
     this.#load = undefined;
     if (load === undefined) return;
     load.pending--;
+    load.movable.delete(this);
     this.#backend.breaker.leaveRequest();
   }
 }

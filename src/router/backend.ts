@@ -83,9 +83,16 @@ export class Backend {
     this.#candidates.update(this.#all);
   }
 
-  /** Could `choose` find somebody who is not among `tried`? */
-  hasOther(tried: readonly EndpointLoad[]): boolean {
-    return this.#candidates.healthy.some((load) => !tried.includes(load));
+  /** Could `choose` find somebody who is not among `tried`, nor one to avoid? */
+  hasOther(tried: readonly EndpointLoad[], avoid?: Avoidance): boolean {
+    return this.#candidates.healthy.some((load) => !tried.includes(load) && !avoid?.isSuspect(load.endpoint));
+  }
+
+  /** `instance` has fallen silent: what waits there for an answer goes elsewhere, where that is allowed. */
+  leave(instance: string): void {
+    for (const load of this.#all) {
+      if (load.endpoint.instance === instance) for (const request of [...load.movable]) request.move();
+    }
   }
 
   /**

@@ -70,6 +70,11 @@ export class Backends {
     return backend;
   }
 
+  /** `instance` has fallen silent: what waits there for an answer goes elsewhere, where that is allowed. */
+  leave(instance: string): void {
+    for (const backend of this.#table.values()) backend.leave(instance);
+  }
+
   /** Brings `backend` up to what the catalogue says now. */
   refresh(backend: Backend): Backend {
     const nowMs = this.#clock.monotonicMs();

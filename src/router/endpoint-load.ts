@@ -17,11 +17,19 @@ const PENALTY_MS = 5_000;
 /** Share of an equal endpoint's requests at the start of a warm-up (Envoy's `min_weight_percent`). */
 const COLD = 0.1;
 
+/** A request that can leave its endpoint. */
+export interface Movable {
+  /** The endpoint has fallen silent: goes elsewhere, if that is allowed and there is somebody. */
+  move(): void;
+}
+
 export class EndpointLoad {
   /** Replaced when the catalogue changes weight, labels or health; instance and port stay. */
   endpoint: Endpoint;
   /** Requests and connections under way. */
   pending = 0;
+  /** Those of which no answer has come yet and that could as well be sent elsewhere. */
+  readonly movable = new Set<Movable>();
   readonly outlier = new Outlier();
   /** Attempts of the present interval. */
   tally: Tally = { succeeded: 0, failed: 0 };

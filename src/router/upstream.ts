@@ -27,7 +27,7 @@ export interface Upstream {
 export interface Connector {
   /** Is there an endpoint that `isSuspect`? Asked before each choice. */
   readonly hasSuspects: boolean;
-  /** It was not heard for a while: another one is the better choice. */
+  /** There is no way to it just now, or it was not heard for a while: another one is the better choice. */
   isSuspect(endpoint: Endpoint): boolean;
   /** The way to `endpoint`, at once when there is one. @throws SkeinError also as a rejection; nothing was sent then */
   connect(endpoint: Endpoint): Upstream | Promise<Upstream>;

@@ -88,6 +88,11 @@ export class MemoryNetwork {
     for (const link of this.#linksTo.get(new URL(url).host) ?? []) link.cut();
   }
 
+  /** Nobody gets to `url` any more; links that stand are left alone. */
+  refuse(url: string): void {
+    this.#servers.delete(new URL(url).host);
+  }
+
   /** What is sent to `url` is lost from now on, and so is what it sends; nobody is told. */
   silence(url: string): void {
     const { host } = new URL(url);

@@ -180,6 +180,55 @@ test('A session without a stream is closed after a while, and made again when it
   equal((await ask(mesh, caller)).text, 'ok');
 });
 
+test('A member that is gone is avoided at once; what it owes is asked of another one if that may be done twice', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const hub = await mesh.startHub();
+  const silent = () => new RecordingHandler();
+  const [atX, atY] = [silent(), silent()];
+  const x = (await mesh.join(['api'])).agent;
+  const linkOfX = mesh.network.links.at(-1);
+  const y = (await mesh.join(['api'])).agent;
+  const caller = (await mesh.join(['web'])).agent;
+  await mesh.serve(x, 'api.default', { protocol: 'http', handler: atX });
+  await mesh.serve(y, 'api.default', { protocol: 'http', handler: atY });
+  const request = (method: string, path: string): ReplyRecorder => {
+    const reply = new ReplyRecorder();
+    reply.body = caller.outbound.request(requestHead({ method, path }), true, reply);
+    return reply;
+  };
+  const pathsAt = ({ seen }: RecordingHandler): string[] => seen.map(({ head }) => head.path);
+  const replies = new Map<string, ReplyRecorder>();
+  for (let i = 0; i < 20; i++) replies.set(`/get/${i}`, request('GET', `/get/${i}`));
+  for (let i = 0; i < 20; i++) replies.set(`/post/${i}`, request('POST', `/post/${i}`));
+  await mesh.until(() => atX.seen.length + atY.seen.length === 40);
+  const owed = pathsAt(atX);
+  const [gets, posts] = [owed.filter((path) => /get/.test(path)), owed.filter((path) => /post/.test(path))];
+  ok(gets.length > 0 && posts.length > 0, 'both kinds are there');
+
+  mesh.network.refuse(hub.url);
+  linkOfX?.cut();
+  await mesh.clock.advanceAsync(50);
+  for (let i = 0; i < 10; i++) request('GET', `/later/${i}`);
+  await mesh.clock.advanceAsync(50);
+  equal(pathsAt(atY).filter((path) => /later/.test(path)).length, 10);
+
+  await mesh.clock.advanceAsync(1_000);
+  deepEqual(
+    gets.filter((path) => !pathsAt(atY).includes(path)),
+    [],
+  );
+  for (const seen of atY.seen) seen.answer(200, 'from y');
+  await mesh.until(() => gets.every((path) => replies.get(path)?.isOver));
+  deepEqual([...new Set(gets.map((path) => replies.get(path)?.text))], ['from y']);
+
+  // Whoever asked for these is told what nobody knows.
+  await mesh.clock.advanceAsync(31_000);
+  for (const path of posts) {
+    const error = replies.get(path)?.error;
+    deepEqual([error?.code, error?.notProcessed, pathsAt(atY).includes(path)], ['SKEIN_SESSION_LOST', false, false]);
+  }
+});
+
 test('A member that leaves finishes what it began, and takes nothing more', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();

@@ -387,3 +387,67 @@ test('a backend that nobody has called before is asked for first; routes of the 
   await reply.done;
   deepEqual([reply.head?.status, text], [200, 'kept']);
 });
+
+/** Two endpoints of which the first that is asked never answers; gives its name. */
+async function askSilent(bench: Bench, head: Partial<RequestHead>): Promise<{ reply: ReplyRecorder; silent: string }> {
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  const seen: ReceivedRequest[] = [];
+  bench.behave = (request) => {
+    seen.push(request);
+    if (seen.length > 1) request.answer(200);
+  };
+  const reply = bench.get(head);
+  await Promise.resolve();
+  const silent = bench.asked[0] as string;
+  bench.suspects.add(silent);
+  return { reply, silent };
+}
+
+test('what may be done twice does not wait for an endpoint that has fallen silent', async () => {
+  for (const method of ['GET', 'PUT', 'DELETE']) {
+    const bench = new Bench();
+    const { reply, silent } = await askSilent(bench, { method });
+    bench.backends.leave(silent);
+    await reply.done;
+    equal(reply.head?.status, 200);
+    equal(new Set(bench.asked).size, 2);
+    deepEqual(
+      bench.retried.map(({ reason, endpoint: { instance } }) => [reason, instance]),
+      [['session-lost', silent]],
+    );
+    equal(bench.finished[0]?.attempts, 2);
+  }
+});
+
+test('a POST waits for it, and so does what has nowhere else to go, or has its answer begun, or is over the budget', async () => {
+  const post = new Bench();
+  const { reply, silent } = await askSilent(post, { method: 'POST' });
+  post.backends.leave(silent);
+  deepEqual([reply.isOver, post.asked.length], [false, 1]);
+
+  const both = new Bench();
+  const waiting = await askSilent(both, {});
+  both.suspects.add('a').add('b');
+  both.backends.leave(waiting.silent);
+  deepEqual([waiting.reply.isOver, both.asked.length], [false, 1]);
+
+  const begun = new Bench();
+  begun.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  begun.behave = (request) => request.reply.onHead({ status: 200, fields: NO_FIELDS, upgrade: undefined }, false);
+  const answer = begun.get();
+  await Promise.resolve();
+  begun.suspects.add(begun.asked[0] as string);
+  begun.backends.leave(begun.asked[0] as string);
+  deepEqual([answer.isOver, begun.asked.length], [false, 1]);
+
+  const poor = new Bench({ retryBudgetPercent: 1, minRetriesPerSecond: 1, retryBudgetIntervalMs: 1000 });
+  poor.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  poor.behave = () => undefined;
+  const replies = Array.from({ length: 20 }, () => poor.get());
+  await Promise.resolve();
+  ok(poor.asked.filter((instance) => instance === 'a').length > 2);
+  poor.suspects.add('a');
+  poor.backends.leave('a');
+  equal(poor.retried.length, 1);
+  ok(replies.every(({ isOver }) => !isOver));
+});

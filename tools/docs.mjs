@@ -41,7 +41,7 @@ function errorsPage() {
 Every failure has one of these codes; the list is closed. An answer that the mesh itself makes carries the reason in
 \`x-skein-reason\`; an answer without that field comes from the application. "Not processed" means that the application
 certainly did not see the request, so that any method may be tried again; a particular failure may know better than its
-code. The exit code is that of a \`skein\` command that fails with it.
+code, and its answer says so: \`x-skein-processed: no\`, or \`maybe\`. The exit code is that of a \`skein\` command that fails with it.
 
 | code | \`x-skein-reason\` | HTTP | gRPC | not processed | exit code |
 |---|---|---|---|---|---|

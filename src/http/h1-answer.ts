@@ -188,7 +188,9 @@ export class H1Answer implements ReplySink {
   fail(error: SkeinError): void {
     this.#body.abort(error);
     this.#body = NO_BODY;
-    this.#fail(error);
+    const { code, message, status, details } = error;
+    // Its head has been passed on.
+    this.#fail(new SkeinError(code, message, { status, details, cause: error, notProcessed: false }));
   }
 
   #fail(error: SkeinError): void {

@@ -1,4 +1,7 @@
-/** Answers made by the mesh itself: a status, `x-skein-reason`, and a short text that names the remedy. */
+/**
+ * Answers made by the mesh itself: a status, `x-skein-reason`, whether the application may have seen the request
+ * (`x-skein-processed`), and a short text that names the remedy.
+ */
 
 import { type Bytes, EMPTY, encodeUtf8 } from '../core/bytes.ts';
 import { ERROR_CODES, type ErrorCode, type SkeinError } from '../core/errors.ts';
@@ -68,6 +71,7 @@ export function makeReply(error: SkeinError, request: RequestHead): Reply {
       encodeGrpcMessage(error.message),
       'x-skein-reason',
       meaning.reason,
+      ...toProcessedField(error),
     ];
     return { head: { status: 200, fields, upgrade: undefined }, body: EMPTY };
   }
@@ -81,10 +85,16 @@ export function makeReply(error: SkeinError, request: RequestHead): Reply {
     'no-store',
     'x-skein-reason',
     meaning.reason,
+    ...toProcessedField(error),
     ...toStatusField(error),
   ];
   const head: ResponseHead = { status: error.status, fields, upgrade: undefined };
   return { head, body: request.method === 'HEAD' ? EMPTY : body };
+}
+
+/** Whoever asked knows by it whether any method may be asked again. */
+function toProcessedField({ notProcessed }: SkeinError): readonly string[] {
+  return ['x-skein-processed', notProcessed ? 'no' : 'maybe'];
 }
 
 /** The status that the application answered last, where the mesh answers in its place. */

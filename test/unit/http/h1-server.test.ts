@@ -164,6 +164,17 @@ test('serveH1 hands on chunks as they come, and trailers', () => {
   deepEqual(request.trailers, ['x-sum', '1']);
 });
 
+test('serveH1 says of a body that turns out malformed that the handler may have seen its request, and of a malformed head that it has not', () => {
+  const late = new Connection();
+  late.send(`${chunkedPost}5\r\nhello\r\nno chunk\r\n`);
+  equal(late.handler.seen.length, 1);
+  match(late.text, /^HTTP\/1\.1 400 .*\r\nx-skein-processed: maybe\r\n/s);
+  const early = new Connection();
+  early.send(`GET / HTTP/1.1\r\n${HOST}a b: c\r\n\r\n`);
+  equal(early.handler.seen.length, 0);
+  match(early.text, /^HTTP\/1\.1 400 .*\r\nx-skein-processed: no\r\n/s);
+});
+
 test('serveH1 returns credit only as the handler takes the body', () => {
   const connection = new Connection((request) => {
     request.hasRoom = false;

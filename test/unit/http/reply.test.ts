@@ -28,6 +28,18 @@ test('makeReply keeps the status of the error', () => {
   );
 });
 
+test('makeReply says whether the application may have seen the request, as the error knows', () => {
+  for (const notProcessed of [true, false]) {
+    for (const request of [requestHead(), GRPC]) {
+      const { head } = makeReply(
+        new SkeinError('SKEIN_SESSION_LOST', 'Cannot answer: lost', { notProcessed }),
+        request,
+      );
+      equal(getField(head.fields, 'x-skein-processed'), notProcessed ? 'no' : 'maybe');
+    }
+  }
+});
+
 test('makeReply gives no body to HEAD', () => {
   const { head, body } = makeReply(new SkeinError('SKEIN_DENIED', 'Cannot call: no'), requestHead({ method: 'HEAD' }));
   equal(body.length, 0);
@@ -47,6 +59,8 @@ test('makeReply answers gRPC with trailers only', () => {
     'Cannot call: 100 %25 nein, %C3%BC%0D%0A',
     'x-skein-reason',
     'authz',
+    'x-skein-processed',
+    'no',
   ]);
 });
 

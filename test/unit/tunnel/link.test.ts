@@ -351,6 +351,35 @@ describe('Link', () => {
     assert.deepEqual(errors, {});
   });
 
+  it('goes on where the buffers of both ends are full and both have something to answer (rust-yamux#227)', async () => {
+    const { clock, wire, a, b, errors } = createLinks({ latencyMs: 20, kernelBytes: 64 * 1024 });
+    await clock.advanceAsync(1_000);
+    const arrived = { a: 0, b: 0 };
+    for (const [from, to, side] of [
+      [a, b, 'b'],
+      [b, a, 'a'],
+    ] as const) {
+      const circuit = from.openCircuit();
+      const far = to.adoptCircuit(circuit.id);
+      far.attach({
+        onRecord: (message) => {
+          arrived[side]++;
+          far.consumed(message.length - LINK_HEADER_BYTES);
+        },
+        onWritable: () => undefined,
+        onClose: () => undefined,
+      });
+      sendMany(circuit, 200, 20_000);
+    }
+    await clock.advanceAsync(100);
+    for (const end of [wire.a, wire.b]) wire.stall(end); // PING, PONG and CREDIT of both stand behind what does not leave
+    await clock.advanceAsync(10_000);
+    assert.ok(wire.a.outstandingBytes > 0 && wire.b.outstandingBytes > 0, 'both are full');
+    for (const end of [wire.a, wire.b]) wire.resume(end);
+    await clock.advanceAsync(10_000);
+    assert.deepEqual([arrived, errors], [{ a: 200, b: 200 }, {}]);
+  });
+
   it('ends after 20 s in which the network takes no byte, and nothing comes', async () => {
     const { clock, wire, a, b, errors } = createLinks({ kernelBytes: 1 });
     await clock.settle();

@@ -146,7 +146,7 @@ export class HubConnection implements Route {
     this.#closedBy = error;
     this.#session?.close(error);
     this.#link.close(NORMAL, 'leaving');
-    this.#forget();
+    this.#forget(error);
   }
 
   async #start(before: HubConnection | undefined): Promise<void> {
@@ -212,13 +212,13 @@ export class HubConnection implements Route {
     if (this.#closedBy !== undefined) return;
     this.#closedBy = error;
     this.#link.close(NORMAL, error.reason);
-    this.#forget();
+    this.#forget(error);
     if (this.#isOpen) this.#options.events.onClose(error, this);
   }
 
-  #forget(): void {
+  #forget(error: SkeinError): void {
     const { observer } = this.#options;
     observer?.forgetLink(this.#link);
-    if (this.#session !== undefined) observer?.forgetSession(this.#session);
+    if (this.#session !== undefined) observer?.forgetSession(this.#session, error);
   }
 }

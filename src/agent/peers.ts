@@ -333,6 +333,7 @@ export class Peers implements Connector {
       unreadBudget: this.#unread,
       ...(firstRecord === undefined ? {} : { firstRecord }),
       onPaths: () => this.#onPaths(session, role),
+      onResumed: (afterMs) => observer?.noteResumed(afterMs),
       onPathMessage: (message) => direct?.onPathMessage(session, message),
       onStream: (stream) => {
         // Streams come only once the peer is known: the session opens with its identity.
@@ -342,7 +343,7 @@ export class Peers implements Connector {
         else onStream(stream, peer.id);
       },
       onClose: (error) => {
-        observer?.forgetSession(session);
+        observer?.forgetSession(session, error);
         this.#forget(session, error);
       },
     });

@@ -249,7 +249,7 @@ export class Connection {
     this.#settle(error);
     observer.forgetLink(this.#link);
     if (this.#session !== undefined) {
-      observer.forgetSession(this.#session);
+      observer.forgetSession(this.#session, error);
       this.#session.close(error);
     }
     const caller = this.#caller;

@@ -10,6 +10,9 @@ export interface MetricDefinition {
 
 const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
+/** From a move to another path to the end of the grace. */
+const RESUME_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60] as const;
+
 export const METRICS = {
   skein_build_info: {
     type: 'gauge',
@@ -62,12 +65,38 @@ export const METRICS = {
   skein_hub_store_queued_writes: { type: 'gauge', help: 'Registrations that wait to be stored', labels: [] },
   skein_hub_store_bytes: { type: 'gauge', help: 'Size of the store on disk', labels: [] },
 
+  skein_links: {
+    type: 'gauge',
+    help: 'Links open now, by state; silent: the other end owes an answer',
+    labels: ['state'],
+  },
+  skein_links_ended_total: {
+    type: 'counter',
+    help: 'Links that are over, by cause: closed by the other end, left by this one, cut without a word, silent or stalled for too long, or against the protocol',
+    labels: ['cause'],
+  },
   skein_link_sent_bytes_total: { type: 'counter', help: 'Bytes of link messages sent', labels: [] },
   skein_link_received_bytes_total: { type: 'counter', help: 'Bytes of link messages received', labels: [] },
   skein_link_sent_messages_total: { type: 'counter', help: 'Link messages sent', labels: [] },
   skein_link_received_messages_total: { type: 'counter', help: 'Link messages received', labels: [] },
 
   skein_sessions: { type: 'gauge', help: 'Sessions open now', labels: [] },
+  skein_session_paths: {
+    type: 'gauge',
+    help: 'Sessions by what they travel on: relay, direct, none while they have no path, hub for those with a hub itself',
+    labels: ['kind'],
+  },
+  skein_sessions_closed_total: {
+    type: 'counter',
+    help: 'Sessions that are over, by reason; session-lost are those that could not be resumed',
+    labels: ['reason'],
+  },
+  skein_session_resume_seconds: {
+    type: 'histogram',
+    help: 'Time without a path of sessions that were resumed',
+    labels: [],
+    buckets: RESUME_SECONDS,
+  },
   skein_session_streams: { type: 'gauge', help: 'Streams open now', labels: [] },
   skein_session_records_sent_total: { type: 'counter', help: 'Records sealed and sent', labels: [] },
   skein_session_records_received_total: { type: 'counter', help: 'Records received and opened', labels: [] },
@@ -78,6 +107,11 @@ export const METRICS = {
   },
   skein_session_records_forged_total: { type: 'counter', help: 'Records that were altered on the way', labels: [] },
   skein_session_records_resent_total: { type: 'counter', help: 'Records sent once more, on another path', labels: [] },
+  skein_session_resent_bytes_total: {
+    type: 'counter',
+    help: 'Bytes of records sent once more, on another path',
+    labels: [],
+  },
   skein_session_path_switches_total: { type: 'counter', help: 'Times a session moved to another path', labels: [] },
   skein_session_paths_distrusted_total: {
     type: 'counter',
@@ -96,6 +130,11 @@ export const METRICS = {
     labels: [],
   },
   skein_resend_bytes: { type: 'gauge', help: 'Bytes kept for sending again, over all sessions', labels: [] },
+  skein_resend_limit_bytes: {
+    type: 'gauge',
+    help: 'Most that may be kept for sending again; above it sessions without a path are given up',
+    labels: [],
+  },
 
   skein_catalogue_applied_total: { type: 'counter', help: 'Catalogue steps applied by this sidecar', labels: [] },
   skein_catalogue_diverged_total: { type: 'counter', help: 'Catalogue steps that did not fit', labels: [] },

@@ -10,7 +10,6 @@ import { Circuit, LINK_HEADER_BYTES } from './circuit.ts';
 import { fromWireCode, protocolError } from './codes.ts';
 import { CreditAnnouncer } from './credit-announcer.ts';
 import { MAX_OFFSET } from './flow-control.ts';
-import { Heartbeat } from './heartbeat.ts';
 import {
   CLOSE,
   CREDIT,
@@ -32,10 +31,12 @@ import {
   VERSION,
   writeHeader,
 } from './link-message.ts';
+import { Liveness } from './liveness.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
-import { Pacer } from './pacer.ts';
 import { MESSAGE_OVERHEAD_BYTES } from './record.ts';
 
+/** What a WebSocket says that ended without a close message (RFC 6455 §7.4.1). */
+const ABNORMAL = 1006;
 /** Part of `pingAfterMs` that is left to chance. */
 const PING_SPREAD = 0.2;
 
@@ -49,6 +50,13 @@ export interface LinkOptions {
   readonly onSilent?: () => void;
   readonly limits?: Partial<TunnelOptions>;
 }
+
+/**
+ * Why a link is over. `closed`, `left`: the other end, or this one, has said so. `cut`: the connection ended without a word.
+ * `silent`, `stalled`: nothing came, or nothing would go, for too long. `protocol`: the other end broke a rule.
+ */
+export const LINK_ENDS = ['closed', 'left', 'cut', 'silent', 'stalled', 'protocol'] as const;
+export type LinkEnd = (typeof LINK_ENDS)[number];
 
 /** Counters, read at scrape time. */
 export interface LinkStats {
@@ -67,11 +75,9 @@ export class Link {
   readonly #clock: Clock;
   readonly #limits: TunnelOptions;
   readonly #onClose: (error: SkeinError) => void;
-  readonly #onSilent: (() => void) | undefined;
   readonly #role: 'dialler' | 'acceptor';
   readonly #circuits = new Map<number, Circuit>();
-  readonly #heartbeat: Heartbeat;
-  readonly #pacer = new Pacer();
+  readonly #liveness: Liveness;
   readonly #helloSent: Bytes;
   #helloReceived: Bytes | undefined;
   #nextId: number;
@@ -82,10 +88,9 @@ export class Link {
   readonly #credit: CreditAnnouncer;
   #pongDue: Bytes | undefined;
   #pumping = false;
-  #timer: Timer;
-  #timerMs = 0;
   #helloTimer: Timer;
   #closedBy: SkeinError | undefined;
+  #end: LinkEnd | undefined;
   #resolveReady: () => void = () => undefined;
   #rejectReady: (error: SkeinError) => void = () => undefined;
 
@@ -94,7 +99,6 @@ export class Link {
     this.#clock = options.clock;
     this.#limits = resolveTunnelOptions(options.limits);
     this.#onClose = options.onClose;
-    this.#onSilent = options.onSilent;
     this.#role = options.role;
     this.#nextId = options.role === 'dialler' ? 1 : 2;
     this.#budgetBytes = this.#limits.linkWindowBudgetBytes;
@@ -103,9 +107,15 @@ export class Link {
       this.#rejectReady = reject;
     });
     this.ready.catch(() => undefined); // the owner also hears of it through onClose
-    const nowMs = this.#clock.monotonicMs();
     const pingAfterMs = this.#limits.pingAfterMs * (1 - PING_SPREAD * options.random.ratio());
-    this.#heartbeat = new Heartbeat({ ...this.#limits, pingAfterMs }, nowMs);
+    this.#liveness = new Liveness({
+      clock: this.#clock,
+      limits: { ...this.#limits, pingAfterMs },
+      outstandingBytes: () => pipe.outstandingBytes,
+      sendPing: (number) => this.#transmit(encodePing(number)),
+      onSilent: () => options.onSilent?.(),
+      onDead: (verdict) => this.#die(verdict),
+    });
     this.#credit = new CreditAnnouncer({
       clock: this.#clock,
       fullRecordBytes: this.#limits.maxRecordBytes + MESSAGE_OVERHEAD_BYTES - LINK_HEADER_BYTES,
@@ -116,14 +126,13 @@ export class Link {
     this.control = this.#addCircuit(0, true);
     this.#helloSent = encodeHello(options.random, this.#limits.maxMessageBytes);
     this.#transmit(this.#helloSent.slice());
-    this.#timer = this.#setTimer(nowMs);
     this.#helloTimer = this.#clock.setTimer(this.#limits.helloTimeoutMs, () => {
       if (this.#helloReceived === undefined) this.#fail(protocolError('Cannot use link: no HELLO in time'));
     });
     pipe.attach({
       onMessage: (message) => this.#onMessage(message),
       onProgress: () => this.#onProgress(),
-      onClose: (code, reason) => this.#end(closeError(code, reason)),
+      onClose: (code, reason) => this.#finish(code === ABNORMAL ? 'cut' : 'closed', closeError(code, reason)),
     });
   }
 
@@ -132,16 +141,21 @@ export class Link {
   }
 
   get rttMs(): number {
-    return this.#heartbeat.rttMs;
+    return this.#liveness.rttMs;
   }
 
   /** Nothing is heard of the other end, although it owes an answer. */
   get isSilent(): boolean {
-    return this.#heartbeat.isSilent;
+    return this.#liveness.isSilent;
   }
 
   get isClosed(): boolean {
     return this.#closedBy !== undefined;
+  }
+
+  /** Why it is over; undefined while it is not. */
+  get end(): LinkEnd | undefined {
+    return this.#end;
   }
 
   get circuitCount(): number {
@@ -187,7 +201,10 @@ export class Link {
   close(code: number, reason: string): void {
     if (this.#closedBy !== undefined) return;
     this.#pipe.close(code, reason);
-    this.#end(new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot use link: closed here (${reason})`));
+    this.#finish(
+      this.isSilent ? 'silent' : 'left',
+      new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot use link: closed here (${reason})`),
+    );
   }
 
   // Called by circuits.
@@ -202,8 +219,7 @@ export class Link {
   transmit(circuit: Circuit, message: Bytes): void {
     writeHeader(message, DATA, circuit.id);
     this.#transmit(message);
-    if (!this.#heartbeat.isAsking) this.#ask();
-    if (this.#pacer.isMarkDue) this.#ping();
+    this.#liveness.onRecordSent();
   }
 
   announceCredit(circuit: Circuit): void {
@@ -248,7 +264,7 @@ export class Link {
   }
 
   get #rttFloorMs(): number {
-    return Math.max(1, this.#heartbeat.rttMs);
+    return Math.max(1, this.#liveness.rttMs);
   }
 
   /** Writes what is due while the network takes it: first the bounded control state, then one message per circuit in turn. */
@@ -261,7 +277,7 @@ export class Link {
         this.#pongDue = undefined;
       }
       while (this.#credit.isDue && this.#hasRoom) this.#sendCredit(this.#credit.shift());
-      while (this.#ready.length > 0 && this.#hasRoom && !this.#pacer.isFull && this.#helloReceived !== undefined) {
+      while (this.#ready.length > 0 && this.#hasRoom && !this.#liveness.isFull && this.#helloReceived !== undefined) {
         const circuit = this.#ready.shift() as Circuit;
         circuit.queued = false;
         if (!circuit.isClosed) circuit.grantWrite();
@@ -289,12 +305,12 @@ export class Link {
   #transmit(message: Bytes): void {
     this.stats.messagesSent++;
     this.stats.bytesSent += message.length;
-    this.#pacer.onSent(message.length);
+    this.#liveness.onSent(message.length);
     this.#pipe.send(message);
   }
 
   #onProgress(): void {
-    this.#heartbeat.onSent(this.#clock.monotonicMs(), this.#pipe.outstandingBytes === 0);
+    this.#liveness.onProgress();
     this.#pump();
   }
 
@@ -302,7 +318,7 @@ export class Link {
     if (this.#closedBy !== undefined) return;
     this.stats.messagesReceived++;
     this.stats.bytesReceived += message.length;
-    this.#heartbeat.onReceived(this.#clock.monotonicMs());
+    this.#liveness.onReceived();
     if (message.length < LINK_HEADER_BYTES || message.length > this.#limits.maxMessageBytes) {
       return this.#fail(protocolError('Cannot read link message: impossible length'));
     }
@@ -339,7 +355,7 @@ export class Link {
     this.#helloReceived = message.slice();
     this.#helloTimer.cancel();
     this.#resolveReady();
-    this.#ping();
+    this.#liveness.ping();
     this.#pump();
   }
 
@@ -378,64 +394,30 @@ export class Link {
     this.#pump();
   }
 
-  // Liveness.
-
-  /** A record was sent: an answer is due in time. */
-  #ask(): void {
-    const nowMs = this.#clock.monotonicMs();
-    this.#heartbeat.onAsked(nowMs);
-    this.#rearm(nowMs);
-  }
-
-  #ping(): void {
-    const nowMs = this.#clock.monotonicMs();
-    this.#transmit(encodePing(this.#heartbeat.onPing(nowMs)));
-    this.#pacer.onMark(nowMs);
-    this.#rearm(nowMs);
-  }
-
   #onPong(message: Bytes): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (!this.#heartbeat.onPong(nowMs, readPingNumber(message))) return;
-    this.#pacer.onArrived(nowMs, readPongArrived(message));
-    if (this.#pacer.isMarkDue) this.#ping();
+    this.#liveness.onPong(readPingNumber(message), readPongArrived(message));
     this.#pump();
   }
 
-  #check(): void {
-    const nowMs = this.#clock.monotonicMs();
-    const verdict = this.#heartbeat.check(nowMs, this.#pipe.outstandingBytes);
-    if (verdict === 'dead')
-      return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the other end fell silent'));
-    if (verdict === 'stalled')
-      return this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use link: the network takes no bytes'));
-    this.#timer = this.#setTimer(nowMs);
-    if (verdict === 'ping') this.#ping();
-    else if (verdict === 'silent') this.#onSilent?.();
-  }
-
-  /** Brings the timer forward, if need be. */
-  #rearm(nowMs: number): void {
-    if (this.#heartbeat.dueMs >= this.#timerMs) return;
-    this.#timer.cancel();
-    this.#timer = this.#setTimer(nowMs);
-  }
-
-  #setTimer(nowMs: number): Timer {
-    this.#timerMs = this.#heartbeat.dueMs;
-    return this.#clock.setTimer(this.#timerMs - nowMs, () => this.#check());
+  #die(verdict: 'dead' | 'stalled'): void {
+    const [state, end] =
+      verdict === 'dead'
+        ? (['the other end fell silent', 'silent'] as const)
+        : (['the network takes no bytes', 'stalled'] as const);
+    this.#fail(new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot use link: ${state}`), end);
   }
 
   /** A violation or a death: the socket goes without ceremony, because a peer at fault may never answer a close. */
-  #fail(error: SkeinError): void {
+  #fail(error: SkeinError, end: LinkEnd = 'protocol'): void {
     this.#pipe.terminate();
-    this.#end(error);
+    this.#finish(end, error);
   }
 
-  #end(error: SkeinError): void {
+  #finish(end: LinkEnd, error: SkeinError): void {
     if (this.#closedBy !== undefined) return;
     this.#closedBy = error;
-    this.#timer.cancel();
+    this.#end = end;
+    this.#liveness.cancel();
     this.#helloTimer.cancel();
     this.#ready = [];
     this.#credit.cancel();

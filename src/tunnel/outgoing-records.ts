@@ -84,8 +84,10 @@ export class OutgoingRecords {
     if (path !== paths.active) return;
     this.#waitingMs = undefined;
     if (sender.againBytes === 0) return this.#writeRecord(path);
+    const record = sender.takeAgain();
     stats.recordsResent++;
-    path.circuit.send(sender.takeAgain());
+    stats.bytesResent += record.length;
+    path.circuit.send(record);
     watch.noteSent();
     this.#requestWrite();
   }

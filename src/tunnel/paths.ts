@@ -30,6 +30,8 @@ export interface PathsOptions {
   /** A better path is there: what is under way should arrive first, then `activate` it. */
   readonly onWish: (path: Path) => void;
   readonly onLost: (error: SkeinError) => void;
+  /** There is a path again, after so long without any. */
+  readonly onResumed: (afterMs: number) => void;
   /** Paths, their states, or whether there is one. */
   readonly onChange: () => void;
 }
@@ -234,6 +236,7 @@ export class Paths {
       this.#active = path;
       this.#prober.noteMoved();
     }
+    if (this.#grace !== undefined) this.#options.onResumed(this.#options.clock.monotonicMs() - this.#detachedMs);
     this.#stopGrace();
     this.#options.onActive(path);
     this.#settleLeaving();

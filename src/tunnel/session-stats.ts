@@ -7,7 +7,10 @@ export interface SessionStats {
   recordsForged: number;
   /** Sent once more, on another path. */
   recordsResent: number;
+  bytesResent: number;
   pathSwitches: number;
+  /** Times that it had no path, and then one again. */
+  resumes: number;
   /** Paths given up because what came on them was altered, or missing in the middle. */
   pathsDistrusted: number;
 }
@@ -19,7 +22,9 @@ export function createSessionStats(): SessionStats {
     recordsDuplicate: 0,
     recordsForged: 0,
     recordsResent: 0,
+    bytesResent: 0,
     pathSwitches: 0,
+    resumes: 0,
     pathsDistrusted: 0,
   };
 }

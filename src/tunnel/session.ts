@@ -55,6 +55,8 @@ export interface SessionOptions {
   readonly unreadBudget?: UnreadBudget;
   /** Paths have come or gone, or another one is used, or none is there. */
   readonly onPaths?: () => void;
+  /** There is a path again, after so long without any. */
+  readonly onResumed?: (afterMs: number) => void;
   /** The other end has something to say about ways to it; at most 4 KiB, sealed as everything. */
   readonly onPathMessage?: (message: Bytes) => void;
   /** Called once, after `ready` was settled and every stream was told. */
@@ -177,6 +179,11 @@ export class Session implements PathHost, BudgetMember {
 
   get paths(): readonly PathStatus[] {
     return this.#parts?.paths.status ?? [];
+  }
+
+  /** What records of this end travel by; undefined while there is none. */
+  get activePath(): PathInfo | undefined {
+    return this.#parts?.paths.active?.info;
   }
 
   /** Since when the session has no path, in monotonic milliseconds; undefined while it has one. */
@@ -315,7 +322,16 @@ export class Session implements PathHost, BudgetMember {
   }
 
   #assemble({ keys, sessionId, settings }: SessionKeys): Parts {
-    const { crypto, role, isResumable = false, replayBudget, unreadBudget, onStream, onPathMessage } = this.#options;
+    const {
+      crypto,
+      role,
+      isResumable = false,
+      replayBudget,
+      unreadBudget,
+      onStream,
+      onPathMessage,
+      onResumed,
+    } = this.#options;
     const clock = this.#clock;
     const limits = this.#limits;
     const { stats } = this;
@@ -349,6 +365,10 @@ export class Session implements PathHost, BudgetMember {
         onActive: () => outgoing.onActive(),
         onWish: (path) => outgoing.startFence(path),
         onLost: onAbandoned,
+        onResumed: (afterMs) => {
+          stats.resumes++;
+          onResumed?.(afterMs);
+        },
         onChange: () => this.#onPaths(),
       },
       this,

@@ -1,0 +1,115 @@
+/** `Liveness` of one link: its heartbeat and its pacer, with the timer they need. One PING serves both. */
+
+import type { Clock, Timer } from '../core/clock.ts';
+import { Heartbeat, type HeartbeatOptions } from './heartbeat.ts';
+import { Pacer } from './pacer.ts';
+
+export interface LivenessOptions {
+  readonly clock: Clock;
+  readonly limits: HeartbeatOptions;
+  /** What waits for the network now. */
+  readonly outstandingBytes: () => number;
+  /** PING with that number goes out. */
+  readonly sendPing: (number: number) => void;
+  /** Once in each silence. */
+  readonly onSilent: () => void;
+  /** Nothing has come for too long; `stalled`: and the socket has taken nothing. */
+  readonly onDead: (verdict: 'dead' | 'stalled') => void;
+}
+
+export class Liveness {
+  readonly #options: LivenessOptions;
+  readonly #clock: Clock;
+  readonly #heartbeat: Heartbeat;
+  readonly #pacer = new Pacer();
+  #timer: Timer;
+  #timerMs = 0;
+
+  constructor(options: LivenessOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    const nowMs = this.#clock.monotonicMs();
+    this.#heartbeat = new Heartbeat(options.limits, nowMs);
+    this.#timer = this.#setTimer(nowMs);
+  }
+
+  /** Last measured round trip, in milliseconds; 0 before the first. */
+  get rttMs(): number {
+    return this.#heartbeat.rttMs;
+  }
+
+  /** Nothing is heard of the other end, although it owes an answer. */
+  get isSilent(): boolean {
+    return this.#heartbeat.isSilent;
+  }
+
+  /** As much is on its way as should be. */
+  get isFull(): boolean {
+    return this.#pacer.isFull;
+  }
+
+  /** `bytes` are on their way. */
+  onSent(bytes: number): void {
+    this.#pacer.onSent(bytes);
+  }
+
+  /** They were a record: the other end acknowledges most of them. */
+  onRecordSent(): void {
+    if (!this.#heartbeat.isAsking) {
+      const nowMs = this.#clock.monotonicMs();
+      this.#heartbeat.onAsked(nowMs);
+      this.#rearm(nowMs);
+    }
+    if (this.#pacer.isMarkDue) this.ping();
+  }
+
+  /** The socket took bytes. */
+  onProgress(): void {
+    this.#heartbeat.onSent(this.#clock.monotonicMs(), this.#options.outstandingBytes() === 0);
+  }
+
+  onReceived(): void {
+    this.#heartbeat.onReceived(this.#clock.monotonicMs());
+  }
+
+  /** @param arrivedMs when its PING arrived, by the clock of the other end, modulo 2^32 */
+  onPong(number: number, arrivedMs: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (!this.#heartbeat.onPong(nowMs, number)) return;
+    this.#pacer.onArrived(nowMs, arrivedMs);
+    if (this.#pacer.isMarkDue) this.ping();
+  }
+
+  ping(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#options.sendPing(this.#heartbeat.onPing(nowMs));
+    this.#pacer.onMark(nowMs);
+    this.#rearm(nowMs);
+  }
+
+  cancel(): void {
+    this.#timer.cancel();
+  }
+
+  #check(): void {
+    const { outstandingBytes, onSilent, onDead } = this.#options;
+    const nowMs = this.#clock.monotonicMs();
+    const verdict = this.#heartbeat.check(nowMs, outstandingBytes());
+    if (verdict === 'dead' || verdict === 'stalled') return onDead(verdict);
+    this.#timer = this.#setTimer(nowMs);
+    if (verdict === 'ping') this.ping();
+    else if (verdict === 'silent') onSilent();
+  }
+
+  /** Brings the timer forward, if need be. */
+  #rearm(nowMs: number): void {
+    if (this.#heartbeat.dueMs >= this.#timerMs) return;
+    this.#timer.cancel();
+    this.#timer = this.#setTimer(nowMs);
+  }
+
+  #setTimer(nowMs: number): Timer {
+    this.#timerMs = this.#heartbeat.dueMs;
+    return this.#clock.setTimer(this.#timerMs - nowMs, () => this.#check());
+  }
+}

@@ -167,6 +167,8 @@ export class Uplinks {
       hub: uplink.url,
       reason: error.reason,
       error: error.message,
+      remedy: error.details.remedy,
+      ...(isRefusal ? {} : { retry: 'for ever' }),
     });
     this.#settle();
   }

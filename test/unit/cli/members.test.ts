@@ -170,7 +170,12 @@ test('a hub that is away is tried until it is there, and each failure is told', 
   await hub.close();
   const line = ['sidecar', '--hub', hub.url, '--token', text, '--listen-http', '127.0.0.1:0', '--log', 'json'];
   const running = start(line);
-  await running.process.waitForErr(/"event":"hub-unreachable"[\s\S]*"event":"hub-unreachable"/);
+  await running.process.waitForErr(/"event":"hub-unreachable"[\s\S]*"event":"hub-unreachable"[^\n]*\n/);
+  const told = running.process
+    .err()
+    .split('\n')
+    .filter((text) => text.includes('"hub-unreachable"'));
+  for (const text of told) match(text, /connection refused.*"remedy":"Check [^"]+","retry":"for ever"/);
   equal(running.process.out(), '');
   const back = await createHub({ listen: { host: '127.0.0.1', port }, dataFolder: join(folder, 'hub') });
   t.after(() => back.close());

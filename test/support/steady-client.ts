@@ -19,7 +19,7 @@ export class SteadyClient {
   /** No more is asked; what was asked is awaited. */
   async finish(): Promise<SteadyResult> {
     this.program.endInput();
-    const { code } = await this.program.waitForExit(60_000);
+    const { code } = await this.program.waitForExit(90_000);
     if (code !== 0) throw new Error(`The client ended with ${code}\n${this.program.tail()}`);
     return JSON.parse(this.program.stdout.trim().split('\n').at(-1) ?? '') as SteadyResult;
   }
@@ -38,7 +38,10 @@ export async function countIds(...origins: readonly string[]): Promise<ReadonlyM
 }
 
 /** What the ids show: how many were executed twice, how many that were answered never came, how many that failed had come. */
-export function judgePosts({ answered, failed }: SteadyResult, counts: ReadonlyMap<string, number>) {
+export function judgePosts(
+  { answered, failed }: Pick<SteadyResult, 'answered' | 'failed'>,
+  counts: ReadonlyMap<string, number>,
+) {
   const failedIds = Object.values(failed).flat();
   return {
     twice: [...counts].filter(([, count]) => count > 1).length,

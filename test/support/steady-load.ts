@@ -11,6 +11,12 @@ export interface SteadyOptions extends HttpTarget {
   readonly name?: string;
 }
 
+export interface SlowRequest {
+  readonly atMs: number;
+  readonly tookMs: number;
+  readonly isPost: boolean;
+}
+
 export interface SteadyResult {
   readonly offeredPerSecond: number;
   /** Answered with 200. */
@@ -28,11 +34,18 @@ export interface SteadyResult {
   readonly p99Ms: number;
   /** From the moment at which the request was due: the longest stall. */
   readonly maxMs: number;
+  /** Those that took half a second or longer: when they were due, in milliseconds of the epoch, and how long. */
+  readonly slow: readonly SlowRequest[];
 }
+
+const SLOW_MS = 500;
+const MAX_SLOW = 10_000;
 
 /** Connections of the client; a stall of a second at 1,000 requests a second keeps some of them waiting here. */
 const MAX_SOCKETS = 200;
 const TICK_MS = 5;
+/** Longer than the mesh holds what waits for somebody who does not come back. */
+const ANSWER_WITHIN_MS = 45_000;
 
 /** Runs until `stop` resolves and every request is answered. */
 export async function runSteady(options: SteadyOptions, stop: Promise<void>): Promise<SteadyResult> {
@@ -42,6 +55,7 @@ export async function runSteady(options: SteadyOptions, stop: Promise<void>): Pr
   const errors: Record<string, number> = {};
   const answered: string[] = [];
   const failed: Record<string, string[]> = {};
+  const slow: SlowRequest[] = [];
   const counts = { gets: 0, failedGets: 0, posts: 0, failedPosts: 0 };
   const pending = new Set<Promise<void>>();
 
@@ -53,12 +67,17 @@ export async function runSteady(options: SteadyOptions, stop: Promise<void>): Pr
     let failure: string | undefined;
     try {
       const method = isPost ? 'POST' : 'GET';
-      const { status, headers } = await ask({ ...options, agent, method, path: isPost ? `/once/${id}` : '/' });
-      if (status !== 200) failure = `${method} ${status} ${String(headers['x-skein-reason'] ?? '')}`;
+      const path = isPost ? `/once/${id}` : '/';
+      const { status, headers } = await ask({ ...options, agent, method, path, timeoutMs: ANSWER_WITHIN_MS });
+      const [reason, processed] = ['reason', 'processed'].map((name) => String(headers[`x-skein-${name}`] ?? ''));
+      if (status !== 200) failure = `${method} ${status} ${reason}, processed: ${processed}`;
     } catch (error) {
       failure = `${isPost ? 'POST' : 'GET'} ${error instanceof Error ? error.message : String(error)}`;
     }
-    times.push(performance.now() - dueMs);
+    const tookMs = performance.now() - dueMs;
+    times.push(tookMs);
+    if (tookMs >= SLOW_MS && slow.length < MAX_SLOW)
+      slow.push({ atMs: performance.timeOrigin + dueMs, tookMs, isPost });
     if (isPost && failure === undefined) answered.push(id);
     if (failure === undefined) return;
     errors[failure] = (errors[failure] ?? 0) + 1;
@@ -91,5 +110,6 @@ export async function runSteady(options: SteadyOptions, stop: Promise<void>): Pr
     failed,
     errors,
     ...percentiles(times),
+    slow,
   };
 }

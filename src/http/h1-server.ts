@@ -8,8 +8,8 @@ import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { DecodeLatin1 } from '../core/text.ts';
+import { ConnectionDeadline } from './connection-deadline.ts';
 import { type AnswerOwner, H1Answer } from './h1-answer.ts';
-import { H1Deadline } from './h1-deadline.ts';
 import { H1Parser } from './h1-parser.ts';
 import { type ConnectRequest, H1Tunnel } from './h1-tunnel.ts';
 import { H1Writer } from './h1-writer.ts';
@@ -80,7 +80,7 @@ class H1Connection implements H1Server, AnswerOwner {
   readonly #handler: HttpHandler;
   readonly #options: H1ServerOptions;
   readonly #parser: H1Parser;
-  readonly #deadline: H1Deadline;
+  readonly #deadline: ConnectionDeadline;
   /** `lingering`: all is answered, and what still comes is dropped. */
   #state: 'open' | 'raw' | 'tunnel' | 'lingering' | 'closed' = 'open';
   /** Chunks behind the message being served; their credit is not returned, so the stream's window bounds them. */
@@ -108,7 +108,7 @@ class H1Connection implements H1Server, AnswerOwner {
     });
     this.#handler = handler;
     this.#options = options;
-    this.#deadline = new H1Deadline(options.clock, () => this.#expire());
+    this.#deadline = new ConnectionDeadline(options.clock, () => this.#expire());
     this.#parser = H1Parser.forRequests(
       {
         onRequest: (head, complete) => this.#begin(head, complete),

@@ -5,7 +5,7 @@
 
 import { type Bytes, EMPTY, encodeUtf8 } from '../core/bytes.ts';
 import { ERROR_CODES, type ErrorCode, type SkeinError } from '../core/errors.ts';
-import { getField, type RequestHead, type ResponseHead } from './head.ts';
+import { type Fields, getField, type RequestHead, type ResponseHead } from './head.ts';
 
 export interface Reply {
   readonly head: ResponseHead;
@@ -62,17 +62,7 @@ export function isGrpc(request: RequestHead): boolean {
 export function makeReply(error: SkeinError, request: RequestHead): Reply {
   const meaning = ERROR_CODES[error.code];
   if (isGrpc(request)) {
-    const fields = [
-      'content-type',
-      GRPC_CONTENT,
-      'grpc-status',
-      String(meaning.grpcStatus),
-      'grpc-message',
-      encodeGrpcMessage(error.message),
-      'x-skein-reason',
-      meaning.reason,
-      ...toProcessedField(error),
-    ];
+    const fields = ['content-type', GRPC_CONTENT, ...makeGrpcTrailers(error)];
     return { head: { status: 200, fields, upgrade: undefined }, body: EMPTY };
   }
   const body = encodeUtf8(`${error.message}\n${REMEDIES[error.code]}\n`);
@@ -100,6 +90,21 @@ function toProcessedField({ notProcessed }: SkeinError): readonly string[] {
 /** The status that the application answered last, where the mesh answers in its place. */
 function toStatusField({ details: { upstreamStatus } }: SkeinError): readonly string[] {
   return typeof upstreamStatus === 'number' ? ['x-skein-upstream-status', String(upstreamStatus)] : [];
+}
+
+/** The end of a gRPC answer that says `error`. */
+export function makeGrpcTrailers(error: SkeinError): Fields {
+  const { grpcStatus, reason } = ERROR_CODES[error.code];
+  return [
+    'grpc-status',
+    String(grpcStatus),
+    'grpc-message',
+    encodeGrpcMessage(error.message),
+    'x-skein-reason',
+    reason,
+    ...toProcessedField(error),
+    ...toStatusField(error),
+  ];
 }
 
 /** Percent-encoding of everything but printable ASCII, as gRPC's `Status-Message` wants it. */

@@ -105,7 +105,9 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     const attempt = this.#attempts;
     upstream.then(
       (open) => {
-        if (attempt === this.#attempts && this.#load !== undefined) this.#send(open);
+        if (attempt !== this.#attempts || this.#load === undefined) return;
+        this.#attemptMs = this.#options.clock.monotonicMs(); // how long a session takes says nothing about its endpoint
+        this.#send(open);
       },
       (thrown) => {
         if (attempt === this.#attempts && this.#load !== undefined) this.#notSent(thrown);

@@ -6,7 +6,9 @@ import { SkeinError } from '../core/errors.ts';
 import type { DecodeLatin1 } from '../core/text.ts';
 import { WatchedStream } from '../core/watched-stream.ts';
 import { type H1ServerOptions, serveH1 } from '../http/h1-server.ts';
+import { serveH2 } from '../http/h2-server.ts';
 import type { HttpHandler } from '../http/handler.ts';
+import { PrefaceStream } from '../http/preface-stream.ts';
 
 export interface ConnectionsOptions {
   readonly clock: Clock;
@@ -48,22 +50,29 @@ export class Connections {
     return false;
   }
 
-  /** Serves HTTP/1.1 on `stream`. */
+  /** Serves HTTP on `stream`: HTTP/1.1, or HTTP/2 to a client that begins with it. */
   serve(stream: ByteStream, handler: HttpHandler, options: Partial<H1ServerOptions> = {}): void {
     const { clock, decodeLatin1 } = this.#options;
+    const either = new PrefaceStream(stream, (http2) => {
+      this.#track((onClose) => serveH2(http2, handler, { clock, decodeLatin1, onClose }));
+    });
+    this.#track((onClose) =>
+      serveH1(either, handler, {
+        ...{ clock, decodeLatin1, ...options },
+        onClose: () => {
+          onClose();
+          options.onClose?.();
+        },
+      }),
+    );
+  }
+
+  #track(serve: (onClose: () => void) => Connection): void {
     let isOver = false;
     let remove = (): void => {
       isOver = true;
     };
-    const server = serveH1(stream, handler, {
-      clock,
-      decodeLatin1,
-      ...options,
-      onClose: () => {
-        remove();
-        options.onClose?.();
-      },
-    });
+    const server = serve(() => remove());
     // The connection may have been lost before it could be served.
     if (isOver) return;
     remove = this.#add(server);

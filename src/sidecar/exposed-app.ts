@@ -5,6 +5,7 @@ import type { ServiceHandle, ServiceTarget } from '../agent/services.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { AppPool } from './app.ts';
+import { H2App } from './h2-app.ts';
 import type { Exposed } from './options.ts';
 import { Prober } from './probe.ts';
 import { RawApp } from './raw-app.ts';
@@ -32,9 +33,10 @@ export class ExposedApp {
       this.#app = app;
       this.#target = { protocol: 'tcp', accept: (stream) => app.accept(stream) };
     } else {
-      const app = new AppPool({ connectTcp, target, clock, decodeLatin1 });
+      const options = { connectTcp, target, clock, decodeLatin1 };
+      const app = target.protocol === 'h2c' ? new H2App(options) : new AppPool(options);
       this.#app = app;
-      this.#target = { protocol: 'http', handler: app };
+      this.#target = { protocol: target.protocol, handler: app };
     }
     this.#prober = new Prober({
       ...{ connectTcp, clock, decodeLatin1, target },

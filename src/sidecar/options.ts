@@ -190,9 +190,6 @@ export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarO
   if (!result.success) throw invalid(result.issues.map(({ path, message }) => ({ path: toPath(path), message })));
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
   const exposed = (expose ?? []).map((item) => toExposed(item, namespace));
-  const h2c = exposed.find((item) => item.target.protocol === 'h2c');
-  if (h2c !== undefined)
-    throw invalid([{ path: 'expose', message: `"${h2c.service}": h2c:// targets cannot be served yet` }]);
   return {
     agent: {
       ...agent,

@@ -2,15 +2,17 @@
 
 import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
-import type { ListenAddress, Platform } from '../core/platform.ts';
+import type { Platform } from '../core/platform.ts';
 import type { DecodeLatin1 } from '../core/text.ts';
 import { H1Client } from '../http/h1-client.ts';
+import { H2Client } from '../http/h2-client.ts';
+import type { TargetOptions } from './options.ts';
 
 export interface ProberOptions {
   readonly connectTcp: NonNullable<Platform['connectTcp']>;
   readonly clock: Clock;
   readonly decodeLatin1: DecodeLatin1;
-  readonly target: ListenAddress;
+  readonly target: TargetOptions;
   /** Asked with GET; undefined: that a connection stands is enough. */
   readonly path: string | undefined;
   readonly intervalMs: number;
@@ -119,8 +121,10 @@ export class Prober {
   }
 
   #askPath(path: string, finish: (reason: string | undefined) => void): () => void {
-    const { connectTcp, target, decodeLatin1 } = this.#options;
-    const client = new H1Client(connectTcp({ ...target, timeoutMs: TIMEOUT_MS }), { decodeLatin1 });
+    const { clock, connectTcp, target, decodeLatin1 } = this.#options;
+    const stream = connectTcp({ ...target, timeoutMs: TIMEOUT_MS });
+    const options = { clock, decodeLatin1 };
+    const client = target.protocol === 'h2c' ? new H2Client(stream, options) : new H1Client(stream, options);
     const host = target.host.includes(':') ? `[${target.host}]` : target.host;
     let verdict: string | undefined;
     const body = client.request(

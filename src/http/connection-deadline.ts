@@ -2,7 +2,7 @@
 
 import type { Clock, Timer } from '../core/clock.ts';
 
-export class H1Deadline {
+export class ConnectionDeadline {
   readonly #clock: Clock;
   readonly #onExpire: () => void;
   #dueMs = Number.POSITIVE_INFINITY;

@@ -105,6 +105,7 @@ export class FrameWriter {
   credit(id: number, offset: number): void {
     this.#start(CREDIT, 0, id);
     this.#varint(offset);
+    this.elicitsAck = true;
   }
 
   resetStream(id: number, code: number, finalSize: number, notProcessed: boolean): void {
@@ -136,6 +137,7 @@ export class FrameWriter {
 
   maxStreams(count: number): void {
     this.#start(MAX_STREAMS, 0, count);
+    this.elicitsAck = true;
   }
 
   /** A message about ways to the peer. */
@@ -162,8 +164,8 @@ export class FrameWriter {
   }
 }
 
-/** Frames that say what was received or consumed; the next record that is due anyway acknowledges them (RFC 9000 §13.2.1). */
-const UNHURRIED: ReadonlySet<number> = new Set([CREDIT, PING, ACK, MAX_STREAMS]);
+/** Frames that nobody waits for; the next record that is due anyway acknowledges them (RFC 9000 §13.2.1). */
+const UNHURRIED: ReadonlySet<number> = new Set([PING, ACK]);
 
 /** RFC 9218 §4.1 */
 export const DEFAULT_URGENCY = 3;

@@ -312,7 +312,7 @@ export class Paths {
   /** Nobody has signed it: while the session has a way that carries, it says no more than that this one does not. */
   #onRefused(path: Path, code: number): void {
     if (path.isAttached || path.attachCounter < 0) return;
-    if (this.#active !== undefined && !this.#active.isSuspect) return this.#drop(path, 'SKEIN_CANCELLED');
+    if (this.hasOther(path)) return this.#drop(path, 'SKEIN_CANCELLED');
     const error = new SkeinError('SKEIN_SESSION_LOST', 'Cannot resume session: the peer has it no more', {
       details: { reason: fromWireCode(code) },
     });

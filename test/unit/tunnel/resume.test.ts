@@ -68,6 +68,23 @@ describe('A session with paths', () => {
     assert.equal(links.a.control.isClosed, true);
   });
 
+  it('nor while the path in use is suspect, and another one carries', async () => {
+    const pair = await createResumable({ latencyMs: 5 });
+    const { clock, wire, initiator } = pair;
+    const { stream } = await openStream(pair);
+    pair.offer('initiator', relay('second'), { latencyMs: 5 });
+    await clock.advanceAsync(3_000);
+    wire.blackhole();
+    stream.write(META);
+    assert.ok(await clock.advanceUntil(() => initiator.session.isSuspect, 3_000));
+    const links = pair.addLink();
+    onFirstRecord(links.b.control, (first) => links.b.control.send(refuseAttach(first, SESSION_LOST)));
+    initiator.session.offerPath(links.a.control, relay('liar'));
+    await clock.advanceAsync(3_000);
+    assert.equal(initiator.error, undefined);
+    assert.deepEqual(pathsOf(initiator.session.paths, 'active'), ['second']);
+  });
+
   it('ends at once when it has no path, and whoever is asked has it no more', async () => {
     const pair = await createResumable();
     const { clock, initiator, wire } = pair;
@@ -143,6 +160,37 @@ describe('A session with paths', () => {
     assert.equal(links.a.control.isClosed, true);
     assert.equal(initiator.session.stats.recordsForged, 0);
     assert.equal(initiator.session.paths.length, 1);
+  });
+});
+
+describe('A record that a relay has swallowed', () => {
+  /** Swallows the next records of one end, and goes on as if nothing had been. */
+  function swallow(circuit: Circuit, count: number): void {
+    const send = circuit.send.bind(circuit);
+    let left = count;
+    circuit.send = (message) => {
+      if (isPathRecord(message) || left-- <= 0) send(message);
+    };
+  }
+
+  it('is missed soon, though all that stood in it was credit', async () => {
+    const pair = await createResumable({
+      latencyMs: 5,
+      limits: { streamWindowBytes: 4_096, maxStreamWindowBytes: 4_096 },
+    });
+    const { clock, b, initiator, responder } = pair;
+    pair.offer('initiator', relay('second'), { latencyMs: 5 });
+    await clock.advanceAsync(3_000);
+    const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, false);
+    new RecordingSink(stream);
+    stream.write(new Uint8Array(8_192));
+    await clock.advanceUntil(() => responder.streams.length > 0, 1_000);
+    const incoming = responder.streams[0] ?? assert.fail();
+    const far = new RecordingSink(incoming, { hold: true });
+    await clock.advanceAsync(1_000);
+    swallow(b.control, 1);
+    incoming.consumed(4_096);
+    assert.ok(await clock.advanceUntil(() => far.length === 8_192, 5_000), 'it stands still');
   });
 });
 

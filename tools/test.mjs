@@ -11,7 +11,7 @@ import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } fr
 
 const PORTABLE = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/'];
 const GROUPS = {
-  fast: { folders: PORTABLE, timeoutMs: 60_000, concurrency: availableParallelism() },
+  fast: { folders: PORTABLE, timeoutMs: 120_000, concurrency: availableParallelism() },
   conformance: { folders: ['test/conformance/'], timeoutMs: 120_000, concurrency: availableParallelism() },
   e2e: { folders: ['test/e2e/'], timeoutMs: 300_000, concurrency: 1 },
 };

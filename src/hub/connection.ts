@@ -260,7 +260,9 @@ export class Connection {
       rendezvous.forget(member);
       if (presence.leave(member)) registrations.lose(member.instance);
       if (this.#hasJoined) {
-        log.log('info', 'sidecar-left', { instance: member.instance, id: member.id.uri, reason: error.reason });
+        // To this end a link that was closed in order is as much over as one that was cut.
+        const reason = this.#link.end === 'closed' ? 'closed' : error.reason;
+        log.log('info', 'sidecar-left', { instance: member.instance, id: member.id.uri, reason });
       }
     }
     this.#options.onClose(this);

@@ -112,7 +112,9 @@ test('A name that the token did not grant is refused', async (t) => {
 });
 
 test('What one registers another is told, and of its leave and its end', async (t) => {
+  const log = new Recorder();
   const hub = await startHub(t, {
+    log,
     limits: { absence: { unhealthyAfterMs: 20, unhealthyAfterStartMs: 20, removedAfterMs: 60 } },
   });
   const server = await enrol(t, hub, 'api');
@@ -137,6 +139,10 @@ test('What one registers another is told, and of its leave and its end', async (
   await until(() => caller.watch.snapshot.endpoints('api.default')[0]?.healthy === false);
   server.close();
   await until(() => caller.watch.snapshot.endpoints('api.default').length === 0);
+  deepEqual(
+    log.lines.filter(({ event }) => event === 'sidecar-left').map(({ fields }) => fields.reason),
+    ['closed'],
+  );
 });
 
 test('Two sessions meet through the relay, which learns nothing but sizes', async (t) => {

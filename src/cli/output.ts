@@ -30,14 +30,16 @@ export function wantsColour(isTerminal: boolean, env: Readonly<Record<string, st
   return isTerminal && env.TERM !== 'dumb';
 }
 
-/** Columns aligned at their widest cell, titles in upper case; ends with a line feed. */
+/** Columns aligned at their widest cell, titles in upper case, those without any value left out; ends with a line feed. */
 export function formatTable(
   titles: readonly string[],
   rows: readonly (readonly string[])[],
   paint: Painter = createPainter(false),
 ): string {
-  const cells = rows.map((row) => titles.map((_, i) => toPrintable(row[i] ?? '')));
-  const widths = titles.map((title, i) =>
+  const shown = titles.map((_, i) => i).filter((i) => rows.length === 0 || rows.some((row) => (row[i] ?? '') !== ''));
+  const heads = shown.map((i) => (titles[i] ?? '').toUpperCase());
+  const cells = rows.map((row) => shown.map((i) => toPrintable(row[i] ?? '')));
+  const widths = heads.map((title, i) =>
     Math.max(displayWidth(title), ...cells.map((row) => displayWidth(row[i] ?? ''))),
   );
   const line = (row: readonly string[]): string =>
@@ -45,7 +47,7 @@ export function formatTable(
       .map((cell, i) => (i === row.length - 1 ? cell : cell + ' '.repeat((widths[i] ?? 0) - displayWidth(cell))))
       .join('   ')
       .trimEnd();
-  return [paint('bold', line(titles.map((title) => title.toUpperCase()))), ...cells.map(line)].join('\n').concat('\n');
+  return [paint('bold', line(heads)), ...cells.map(line)].join('\n').concat('\n');
 }
 
 export function formatJson(value: unknown): string {

@@ -29,6 +29,14 @@ test('formatTable counts wide characters as two columns', () => {
   );
 });
 
+test('formatTable leaves out columns in which no row has a value', () => {
+  const rows = [
+    ['a', '', '1', ''],
+    ['b', '', '', ''],
+  ];
+  equal(formatTable(['name', 'zone', 'port', 'labels'], rows), 'NAME   PORT\na      1\nb\n');
+});
+
 test('formatTable without rows prints its titles', () => {
   equal(formatTable(['name'], []), 'NAME\n');
 });

@@ -26,6 +26,7 @@ import { createMiddlewareHandler } from './middleware.ts';
 import { Mirror } from './mirror.ts';
 import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } from './options.ts';
 import { createOutbound } from './outbound.ts';
+import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
 import { Registrar } from './registrar.ts';
 import { type LocalService, LocalServices, type ServiceHandle } from './services.ts';
@@ -129,7 +130,10 @@ export class Agent {
     this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
     this.peers = new Peers({
       ...{ platform, identity, instance, staticKey, limits, log, observer, routes, direct: this.direct },
-      local: { http: { request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, openRaw: refuseOwn },
+      local: {
+        http: tellPath({ request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, () => 'local'),
+        openRaw: refuseOwn,
+      },
       onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
       onSuspect: (instance) => this.#backends.leave(instance),
     });

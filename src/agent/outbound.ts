@@ -5,6 +5,7 @@ import { stripUntrusted } from '../http/fields.ts';
 import type { HttpHandler, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead } from '../http/head.ts';
 import { createTraceParent, formatTraceParent, parseTraceParent } from '../telemetry/traceparent.ts';
+import { asksPath } from './path-field.ts';
 
 /** In front of the dispatcher: every request of this member passes here, from a listener or from `fetch`. */
 export function createOutbound(dispatcher: HttpHandler, random: Random): HttpHandler {
@@ -18,10 +19,11 @@ export function createOutbound(dispatcher: HttpHandler, random: Random): HttpHan
 
 function toOutboundHead(head: RequestHead, random: Random): RequestHead {
   const fields = stripUntrusted(head.fields);
+  const isStripped = fields !== head.fields;
+  const asked = isStripped && asksPath(head.fields) ? { ...head, asksPath: true } : head;
   const trace = getField(fields, 'traceparent');
-  if (trace !== undefined && parseTraceParent(trace) !== undefined)
-    return fields === head.fields ? head : { ...head, fields };
-  return { ...head, fields: [...withoutTrace(fields), 'traceparent', formatTraceParent(createTraceParent(random))] };
+  if (trace !== undefined && parseTraceParent(trace) !== undefined) return isStripped ? { ...asked, fields } : head;
+  return { ...asked, fields: [...withoutTrace(fields), 'traceparent', formatTraceParent(createTraceParent(random))] };
 }
 
 /** `tracestate` belongs to the trace of its `traceparent`; without a valid one neither means anything (W3C Trace Context §3.3). */

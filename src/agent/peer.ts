@@ -16,6 +16,7 @@ import type { Upstream } from '../router/upstream.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
 import type { Session } from '../tunnel/session.ts';
 import { STREAM_KIND } from '../tunnel/stream.ts';
+import { describePath, tellPath } from './path-field.ts';
 import { toRawStream } from './raw-stream.ts';
 
 /** At this part of what is left of the peer's SVID new requests get a session with a fresh one; the old one ends with its SVID. */
@@ -57,10 +58,11 @@ export class Peer implements Upstream {
     this.isInitiator = isInitiator;
     this.#clock = clock;
     this.#usedMs = clock.monotonicMs();
-    this.http = createStreamHandler(
+    const http = createStreamHandler(
       (kind, block, length, complete) => session.openStream(kind, block, length, complete),
       decodeLatin1,
     );
+    this.http = tellPath(http, () => describePath(session));
     this.#services = new Set(services);
     const leftMs = expiresAtMs - clock.epochMs();
     this.#timers = [

@@ -136,3 +136,8 @@ function readFailure(answer: unknown): Failure {
 export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }
+
+/** The members of a list, each as `asRecord`; none of anything else. */
+export function toRecords(value: unknown): Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value.map(asRecord) : [];
+}

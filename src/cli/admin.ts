@@ -3,7 +3,7 @@
 import { join, resolve } from 'node:path';
 import { decodeUtf8 } from '../core/bytes.ts';
 import { Redacted } from '../core/redacted.ts';
-import { parseHubUrl } from './address.ts';
+import { formatAddress, parseHubUrl, parseListenAddress } from './address.ts';
 import { AdminClient } from './admin-client.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
@@ -32,6 +32,12 @@ export const ADMIN_OPTIONS: readonly OptionSpec[] = [
 export async function openAdmin(context: CommandContext): Promise<AdminClient> {
   const { hub, data } = await findHub(context, context.input.text('hub'), context.input.text('data'));
   return new AdminClient({ url: hub, token: await findAdminToken(context, data) });
+}
+
+/** The sidecar whose admin address is `text`: `host:port` or `http://host:port`. @throws SkeinError SKEIN_CONFIG */
+export function openSidecar(text: string): AdminClient {
+  const address = parseListenAddress(text.replace(/^http:\/\//, '').replace(/\/$/, ''));
+  return new AdminClient({ role: 'sidecar', url: `http://${formatAddress(address)}`, token: undefined });
 }
 
 export interface FoundHub {

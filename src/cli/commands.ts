@@ -8,6 +8,7 @@ import { demo } from './commands/demo.ts';
 import { expose } from './commands/expose.ts';
 import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
+import { paths } from './commands/paths.ts';
 import { run } from './commands/run.ts';
 import { services } from './commands/services.ts';
 import { sidecar } from './commands/sidecar.ts';
@@ -23,6 +24,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   call,
   services,
   status,
+  paths,
   apply,
   get,
   remove,

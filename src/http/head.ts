@@ -21,6 +21,8 @@ export interface RequestHead {
   readonly upgrade: string | undefined;
   /** Destination inside the mesh, `name.namespace:port`; empty until the router has decided. */
   readonly service: string;
+  /** Who asks wants to know by which way the answer comes. Stays in this process. @default false */
+  readonly asksPath?: boolean;
 }
 
 export interface ResponseHead {

@@ -18,6 +18,7 @@ import { listenForService } from './local-listeners.ts';
 import { defineSidecarMetrics } from './metrics.ts';
 import { openDns } from './open-dns.ts';
 import { type ResolvedSidecarOptions, resolveSidecarOptions, type SidecarOptions } from './options.ts';
+import { describePaths } from './paths.ts';
 import { listenProxy } from './proxy-listener.ts';
 import { describeSidecar, type SidecarState } from './status.ts';
 
@@ -223,6 +224,7 @@ class RunningSidecar implements Sidecar {
       fetch: createAdminApp({
         metrics: this.#metrics,
         isReady: () => this.#state === 'ready',
+        paths: () => describePaths(this.#agent, this.#clock),
         status: () =>
           describeSidecar({
             ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },

@@ -1,6 +1,7 @@
 /** `skein call`: one request through the mesh, with the options that fingers know from curl. */
 
 import { resolve } from 'node:path';
+import { PATH_FIELD } from '../../agent/path-field.ts';
 import { concatBytes, encodeUtf8 } from '../../core/bytes.ts';
 import { tryParseDuration } from '../../core/duration.ts';
 import { ERROR_CODES, type ErrorCode, SkeinError } from '../../core/errors.ts';
@@ -39,6 +40,7 @@ export const call: CommandSpec = {
     { flags: '-i, --include', description: "print the answer's status and fields too", env: false },
     { flags: '-I, --head', description: 'ask for the fields only', env: false },
     { flags: '-o, --output <file>', description: "write the answer's body to a file", env: false },
+    { flags: '-v, --verbose', description: 'tell on stderr by which way the answer came', env: false },
     { flags: '-f, --fail', description: 'exit with 1 on a status of 400 or more', env: false },
     { flags: '--timeout <duration>', description: 'how long the answer may take', fallback: DEFAULT_TIMEOUT },
     ...JOIN_OPTIONS,
@@ -47,6 +49,7 @@ export const call: CommandSpec = {
     ['skein call api/', 'GET /'],
     ['skein call api/orders --json \'{"item":7}\' -i', 'POST with an answer that shows its fields'],
     ['skein call api.shop/report -o report.pdf', 'another namespace, into a file'],
+    ['skein call -v api/', 'also by which way the answer came'],
   ],
   async run(context) {
     const { input } = context;
@@ -63,6 +66,7 @@ export const call: CommandSpec = {
       json: json.length > 0,
       head: input.flag('head'),
     });
+    if (input.flag('verbose')) request.headers.set(PATH_FIELD, '?');
     const writer = new ResponseWriter(context, {
       include: input.flag('include') || input.flag('head'),
       file: input.text('output'),
@@ -74,6 +78,9 @@ export const call: CommandSpec = {
     try {
       await rememberMembership(context, membership);
       const response = await mesh.fetch(request, { signal });
+      const path = response.headers.get(PATH_FIELD);
+      if (input.flag('verbose'))
+        context.say(`path: ${path === null ? 'none, the mesh itself has answered' : toWords(path)}`);
       await writer.write(response);
       return judge(context, response);
     } finally {
@@ -81,6 +88,13 @@ export const call: CommandSpec = {
     }
   },
 };
+
+/** `relay by ws://127.0.0.1:7000, 1.2 ms there and back` of the field's value. */
+function toWords(path: string): string {
+  const [, kind, via, how, rttMs] = /^(\w+);via="([^"]*)"(?:;how=(\w+))?;rtt=([\d.]+)$/.exec(path) ?? [];
+  if (kind === undefined) return path;
+  return `${kind}${how === undefined ? '' : ` (${how})`} by ${via}, ${rttMs} ms there and back`;
+}
 
 /** The exit code of an answer; one that the mesh made is explained on stderr. */
 function judge({ say, input }: CommandContext, response: Response): number {

@@ -1,8 +1,7 @@
 /** `skein status`: how the hub is, and who is connected to it; or how a sidecar is, and to which hubs it is connected. */
 
-import { formatAddress, parseListenAddress } from '../address.ts';
-import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
-import { AdminClient, asRecord } from '../admin-client.ts';
+import { ADMIN_OPTIONS, openAdmin, openSidecar } from '../admin.ts';
+import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
@@ -44,12 +43,6 @@ export const status: CommandSpec = {
     return EXIT.done;
   },
 };
-
-/** `host:port` or `http://host:port`. @throws SkeinError SKEIN_CONFIG */
-function openSidecar(text: string): AdminClient {
-  const address = parseListenAddress(text.replace(/^http:\/\//, '').replace(/\/$/, ''));
-  return new AdminClient({ role: 'sidecar', url: `http://${formatAddress(address)}`, token: undefined });
-}
 
 async function printHub(context: CommandContext, url: string, answer: Answer): Promise<void> {
   const hub = asRecord(answer.hub);
@@ -123,8 +116,4 @@ async function printTable(
   rows: readonly (readonly string[])[],
 ): Promise<void> {
   await context.print(`\n${formatTable(titles, rows, context.paint)}`);
-}
-
-function toRecords(value: unknown): readonly Answer[] {
-  return Array.isArray(value) ? value.map(asRecord) : [];
 }

@@ -338,6 +338,46 @@ test('status shows the hubs of a sidecar, each with its state', async (t) => {
   match(failing.process.err(), /Cannot reach sidecar http:\/\/127\.0\.0\.1:1/);
 });
 
+test('paths shows the ways to each peer, and call -v the one of its answer', async (t) => {
+  const { hub, app, token, start } = await createWorld(t);
+  const join = ['--hub', hub.url, '--log', 'json'];
+  const api = start(['sidecar', ...join, '--token', await token('api'), '--expose', `api=${app}`, '--no-direct']);
+  await readyOf(api);
+  const web = start([
+    ...['sidecar', ...join, '--token', await token('web'), '--listen-http', '127.0.0.1:0', '--admin', '127.0.0.1:0'],
+  ]);
+  const { admin = '', http = '' } = (await readyOf(web)).addresses;
+  const none = start(['paths', '--sidecar', admin]);
+  equal(await none.code, 0, none.process.err());
+  match(none.process.err(), /no sessions/);
+  equal((await askThrough(http, 'http://api.mesh/')).status, 200);
+  const table = start(['paths', '--sidecar', admin]);
+  equal(await table.code, 0, table.process.err());
+  const [titles = '', row = ''] = table.process.out().split('\n');
+  match(titles, /^PEER +INSTANCE +PATH +VIA +STATE +RTT +AGE +SWITCHES +RESUMES +WHY NOT DIRECT$/);
+  match(row, new RegExp(`^api\\.default +\\S+ +relay +${hub.url} +active +(?:[\\d.]+ ms)? +\\d+ s +0 +0 +\\S`));
+  for (const [peer, count] of [
+    ['api', 1],
+    ['api.default', 1],
+    ['spiffe://skein.mesh/ns/default/sa/api', 1],
+    ['web', 0],
+  ] as const) {
+    const json = start(['paths', peer, '-o', 'json', '--sidecar', admin]);
+    equal(await json.code, 0);
+    equal(JSON.parse(json.process.out()).peers.length, count, peer);
+  }
+  const environment = start(['paths'], { env: { SKEIN_SIDECAR: admin } });
+  equal(await environment.code, 0, environment.process.err());
+  const unnamed = start(['paths']);
+  equal(await unnamed.code, 2);
+  match(unnamed.process.err(), /--sidecar/);
+
+  const call = start(['call', '-v', 'api/', '--hub', hub.url, '--token', await token('cli')]);
+  equal(await call.code, 0, call.process.err());
+  match(call.process.err(), new RegExp(`^path: relay by ${hub.url}, [\\d.]+ ms there and back$`, 'm'));
+  match(call.process.out(), /^caller /);
+});
+
 test('call tells at once that no hub is there, with 3', async (t) => {
   const { hub, token, start } = await createWorld(t);
   const text = await token('web');

@@ -270,6 +270,52 @@ test('A drain waits no longer than it may', async (t) => {
   equal(client.closed, 'reset');
 });
 
+test('A request that asks is told by which way its answer came; nobody else is, and no application', async (t) => {
+  const mesh = await LocalMesh.start(t);
+  const seen: (string | undefined)[] = [];
+  const app = await startHttpApp(t, (request, response) => {
+    seen.push(request.headers['x-skein-path'] as string | undefined);
+    response.setHeader('x-skein-path', 'a lie').end('hello');
+  });
+  const expose = [{ service: 'api', target: `http://${app.address}` }];
+  await startSidecar(t, mesh, { services: ['api'], expose });
+  const own = [{ service: 'own', target: `http://${app.address}` }];
+  const a = await startSidecar(t, mesh, { services: ['own'], expose: own, listen: LISTEN, admin: ANY_PORT });
+  const pathOf = async (host: string, headers: Record<string, string>) =>
+    (await ask({ through: a.proxy, host, headers })).headers['x-skein-path'];
+  match(
+    String(await pathOf('api.mesh', { 'x-skein-path': '?' })),
+    new RegExp(`^relay;via="${mesh.hub.url}";rtt=\\d+\\.\\d$`),
+  );
+  equal(await pathOf('own.mesh', { 'x-skein-path': '?' }), 'local');
+  const unasked: Record<string, string>[] = [
+    {},
+    { 'x-skein-path': 'relay' },
+    { 'x-skein-path': '' },
+    { 'x-skein_path': '?' },
+  ];
+  for (const headers of unasked) {
+    equal(await pathOf('api.mesh', headers), undefined, JSON.stringify(headers));
+  }
+  equal(await pathOf('nobody.mesh', { 'x-skein-path': '?' }), undefined, 'the mesh itself has answered');
+  deepEqual(new Set(seen), new Set([undefined]));
+
+  const { host } = new URL(a.sidecar.addresses.admin ?? '');
+  const { body } = await ask({ through: host, host, form: 'host', path: '/v1/paths' });
+  const { instance, id, peers } = JSON.parse(body.toString());
+  const [peer] = peers;
+  equal(peers.length, 1);
+  equal(id, a.sidecar.id);
+  equal(peer.id, 'spiffe://skein.mesh/ns/default/sa/api');
+  equal(instance === peer.instance, false);
+  deepEqual([peer.state, peer.detachedMs, peer.switches, peer.resumes], ['open', null, 0, 0]);
+  deepEqual(
+    peer.paths.map(({ kind, how, via, active }: Record<string, unknown>) => ({ kind, how, via, active })),
+    [{ kind: 'relay', how: null, via: mesh.hub.url, active: true }],
+  );
+  deepEqual([peer.direct.state, typeof peer.direct.reason], ['off', 'string']);
+});
+
 test('The admin port tells health, metrics and status, and nothing to pages of the web', async (t) => {
   const mesh = await LocalMesh.start(t);
   const app = await startHttpApp(t, (_, response) => void response.end('hello'));

@@ -25,7 +25,7 @@ function readWaiting(text: string): number {
 
 test('A member that takes nothing costs the pairings that wait for it, the largest first, and not the hub', async (t) => {
   const mesh = new VirtualMesh(t);
-  const limit = 150 * KIB;
+  const limit = 300 * KIB;
   await mesh.startHub({ limits: { maxRelayWaitingBytes: limit } });
   const [caller, deaf] = [await join(t, mesh, 'web'), await join(t, mesh, 'api')];
   const streams = [];

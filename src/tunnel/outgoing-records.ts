@@ -197,6 +197,7 @@ export class OutgoingRecords {
     if (aboveWindow > 2 * RESEND_SLACK_BYTES)
       return onBroken(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
     const isInBudget = replayBudget?.mayGrow(sender.keptBytes) ?? true;
+    if (!this.#options.isOpen()) return; // whose streams were given up for it has closed this one too
     const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES && isInBudget;
     const { sendableBytes } = path.circuit;
     // It was asked to send a small record again, which was acknowledged meanwhile.

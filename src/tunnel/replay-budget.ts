@@ -19,6 +19,8 @@ export class ReplayBudget {
   readonly #members = new Set<BudgetMember>();
   #bytes = 0;
   #dropped = 0;
+  /** Some session has detached since it was last looked whether one should be given up. */
+  #mayDrop = false;
 
   /** @param limitBytes of all sessions of the process */
   constructor(limitBytes: number) {
@@ -51,19 +53,28 @@ export class ReplayBudget {
     this.#bytes += bytes;
   }
 
-  /** Whether a session that keeps `keptBytes` may send more. */
+  /** Whether a session that keeps `keptBytes` may send more. Those that wait in vain make room for it first. */
   mayGrow(keptBytes: number): boolean {
+    if (this.isExceeded && this.#mayDrop) this.#makeRoom();
     return !this.isExceeded || keptBytes < this.#fairBytes;
   }
 
   /** Brings the sum below the limit as far as detached sessions hold it. Called when one detaches. */
   enforce(): void {
-    if (!this.isExceeded) return;
+    this.#mayDrop = true;
+    if (this.isExceeded) this.#makeRoom();
+  }
+
+  #makeRoom(): void {
+    this.#mayDrop = false;
     const fairBytes = this.#fairBytes;
     const detached = [...this.#members].filter((member) => member.detachedMs !== undefined);
     detached.sort((a, b) => (a.detachedMs ?? 0) - (b.detachedMs ?? 0));
     for (const member of detached) {
-      if (!this.isExceeded) return;
+      if (!this.isExceeded) {
+        this.#mayDrop = true;
+        return;
+      }
       if (member.keptBytes <= fairBytes) continue;
       this.#dropped++;
       member.dropForBudget();

@@ -149,8 +149,9 @@ test('Requests of a member that was killed end, new ones get a clear answer, ano
   ok(broken.status === 502 || broken.status === 503, `status ${broken.status}`);
   ok(broken.headers.has('x-skein-reason'));
   const [status, reason] = await get(caller.mesh);
-  equal(status, 503);
-  match(reason ?? '', /^(?:no-endpoint|peer-unreachable|session-lost)$/);
+  // After 30 s both are over, what was under way and what the hub remembers of it: either may be told first.
+  ok(status === 503 || status === 404, `status ${status}`);
+  match(reason ?? '', /^(?:no-endpoint|no-such-service|peer-unreachable|session-lost)$/);
   t.diagnostic(`told after ${(performance.now() - startedMs).toFixed(0)} ms`);
   const second = await mesh.join(['api']);
   await second.mesh.serve('api', () => new Response('second'));

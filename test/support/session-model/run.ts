@@ -333,7 +333,9 @@ class SessionModel {
   #judge(side: ModelSide, peer: ModelSide): void {
     if (side.isAlive) {
       const { resend, unread, reorder } = (side.session as Session).pinnedBytes;
-      assert.deepEqual([unread, reorder], [0, 0], `${side.name} has bytes that came, and no stream`);
+      assert.equal(unread, 0, `${side.name} has bytes that came, and no stream`);
+      // An ACK alone asks for no answer: one that a route has swallowed is missed when more follows, and what came behind it waits.
+      assert.ok(reorder <= IDLE_BYTES, `${side.name} has ${reorder} bytes that wait for others, and no stream`);
       assert.ok(resend <= IDLE_BYTES, `${side.name} keeps ${resend} bytes, and no stream`);
       assert.equal(side.budget.bytes - side.pressureBytes, resend, `${side.name} counts what it keeps`);
     }

@@ -89,7 +89,6 @@ const spec = v.strictObject({
   ),
 });
 
-export type HttpBackendRef = v.InferOutput<typeof backendRef>;
 export type HttpRule = v.InferOutput<typeof rule>;
 
 export interface HttpRoute extends RouteMeta {

@@ -87,7 +87,8 @@ describe('Commands as processes', () => {
     printFigures('second signal', { ...figures, answerMs: Math.round(performance.now() - begun) });
     assert.equal(code, 1);
     // It was told, and so does not wait for a session that may come back.
-    assert.equal(figures.answer, 502);
+    // A GET may be done twice and is tried elsewhere, where nobody is: 503.
+    assert.equal(figures.answer, 503);
     assert.ok(performance.now() - begun < 5_000);
     assert.equal(callee.program.stdout.trim().split('\n').length, 1, 'stdout holds the ready line alone');
   });

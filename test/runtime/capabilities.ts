@@ -118,6 +118,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs nats-server, the store that several hubs share',
     on: (host) => !host.hasCommand('nats-server'),
     tests: {
+      'test/e2e/store-cluster.test.ts': ['Loses no change and no hub when its leader is killed again and again'],
       'test/e2e/two-hubs.test.ts': [
         'A hub with an issuer of its own does not start, and says which file to copy from where',
         'The catalogue is one, and calls find members of either hub',

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
 import { Program } from './process.ts';
 
@@ -14,11 +14,11 @@ export class NatsServer {
   /** 0 until the first start; then the same at each. */
   #port = 0;
 
-  private constructor(config: string) {
+  /** Not started yet. @param config further lines of its configuration, such as `authorization { … }` */
+  constructor(config: string) {
     this.#config = config;
   }
 
-  /** @param config further lines of its configuration, such as `authorization { … }` */
   static async start(config = ''): Promise<NatsServer> {
     const server = new NatsServer(config);
     try {
@@ -51,18 +51,13 @@ export class NatsServer {
     this.#program = program;
     const { text } = await program.waitForLog((line) => /Listening for client connections on/.test(line.text));
     this.#port = Number(/:(\d+)\s*$/.exec(text)?.[1]);
+    // Alone it is ready now, in a cluster when it has found the others.
     await program.waitForLog((line) => /Server is ready/.test(line.text));
   }
 
   /** How many messages the stream of a bucket holds. */
-  async messages(bucket: string): Promise<number> {
-    const nats = await connectNats({ servers: this.address });
-    try {
-      const { state } = await (await jetstreamManager(nats)).streams.info(`KV_${bucket}`);
-      return state.messages;
-    } finally {
-      await nats.close();
-    }
+  messages(bucket: string): Promise<number> {
+    return askStream([this.address], bucket, ({ state }) => state.messages);
   }
 
   async kill(): Promise<void> {
@@ -80,6 +75,73 @@ export class NatsServer {
     await this.kill();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** Servers that hold the state of each other; each starts again on its former ports. */
+export class NatsCluster {
+  readonly servers: readonly NatsServer[];
+
+  private constructor(servers: readonly NatsServer[]) {
+    this.servers = servers;
+  }
+
+  static async start(count: number): Promise<NatsCluster> {
+    // Ports that were free a moment ago: a server must know those of the others before it starts.
+    const ports = await Promise.all(Array.from({ length: count }, freePort));
+    const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`).join(', ');
+    const servers = ports.map(
+      (port, i) =>
+        new NatsServer(`server_name: s${i}\ncluster { name: skein, listen: "127.0.0.1:${port}", routes: [${routes}] }`),
+    );
+    const cluster = new NatsCluster(servers);
+    try {
+      await Promise.all(servers.map((server) => server.start()));
+    } catch (error) {
+      await cluster.remove();
+      throw error;
+    }
+    return cluster;
+  }
+
+  /** `host:port,…`. */
+  get addresses(): string {
+    return this.servers.map(({ address }) => address).join(',');
+  }
+
+  /** The server through which all changes of a bucket go now. */
+  async leaderOf(bucket: string): Promise<NatsServer> {
+    const leader = await askStream(this.addresses.split(','), bucket, ({ cluster }) => cluster?.leader);
+    return this.servers[Number(leader?.slice(1))] as NatsServer;
+  }
+
+  /** Resolves when every server has all of the bucket: another one may be killed. */
+  async whole(bucket: string): Promise<void> {
+    const isWhole = ({ cluster }: StreamInfo): boolean =>
+      cluster?.leader !== undefined && cluster.replicas?.every(({ current, offline }) => current && !offline) === true;
+    // While they elect, they do not answer.
+    while (!(await askStream(this.addresses.split(','), bucket, isWhole).catch(() => false)));
+  }
+
+  async remove(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.remove()));
+  }
+}
+
+async function askStream<T>(servers: string[], bucket: string, read: (info: StreamInfo) => T): Promise<T> {
+  const nats = await connectNats({ servers });
+  try {
+    return read(await (await jetstreamManager(nats)).streams.info(`KV_${bucket}`));
+  } finally {
+    await nats.close();
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return port;
 }
 
 /** A TCP line to a server, which can be cut: then it takes no connection either. */

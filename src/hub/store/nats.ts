@@ -46,8 +46,10 @@ const REQUEST_TIMEOUT_MS = 2_000;
 /** Between two dials, so that what waits is written within 5 s of a server's return. */
 const RECONNECT_MS = 250;
 const RECONNECT_JITTER_MS = 750;
-/** The feed brings what was written; one that does not for so long is begun anew. */
-const FEED_TIMEOUT_MS = 5_000;
+/** Without a feed, others' changes are known so soon. */
+const ASK_MS = 250;
+/** Servers that are just finding each other may say strange things of a bucket; what they say for so long they mean. */
+const REPLACED_AFTER_MS = 5_000;
 /** Marks of deletions are for those who read them a little later; who was away for longer reads everything anew. */
 const MARK_MS = 600_000;
 /** Room for the headers of a message beside its value. */
@@ -65,7 +67,11 @@ export class NatsStore implements Store {
   readonly #feed: NatsFeed;
   readonly #sweep: Timer;
   readonly #stop = new AbortController();
-  #state: 'down' | 'up' | 'replaced' = 'down';
+  /** *answering*: changes can be made, but what others change is not told yet. */
+  #state: 'down' | 'answering' | 'up' | 'replaced' = 'down';
+  /** A request was not answered: a server may be gone, and the feed with it. */
+  #isSuspect = false;
+  #isAsking = false;
   /** Number of the connection: what belongs to an earlier one counts for nothing. */
   #connection = 0;
 
@@ -80,7 +86,7 @@ export class NatsStore implements Store {
     this.#manager = opened.manager;
     this.#bucket = opened.bucket;
     this.#madeAt = opened.madeAt;
-    this.#feed = new NatsFeed(opened.bucket, options.clock);
+    this.#feed = new NatsFeed(opened.bucket, address.bucket, opened.manager, options.clock);
     this.#sweep = setPeriodic(options.clock, options.markMs ?? MARK_MS, () => {
       this.#sweepMarks().catch(() => undefined); // the next time
     });
@@ -231,17 +237,24 @@ export class NatsStore implements Store {
 
   /** Asks the server, if there is one. Nothing is left to be sent later: the caller has been told by then that it failed. */
   async #ask<T>(question: () => Promise<T>): Promise<T> {
-    if (this.#state !== 'up') throw new SkeinError('SKEIN_STORE', `Cannot reach store: ${DOWN[this.#state]}`);
+    const state = this.#state;
+    if (state === 'down' || state === 'replaced') {
+      throw new SkeinError('SKEIN_STORE', `Cannot reach store: ${UNREACHABLE[state]}`);
+    }
     try {
-      return await question();
+      const answer = await question();
+      if (this.#isSuspect && this.isUp) this.#restart();
+      return answer;
     } catch (thrown) {
+      if (!(thrown instanceof JetStreamApiError || thrown instanceof SkeinError)) this.#isSuspect = true;
       throw toSkeinError(thrown, 'SKEIN_STORE');
     }
   }
 
   /** Waits for what is written to come back; the server has it either way. */
   async #until(isDone: () => boolean): Promise<void> {
-    if ((await this.#feed.until(isDone, FEED_TIMEOUT_MS)) || this.#state !== 'up') return;
+    if (this.#state !== 'up') return;
+    if ((await this.#feed.until(isDone)) || this.#state !== 'up') return;
     this.#log('warn', 'store-feed-silent');
     this.#restart();
   }
@@ -250,7 +263,7 @@ export class NatsStore implements Store {
   async #follow(): Promise<void> {
     for await (const status of this.#nats.status()) {
       if (status.type === 'disconnect') {
-        if (this.#state === 'up') this.#log('warn', 'store-lost');
+        if (this.isUp) this.#log('warn', 'store-lost');
         this.#goDown();
       } else if (status.type === 'reconnect') {
         this.#restart();
@@ -261,7 +274,12 @@ export class NatsStore implements Store {
   }
 
   #goDown(): void {
-    if (this.#state === 'up') this.#state = 'down';
+    if (this.#state !== 'replaced') this.#state = 'down';
+    this.#endFeed();
+  }
+
+  #endFeed(): void {
+    this.#isSuspect = false;
     this.#connection++;
     this.#feed.end();
   }
@@ -269,20 +287,31 @@ export class NatsStore implements Store {
   /** Reads everything anew, as often as it takes. */
   #restart(): void {
     if (this.#stop.signal.aborted || this.#state === 'replaced') return;
-    this.#goDown();
+    if (this.#state === 'up') this.#state = 'answering';
+    this.#endFeed();
     this.#catchUp(this.#connection).catch((thrown) => this.#log('error', 'store-failed', thrown));
   }
 
   async #catchUp(connection: number): Promise<void> {
     const { clock, random } = this.#options;
     const backoff = new Backoff(random, { capMs: RECONNECT_MS + RECONNECT_JITTER_MS });
+    let replacedSinceMs: number | undefined;
     while (connection === this.#connection) {
       try {
         if (await this.#isReplaced()) {
+          this.#state = 'down';
+          replacedSinceMs ??= clock.monotonicMs();
+          if (clock.monotonicMs() - replacedSinceMs < REPLACED_AFTER_MS) throw new SkeinError('SKEIN_STORE', REPLACED);
+          if (connection !== this.#connection) return;
           this.#state = 'replaced';
           this.#log('error', 'store-replaced', undefined, { remedy: REPLACED_REMEDY });
           return;
         }
+        replacedSinceMs = undefined;
+        if (connection !== this.#connection) return;
+        // A server may take changes long before it finds another that serves the feed: the lease of this hub must not wait for that.
+        this.#state = 'answering';
+        this.#askOn();
         await this.#feed.begin(() => this.#restart());
         if (connection !== this.#connection) return;
         this.#state = 'up';
@@ -293,6 +322,21 @@ export class NatsStore implements Store {
         await wait(clock, Math.max(RECONNECT_MS, backoff.nextMs()), this.#stop.signal).catch(() => undefined); // closed
       }
     }
+  }
+
+  /** Until there is a feed, the server is asked for what is new. */
+  #askOn(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const { clock } = this.#options;
+    const askOn = async (): Promise<void> => {
+      while (this.#state === 'answering') {
+        await this.#feed.ask().catch(() => undefined); // until there is a feed
+        await wait(clock, ASK_MS);
+      }
+      this.#isAsking = false;
+    };
+    askOn().catch((thrown) => this.#log('error', 'store-failed', thrown));
   }
 
   /** A bucket that was made anew, or put back, lacks what was answered; to follow it would make the mesh forget policies. */
@@ -327,13 +371,13 @@ export class NatsStore implements Store {
   }
 }
 
+const REPLACED = 'Cannot read store: the bucket is not what it was';
 const REPLACED_REMEDY =
   'The bucket was made anew or put back to an earlier state. This hub serves what it knew and changes nothing; restart all hubs ' +
   'of the mesh to go on with what the bucket holds, then apply routes and policies again.';
 
-const DOWN = {
+const UNREACHABLE = {
   down: 'no server answers',
-  up: '',
   replaced: 'its bucket is not the one that this hub has started with; restart the hub',
 } as const;
 

@@ -1,13 +1,12 @@
 /**
- * Replica: the entries of a store elsewhere, kept by what its feed says. A feed begins with the newest change of every key, as
- * often as the connection is made anew; what is told to watchers is only what differs from before, each change once.
+ * Replica: the entries of a store elsewhere, kept by what is read there. Changes are taken in the order of their revisions; who
+ * may have missed some lists all there is, and what is told to watchers is only what differs from before, each change once.
  */
 
-import type { StoreChange } from '../store.ts';
 import { StoreTable } from './table.ts';
 
-/** One message of the feed. */
-export interface FedChange {
+/** The newest change of a key, as it was read. */
+export interface ReadChange {
   /** Undefined for keys that are not ours. */
   readonly key: string | undefined;
   readonly revision: number;
@@ -17,55 +16,49 @@ export interface FedChange {
 
 export class Replica {
   readonly table = new StoreTable();
-  /** While a feed begins: what it has said of each key so far. */
-  #listing: Map<string, FedChange> | undefined;
-  #listedTo = 0;
 
-  get isListing(): boolean {
-    return this.#listing !== undefined;
+  /** The change that follows those taken so far; one of them a second time is ignored. */
+  take({ key, revision, value }: ReadChange): void {
+    const { table } = this;
+    if (revision <= table.revision) return;
+    if (key !== undefined && value !== undefined) table.apply({ key, revision, entry: { key, revision, value } });
+    else if (key !== undefined && table.get(key) !== undefined) table.apply({ key, revision, entry: undefined });
+    else table.revision = revision;
   }
 
-  /** A new feed begins, behind a change that its reader has made; nothing is told until `complete`. */
-  begin(): void {
-    this.#listing = new Map();
-    this.#listedTo = 0;
-  }
-
-  take(change: FedChange): void {
-    if (this.#listing === undefined) {
-      this.#apply(change);
-      return;
-    }
-    this.#listedTo = Math.max(this.#listedTo, change.revision);
-    if (change.key !== undefined) this.#listing.set(change.key, change);
-  }
-
-  /**
-   * Keys held here that the new feed has not named: deleted so long ago that even the mark of it is gone, or changed while
-   * it began.
-   */
-  unnamed(): string[] {
-    return this.table.list('').flatMap(({ key }) => (this.#listing?.has(key) === true ? [] : [key]));
-  }
-
-  /** The feed has told all there is. @param gone keys of `unnamed` that are known not to be there */
-  complete(gone: readonly string[]): void {
-    const listing = this.#listing ?? new Map<string, FedChange>();
-    this.#listing = undefined;
-    const removals = gone.map((key) => ({ key, revision: this.#listedTo, value: undefined }));
-    const changes = [...listing.values(), ...removals].sort((a, b) => a.revision - b.revision);
-    for (const change of changes) this.#apply(change);
-    this.table.revision = Math.max(this.table.revision, this.#listedTo);
-  }
-
-  #apply({ key, revision, value }: FedChange): void {
-    const known = key === undefined ? undefined : this.table.get(key);
-    const isNew = known === undefined ? value !== undefined : known.revision < revision;
-    if (key !== undefined && isNew) this.table.apply(toChange(key, revision, value));
-    else this.table.revision = Math.max(this.table.revision, revision);
+  list(): Listing {
+    return new Listing(this);
   }
 }
 
-function toChange(key: string, revision: number, value: string | undefined): StoreChange {
-  return { key, revision, entry: value === undefined ? undefined : { key, revision, value } };
+/** The newest change of every key, read one after the other; nothing is told before it is complete. */
+export class Listing {
+  readonly #replica: Replica;
+  readonly #changes: ReadChange[] = [];
+  readonly #named = new Set<string>();
+
+  constructor(replica: Replica) {
+    this.#replica = replica;
+  }
+
+  take(change: ReadChange): void {
+    this.#changes.push(change);
+    if (change.key !== undefined) this.#named.add(change.key);
+  }
+
+  /**
+   * Keys of the replica that the listing does not name: deleted so long ago that even the mark of it is gone, or changed while
+   * it was read.
+   */
+  unnamed(): string[] {
+    return this.#replica.table.list('').flatMap(({ key }) => (this.#named.has(key) ? [] : [key]));
+  }
+
+  /** It has named all there is. @param gone keys of `unnamed` that are known not to be there */
+  complete(gone: readonly string[]): void {
+    const { table } = this.#replica;
+    for (const change of this.#changes) this.#replica.take(change);
+    const { revision } = table;
+    for (const key of gone) table.apply({ key, revision, entry: undefined });
+  }
 }

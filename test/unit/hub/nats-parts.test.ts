@@ -73,24 +73,24 @@ function watched(replica: Replica): string[] {
   return heard;
 }
 
-test('Replica tells nothing of a new feed before it is complete, and then only what differs', () => {
+test('Replica tells nothing of a listing before it is complete, and then only what differs', () => {
   const replica = new Replica();
   const heard = watched(replica);
-  replica.begin();
-  for (const change of [put('a', 1), put('b', 3), gone('old', 4), put('c', 5)]) replica.take(change);
+  const first = replica.list();
+  for (const change of [put('a', 1), put('b', 3), gone('old', 4), put('c', 5)]) first.take(change);
   deepEqual(heard, []);
-  replica.complete([]);
+  first.complete([]);
   deepEqual(heard.splice(0), ['1 a 1', '3 b 3', '5 c 5']);
   replica.take(gone('a', 6));
   replica.take(put('d', 7));
   replica.take({ key: undefined, revision: 8, value: '' });
   deepEqual([heard.splice(0), replica.table.revision], [['6 a gone', '7 d 7'], 8]);
   // The connection is made anew; meanwhile "b" has changed, "c" is gone without a mark, "d" with one.
-  replica.begin();
-  for (const change of [put('b', 9), gone('d', 10), put('e', 11)]) replica.take(change);
-  deepEqual(replica.unnamed(), ['c']);
+  const second = replica.list();
+  for (const change of [put('b', 9), gone('d', 10), put('e', 11)]) second.take(change);
+  deepEqual(second.unnamed(), ['c']);
   deepEqual(heard, []);
-  replica.complete(['c']);
+  second.complete(['c']);
   deepEqual(heard, ['9 b 9', '10 d gone', '11 e 11', '11 c gone']);
   deepEqual(
     replica.table.list('').map(({ key }) => key),
@@ -98,24 +98,44 @@ test('Replica tells nothing of a new feed before it is complete, and then only w
   );
 });
 
-test('Replica keeps what a new feed has not named yet unless it is known to be gone', () => {
+test('Replica keeps what a listing has not named unless it is known to be gone', () => {
   const replica = new Replica();
-  replica.begin();
   replica.take(put('a', 1));
-  replica.complete([]);
-  const heard = watched(replica).splice(0);
-  equal(heard.length, 1);
-  replica.begin();
-  replica.take(put('b', 2));
-  deepEqual(replica.unnamed(), ['a']);
-  // It was changed while the feed began: its new value comes behind.
-  replica.complete([]);
+  const listing = replica.list();
+  listing.take(put('b', 2));
+  deepEqual(listing.unnamed(), ['a']);
+  // It was changed while it was listed: its new value comes behind.
+  listing.complete([]);
   replica.take(put('a', 3));
   equal(replica.table.get('a')?.value, '3');
 });
 
-test('Replica follows any history through any number of new feeds, and tells what adds up to it', () => {
-  const step = fc.record({ key: fc.constantFrom('a', 'b', 'c'), isDelete: fc.boolean(), isCut: fc.boolean() });
+test('Replica that is told of changes while they are listed tells each of them once, and brings none back', () => {
+  const replica = new Replica();
+  replica.take(put('a', 1));
+  const heard = watched(replica);
+  heard.length = 0;
+  const listing = replica.list();
+  listing.take(put('a', 1));
+  listing.take(put('b', 2));
+  listing.take(put('c', 3));
+  // Asked for meanwhile.
+  for (const change of [put('b', 2), put('c', 3), gone('b', 4), put('d', 5)]) replica.take(change);
+  deepEqual(listing.unnamed(), ['d']);
+  listing.complete([]);
+  for (const change of [gone('b', 4), put('d', 5), put('e', 6)]) replica.take(change);
+  deepEqual(heard, ['2 b 2', '3 c 3', '4 b gone', '5 d 5', '6 e 6']);
+});
+
+test('Replica follows any history through any number of listings, and tells what adds up to it', () => {
+  const step = fc.record({
+    key: fc.constantFrom('a', 'b', 'c'),
+    isDelete: fc.boolean(),
+    /** Is it told of the change, or cut off by then? */
+    isTold: fc.boolean(),
+    /** A listing begins before the change, and is complete before the next. */
+    isListed: fc.boolean(),
+  });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), fc.boolean(), (steps, areMarksKept) => {
       const replica = new Replica();
@@ -125,26 +145,33 @@ test('Replica follows any history through any number of new feeds, and tells wha
         else told.set(key, entry.value);
       });
       const server = new Map<string, { revision: number; value: string | undefined }>();
-      let isCut = true;
       let revision = 0;
-      const connect = (): void => {
-        replica.begin();
-        const all = [...server].sort(([, a], [, b]) => a.revision - b.revision);
-        for (const [key, { revision: at, value }] of all)
-          if (value !== undefined || areMarksKept) replica.take({ key, revision: at, value });
-        replica.take({ key: undefined, revision: ++revision, value: '' }); // who reads a feed marks its beginning
-        replica.complete(replica.unnamed().filter((key) => server.get(key)?.value === undefined));
-        isCut = false;
+      let isCut = true;
+      const begin = () => {
+        const listing = replica.list();
+        const all = [...server].sort(([, x], [, y]) => x.revision - y.revision);
+        for (const [key, { revision: at, value }] of all) {
+          if (value !== undefined || areMarksKept) listing.take({ key, revision: at, value });
+        }
+        listing.take({ key: undefined, revision: ++revision, value: '' }); // who lists marks the beginning
+        return listing;
       };
-      for (const { key, isDelete, isCut: cuts } of steps) {
-        if (cuts) isCut = true;
-        else if (isCut) connect();
-        const value = isDelete ? undefined : `${revision}`;
-        if (isDelete && server.get(key)?.value === undefined) continue;
-        server.set(key, { revision: ++revision, value });
-        if (!isCut) replica.take({ key, revision, value });
+      const complete = (listing: ReturnType<typeof begin>): void =>
+        listing.complete(listing.unnamed().filter((key) => server.get(key)?.value === undefined));
+      for (const { key, isDelete, isTold, isListed } of steps) {
+        const listing = isListed ? begin() : undefined;
+        if (!isDelete || server.get(key)?.value !== undefined) {
+          const value = isDelete ? undefined : `${revision}`;
+          server.set(key, { revision: ++revision, value });
+          if (isListed) {
+            complete(listing as ReturnType<typeof begin>);
+            isCut = false;
+          }
+          if (!isTold) isCut = true;
+          if (!isCut) replica.take({ key, revision, value });
+        }
       }
-      connect();
+      complete(begin());
       const there = [...server].flatMap(([key, { value }]) => (value === undefined ? [] : [[key, value]])).sort();
       deepEqual([...told].sort(), there);
       deepEqual(

@@ -3,6 +3,7 @@
 import type { CommandSpec } from './command.ts';
 import { apply } from './commands/apply.ts';
 import { call } from './commands/call.ts';
+import { check } from './commands/check.ts';
 import { remove } from './commands/delete.ts';
 import { demo } from './commands/demo.ts';
 import { expose } from './commands/expose.ts';
@@ -25,6 +26,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   services,
   status,
   paths,
+  check,
   apply,
   get,
   remove,

@@ -60,6 +60,11 @@ export class Hole {
     this.#options = options;
   }
 
+  /** The port; 0 before the first that was free. */
+  get localPort(): number {
+    return this.#port;
+  }
+
   /**
    * Asks reflectors, the first of which must answer.
    * @throws SkeinError SKEIN_PEER_UNREACHABLE, SKEIN_CONFIG where this runtime has no say in the local port

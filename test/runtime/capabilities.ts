@@ -65,6 +65,22 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       ],
     },
   },
+  'delay link': {
+    reason: 'needs network namespaces, /dev/net/tun, and Bun for Linux on x64, whose FFI reaches it',
+    on: (host) => LACKS['network namespaces']?.on(host) !== false || host.arch !== 'x64' || !existsSync('/dev/net/tun'),
+    tests: {
+      'test/e2e/nat-table.test.ts': [
+        'Two members behind NATs: both drop strangers',
+        'Two members behind NATs: both reset strangers',
+        'Two members behind NATs: the caller drops, the callee resets',
+        'Two members behind NATs: the caller resets, the callee drops',
+        'Two members behind NATs: firewalls without NAT',
+        'Two members behind NATs: the caller is symmetric',
+        'Two members behind NATs: the callee is symmetric',
+        'Two members behind NATs: both are symmetric',
+      ],
+    },
+  },
   'loopback addresses beyond 127.0.0.1': {
     reason: 'macOS has 127.0.0.1 alone until somebody adds aliases; Linux and Windows have all of 127.0.0.0/8',
     on: (host) => host.platform === 'darwin',

@@ -42,7 +42,7 @@ export interface ProgramOptions {
 export type Runtime = 'node' | 'bun' | 'deno';
 
 export interface SkeinOptions extends ProgramOptions {
-  /** What runs it: the compiled program on this Node, or the sources on Bun or Deno. @default "node" */
+  /** What runs it: the compiled program on this Node, or the sources (a helper: as it is) on Bun or Deno. @default "node" */
   readonly runtime?: Runtime;
 }
 
@@ -253,8 +253,9 @@ export async function runSkein(
 }
 
 /** One of the programs beside this file, compiled or not, as this file is. */
-export function startHelper(name: string, args: readonly string[] = [], options: ProgramOptions = {}): Program {
-  return new Program(process.execPath, [helperPath(name), ...args], { name, ...options });
+export function startHelper(name: string, args: readonly string[] = [], options: SkeinOptions = {}): Program {
+  const [command, ...before] = RUNTIMES[options.runtime ?? 'node'];
+  return new Program(command, [...before, helperPath(name), ...args], { name, ...options });
 }
 
 /** Runs a program to its end and gives what it printed; an exit code other than 0 is an error. */

@@ -24,6 +24,7 @@ import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { EventLog } from './local-mesh.ts';
 import { SharedStore, type StoreLine } from './shared-store.ts';
+import { withRemoteAddress } from './virtual-internet.ts';
 
 /** Long enough for anything that is not waiting for a timer of hours. */
 const PATIENCE_MS = 120_000;
@@ -60,7 +61,18 @@ export class MemoryNetwork {
     return { address, port: options.port, close };
   };
 
-  readonly dial = async (url: string, { signal }: DialOptions = {}): Promise<MessagePipe> => {
+  readonly dial = (url: string, options: DialOptions = {}): Promise<MessagePipe> => this.dialFrom('', url, options);
+
+  /** Asks the HTTP side of whoever listens at `host:port`. */
+  async ask(at: string, path: string, remoteAddress: string): Promise<string | undefined> {
+    const reply = await this.#servers
+      .get(at)
+      ?.fetch(new Request(`http://${at}${path}`), { remoteAddress, isProxied: false });
+    return reply?.status === 200 ? reply.text() : undefined;
+  }
+
+  /** @param from `ip:port` that the other end sees; empty: none */
+  async dialFrom(from: string, url: string, { signal }: DialOptions = {}): Promise<MessagePipe> {
     this.dials.push({ url, atMs: this.#clock.monotonicMs() });
     const named = new URL(url).host;
     const host = this.aliases.get(named) ?? named;
@@ -73,9 +85,9 @@ export class MemoryNetwork {
     const link = new MemoryLink(this.#clock, { latencyMs: this.latencyMs });
     this.links.push(link);
     this.#linksTo.set(host, [...(this.#linksTo.get(host) ?? []), link]);
-    server.onWebSocket(link.b);
+    server.onWebSocket(from === '' ? link.b : withRemoteAddress(link.b, from));
     return link.a;
-  };
+  }
 
   /** The machine at `url` ends: its links are lost, and nobody listens there. */
   kill(url: string): void {
@@ -202,11 +214,12 @@ export class VirtualMesh {
   }
 
   /** An agent that has not started. */
-  async createAgent(options: Partial<AgentOptions> = {}): Promise<{ agent: Agent; log: EventLog }> {
+  async createAgent(
+    options: Partial<AgentOptions> = {},
+    platform: Platform = this.platform,
+  ): Promise<{ agent: Agent; log: EventLog }> {
     const log = new EventLog();
-    const agent = await this.run(
-      createAgent(this.platform, { hub: 'ws://10.0.0.1:7000', log, direct: false, ...options }),
-    );
+    const agent = await this.run(createAgent(platform, { hub: 'ws://10.0.0.1:7000', log, direct: false, ...options }));
     this.#t.after(() => agent.close());
     return { agent, log };
   }

@@ -78,8 +78,7 @@ type Step =
   /** Waits for the own probe, then for the peer. */
   | 'probing'
   | 'agreeing'
-  | 'punching'
-  | 'direct';
+  | 'punching';
 
 interface Attempt {
   /** Nonce of the offer; undefined while the own one is being prepared. */
@@ -90,7 +89,9 @@ interface Attempt {
   round: number;
   /** When the message of this round came or went. */
   roundMs: number;
-  probed: Probed | undefined;
+  /** What was found out before the first round. */
+  early: Probed | string | undefined;
+  isProbingEarly: boolean;
   isCrossed: boolean;
   peerAddress: string;
 }
@@ -114,6 +115,8 @@ export class Negotiation {
   #reason: string | undefined;
   #nat: NatKind = 'unknown';
   #peerNat: NatKind = 'unknown';
+  /** Direct paths that both ends know, and since when there is one. */
+  #paths = 0;
   #directSinceMs = 0;
   #isClosed = false;
 
@@ -123,7 +126,7 @@ export class Negotiation {
   }
 
   get state(): NegotiationState {
-    if (this.#step === 'direct') return 'direct';
+    if (this.#paths > 0) return 'direct';
     if (this.#options.offBecause !== undefined) return 'off';
     return this.#step === 'idle' ? 'relayed' : 'searching';
   }
@@ -134,7 +137,7 @@ export class Negotiation {
 
   /** Why there is no direct path, in words. */
   get reason(): string | undefined {
-    return this.#step === 'direct' ? undefined : this.#reason;
+    return this.#paths > 0 ? undefined : this.#reason;
   }
 
   get nat(): NatKind {
@@ -149,6 +152,11 @@ export class Negotiation {
     return this.#retryAtMs === undefined ? undefined : Math.max(0, this.#retryAtMs - this.#options.clock.monotonicMs());
   }
 
+  /** Rounds of punching that this attempt has begun. */
+  get rounds(): number {
+    return (this.#attempt?.round ?? -1) + 1;
+  }
+
   /** Was the path, or is it about to be, opened by a crossed open? */
   get isCrossed(): boolean {
     return this.#attempt?.isCrossed ?? false;
@@ -156,7 +164,8 @@ export class Negotiation {
 
   /** Begins an attempt, unless one is under way or there is nothing to look for. */
   start(): void {
-    if (this.#isClosed || this.#options.offBecause !== undefined || this.#step !== 'idle') return;
+    const isBusy = this.#step !== 'idle' || this.#paths > 0;
+    if (this.#isClosed || this.#options.offBecause !== undefined || isBusy) return;
     this.#begin(true);
     this.#options.host.prepare();
   }
@@ -207,12 +216,15 @@ export class Negotiation {
   /** What reflectors say about the port that was opened for `round`, or why they say nothing. */
   onProbed(round: number, result: Probed | string): void {
     const attempt = this.#attempt;
-    if (attempt === undefined || this.#step !== 'probing' || attempt.round !== round || attempt.id === undefined)
+    if (attempt?.id === undefined) return;
+    if (attempt.isProbingEarly && attempt.round < 0) {
+      attempt.early = result; // the peer has not begun the round yet
       return;
+    }
+    if (this.#step !== 'probing' || attempt.round !== round) return;
     const { host, clock, limits } = this.#options;
     if (typeof result === 'string') return this.#abort(attempt, result);
     this.#nat = result.nat;
-    attempt.probed = result;
     const { address, nat } = result;
     if (attempt.isStarter) {
       if (nat === 'endpoint-dependent') return this.#abort(attempt, OWN_SYMMETRIC);
@@ -234,24 +246,25 @@ export class Negotiation {
     this.#nextRound(attempt, reason);
   }
 
-  /** Whether the session has a direct path that both ends know. */
-  onPaths(isDirect: boolean): void {
-    if (this.#isClosed || isDirect === (this.#step === 'direct')) return;
-    const { clock, limits, isInitiator } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (isDirect) {
+  /** How many direct paths the session has that both ends know. Another one is what an attempt is for. */
+  onPaths(count: number): void {
+    const before = this.#paths;
+    if (this.#isClosed || count === before) return;
+    this.#paths = count;
+    const { host, clock, limits, isInitiator } = this.#options;
+    if (count > before) {
       this.#clear();
-      this.#step = 'direct';
-      this.#directSinceMs = nowMs;
-      this.#options.host.stop();
+      this.#step = 'idle';
       this.#attempt = undefined;
-      return;
+      if (before === 0) this.#directSinceMs = clock.monotonicMs();
+      return host.stop();
     }
-    this.#step = 'idle';
+    if (count > 0) return;
     this.#reason = 'the direct path was lost';
-    const wasGood = nowMs - this.#directSinceMs >= limits.healthyMs;
+    const wasGood = clock.monotonicMs() - this.#directSinceMs >= limits.healthyMs;
     this.#failures = wasGood ? 0 : this.#failures + 1;
-    if (isInitiator) this.#scheduleRetry(wasGood ? 0 : this.#retryDelayMs);
+    // The peer may have noticed first, and be at it already.
+    if (isInitiator && this.#attempt === undefined) this.#scheduleRetry(wasGood ? 0 : this.#retryDelayMs);
   }
 
   close(): void {
@@ -270,7 +283,7 @@ export class Negotiation {
     this.#attempts++;
     const attempt: Attempt = {
       ...{ id: undefined, isStarter, own: undefined, peer: undefined, round: -1, roundMs: 0 },
-      ...{ probed: undefined, isCrossed: false, peerAddress: '' },
+      ...{ early: undefined, isProbingEarly: false, isCrossed: false, peerAddress: '' },
     };
     this.#attempt = attempt;
     this.#enter('preparing', this.#options.limits.prepareMs, 'the hub did not say where this member is');
@@ -322,6 +335,9 @@ export class Negotiation {
     if (!attempt.isStarter) {
       // The other end leads from here: it has its own head start, and then a probe to make.
       this.#setDeadline(limits.dialMs + limits.stepMs, () => this.#giveUp(this.#reason ?? 'the peer punched no hole'));
+      // Nothing else can lead to a path: this end looks at once from where it will dial, while the other does.
+      attempt.isProbingEarly = !isAnythingDialled;
+      if (attempt.isProbingEarly) host.probe(0);
       return;
     }
     this.#timer?.cancel();
@@ -345,12 +361,15 @@ export class Negotiation {
   #onRound(attempt: Attempt, { round, isCrossed, address, nat }: SignalOf<'round'>): void {
     const { host, clock } = this.#options;
     if (attempt.isStarter || round <= attempt.round || attempt.own?.canPunch !== true) return;
-    host.stopPunching();
+    const { early } = attempt;
+    const isProbing = attempt.isProbingEarly && attempt.round < 0;
+    if (!isProbing) host.stopPunching();
     if (!host.takeRound()) return this.#abort(attempt, 'there were too many rounds in this minute');
     this.#peerNat = nat;
     Object.assign(attempt, { round, isCrossed, peerAddress: address, roundMs: clock.monotonicMs() });
     this.#enter('probing', this.#options.limits.stepMs, 'no reflector answered');
-    host.probe(round);
+    if (early !== undefined && isProbing) this.onProbed(round, early);
+    else if (!isProbing) host.probe(round);
   }
 
   #onReady(attempt: Attempt, { round, address, nat, tookMs }: SignalOf<'ready'>): void {
@@ -410,9 +429,10 @@ export class Negotiation {
     const { host, isInitiator } = this.#options;
     this.#clear();
     this.#step = 'idle';
-    this.#reason = reason;
     this.#attempt = undefined;
     host.stop();
+    if (this.#paths > 0) return;
+    this.#reason = reason;
     host.gaveUp(reason);
     this.#failures++;
     if (isInitiator) this.#scheduleRetry(this.#retryDelayMs);

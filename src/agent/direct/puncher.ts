@@ -70,13 +70,22 @@ export class Hole {
    * @throws SkeinError SKEIN_PEER_UNREACHABLE, SKEIN_CONFIG where this runtime has no say in the local port
    */
   async probe(reflectors: readonly Reflector[]): Promise<Probed> {
-    const asked = reflectors.slice(0, REFLECTORS_ASKED);
-    const [first, ...others] = asked;
-    if (first === undefined)
+    const [first, ...others] = reflectors.slice(0, REFLECTORS_ASKED);
+    if (first === undefined) {
       throw new SkeinError('SKEIN_PEER_UNREACHABLE', 'nobody can say from where this member is seen');
-    const seen = await this.#fromFreePort(first);
-    const second = await Promise.all(others.map((other) => this.#ask(other).catch(() => undefined)));
-    return { address: formatIpEndpoint(seen), nat: this.#classify(seen, second) };
+    }
+    for (let attempt = 1; ; attempt++) {
+      this.#port = FIRST_PORT + Math.floor(this.#options.random.ratio() * PORTS);
+      const second = Promise.all(others.map((other) => this.#ask(other).catch(() => undefined)));
+      try {
+        const seen = await this.#ask(first);
+        return { address: formatIpEndpoint(seen), nat: this.#classify(seen, await second) };
+      } catch (thrown) {
+        if (attempt >= PORT_TRIES || toSkeinError(thrown).details.systemCode !== 'EADDRINUSE') throw thrown;
+        await second;
+        this.#closeProbes();
+      }
+    }
   }
 
   /**
@@ -111,17 +120,6 @@ export class Hole {
 
   #closeProbes(): void {
     for (const connection of this.#open.splice(0)) connection.close();
-  }
-
-  async #fromFreePort(reflector: Reflector): Promise<IpEndpoint> {
-    for (let attempt = 1; ; attempt++) {
-      this.#port = FIRST_PORT + Math.floor(this.#options.random.ratio() * PORTS);
-      try {
-        return await this.#ask(reflector);
-      } catch (thrown) {
-        if (attempt >= PORT_TRIES || toSkeinError(thrown).details.systemCode !== 'EADDRINUSE') throw thrown;
-      }
-    }
   }
 
   async #ask({ host, port, authority, isTls }: Reflector): Promise<IpEndpoint> {

@@ -109,13 +109,17 @@ export class Search implements NegotiationHost {
     const [, ...spare] = [...direct].sort((a, b) => b.ageMs - a.ageMs);
     if (this.#role === 'initiator') for (const { info } of spare) this.#session.leavePath((other) => other === info);
     const wasDirect = this.negotiation.state === 'direct';
-    const { isCrossed } = this.negotiation;
-    this.negotiation.onPaths(direct.length > 0);
+    const { isCrossed, rounds } = this.negotiation;
+    this.negotiation.onPaths(direct.length);
     if (wasDirect === direct.length > 0) return;
     const [path] = direct;
     const kind = this.kind;
     if (kind === 'punched') this.#parts.natPairs.note(this.#vantage, isCrossed);
-    this.#say(path === undefined ? 'direct-path-lost' : 'direct-path', { via: path?.via, kind });
+    this.#say(path === undefined ? 'direct-path-lost' : 'direct-path', {
+      via: path?.via,
+      kind,
+      ...(kind === 'punched' ? { rounds } : {}),
+    });
   }
 
   /** The peer of this session has come through the listener. */

@@ -45,7 +45,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 /** Package → the files that may import it. */
 export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   '@hono/node-server': [/^src\/runtime\/node\/http\.ts$/],
-  '@nats-io/jetstream': [/^src\/hub\/store\/nats\.ts$/],
+  '@nats-io/jetstream': [/^src\/hub\/store\/nats(?:-feed)?\.ts$/],
   '@nats-io/kv': [/^src\/hub\/store\/nats(?:-feed)?\.ts$/],
   '@nats-io/transport-node': [/^src\/hub\/store\/nats\.ts$/],
   commander: [/^src\/cli\//],

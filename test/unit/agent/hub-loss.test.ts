@@ -64,13 +64,53 @@ test('A session that is used has a second way by the other hub, within 3 s', asy
   await talk.finish();
 });
 
-test('One that is not used gets none', async (t) => {
-  const { mesh, server, caller, handler } = await start(t, [A]);
-  const talk = await Conversation.begin(mesh, caller, handler);
-  await talk.goOn(100);
-  await talk.finish();
-  equal(pathsOf(caller).length, 1);
-  equal(server.hubs.length, 1);
+for (const [unusedMs, ways] of [
+  [20_000, 2],
+  [90_000, 1],
+] as const) {
+  test(`A session that was not used for ${unusedMs / 1000} s has ${ways} when the other hub comes`, async (t) => {
+    const { mesh, server, caller, handler } = await start(t);
+    mesh.kill(B);
+    const talk = await Conversation.begin(mesh, caller, handler);
+    await talk.goOn(100);
+    await talk.finish();
+    await mesh.clock.advanceAsync(unusedMs);
+    await mesh.startShared(7001);
+    await mesh.until(() => isJoined(server) && isJoined(caller), 20_000);
+    await mesh.clock.advanceAsync(20_000);
+    equal(pathsOf(caller).length, ways);
+  });
+}
+
+test('Second ways are opened a few at a time', async (t) => {
+  const { mesh, caller } = await start(t);
+  const servers: Agent[] = [];
+  for (let i = 0; i < 17; i++) servers.push((await mesh.join(['api'], { hub: BOTH })).agent);
+  await mesh.until(() => servers.every(isJoined));
+  mesh.kill(B);
+  await mesh.run(caller.mirror.watch('api.default'));
+  for (const server of servers) {
+    await mesh.serve(server, 'api.default', { protocol: 'http', handler: new RecordingHandler() });
+  }
+  await mesh.until(() => caller.mirror.endpoints('api.default').length >= 17);
+  await mesh.run(
+    Promise.all(caller.mirror.endpoints('api.default').map(async (endpoint) => caller.peers.connect(endpoint))),
+  );
+  await mesh.startShared(7001);
+  await mesh.until(() => isJoined(caller) && servers.every(isJoined), 20_000);
+  const count = (): number => {
+    let open = 0;
+    for (const { session } of caller.peers.all()) open += session.paths.filter(({ via }) => via === B).length;
+    return open;
+  };
+  const opened: number[] = [];
+  while (count() < 17 && opened.length < 200) {
+    const before = count();
+    await mesh.clock.advanceAsync(500);
+    opened.push(count() - before);
+  }
+  ok(Math.max(...opened) <= 5, `${opened}`);
+  ok(opened.length >= 4 && opened.length < 40, `${opened}`);
 });
 
 test('A peer that is not at the other hub is asked for less and less often', async (t) => {

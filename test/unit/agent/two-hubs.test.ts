@@ -129,7 +129,7 @@ test('Each hub is tried for ever, apart from the other', async (t) => {
 });
 
 const STARTS: readonly [what: string, prepare: (mesh: VirtualMesh) => Promise<unknown>, withinMs: number][] = [
-  ['nobody listens', (mesh) => mesh.startShared(7001), 100],
+  ['nobody listens', (mesh) => mesh.startShared(7001), 1_000],
   [
     'nobody answers',
     async (mesh) => {

@@ -126,10 +126,8 @@ export class VirtualClock implements Clock {
     for (let events = 0, still = 0; still < 2; events++) {
       this.#guard(events);
       await nextTask();
-      if (this.#hasWorkBehind) {
-        this.#hasWorkBehind = false;
-        await endChains();
-      }
+      this.#hasWorkBehind = false;
+      await endChains();
       still = this.#step(nowMs) || this.#tracked > 0 || this.#hasWorkBehind ? 0 : still + 1;
     }
   }

@@ -34,6 +34,15 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       'test/unit/runtime/http.test.ts': ['closes connections without a request when it closes'],
     },
   },
+  'kept http connections': {
+    reason: "Deno's node:http closes a connection that was handed to it (emit('connection')) behind its first answer",
+    on: ({ runtime }) => runtime === 'deno',
+    tests: {
+      'test/unit/agent/direct/door.test.ts': [
+        'Tells who asks where it is seen, keeps so many connections for a while, and counts them apart',
+      ],
+    },
+  },
   'network namespaces': {
     reason: 'needs root, and ip and nft of Linux',
     on: (host) => !(host.platform === 'linux' && host.root && host.hasCommand('ip') && host.hasCommand('nft')),

@@ -11,7 +11,7 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { type Bytes, concatBytes, equalBytes, fromBase64Url, toBase64Url } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, equalBytes, toBase64Url } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { Aead, Crypto, X25519KeyPair } from '../../core/platform.ts';
 
@@ -109,11 +109,10 @@ class NodeX25519 implements X25519KeyPair {
   readonly publicKey: Bytes;
   readonly #privateKey: KeyObject;
 
-  constructor(privateKey: Bytes | undefined) {
-    const pair = privateKey === undefined ? generateKeyPairSync('x25519') : importPair(privateKey);
-    this.#privateKey = pair.privateKey;
-    const { x } = pair.publicKey.export({ format: 'jwk' });
-    this.publicKey = fromBase64Url(x ?? '');
+  constructor(raw: Bytes | undefined) {
+    const { privateKey, publicDer } = raw === undefined ? generatePair() : importPair(raw);
+    this.#privateKey = privateKey;
+    this.publicKey = toBytes(publicDer).slice(-KEY_LENGTH);
   }
 
   diffieHellman(peerPublicKey: Bytes): Bytes {
@@ -140,11 +139,32 @@ class NodeX25519 implements X25519KeyPair {
   }
 }
 
-function importPair(raw: Bytes): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
+interface Pair {
+  readonly privateKey: KeyObject;
+  /** SubjectPublicKeyInfo, which ends with the 32 raw bytes (RFC 8410 §4). */
+  readonly publicDer: Buffer;
+}
+
+/**
+ * The public key comes encoded with the pair. Exported as a JWK afterwards it would, in a key of some ten thousand, hang the
+ * process on Node 20: the export holds the key's mutex while it allocates, a collection that this sets off destroys the job
+ * that made the key, and that wants the same mutex.
+ */
+function generatePair(): Pair {
+  // The typings have no overload for one key encoded and the other not.
+  const options = { publicKeyEncoding: { format: 'der', type: 'spki' } } as const;
+  const { privateKey, publicKey } = generateKeyPairSync('x25519', options as never) as unknown as {
+    privateKey: KeyObject;
+    publicKey: Buffer;
+  };
+  return { privateKey, publicDer: publicKey };
+}
+
+function importPair(raw: Bytes): Pair {
   if (raw.length !== KEY_LENGTH) throw new RangeError(`Cannot import X25519 key: ${raw.length} bytes, not 32`);
   const der = Buffer.from(concatBytes(PKCS8_PREFIX, raw));
   const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-  return { privateKey, publicKey: createPublicKey(privateKey) };
+  return { privateKey, publicDer: createPublicKey(privateKey).export({ format: 'der', type: 'spki' }) };
 }
 
 /** A plain view: `slice` of a Buffer would alias where neutral code expects a copy. */

@@ -189,7 +189,7 @@ if (mode === 'runtimes') {
     } else result = await runBunOrDeno(path, files, name);
     add(judge(result, files, expected), name.replace(' ', '-'));
   }
-  if (words.length === 0) add(await checkWithDeno(), 'deno-types');
+  add(await checkWithDeno(), 'deno-types');
 } else {
   for (const name of mode ? [mode] : Object.keys(GROUPS)) {
     const files = select(GROUPS[name].folders);

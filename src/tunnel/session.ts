@@ -374,7 +374,7 @@ export class Session implements PathHost, BudgetMember {
       this,
       this.#first,
     );
-    const watch = new DeliveryWatch({
+    const watch: DeliveryWatch = new DeliveryWatch({
       clock,
       gapMs: limits.gapMs,
       lostMs: limits.ackLostMs,
@@ -390,8 +390,14 @@ export class Session implements PathHost, BudgetMember {
     });
     const shared = { clock, limits, stats, paths, mux, acks, watch, isOpen, onBroken };
     const next = (): number => receiver.next;
-    const outgoing = new OutgoingRecords({ ...shared, sender, replayBudget, next, onExhausted: onAbandoned });
-    const incoming = new IncomingRecords({ ...shared, receiver, onHopeless: onAbandoned });
+    const outgoing: OutgoingRecords = new OutgoingRecords({
+      ...shared,
+      sender,
+      replayBudget,
+      next,
+      onExhausted: onAbandoned,
+    });
+    const incoming: IncomingRecords = new IncomingRecords({ ...shared, receiver, onHopeless: onAbandoned });
     const sweep = setPeriodic(clock, SWEEP_MS, () => mux.sweep());
     return { mux, paths, sender, receiver, outgoing, incoming, acks, watch, sweep };
   }

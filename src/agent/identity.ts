@@ -66,15 +66,15 @@ export class Identity {
     const token = options.token === undefined ? undefined : parseJoinToken(options.token.reveal());
     const stored = await store.readIdentity();
     const wit = stored === undefined ? undefined : await tryVerify(stored, options.platform);
-    if (stored !== undefined && wit !== undefined) {
+    if (stored !== undefined && wit !== undefined && !(wit instanceof SkeinError)) {
       if (token === undefined || isSufficient(stored.bundle, wit, token, options.services)) {
         const identity = new Identity(options, store, stored.key, undefined);
         identity.#bundle = stored.bundle;
-        identity.#adopt(stored.wit, wit);
+        identity.#adopt(stored.wit, wit, wit.issuedAtMs);
         return identity;
       }
     }
-    if (token === undefined) throw noWayIn(stored);
+    if (token === undefined) throw noWayIn(wit instanceof SkeinError ? wit : undefined);
     // A start that broke off before the answer came is finished with the same key: the hub takes it for the same newcomer.
     const begun = await store.readEnrolment();
     if (begun?.tokenId === token.id) return new Identity(options, store, begun.key, token);
@@ -146,7 +146,7 @@ export class Identity {
     const before = this.#membership?.wit.id.uri;
     if (before !== undefined && before !== wit.id.uri) throw refused('it names another identity');
     this.#bundle = bundle;
-    this.#adopt(answer.wit, wit);
+    this.#adopt(answer.wit, wit, platform.clock.epochMs());
     await this.#keep();
   }
 
@@ -198,13 +198,14 @@ export class Identity {
     return this.#bundle;
   }
 
-  #adopt(text: string, wit: Wit): void {
+  /** `fromMs`: the hour of its issue by the clock here, which may differ from the one that it tells. */
+  #adopt(text: string, wit: Wit, fromMs: number): void {
     const { platform, renewAfterMs } = this.#options;
     const afterMs = Math.min(
       jitter(platform.random, renewAfterMs, RENEWAL_SPREAD),
       (wit.expiresAtMs - wit.issuedAtMs) * RENEWAL_RATIO,
     );
-    this.#membership = { text, wit, renewAtMs: wit.issuedAtMs + afterMs };
+    this.#membership = { text, wit, renewAtMs: fromMs + afterMs };
   }
 
   async #keep(): Promise<void> {
@@ -213,13 +214,13 @@ export class Identity {
   }
 }
 
-async function tryVerify(stored: StoredIdentity, platform: Platform): Promise<Wit | undefined> {
-  const trustDomain = readClaimedId(stored.wit)?.trustDomain;
-  if (trustDomain === undefined) return undefined;
+/** Or why it is no good: as if it were not there. */
+async function tryVerify(stored: StoredIdentity, platform: Platform): Promise<Wit | SkeinError> {
+  const trustDomain = readClaimedId(stored.wit)?.trustDomain ?? '';
   try {
     return await verifyWit(stored.wit, stored.bundle, { clock: platform.clock, trustDomain });
-  } catch {
-    return undefined; // expired, or damaged: as if it were not there
+  } catch (thrown) {
+    return toSkeinError(thrown);
   }
 }
 
@@ -230,10 +231,13 @@ function isSufficient(bundle: TrustBundle, wit: Wit, token: JoinToken, services:
   return services.every((name) => wit.services.includes(parseServiceName(name, wit.id.namespace).key));
 }
 
-function noWayIn(stored: StoredIdentity | undefined): SkeinError {
-  if (stored === undefined)
+function noWayIn(cause: SkeinError | undefined): SkeinError {
+  if (cause === undefined)
     return new SkeinError('SKEIN_CONFIG', 'Cannot join mesh: no join token and no stored identity');
-  return new SkeinError('SKEIN_IDENTITY', 'Cannot use stored identity: it has expired; create a new join token');
+  return new SkeinError('SKEIN_IDENTITY', `Cannot use stored identity: ${cause.message}`, {
+    cause,
+    details: { remedy: 'Check the clock; if it is right, make a join token with `skein token create`.' },
+  });
 }
 
 function refused(state: string): SkeinError {

@@ -3,7 +3,7 @@
  * without the signature of its `cnf` key over a handshake (`proof.ts`), so a stolen one is useless.
  */
 
-import { jwtVerify, SignJWT } from 'jose';
+import { compactVerify, SignJWT } from 'jose';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { parseSpiffeId, type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
@@ -19,6 +19,8 @@ export interface Wit {
   /** Services its holder may serve, as `name.namespace`. */
   readonly services: readonly string[];
   readonly issuedAtMs: number;
+  /** Of one that does not say it: as if it were ours. */
+  readonly notBeforeMs: number;
   readonly expiresAtMs: number;
   readonly keyId: string;
 }
@@ -34,23 +36,31 @@ export interface WitClaims {
 const WIT_TYPE = 'wit+jwt';
 /** Header members a WIT-SVID may have; `crit`, `jku`, `jwk`, `x5u`, `x5c` and the rest would each be a way around the bundle. */
 const HEADER_MEMBERS = new Set(['alg', 'kid', 'typ']);
-/** Clocks of issuer and verifier may differ by this much. */
+/** By how much clocks of issuer and verifiers may differ without harm. */
+export const TOLERATED_SKEW_MS = 300_000;
+/** For whole seconds, and for what is under way; less than the skew, because it also lengthens the life of every SVID. */
 const LEEWAY_MS = 30_000;
 const MAX_SERVICES = 256;
 const SERVICE_KEY = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
+/**
+ * It is good from `TOLERATED_SKEW_MS` before its issue: a verifier whose clock is behind must not refuse what was issued
+ * just now. Public and Kubernetes authorities backdate what they sign in the same way.
+ */
 export function mintWit(signingKey: IdentityKey, keyId: string, claims: WitClaims): Promise<string> {
   const { alg: _alg, ...jwk } = claims.publicJwk;
   return new SignJWT({ cnf: { jwk: { ...jwk, alg: 'ES256' } }, skein: { services: [...claims.services] } })
     .setProtectedHeader({ alg: 'ES256', kid: keyId, typ: WIT_TYPE })
     .setSubject(claims.id.uri)
     .setIssuedAt(Math.floor(claims.issuedAtMs / 1000))
+    .setNotBefore(Math.floor((claims.issuedAtMs - TOLERATED_SKEW_MS) / 1000))
     .setExpirationTime(Math.floor(claims.expiresAtMs / 1000))
     .sign(signingKey.privateKey);
 }
 
 /**
- * Every refusal has one text: whoever tries tokens learns nothing from the answer.
+ * Every refusal has one text: whoever tries tokens learns nothing from the answer. Only of what the issuer has signed it is
+ * said that its time is not now.
  * @throws SkeinError SKEIN_IDENTITY
  */
 export async function verifyWit(
@@ -58,17 +68,16 @@ export async function verifyWit(
   bundle: TrustBundle,
   options: { readonly clock: Clock; readonly trustDomain: string },
 ): Promise<Wit> {
-  const wit = await tryVerifyWit(token, bundle, options);
+  const wit = await tryVerifyWit(token, bundle, options.trustDomain);
   if (wit === undefined)
     throw new SkeinError('SKEIN_IDENTITY', 'Cannot trust credential: it is not a valid WIT-SVID of this trust domain');
+  const nowMs = options.clock.epochMs();
+  if (nowMs + LEEWAY_MS < wit.notBeforeMs) throw untimely(`is good only from ${toTime(wit.notBeforeMs)} on`, nowMs);
+  if (nowMs - LEEWAY_MS >= wit.expiresAtMs) throw untimely(`has expired at ${toTime(wit.expiresAtMs)}`, nowMs);
   return wit;
 }
 
-async function tryVerifyWit(
-  token: string,
-  bundle: TrustBundle,
-  { clock, trustDomain }: { readonly clock: Clock; readonly trustDomain: string },
-): Promise<Wit | undefined> {
+async function tryVerifyWit(token: string, bundle: TrustBundle, trustDomain: string): Promise<Wit | undefined> {
   const jws = tryParseCompactJws(token);
   if (jws === undefined) return undefined;
   const { header, claims } = jws;
@@ -76,22 +85,30 @@ async function tryVerifyWit(
   if (Object.keys(header).some((name) => !HEADER_MEMBERS.has(name))) return undefined;
   const wit = readClaims(claims, header.kid);
   if (wit === undefined || wit.id.trustDomain !== trustDomain) return undefined;
-  const nowMs = clock.epochMs();
-  const notBefore = claims.nbf ?? claims.iat;
-  if (nowMs - LEEWAY_MS >= wit.expiresAtMs || (isTime(notBefore) && notBefore * 1000 > nowMs + LEEWAY_MS))
-    return undefined;
   const key = findKey(bundle, header.kid, 'wit-svid');
   if (key === undefined) return undefined;
   try {
-    await jwtVerify(token, await toCryptoKey(key), {
-      algorithms: ['ES256'],
-      currentDate: new Date(nowMs),
-      clockTolerance: LEEWAY_MS / 1000,
-    });
+    await compactVerify(token, await toCryptoKey(key), { algorithms: ['ES256'] });
     return wit;
   } catch {
     return undefined;
   }
+}
+
+function untimely(state: string, nowMs: number): SkeinError {
+  return new SkeinError(
+    'SKEIN_IDENTITY',
+    `Cannot trust credential: it ${state}, and it is ${toTime(nowMs)} here; check the clock`,
+    {
+      details: {
+        remedy: `Set the clock of this machine and that of the hub, with NTP: they may differ by ${TOLERATED_SKEW_MS / 60_000} min.`,
+      },
+    },
+  );
+}
+
+function toTime(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 function readClaims(claims: Readonly<Record<string, unknown>>, keyId: string): Wit | undefined {
@@ -111,6 +128,7 @@ function readClaims(claims: Readonly<Record<string, unknown>>, keyId: string): W
     publicJwk,
     services: services as string[],
     issuedAtMs: isTime(iat) ? iat * 1000 : 0,
+    notBeforeMs: isTime(nbf) ? nbf * 1000 : isTime(iat) ? iat * 1000 - TOLERATED_SKEW_MS : 0,
     expiresAtMs: exp * 1000,
     keyId,
   };

@@ -3,6 +3,7 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { TOLERATED_SKEW_MS } from '../auth/svid.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { toHttpUrl } from './address.ts';
@@ -34,8 +35,6 @@ const LATE_REMEDY = 'Check that no firewall drops the packets, and that the addr
 /** Fields by which proxies and the like give themselves away. */
 const MIDDLE_FIELDS = ['via', 'x-cache', 'cf-ray', 'x-amz-cf-id', 'x-served-by'];
 const DATE_STEP_MS = 1_000;
-/** Leeway of credentials (docs/protocol.md §9). */
-const TOLERATED_SKEW_MS = 30_000;
 
 /** The steps to `url`; behind the first that fails there are none. A failure of the system has no remedy here. Never throws. */
 export async function checkNetwork(url: string, clock: Clock): Promise<Step[]> {
@@ -218,7 +217,7 @@ export async function checkClock(url: string, clock: Clock): Promise<Step> {
     if (seconds <= 1) return { name, state: 'ok', detail: 'as the hub’s, to the second' };
     const detail = `${seconds} s ${offsetMs > 0 ? 'behind' : 'ahead of'} the hub’s`;
     if (Math.abs(offsetMs) <= TOLERATED_SKEW_MS) return { name, state: 'ok', detail };
-    const remedy = 'Set both clocks, with NTP: credentials are refused by clocks that differ by more than 30 s.';
+    const remedy = `Set both clocks, with NTP: credentials are refused by clocks that differ by more than ${TOLERATED_SKEW_MS / 60_000} min.`;
     return { name, state: 'warning', detail, remedy };
   } catch (thrown) {
     return { name, state: 'skipped', detail: `not told: ${thrown instanceof Error ? thrown.message : thrown}` };

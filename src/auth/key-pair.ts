@@ -1,7 +1,7 @@
 /** ES256 identity keys (P-256): make, keep, sign, verify, and their RFC 7638 thumbprints. */
 
 import { calculateJwkThumbprint } from 'jose';
-import { type Bytes, fromBase64Url } from '../core/bytes.ts';
+import { type Bytes, fromBase64Url, toBase64Url } from '../core/bytes.ts';
 import { SkeinError } from '../core/errors.ts';
 import { Redacted } from '../core/redacted.ts';
 
@@ -35,10 +35,15 @@ export interface IdentityKey {
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNATURE = { name: 'ECDSA', hash: 'SHA-256' } as const;
 
-/** @param extractable false where the runtime keeps keys itself; such a key cannot be stored. @default true */
+/**
+ * Keys leave it as bytes, not as JWKs: Node 20 holds the mutex of a key while it builds a JWK in the heap, and a collection
+ * that this sets off may destroy the job that made the key, which wants the same mutex. Bytes it builds on another thread.
+ *
+ * @param extractable false where the runtime keeps keys itself; such a key cannot be stored. @default true
+ */
 export async function createIdentityKey(extractable = true): Promise<IdentityKey> {
   const pair = await crypto.subtle.generateKey(ALGORITHM, extractable, ['sign', 'verify']);
-  return wrap(pair.privateKey, await crypto.subtle.exportKey('jwk', pair.publicKey));
+  return wrap(pair.privateKey, toJwk(new Uint8Array(await crypto.subtle.exportKey('raw', pair.publicKey))));
 }
 
 /** @throws SkeinError SKEIN_CONFIG when the stored key is not an ES256 private key */
@@ -83,8 +88,7 @@ export function importPublicKey(jwk: PublicJwk): Promise<CryptoKey> {
   return crypto.subtle.importKey('raw', point, ALGORITHM, false, ['verify']);
 }
 
-async function wrap(privateKey: CryptoKey, exported: unknown): Promise<IdentityKey> {
-  const publicJwk = toPublicJwk(exported) as PublicJwk;
+async function wrap(privateKey: CryptoKey, publicJwk: PublicJwk): Promise<IdentityKey> {
   return {
     publicJwk,
     privateKey,
@@ -95,10 +99,25 @@ async function wrap(privateKey: CryptoKey, exported: unknown): Promise<IdentityK
     async exportPrivate() {
       if (!privateKey.extractable)
         throw new SkeinError('SKEIN_CONFIG', 'Cannot store identity key: it is not extractable');
-      const { d } = await crypto.subtle.exportKey('jwk', privateKey);
-      return new Redacted({ ...publicJwk, d: d as string });
+      const der = new Uint8Array(await crypto.subtle.exportKey('pkcs8', privateKey));
+      return new Redacted({ ...publicJwk, d: toBase64Url(readScalar(der)) });
     },
   };
+}
+
+/** @param point uncompressed, 65 bytes (SEC 1 §2.3.3) */
+function toJwk(point: Bytes): PublicJwk {
+  const [x, y] = [toBase64Url(point.subarray(1, 33)), toBase64Url(point.subarray(33))];
+  return { kty: 'EC', crv: 'P-256', x, y, alg: 'ES256' };
+}
+
+/** Where the private key of P-256 stands in its PKCS #8 form: version 1, then 32 bytes (RFC 5915 §3). */
+const SCALAR_BEHIND = [0x02, 0x01, 0x01, 0x04, 0x20];
+
+function readScalar(der: Bytes): Bytes {
+  const at = der.findIndex((_, start) => SCALAR_BEHIND.every((byte, i) => der[start + i] === byte));
+  if (at < 0) throw new SkeinError('SKEIN_INTERNAL', 'Cannot store identity key: its encoding is unknown');
+  return der.subarray(at + SCALAR_BEHIND.length, at + SCALAR_BEHIND.length + 32);
 }
 
 function isCoordinate(value: unknown): value is string {

@@ -7,6 +7,7 @@
  *   GET  /sse         events, the next one only after  POST /sse/next
  *   GET  /trailers    a chunked body with trailers     GET  /status/N       that status
  *   GET  /hold?ms=N   answers after N ms               GET  /stats          what was counted
+ *   GET  /trouble?ms=N&status=S   from now on `/` and `/once/ID` take N ms and answer S; nothing given: all is well again
  *   upgrade           WebSocket echo                   TCP port: greets first, then echoes, half-closes last
  */
 import { createHash } from 'node:crypto';
@@ -24,8 +25,21 @@ const waitingForEvents = new Set<() => void>();
 /** How often each id of `/once` has come. */
 const seen = new Map<string, number>();
 
+/** How `/` and `/once/ID` answer. */
+const trouble = { ms: 0, status: 200 };
+const answer = (response: ServerResponse, text: string) => {
+  response.statusCode = trouble.status;
+  if (trouble.ms > 0) setTimeout(() => response.end(text), trouble.ms);
+  else response.end(text);
+};
+
 const routes: Record<string, (request: IncomingMessage, response: ServerResponse, url: URL) => void> = {
-  '': (_, response) => void response.end(`hello from ${name}\n`),
+  '': (_, response) => answer(response, `hello from ${name}\n`),
+  trouble: (_, response, url) => {
+    trouble.ms = Number(url.searchParams.get('ms'));
+    trouble.status = Number(url.searchParams.get('status') ?? 200);
+    response.end();
+  },
   echo: (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -69,7 +83,7 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
     if (id === undefined) return void response.end(JSON.stringify([...seen]));
     seen.set(id, (seen.get(id) ?? 0) + 1);
     request.resume();
-    request.on('end', () => response.end(`${name}\n`));
+    request.on('end', () => answer(response, `${name}\n`));
   },
   sse: (request, response, url) => {
     if (url.pathname === '/sse/next') {
@@ -114,7 +128,7 @@ const routes: Record<string, (request: IncomingMessage, response: ServerResponse
 };
 
 const server = createServer((request, response) => {
-  if (!request.url?.startsWith('/stats')) stats.requests++;
+  if (!/^\/(?:stats|trouble)/.test(request.url ?? '')) stats.requests++;
   if (request.url?.includes('smuggled')) stats.smuggled++;
   const url = new URL(request.url ?? '/', 'http://origin');
   const route = routes[url.pathname.split('/')[1] ?? ''];

@@ -1,0 +1,96 @@
+/** Who of ten replicas gets how much: real processes, an origin that counts behind each of them, a steady load, one fault after the other. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { printFigures } from '../support/figures.ts';
+import { ask } from '../support/load.ts';
+import { type Sidecar, TestMesh } from '../support/mesh.ts';
+import { countIds, judgePosts, SteadyClient } from '../support/steady-client.ts';
+import type { SteadyResult } from '../support/steady-load.ts';
+
+const REPLICAS = 10;
+const PER_SECOND = 150;
+/** Where the others take longer than this, the machine is busy with other things, and 50 ms say little about a replica. */
+const QUIET_MS = 15;
+/** The one that is made slow, or failing, and the one that is killed. */
+const BAD = 3;
+const KILLED = 7;
+
+interface Run extends SteadyResult {
+  /** Requests that came to each of the origins. */
+  readonly counts: readonly number[];
+  readonly share: number;
+  readonly postsTwice: number;
+}
+
+describe('Ten replicas', () => {
+  let mesh: TestMesh;
+  let caller: Sidecar;
+  const origins: string[] = [];
+  const replicas: Sidecar[] = [];
+  let runs = 0;
+
+  before(async () => {
+    mesh = await TestMesh.start();
+    for (let i = 0; i < REPLICAS; i++) {
+      const origin = await mesh.startOrigin(`origin ${i}`);
+      origins.push(origin.http);
+      const options = { name: `replica ${i}`, services: ['api'], expose: [`api=${origin.http}`], http: false };
+      replicas.push(await mesh.startSidecar(options));
+    }
+    caller = await mesh.startSidecar({ name: 'caller', services: ['client'] });
+  });
+  after(() => mesh?.close());
+
+  const askOrigin = async (index: number, path: string): Promise<string> => {
+    const through = new URL(origins[index] as string).host;
+    return (await ask({ through, host: 'origin', form: 'host', path })).body.toString();
+  };
+  const counted = async (): Promise<number[]> =>
+    Promise.all(
+      origins.map(async (_, i) => (JSON.parse(await askOrigin(i, '/stats')) as { requests: number }).requests),
+    );
+
+  async function run(what: string, forMs: number, during: () => Promise<void> = async () => undefined): Promise<Run> {
+    const start = await counted();
+    const options = { through: caller.http, host: 'api.mesh', perSecond: PER_SECOND, name: `run${runs++}` };
+    const client = await SteadyClient.start(options);
+    mesh.programs.push(client.program);
+    await Promise.all([wait(forMs), during()]);
+    const result = await client.finish();
+    const counts = (await counted()).map((count, i) => count - (start[i] as number));
+    const { twice } = judgePosts(result, await countIds(...origins));
+    const share = (counts[BAD] as number) / counts.reduce((sum, count) => sum + count);
+    const { answered, failed, slow, ...load } = result;
+    printFigures(what, { ...load, counts, percentOfBad: Math.round(share * 10_000) / 100, postsTwice: twice });
+    return { ...result, counts, share, postsTwice: twice };
+  }
+
+  it('One that takes 50 ms against 1 ms gets at most 2 %', async () => {
+    await askOrigin(BAD, '/trouble?ms=50');
+    await run('ten replicas, one slow: the first seconds', 3_000);
+    const { share, failedGets, failedPosts, p50Ms } = await run('ten replicas, one slow', 5_000);
+    await askOrigin(BAD, '/trouble');
+    assert.deepEqual([failedGets, failedPosts], [0, 0]);
+    if (p50Ms <= QUIET_MS) assert.ok(share <= 0.02, `${share}`);
+  });
+
+  it('One that answers 503 at once gets at most 5 % within 2 s', async () => {
+    // What is past as slow would not be chosen, and prove nothing.
+    await run('ten replicas, all well', 3_000);
+    await askOrigin(BAD, '/trouble?status=503');
+    const { share, postsTwice } = await run('ten replicas, one answers 503', 2_000);
+    await askOrigin(BAD, '/trouble');
+    assert.ok(share <= 0.05, `${share}`);
+    assert.equal(postsTwice, 0);
+  });
+
+  it('One that is killed costs no GET, and no POST is executed twice', async () => {
+    const { failedGets, postsTwice, errors } = await run('ten replicas, one killed', 5_000, async () => {
+      await wait(1_000);
+      await replicas[KILLED]?.program.kill();
+    });
+    assert.deepEqual({ failedGets, postsTwice }, { failedGets: 0, postsTwice: 0 }, JSON.stringify(errors));
+    assert.deepEqual(mesh.accidents(), []);
+  });
+});

@@ -19,6 +19,9 @@ const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> =
 
 const label = v.pipe(v.string(), v.check(isLabel, 'is not a DNS label'));
 
+/** What a server writes beside the words of a manifest: accepted, because `skein get` prints it, and not looked at. */
+const written = v.optional(v.unknown());
+
 const frame = v.strictObject({
   apiVersion: v.optional(v.pipe(v.string(), v.maxLength(128))),
   kind: v.string(),
@@ -26,35 +29,55 @@ const frame = v.strictObject({
     name: label,
     namespace: v.optional(label, DEFAULT_NAMESPACE),
     labels: v.optional(v.record(v.string(), v.string())),
+    annotations: v.optional(v.record(v.string(), v.string())),
     /** The version that the writer has seen; the hub compares it. */
     resourceVersion: v.optional(v.pipe(v.string(), v.maxLength(64))),
-    annotations: v.optional(v.record(v.string(), v.string())),
+    ...{ creationTimestamp: written, generation: written, managedFields: written, selfLink: written, uid: written },
   }),
   spec: v.optional(v.unknown()),
+  status: written,
 });
 
 /** A silent namespace becomes `default`. Whatever is not understood is an issue, never dropped. */
 export function parseManifest(value: unknown): Parsed<Manifest> {
   const result = v.safeParse(frame, value);
   if (!result.success) return { issues: toIssues(result.issues, '') };
-  const manifest: Manifest = result.output;
-  const parser = Object.hasOwn(KINDS, manifest.kind) ? KINDS[manifest.kind] : undefined;
-  if (parser === undefined) {
-    return {
-      issues: [
-        {
-          path: 'kind',
-          message: `"${manifest.kind}" is not a kind this version knows (${Object.keys(KINDS).join(', ')})`,
-          rule: 'unknown-kind',
-        },
-      ],
-    };
-  }
+  const manifest = toOwnWords(result.output);
   if (manifest.metadata.namespace === RESERVED_NAMESPACE) {
     return {
       issues: [{ path: 'metadata.namespace', message: `"${RESERVED_NAMESPACE}" is reserved`, rule: 'reserved' }],
     };
   }
-  const parsed = parser(manifest);
+  const parsed = parseKind(manifest);
   return 'issues' in parsed ? parsed : { value: manifest };
+}
+
+/** The specification of a manifest as this version understands it, defaults filled in. */
+export function parseSpec(manifest: Manifest): Parsed<unknown> {
+  const parsed = parseKind(manifest);
+  if ('issues' in parsed) return parsed;
+  const { kind, name, namespace, createdAt, ...spec } = Object(parsed.value) as Readonly<Record<string, unknown>>;
+  return { value: 'spec' in spec ? spec.spec : spec };
+}
+
+function parseKind(manifest: Manifest): Parsed<unknown> {
+  const parser = Object.hasOwn(KINDS, manifest.kind) ? KINDS[manifest.kind] : undefined;
+  if (parser !== undefined) return parser(manifest);
+  const message = `"${manifest.kind}" is not a kind this version knows (${Object.keys(KINDS).join(', ')})`;
+  return { issues: [{ path: 'kind', message, rule: 'unknown-kind' }] };
+}
+
+/** A manifest as its author would write it. */
+export function toOwnWords({ apiVersion, kind, metadata, spec }: Manifest): Manifest {
+  const { name, namespace, labels, annotations } = metadata;
+  return {
+    ...(apiVersion === undefined ? {} : { apiVersion }),
+    kind,
+    metadata: {
+      ...{ name, namespace },
+      ...(labels === undefined ? {} : { labels }),
+      ...(annotations === undefined ? {} : { annotations }),
+    },
+    ...(spec === undefined ? {} : { spec }),
+  };
 }

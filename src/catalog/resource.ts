@@ -16,6 +16,12 @@ export interface Manifest {
 export interface ManifestMetadata {
   readonly name: string;
   readonly namespace: string;
+  /** RFC 3339, as the hub writes it when a resource is made: the oldest of two that contradict wins. */
+  readonly creationTimestamp?: unknown;
+  /** Counts the specifications that a resource has had. */
+  readonly generation?: unknown;
+  /** The revision of the mesh that has changed it last. */
+  readonly resourceVersion?: unknown;
   readonly [key: string]: unknown;
 }
 

@@ -13,6 +13,10 @@ const KINDS: Readonly<Record<string, string>> = {
   httproutes: 'HTTPRoute',
   route: 'HTTPRoute',
   routes: 'HTTPRoute',
+  grpcroute: 'GRPCRoute',
+  grpcroutes: 'GRPCRoute',
+  tcproute: 'TCPRoute',
+  tcproutes: 'TCPRoute',
 };
 
 export interface ResourceQuery {

@@ -7,16 +7,16 @@ import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Enrolment } from './enroll.ts';
 import type { Leases } from './leases.ts';
-import type { Applied, Policies } from './policies.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
+import type { ApplyOptions, ApplyOutcome, Resources } from './resources.ts';
 
 export interface AdminOptions {
   readonly clock: Clock;
   readonly enrolment: Enrolment;
-  readonly policies: Policies;
+  readonly resources: Resources;
   readonly presence: Presence;
   readonly publisher: Publisher;
   readonly registrations: Registrations;
@@ -41,6 +41,16 @@ const tokenRequest = v.strictObject({
   /** GEP-2257, as "15m". */
   ttl: v.optional(v.string()),
 });
+
+const rollbackRequest = v.strictObject({ to: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
+
+/** What the URL of a change says beside its body. */
+export interface ApplyQuery {
+  /** Number of the revision that the mesh must still have. */
+  readonly ifRevision?: string;
+  /** `true`: only says what would come of it. */
+  readonly dryRun?: string;
+}
 
 export class Admin {
   readonly #options: AdminOptions;
@@ -132,26 +142,57 @@ export class Admin {
   }
 
   /** One manifest or a list of them. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT */
-  async apply(body: unknown): Promise<{ results: readonly Applied[] }> {
-    return { results: await this.#options.policies.apply(Array.isArray(body) ? body : [body]) };
+  apply(body: unknown, query: ApplyQuery): Promise<ApplyOutcome> {
+    return this.#options.resources.apply(Array.isArray(body) ? body : [body], toApplyOptions(query));
   }
 
   async resources(): Promise<{ resources: readonly Manifest[] }> {
-    return { resources: await this.#options.policies.list() };
+    return { resources: await this.#options.resources.list() };
+  }
+
+  /** What has changed the resources, oldest first, as far back as it is kept. */
+  async revisions(): Promise<{ revisions: readonly unknown[] }> {
+    const revisions = await this.#options.resources.revisions();
+    return {
+      revisions: revisions.map(({ revision, at, action, to, changes }) => ({
+        ...{ revision, at, action, to },
+        changes: changes.map(({ key, before, after }) => ({
+          key,
+          status: after === undefined ? 'deleted' : before === undefined ? 'created' : 'changed',
+        })),
+      })),
+    };
+  }
+
+  /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT */
+  rollback(body: unknown, query: ApplyQuery): Promise<ApplyOutcome> {
+    const parsed = v.safeParse(rollbackRequest, body);
+    if (!parsed.success) {
+      throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot go back: "to" is no number of a revision');
+    }
+    return this.#options.resources.rollback(parsed.output.to, toApplyOptions(query));
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID (404) */
   async resource(kind: string, namespace: string, name: string): Promise<Manifest> {
-    const manifest = await this.#options.policies.get(kind, namespace, name);
+    const manifest = await this.#options.resources.get(kind, namespace, name);
     if (manifest === undefined) throw notFound(kind, namespace, name);
     return manifest;
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID (404) */
   async deleteResource(kind: string, namespace: string, name: string): Promise<{ deleted: string }> {
-    if (!(await this.#options.policies.delete(kind, namespace, name))) throw notFound(kind, namespace, name);
+    if (!(await this.#options.resources.delete(kind, namespace, name))) throw notFound(kind, namespace, name);
     return { deleted: `${kind}/${namespace}/${name}` };
   }
+}
+
+/** @throws SkeinError SKEIN_BAD_REQUEST */
+function toApplyOptions({ ifRevision, dryRun }: ApplyQuery): ApplyOptions {
+  if (ifRevision !== undefined && !/^\d{1,12}$/.test(ifRevision)) {
+    throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot change resources: ifRevision is no number');
+  }
+  return { ifRevision: ifRevision === undefined ? undefined : Number(ifRevision), dryRun: dryRun === 'true' };
 }
 
 function notFound(kind: string, namespace: string, name: string): SkeinError {

@@ -64,7 +64,9 @@ export function createApp(options: AppOptions): App {
   app.get('/v1/services', (c) => c.json(admin.services() as object, 200, NO_STORE));
   app.get('/v1/status', (c) => c.json(admin.status() as object, 200, NO_STORE));
   app.get('/v1/resources', async (c) => c.json(await admin.resources(), 200, NO_STORE));
-  app.post('/v1/resources', async (c) => c.json(await admin.apply(await readJson(c, options)), 200, NO_STORE));
+  app.post('/v1/resources', async (c) =>
+    c.json(await admin.apply(await readJson(c, options), c.req.query()), 200, NO_STORE),
+  );
   app.get('/v1/resources/:kind/:namespace/:name', async (c) => {
     const { kind, namespace, name } = c.req.param();
     return c.json(await admin.resource(kind, namespace, name), 200, NO_STORE);
@@ -73,6 +75,11 @@ export function createApp(options: AppOptions): App {
     const { kind, namespace, name } = c.req.param();
     return c.json(await admin.deleteResource(kind, namespace, name), 200, NO_STORE);
   });
+
+  app.get('/v1/revisions', async (c) => c.json(await admin.revisions(), 200, NO_STORE));
+  app.post('/v1/revisions/rollback', async (c) =>
+    c.json(await admin.rollback(await readJson(c, options), c.req.query()), 200, NO_STORE),
+  );
 
   app.notFound((c) => failure(c, new SkeinError('SKEIN_BAD_REQUEST', 'Cannot answer: no such page', { status: 404 })));
   app.onError((thrown, c) => {

@@ -24,12 +24,12 @@ import { HubIssuer } from './issuer.ts';
 import { Leases } from './leases.ts';
 import { defineHubMetrics, type LinkCounts } from './metrics.ts';
 import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions } from './options.ts';
-import { type Applied, Policies } from './policies.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { Registrations } from './registrations.ts';
 import { Relay } from './relay.ts';
 import { Rendezvous } from './rendezvous.ts';
+import { type Applied, Resources } from './resources.ts';
 import { Shares } from './shares.ts';
 import { type HubState, openState } from './state.ts';
 
@@ -82,7 +82,7 @@ class RunningHub implements Hub {
   readonly #publisher: Publisher;
   readonly #leases: Leases;
   readonly #registrations: Registrations;
-  readonly #policies: Policies;
+  readonly #resources: Resources;
   readonly #presence = new Presence();
   readonly #relay: Relay;
   readonly #admin: Admin;
@@ -139,7 +139,7 @@ class RunningHub implements Hub {
       own,
       isLive: (hub) => this.#leases.isLive(hub),
     });
-    this.#policies = new Policies({ store, publisher: this.#publisher, log, limits });
+    this.#resources = new Resources({ store, publisher: this.#publisher, clock, log, limits });
     this.#relay = new Relay({ clock, log, limits });
     this.#enrolment = new Enrolment({
       store,
@@ -166,7 +166,7 @@ class RunningHub implements Hub {
     this.#admin = new Admin({
       clock,
       enrolment: this.#enrolment,
-      policies: this.#policies,
+      resources: this.#resources,
       presence: this.#presence,
       publisher: this.#publisher,
       registrations: this.#registrations,
@@ -255,8 +255,8 @@ class RunningHub implements Hub {
     return this.#enrolment.createToken(request);
   }
 
-  apply(manifests: readonly unknown[]): Promise<readonly Applied[]> {
-    return this.#policies.apply(manifests);
+  async apply(manifests: readonly unknown[]): Promise<readonly Applied[]> {
+    return (await this.#resources.apply(manifests)).results;
   }
 
   async drain(): Promise<void> {
@@ -305,8 +305,10 @@ class RunningHub implements Hub {
   async #load(): Promise<void> {
     this.#leases.load();
     this.#registrations.load();
-    this.#policies.load();
-    if (this.#state.isFirstStart && (this.#options.starterPolicy ?? true)) await this.#policies.apply([STARTER_POLICY]);
+    await this.#resources.load();
+    if (this.#state.isFirstStart && (this.#options.starterPolicy ?? true)) {
+      await this.#resources.apply([STARTER_POLICY]);
+    }
     this.#publisher.flush();
     await this.#enrolment.sweep();
     this.#tokenSweep = setPeriodic(this.#platform.clock, SWEEP_TOKENS_MS, () => {
@@ -406,7 +408,7 @@ class RunningHub implements Hub {
     for (const connection of [...this.#connections]) connection.leave();
     this.#issuer.close();
     this.#leases.close().catch(() => undefined); // it tells of its failures itself
-    this.#policies.close();
+    this.#resources.close();
     this.#registrations.close();
     this.#publisher.close();
     this.#relay.close();

@@ -90,6 +90,9 @@ export interface HubLimits {
   readonly maxTokens: number;
   readonly maxResources: number;
   readonly maxResourceBytes: number;
+  /** Revisions that are kept, to be looked at and gone back to, and what they may take in the store. */
+  readonly maxRevisions: number;
+  readonly maxRevisionBytes: number;
   /** Body of an admin request. */
   readonly maxBodyBytes: number;
   /** Time for sidecars to go elsewhere when the hub drains, in milliseconds. */
@@ -123,6 +126,8 @@ export const HUB_LIMITS: HubLimits = {
   maxTokens: 10_000,
   maxResources: 10_000,
   maxResourceBytes: 32 * 1024,
+  maxRevisions: 100,
+  maxRevisionBytes: 4 * 1024 * 1024,
   maxBodyBytes: 1024 * 1024,
   drainMs: 10_000,
 };

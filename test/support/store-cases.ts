@@ -1,6 +1,8 @@
 /** What every kind of store must do: the same cases for each. */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { toCanonicalJson } from '../../src/catalog/digest.ts';
 import type { Store, StoreChange } from '../../src/hub/store.ts';
+import { openResources, split } from './resources.ts';
 
 export interface StoreCase {
   readonly name: string;
@@ -113,6 +115,27 @@ export const STORE_CASES: readonly StoreCase[] = [
       equal((await store.get('large'))?.value, large);
       await rejects(async () => store.compareAndSet('huge', 0, 'x'.repeat(2 * 1024 * 1024)), { code: 'SKEIN_LIMIT' });
       equal(await store.get('huge'), undefined);
+    },
+  },
+  {
+    name: 'holds resources with their revisions, which can be gone back to',
+    async run(store) {
+      const { resources, publisher } = await openResources(store, { maxRevisions: 3 });
+      for (let weight = 1; weight <= 5; weight++) await resources.apply([split('a', weight), split('b', weight)]);
+      await resources.delete('HTTPRoute', 'default', 'b');
+      await resources.rollback(4);
+      deepEqual(
+        (await resources.revisions()).map(({ revision, changes }) => [revision, changes.length]),
+        [
+          [5, 2],
+          [6, 1],
+          [7, 2],
+        ],
+      );
+      publisher.flush();
+      const told = publisher.snapshot.manifests('HTTPRoute').map(({ spec }) => toCanonicalJson(spec));
+      deepEqual(told, Array(2).fill(toCanonicalJson(split('', 4).spec)));
+      resources.close();
     },
   },
 ];

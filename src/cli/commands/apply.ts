@@ -1,92 +1,98 @@
-/** `skein apply`: routes and policies from files to the hub. */
+/** `skein apply`: resources from files to the hub, or back to an earlier revision. */
 
-import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
 import { SkeinError } from '../../core/errors.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
-import { asRecord } from '../admin-client.ts';
+import { type AdminClient, asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
-import type { OptionSpec } from '../input.ts';
-import { readManifests, type SourcedManifest } from '../manifest.ts';
-import { metadataOf } from '../resource-name.ts';
-
-export const FILE_OPTION: OptionSpec = {
-  flags: '-f, --file <path>',
-  description: 'YAML or JSON with one or several documents; - reads stdin',
-  list: true,
-  env: false,
-};
-
-export const NAMESPACE_OPTION: OptionSpec = {
-  flags: '-n, --namespace <name>',
-  description: 'namespace of resources that name none',
-  fallback: DEFAULT_NAMESPACE,
-};
+import { FILE_OPTION, inWordsOfFiles, NAMESPACE_OPTION, readSources } from '../sources.ts';
 
 export const apply: CommandSpec = {
   name: 'apply',
-  summary: 'create or replace routes and policies',
+  summary: 'create or replace routes and policies, or go back to what there was',
+  description:
+    'All of what is given is taken, or none of it. Each change is a revision of the mesh, which `skein get --revisions` lists.\n' +
+    'A file that holds metadata.resourceVersion, as `skein get -o yaml` prints it, replaces that version and no other.',
   args: [{ form: '[files...]', description: 'the same as --file' }],
-  options: [FILE_OPTION, NAMESPACE_OPTION, ...ADMIN_OPTIONS],
+  options: [
+    FILE_OPTION,
+    NAMESPACE_OPTION,
+    { flags: '--rollback', description: 'undo the newest revision, or with --to all that came after it', env: false },
+    {
+      flags: '--to <revision>',
+      description: 'the revision to go back to',
+      fallback: 'the one before the newest',
+      env: false,
+    },
+    { flags: '--if-revision <number>', description: 'only if this is still the newest revision', env: false },
+    { flags: '--dry-run', description: 'have the hub check it, say what would change, and change nothing', env: false },
+    ...ADMIN_OPTIONS,
+  ],
   examples: [
     ['skein apply -f policies.yaml', 'from a file'],
     ['cat *.yaml | skein apply -f -', 'from stdin'],
+    ['skein apply --rollback', 'undo the last change'],
+    ['skein apply --rollback --to 12', 'make everything as it was at revision 12'],
   ],
   async run(context) {
-    const namespace = context.input.text('namespace') ?? DEFAULT_NAMESPACE;
-    const paths = [...(context.input.list('file') ?? []), ...context.input.args];
-    if (paths.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot apply: --file is missing');
-    const manifests: SourcedManifest[] = [];
-    for (const path of paths) manifests.push(...(await readManifests(context, path)));
-    if (manifests.length === 0) throw new SkeinError('SKEIN_CONFIG', `Cannot apply ${paths.join(', ')}: no document`);
+    const { input } = context;
+    const to = readNumber(context, 'to');
+    const isRollback = input.flag('rollback') || to !== undefined;
+    if (isRollback && (input.args.length > 0 || input.list('file') !== undefined)) {
+      throw new SkeinError('SKEIN_CONFIG', 'Cannot apply: --rollback takes no files');
+    }
+    const sources = isRollback ? [] : await readSources(context, 'apply');
     const admin = await openAdmin(context);
-    const answer = await admin
-      .post(
-        '/v1/resources',
-        manifests.map(({ manifest }) => withNamespace(manifest, namespace)),
-      )
-      .catch((thrown) => {
-        throw inWordsOfFiles(thrown, manifests, namespace);
-      });
-    await context.print(describe(manifests, namespace, answer));
+    if (isRollback) {
+      const newest = readNumber(context, 'if-revision') ?? (await readNewest(admin));
+      const target = { to: to ?? newest - 1 };
+      await tell(context, await admin.post(`/v1/revisions/rollback${queryOf(context, newest)}`, target));
+      return EXIT.done;
+    }
+    const manifests = sources.map(({ manifest }) => manifest);
+    const path = `/v1/resources${queryOf(context, readNumber(context, 'if-revision'))}`;
+    const answer = await admin.post(path, manifests).catch((thrown) => {
+      throw inWordsOfFiles(thrown, sources);
+    });
+    await tell(context, answer);
     return EXIT.done;
   },
 };
 
-function withNamespace(manifest: unknown, namespace: string): unknown {
-  const fields = asRecord(manifest);
-  // What is no manifest goes as it is: the hub says what is wrong with it.
-  if (Object.keys(fields).length === 0) return manifest;
-  return { ...fields, metadata: { namespace, ...asRecord(fields.metadata) } };
+function readNumber({ input }: CommandContext, option: string): number | undefined {
+  const text = input.text(option);
+  if (text === undefined) return undefined;
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  throw new SkeinError('SKEIN_CONFIG', `Cannot use --${option} "${text}": expected the number of a revision`);
 }
 
-/** The hub counts the manifests of a call, `[1].spec.…`; a person knows them by file and name. */
-function inWordsOfFiles(thrown: unknown, manifests: readonly SourcedManifest[], namespace: string): unknown {
-  const issues = thrown instanceof SkeinError ? thrown.details.issues : undefined;
-  if (!(thrown instanceof SkeinError) || !Array.isArray(issues)) return thrown;
-  const named = issues.map((issue: unknown) => {
-    const { path, ...rest } = asRecord(issue);
-    const [, index = '0', inside = ''] = /^(?:\[(\d+)\]\.?)?(.*)$/s.exec(String(path ?? '')) ?? [];
-    const found = manifests[Number(index)];
-    if (found === undefined) return issue;
-    const { kind, name } = metadataOf(found.manifest, namespace);
-    return { ...rest, path: `${found.source}: ${kind}/${name}${inside === '' ? '' : `: ${inside}`}` };
-  });
-  return new SkeinError(thrown.code, thrown.message, {
-    cause: thrown.cause,
-    details: { ...thrown.details, issues: named },
-  });
+/** Going back means to undo what one has seen: what somebody adds meanwhile stays. */
+async function readNewest(admin: AdminClient): Promise<number> {
+  const { revisions } = asRecord(await admin.get('/v1/revisions'));
+  const newest = Number(toRecords(revisions).at(-1)?.revision ?? 0);
+  if (newest === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot go back: nothing has been applied yet');
+  return newest;
 }
 
-/** One line per resource; the hub may say what became of each. */
-function describe(manifests: readonly SourcedManifest[], namespace: string, answer: unknown): string {
-  const { results } = asRecord(answer);
-  return manifests
-    .map(({ manifest }, i) => {
-      const meta = metadataOf(manifest, namespace);
-      const { status } = asRecord(Array.isArray(results) ? results[i] : undefined);
-      const outcome = typeof status === 'string' ? status : 'applied';
-      return `${meta.kind}/${meta.name} in ${meta.namespace}: ${outcome}\n`;
-    })
-    .join('');
+function queryOf({ input }: CommandContext, ifRevision: number | undefined): string {
+  const query = new URLSearchParams();
+  if (ifRevision !== undefined) query.set('ifRevision', String(ifRevision));
+  if (input.flag('dry-run')) query.set('dryRun', 'true');
+  return query.size === 0 ? '' : `?${query}`;
+}
+
+/** One line per resource, and which revision it is now. */
+async function tell(context: CommandContext, answer: unknown): Promise<void> {
+  const { results, revision } = asRecord(answer);
+  const isDry = context.input.flag('dry-run');
+  const lines = toRecords(results).map(({ key, status }) => {
+    const [kind = '', namespace = '', name = ''] = String(key).split('/');
+    return { text: `${kind}/${name} in ${namespace}: ${status}${isDry ? ' (dry run)' : ''}\n`, status };
+  });
+  await context.print(lines.map(({ text }) => text).join(''));
+  if (lines.length === 0) context.say('Nothing to change.');
+  if (!isDry && lines.some(({ status }) => status !== 'unchanged')) {
+    context.say(`Revision ${revision}; \`skein apply --rollback\` undoes it.`);
+  }
 }

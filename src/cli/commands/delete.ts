@@ -7,7 +7,7 @@ import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
 import { readManifests } from '../manifest.ts';
 import { metadataOf, parseResourceQuery, type ResourceMetadata, resourcePath } from '../resource-name.ts';
-import { FILE_OPTION, NAMESPACE_OPTION } from './apply.ts';
+import { FILE_OPTION, NAMESPACE_OPTION } from '../sources.ts';
 
 export const remove: CommandSpec = {
   name: 'delete',

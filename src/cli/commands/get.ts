@@ -3,11 +3,12 @@
 import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
 import { SkeinError } from '../../core/errors.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
-import { asRecord } from '../admin-client.ts';
+import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
 import { formatJson, formatTable } from '../output.ts';
-import { metadataOf, parseResourceQuery, resourcePath } from '../resource-name.ts';
+import { metadataOf, parseResourceQuery, type ResourceQuery, resourcePath } from '../resource-name.ts';
+import { printRevisions } from '../revisions.ts';
 import { formatYaml } from '../yaml.ts';
 
 export const get: CommandSpec = {
@@ -27,12 +28,18 @@ export const get: CommandSpec = {
       fallback: 'table for a list, yaml for one',
       env: false,
     },
+    {
+      flags: '--revisions',
+      description: 'show what has changed the resources, oldest first; with a resource, what has changed that',
+      env: false,
+    },
     ...ADMIN_OPTIONS,
   ],
   examples: [
     ['skein get policies', 'every policy'],
     ['skein get AuthorizationPolicy/allow-same-namespace', 'one, as YAML that `skein apply` takes back'],
     ['skein get -n shop -o json', 'everything of a namespace, for a program'],
+    ['skein get --revisions', 'every change that can be gone back to'],
   ],
   async run(context) {
     const [text] = context.input.args;
@@ -40,6 +47,11 @@ export const get: CommandSpec = {
     const namespace = context.input.text('namespace');
     const admin = await openAdmin(context);
     const form = context.input.text('output');
+    if (context.input.flag('revisions')) {
+      const { revisions } = asRecord(await admin.get('/v1/revisions'));
+      await printRevisions(context, toRecords(revisions), form, (key) => isMeant(key, query, namespace));
+      return EXIT.done;
+    }
     if (query?.name !== undefined) {
       const manifest = await admin.get(resourcePath(query.kind, namespace ?? DEFAULT_NAMESPACE, query.name));
       if (form === 'table') await context.print(toTable([manifest], context.paint));
@@ -58,6 +70,16 @@ export const get: CommandSpec = {
     return EXIT.done;
   },
 };
+
+function isMeant(key: string, query: ResourceQuery | undefined, namespace: string | undefined): boolean {
+  const [kind, space, name] = key.split('/');
+  const wanted = query?.name === undefined ? namespace : (namespace ?? DEFAULT_NAMESPACE);
+  return (
+    (query === undefined || query.kind === kind) &&
+    (query?.name === undefined || query.name === name) &&
+    (wanted === undefined || wanted === space)
+  );
+}
 
 /** A bare list, or one under a name. */
 export function toList(answer: unknown): readonly unknown[] {

@@ -78,6 +78,8 @@ const usageErrors: readonly (readonly string[])[] = [
   ['delete', 'HTTPRoute'],
   ['apply'],
   ['apply', '-f', 'missing.yaml'],
+  ['apply', '--rollback', '-f', 'a.yaml'],
+  ['apply', '--to', 'yesterday'],
 ];
 for (const argv of usageErrors) {
   test(`"skein ${argv.join(' ')}" is a usage error`, async () => {

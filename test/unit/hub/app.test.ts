@@ -189,15 +189,21 @@ test('Resources are applied, listed, read and deleted; one bad one spoils the ba
   };
   const first = await apply(POLICY);
   equal(first.status, 200);
-  deepEqual(first.body.results, [{ key: 'AuthorizationPolicy/shop/p', status: 'created', resourceVersion: '4' }]);
+  deepEqual(first.body.results, [{ key: 'AuthorizationPolicy/shop/p', status: 'created', resourceVersion: '2' }]);
   equal((await apply([POLICY])).body.results?.[0]?.status, 'unchanged');
   const changed = { ...POLICY, spec: { deny: [{}], allow: [{}] } };
   equal((await apply({ ...changed, metadata: { ...POLICY.metadata, resourceVersion: '1' } })).status, 409);
   equal(
-    (await apply({ ...changed, metadata: { ...POLICY.metadata, resourceVersion: '4' } })).body.results?.[0]?.status,
+    (await apply({ ...changed, metadata: { ...POLICY.metadata, resourceVersion: '2' } })).body.results?.[0]?.status,
     'changed',
   );
-  deepEqual(await read('/v1/resources/AuthorizationPolicy/shop/p'), changed);
+  const held = (await read('/v1/resources/AuthorizationPolicy/shop/p')) as { metadata: Record<string, unknown> };
+  const { creationTimestamp, ...metadata } = held.metadata;
+  match(String(creationTimestamp), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  deepEqual(
+    { ...held, metadata },
+    { ...changed, metadata: { ...POLICY.metadata, generation: 2, resourceVersion: '3' } },
+  );
   const bad = await apply([
     { ...POLICY, metadata: { name: 'good' } },
     { ...POLICY, spec: { allow: [{ fro: [] }] } },
@@ -212,6 +218,38 @@ test('Resources are applied, listed, read and deleted; one bad one spoils the ba
   equal((await admin('/v1/resources/AuthorizationPolicy/shop/p', { method: 'DELETE' })).status, 200);
   equal((await admin('/v1/resources/AuthorizationPolicy/shop/p', { method: 'DELETE' })).status, 404);
   equal((await admin('/v1/resources/AuthorizationPolicy/shop/p')).status, 404);
+  await hub.close();
+});
+
+test('Revisions are listed, and gone back to', async () => {
+  const { hub, admin } = await start();
+  await admin('/v1/resources', json(POLICY));
+  const dry = await admin('/v1/revisions/rollback?dryRun=true', json({ to: 1 }));
+  const gone = [{ key: 'AuthorizationPolicy/shop/p', status: 'deleted', resourceVersion: '3' }];
+  deepEqual(await dry.json(), { results: gone, revision: 2 });
+  equal((await admin('/v1/revisions/rollback?ifRevision=1', json({ to: 1 }))).status, 409);
+  deepEqual(await (await admin('/v1/revisions/rollback?ifRevision=2', json({ to: 1 }))).json(), {
+    results: gone,
+    revision: 3,
+  });
+  const { revisions } = (await (await admin('/v1/revisions')).json()) as { revisions: Record<string, unknown>[] };
+  deepEqual(
+    revisions.map(({ at, ...rest }) => rest),
+    [
+      {
+        revision: 1,
+        action: 'apply',
+        changes: [{ key: 'AuthorizationPolicy/default/allow-same-namespace', status: 'created' }],
+      },
+      { revision: 2, action: 'apply', changes: [{ key: 'AuthorizationPolicy/shop/p', status: 'created' }] },
+      { revision: 3, action: 'rollback', to: 1, changes: [{ key: 'AuthorizationPolicy/shop/p', status: 'deleted' }] },
+    ],
+  );
+  for (const body of [{}, { to: '1' }, { to: -1 }, { to: 1, more: 1 }, [], { to: 9 }]) {
+    const { status } = await admin('/v1/revisions/rollback', json(body));
+    equal(status, JSON.stringify(body) === '{"to":9}' ? 404 : 422, JSON.stringify(body));
+  }
+  equal((await admin('/v1/resources?ifRevision=x', json(POLICY))).status, 400);
   await hub.close();
 });
 

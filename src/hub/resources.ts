@@ -1,0 +1,303 @@
+/** Resources as people apply them: checked whole, kept in the store with their revisions, told to those they concern. */
+
+import { findDifferences } from '../catalog/difference.ts';
+import { toCanonicalJson } from '../catalog/digest.ts';
+import { type Issue, valueOrThrow } from '../catalog/issue.ts';
+import { parseManifest, toOwnWords } from '../catalog/parse.ts';
+import { type Manifest, manifestKey, resourceKey } from '../catalog/resource.ts';
+import { encodeUtf8 } from '../core/bytes.ts';
+import type { Clock } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import { Journal, newestOf, RESOURCE_PREFIX, type ResourceChange, type Revision, undoneSince } from './journal.ts';
+import type { HubLimits } from './options.ts';
+import type { Publisher } from './publisher.ts';
+import { type Store, type StoreEntry, tryParseJson } from './store.ts';
+
+export interface ResourcesOptions {
+  readonly store: Store;
+  readonly publisher: Publisher;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits: HubLimits;
+}
+
+export interface Applied {
+  /** `Kind/namespace/name` */
+  readonly key: string;
+  readonly status: 'created' | 'changed' | 'deleted' | 'unchanged';
+  /** The revision of the mesh that has changed it last: as `metadata.resourceVersion` it changes exactly this version. */
+  readonly resourceVersion: string;
+}
+
+export interface ApplyOptions {
+  /** Only if this is still the newest revision of the mesh. */
+  readonly ifRevision?: number | undefined;
+  /** Says what would come of it, and changes nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface ApplyOutcome {
+  readonly results: readonly Applied[];
+  /** The newest revision of the mesh after it. */
+  readonly revision: number;
+}
+
+/** What is to change, and what comes of each resource that was named. */
+interface Plan {
+  readonly changes: readonly ResourceChange[];
+  readonly results: readonly Applied[];
+}
+
+export class Resources {
+  readonly #options: ResourcesOptions;
+  readonly #journal: Journal;
+  #unwatch: (() => void) | undefined;
+
+  constructor(options: ResourcesOptions) {
+    this.#options = options;
+    this.#journal = new Journal(options.store, options.limits);
+  }
+
+  /** Publishes what is stored, and from then on every change of it, whichever hub has made it. */
+  async load(): Promise<void> {
+    const { store, publisher, log } = this.#options;
+    this.#unwatch = store.watch(RESOURCE_PREFIX, ({ key, entry }) => {
+      const resource = key.slice(RESOURCE_PREFIX.length);
+      const manifest = entry === undefined ? undefined : readManifest(resource, entry);
+      // What is not readable may be a policy that denies: the last one that was holds.
+      if (entry !== undefined && manifest === undefined) log.log('error', 'resource-not-read', { resource });
+      else publisher.change(resource, manifest);
+    });
+    // A hub may have died in the middle of a change. A store that is away now is asked again by the next change.
+    await this.#journal.settle().catch((thrown) => {
+      log.log('warn', 'revisions-not-settled', { error: toSkeinError(thrown).message });
+    });
+  }
+
+  /**
+   * Applies all or, when one of them is not valid or has changed since its `metadata.resourceVersion`, none.
+   * @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT, SKEIN_LIMIT, SKEIN_STORE
+   */
+  async apply(manifests: readonly unknown[], options: ApplyOptions = {}): Promise<ApplyOutcome> {
+    const checked = checkManifests(manifests);
+    for (const manifest of checked) this.#checkSize(manifest);
+    await this.#checkRoom(checked);
+    const seen = manifests.map(versionSeen);
+    return this.#change('apply', options, async (revision) => {
+      const planned = await Promise.all(checked.map((manifest, i) => this.#planOne(manifest, seen[i], revision)));
+      return {
+        changes: planned.flatMap(({ change }) => change ?? []),
+        results: planned.map(({ result }) => result),
+      };
+    });
+  }
+
+  /** Every manifest, by kind, namespace and name. */
+  async list(): Promise<readonly Manifest[]> {
+    const entries = await this.#options.store.list(RESOURCE_PREFIX);
+    return entries.flatMap((entry) => (tryParseJson(entry.value) as Manifest | undefined) ?? []);
+  }
+
+  async get(kind: string, namespace: string, name: string): Promise<Manifest | undefined> {
+    return this.#read(manifestKey(kind, namespace, name));
+  }
+
+  /** False when there is none. @throws SkeinError SKEIN_STORE */
+  async delete(kind: string, namespace: string, name: string): Promise<boolean> {
+    const key = manifestKey(kind, namespace, name);
+    const { results } = await this.#change('delete', {}, (revision) =>
+      this.#planUndo(new Map([[key, undefined]]), revision),
+    );
+    return results.length > 0;
+  }
+
+  /** The revisions that are kept, oldest first. @throws SkeinError SKEIN_STORE */
+  revisions(): Promise<readonly Revision[]> {
+    return this.#journal.read();
+  }
+
+  /**
+   * Makes all resources as they were at revision `to`, as a revision of its own.
+   * @throws SkeinError SKEIN_RESOURCE_INVALID (404 when it is not kept), SKEIN_CONFLICT, SKEIN_LIMIT, SKEIN_STORE
+   */
+  async rollback(to: number, options: ApplyOptions = {}): Promise<ApplyOutcome> {
+    return this.#change(
+      'rollback',
+      options,
+      async (revision, revisions) => {
+        const wanted = undoneSince(revisions, to);
+        if (wanted === undefined) {
+          const kept = `${Math.max(0, (revisions[0]?.revision ?? 1) - 1)} to ${newestOf(revisions)} can be gone back to`;
+          throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot go back to revision ${to}: ${kept}`, { status: 404 });
+        }
+        // This version of the hub may be stricter than the one that took them.
+        checkManifests([...wanted.values()].filter((manifest) => manifest !== undefined));
+        return this.#planUndo(wanted, revision);
+      },
+      to,
+    );
+  }
+
+  close(): void {
+    this.#unwatch?.();
+  }
+
+  /** Makes one revision of what `plan` says, anew as often as another revision comes first. */
+  async #change(
+    action: Revision['action'],
+    { ifRevision, dryRun = false }: ApplyOptions,
+    plan: (revision: number, revisions: readonly Revision[]) => Promise<Plan>,
+    to?: number,
+  ): Promise<ApplyOutcome> {
+    const { clock } = this.#options;
+    for (;;) {
+      const revisions = await this.#journal.settle();
+      const newest = newestOf(revisions);
+      if (ifRevision !== undefined && ifRevision !== newest) {
+        const state = `the mesh is at revision ${newest}, not ${ifRevision}`;
+        throw new SkeinError('SKEIN_CONFLICT', `Cannot change resources: ${state}`, { details: { revision: newest } });
+      }
+      const { changes, results } = await plan(newest + 1, revisions);
+      if (changes.length === 0 || dryRun) return { results, revision: newest };
+      const at = new Date(clock.epochMs()).toISOString();
+      if (!(await this.#journal.commit({ revision: newest + 1, at, action, to, changes }))) continue;
+      await this.#journal.settle();
+      this.#tell(newest + 1, results);
+      await this.#journal.trim();
+      return { results, revision: newest + 1 };
+    }
+  }
+
+  #tell(revision: number, results: readonly Applied[]): void {
+    const { log } = this.#options;
+    for (const { key, status } of results) {
+      if (status === 'deleted') log.log('info', 'resource-deleted', { resource: key, revision });
+      else if (status !== 'unchanged') log.log('info', 'resource-applied', { resource: key, status, revision });
+    }
+  }
+
+  async #planOne(
+    manifest: Manifest,
+    seen: string | undefined,
+    revision: number,
+  ): Promise<{ readonly change?: ResourceChange; readonly result: Applied }> {
+    const key = resourceKey(manifest);
+    const before = await this.#read(key);
+    const version = String(before?.metadata.resourceVersion ?? 0);
+    if (seen !== undefined && seen !== version) {
+      throw new SkeinError('SKEIN_CONFLICT', `Cannot apply ${key}: it has changed since version ${seen}`, {
+        details: { resourceVersion: version },
+      });
+    }
+    const after = this.#write(manifest, before, revision);
+    if (after === before) return { result: { key, status: 'unchanged', resourceVersion: version } };
+    const status = before === undefined ? 'created' : 'changed';
+    return { change: { key, before, after }, result: { key, status, resourceVersion: String(revision) } };
+  }
+
+  /** What has to change for the resources to be as they were once, by key. */
+  async #planUndo(wanted: ReadonlyMap<string, Manifest | undefined>, revision: number): Promise<Plan> {
+    const changes: ResourceChange[] = [];
+    const results: Applied[] = [];
+    for (const [key, manifest] of wanted) {
+      const before = await this.#read(key);
+      const after = manifest === undefined ? undefined : this.#write(manifest, before, revision);
+      if (after === before) continue;
+      changes.push({ key, before, after });
+      const status = after === undefined ? 'deleted' : before === undefined ? 'created' : 'changed';
+      results.push({ key, status, resourceVersion: String(revision) });
+    }
+    return { changes, results };
+  }
+
+  /** The form in which a manifest is kept; `before` itself when it means the same. */
+  #write(manifest: Manifest, before: Manifest | undefined, revision: number): Manifest {
+    const differences = before === undefined ? [] : findDifferences(before, manifest);
+    if (before !== undefined && differences.length === 0) return before;
+    const isOther = differences.some(({ path }) => path.startsWith('spec'));
+    const generation = Number((before ?? manifest).metadata.generation ?? 0);
+    const own = toOwnWords(manifest);
+    return {
+      ...own,
+      metadata: {
+        ...own.metadata,
+        // A resource that comes back is as old as it was.
+        creationTimestamp:
+          (before ?? manifest).metadata.creationTimestamp ?? new Date(this.#options.clock.epochMs()).toISOString(),
+        generation: before === undefined || isOther ? generation + 1 : generation,
+        resourceVersion: String(revision),
+      },
+    };
+  }
+
+  async #read(key: string): Promise<Manifest | undefined> {
+    const entry = await this.#options.store.get(RESOURCE_PREFIX + key);
+    return entry === undefined ? undefined : (tryParseJson(entry.value) as Manifest | undefined);
+  }
+
+  #checkSize(manifest: Manifest): void {
+    const { maxResourceBytes } = this.#options.limits;
+    const bytes = encodeUtf8(toCanonicalJson(manifest)).length;
+    if (bytes <= maxResourceBytes) return;
+    throw new SkeinError(
+      'SKEIN_RESOURCE_INVALID',
+      `Cannot apply ${resourceKey(manifest)}: ${bytes} bytes, ${maxResourceBytes} allowed`,
+    );
+  }
+
+  async #checkRoom(manifests: readonly Manifest[]): Promise<void> {
+    const { store, limits } = this.#options;
+    const keys = new Set((await store.list(RESOURCE_PREFIX)).map(({ key }) => key));
+    for (const manifest of manifests) keys.add(RESOURCE_PREFIX + resourceKey(manifest));
+    if (keys.size > limits.maxResources) {
+      throw new SkeinError('SKEIN_LIMIT', `Cannot apply resources: there would be more than ${limits.maxResources}`);
+    }
+  }
+}
+
+/** A manifest as some version of the hub has checked it; no more than what everybody needs to pass it on is checked again. */
+function readManifest(key: string, { value }: StoreEntry): Manifest | undefined {
+  const manifest = tryParseJson(value);
+  if (!isRecord(manifest) || !isRecord(manifest.metadata) || typeof manifest.kind !== 'string') return undefined;
+  const { name, namespace } = manifest.metadata;
+  if (typeof name !== 'string' || typeof namespace !== 'string') return undefined;
+  return manifestKey(manifest.kind, namespace, name) === key ? (manifest as unknown as Manifest) : undefined;
+}
+
+/** The version of a manifest that its writer has seen, and wants to replace. */
+function versionSeen(manifest: unknown): string | undefined {
+  if (!isRecord(manifest) || !isRecord(manifest.metadata)) return undefined;
+  const { resourceVersion } = manifest.metadata;
+  return typeof resourceVersion === 'string' ? resourceVersion : undefined;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** All manifests, or every issue of every one. @throws SkeinError SKEIN_RESOURCE_INVALID */
+function checkManifests(manifests: readonly unknown[]): readonly Manifest[] {
+  const checked: Manifest[] = [];
+  const issues: Issue[] = [];
+  const keys = new Set<string>();
+  for (const [index, manifest] of manifests.entries()) {
+    const parsed = parseManifest(manifest);
+    const found = 'value' in parsed ? findRepeated(parsed.value, keys) : parsed.issues;
+    if ('value' in parsed) checked.push(parsed.value);
+    issues.push(...found.map((issue) => (manifests.length === 1 ? issue : inList(issue, index))));
+  }
+  return valueOrThrow(issues.length > 0 ? { issues } : { value: checked }, 'resources');
+}
+
+/** Of two manifests of one name in one change nobody could say which was meant. */
+function findRepeated(manifest: Manifest, keys: Set<string>): readonly Issue[] {
+  const key = resourceKey(manifest);
+  if (keys.has(key)) return [{ path: 'metadata.name', message: `${key} was given before`, rule: 'repeated' }];
+  keys.add(key);
+  return [];
+}
+
+function inList(issue: Issue, index: number): Issue {
+  return { ...issue, path: issue.path === '' ? `[${index}]` : `[${index}].${issue.path}` };
+}

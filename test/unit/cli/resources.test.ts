@@ -1,0 +1,83 @@
+/** `skein apply` and `skein get` against a hub: what changed, who was first, and the way back. */
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { createAdministrator } from '../../support/administrator.ts';
+
+const route = (name: string, weight: number): string => `kind: HTTPRoute
+metadata: { name: ${name} }
+spec:
+  parentRefs: [{ group: '', kind: Service, name: api }]
+  rules: [{ backendRefs: [{ name: api, port: 80, weight: ${weight} }] }]
+`;
+
+test('skein apply says what became of each resource, and --rollback undoes the last change', async (t) => {
+  const { run, write } = await createAdministrator(t);
+  await write('a.yaml', `${route('one', 1)}---\n${route('two', 1)}`);
+  await write('b.yaml', `${route('one', 2)}---\n${route('two', 1)}`);
+  deepEqual(await run('apply', '-f', 'a.yaml', '--dry-run'), {
+    code: 0,
+    out: 'HTTPRoute/one in default: created (dry run)\nHTTPRoute/two in default: created (dry run)\n',
+    err: '',
+  });
+  deepEqual(await run('apply', '-f', 'a.yaml'), {
+    code: 0,
+    out: 'HTTPRoute/one in default: created\nHTTPRoute/two in default: created\n',
+    err: 'Revision 2; `skein apply --rollback` undoes it.\n',
+  });
+  equal((await run('apply', 'b.yaml')).out, 'HTTPRoute/one in default: changed\nHTTPRoute/two in default: unchanged\n');
+  equal((await run('apply', '--rollback', '--dry-run')).out, 'HTTPRoute/one in default: changed (dry run)\n');
+  equal((await run('apply', '--rollback')).out, 'HTTPRoute/one in default: changed\n');
+  match((await run('get', 'HTTPRoute/one')).out, /weight: 1/);
+  equal(
+    (await run('apply', '--to', '1')).out,
+    'HTTPRoute/one in default: deleted\nHTTPRoute/two in default: deleted\n',
+  );
+  const refused = await run('apply', '--to', '99');
+  equal(refused.code, 1);
+  match(refused.err, /Cannot go back to revision 99: 0 to 5 can be gone back to/);
+});
+
+test('skein get --revisions lists what has changed the mesh, or one resource', async (t) => {
+  const { run, write } = await createAdministrator(t);
+  for (const weight of [1, 2]) {
+    await write('a.yaml', route('one', weight));
+    await run('apply', '-f', 'a.yaml');
+  }
+  await run('apply', '--rollback');
+  const { out } = await run('get', '--revisions');
+  deepEqual(
+    out.split('\n').map((line) => line.replace(/\d{4}-\S+Z/, 'TIME').replaceAll(/ +/g, ' ')),
+    [
+      'REVISION AT ACTION CHANGES',
+      '1 TIME apply AuthorizationPolicy/allow-same-namespace in default created',
+      '2 TIME apply HTTPRoute/one in default created',
+      '3 TIME apply HTTPRoute/one in default changed',
+      '4 TIME rollback to 2 HTTPRoute/one in default changed',
+      '',
+    ],
+  );
+  const revisions = JSON.parse((await run('get', 'routes', '--revisions', '-o', 'json')).out);
+  deepEqual(
+    revisions.map(({ revision }: { revision: number }) => revision),
+    [2, 3, 4],
+  );
+  equal((await run('get', 'HTTPRoute/other', '--revisions', '-o', 'yaml')).out, '[]\n');
+});
+
+test('A file that skein get printed replaces what it showed, and nothing that came after it', async (t) => {
+  const { run, write } = await createAdministrator(t);
+  await write('a.yaml', route('one', 1));
+  await run('apply', '-f', 'a.yaml');
+  const { out } = await run('get', 'HTTPRoute/one', '-o', 'yaml');
+  match(out, /resourceVersion: "2"/);
+  await write('mine.yaml', out.replace('weight: 1', 'weight: 2'));
+  await write('theirs.yaml', out.replace('weight: 1', 'weight: 3'));
+  equal((await run('apply', '-f', 'theirs.yaml')).code, 0);
+  const late = await run('apply', '-f', 'mine.yaml');
+  equal(late.code, 1);
+  match(late.err, /Cannot apply HTTPRoute\/default\/one: it has changed since version 2 \(SKEIN_CONFLICT\)/);
+  match(late.err, /remedy: Read it again/);
+  match((await run('get', 'HTTPRoute/one')).out, /weight: 3/);
+  equal((await run('apply', '-f', 'a.yaml', '--if-revision', '2')).code, 1);
+  equal((await run('apply', '-f', 'a.yaml', '--if-revision', '3')).code, 0);
+});

@@ -31,6 +31,8 @@ const MAC_BYTES = 16;
 const NONCE_BYTES = 8;
 const BODY_AT = LINK_HEADER_BYTES + RECORD_HEADER_BYTES + 1 + SESSION_ID_BYTES;
 const MIN_BYTES = BODY_AT + MAC_BYTES;
+/** Flags and a varint. Whoever sends more, to whom nobody has proven anything yet, would make this end hash it. */
+const MAX_ATTACH_BYTES = MIN_BYTES + 1 + 8;
 const LABELS: Readonly<Record<HandshakeRole, Bytes>> = {
   initiator: encodeUtf8('skein/1 path initiator'),
   responder: encodeUtf8('skein/1 path responder'),
@@ -48,7 +50,7 @@ export type PathRecord =
 export function readAttach(message: Bytes): string | undefined {
   if (message.length < MIN_BYTES || readRecordType(message, LINK_HEADER_BYTES) !== RECORD_PATH) return undefined;
   const at = LINK_HEADER_BYTES + RECORD_HEADER_BYTES;
-  if (message[at] !== ATTACH) return undefined;
+  if (message[at] !== ATTACH || message.length > MAX_ATTACH_BYTES) return undefined;
   return toHex(message.subarray(at + 1, at + 1 + SESSION_ID_BYTES));
 }
 
@@ -109,6 +111,7 @@ export class PathRecords {
     if (message.length < MIN_BYTES || readRecordType(message, LINK_HEADER_BYTES) !== RECORD_PATH) return undefined;
     const at = LINK_HEADER_BYTES + RECORD_HEADER_BYTES;
     if (!equalBytes(message.subarray(at + 1, BODY_AT), this.#sessionId)) return undefined;
+    if (message[at] === ATTACH && message.length > MAX_ATTACH_BYTES) return undefined;
     const end = message.length - MAC_BYTES;
     const reader = new ByteReader(message, BODY_AT, end);
     if (message[at] === REFUSED) {

@@ -55,6 +55,8 @@ export class Paths {
   #detachedMs = 0;
   #lastError: SkeinError | undefined;
   #switches = 0;
+  /** Counter of the last ATTACH by which the peer has taken over. */
+  #takenOverAt = -1;
   #isClosed = false;
 
   /** `first`: the path of the handshake. */
@@ -143,6 +145,8 @@ export class Paths {
       if (!path.isAttached) this.#drop(path, 'SKEIN_HANDSHAKE');
       return;
     }
+    // Before it counts for anything: a relay can make up as many as it likes.
+    if (record.step === 'refused') return this.#onRefused(path, record.code);
     const nowMs = clock.monotonicMs();
     if (!this.#conduct.take(nowMs)) {
       return this.#options.onLost(
@@ -159,8 +163,6 @@ export class Paths {
       case 'probed':
         path.onProbed(record.nonce, nowMs);
         return this.noteHeard(path);
-      case 'refused':
-        return this.#onRefused(path, record.code);
     }
   }
 
@@ -288,7 +290,9 @@ export class Paths {
     path.send(records.attached(counter, this.#options.next()));
     onPeerNext(next);
     if (path.isClosed) return;
-    if (takesOver) {
+    // One that a relay has kept back until the peer had taken over elsewhere tells of what was.
+    if (takesOver && counter > this.#takenOverAt) {
+      this.#takenOverAt = counter;
       // What it has on its other paths, if any, it does not trust: neither should this end.
       const before = this.#active;
       if (before !== undefined && before !== path) before.isSuspect = true;

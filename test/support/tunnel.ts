@@ -16,6 +16,7 @@ import { type FrameHandler, FrameWriter } from '../../src/tunnel/frame.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from '../../src/tunnel/handshake.ts';
 import { Link } from '../../src/tunnel/link.ts';
 import { resolveTunnelOptions, type TunnelOptions } from '../../src/tunnel/options.ts';
+import { PathRecords } from '../../src/tunnel/path-records.ts';
 import {
   MESSAGE_OVERHEAD_BYTES,
   RECORD_DATA,
@@ -323,6 +324,14 @@ export class RogueInitiator {
   /** Ends the circuit, if the other end has not. */
   leave(): void {
     if (this.closedBy === undefined) this.#circuit.close(0);
+  }
+
+  /** What proves on other circuits that they are of this session. */
+  pathRecords(): PathRecords {
+    if (this.#handshake.result === undefined)
+      throw new TypeError('Cannot make path records: the handshake is not done');
+    const { keys, sessionId } = this.#handshake.result;
+    return new PathRecords(nodeCrypto, 'initiator', keys.exporter, sessionId);
   }
 
   /** Sends a message as it is. */

@@ -12,6 +12,7 @@ import { relayCircuits } from '../../../src/tunnel/relay.ts';
 import { ReplayWindow } from '../../../src/tunnel/replay-window.ts';
 import { MuxStream, STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import { StreamSender } from '../../../src/tunnel/stream-sender.ts';
+import { isPathRecord } from '../../support/resumable.ts';
 import { createLinks, createRogue, FrameLog, Pump, RecordingSink } from '../../support/tunnel.ts';
 
 const META = encodeUtf8('m');
@@ -144,6 +145,28 @@ describe('A peer that grants no credit', () => {
     await clock.settle();
     assert.equal(responder.error?.code, 'SKEIN_PROTOCOL');
     assert.notEqual(errors.a?.code, 'SKEIN_FLOW_CONTROL');
+  });
+
+  it('that asks the way and takes no answer leaves a few of them waiting', async () => {
+    const world = await createRogue(SMALL_WINDOWS, { isResumable: true });
+    const { clock, a, rogue, responder } = world;
+    const records = rogue.pathRecords();
+    await exhaustCredit(world, 300);
+    let answers = 0;
+    a.control.attach({
+      onRecord: (message) => {
+        if (isPathRecord(message)) answers++;
+      },
+      onWritable: () => undefined,
+      onClose: () => undefined,
+    });
+    for (let n = 0; n < 300; n++) rogue.sendMessage(records.probe(new Uint8Array(8)));
+    await clock.settle();
+    const atOnce = answers;
+    a.control.consumed(a.control.unreadBytes);
+    await clock.advanceAsync(100);
+    assert.equal(responder.error, undefined);
+    assert.ok(answers - atOnce > 0 && answers - atOnce <= 40, `${answers - atOnce} answers have waited`);
   });
 
   it('is told of room for new streams only when it has been told of those that were reset', () => {

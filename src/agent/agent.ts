@@ -148,7 +148,7 @@ export class Agent {
       middleware: (name) => findMiddleware(options, name),
     });
     logHealth(this.outboundEvents, log);
-    this.outbound = createOutbound(dispatcher, random);
+    this.outbound = createOutbound(dispatcher, clock, random);
     this.#tcp = new TcpDispatcher(routing);
     this.#uplinks = new Uplinks({
       ...{ platform, identity, instance, staticKey, limits, log, observer },

@@ -1,9 +1,10 @@
 /** One request on its way to a local service and the answer on its way back: what only the mesh may say is taken out of both. */
 
 import type { Bytes } from '../core/bytes.ts';
-import type { Clock } from '../core/clock.ts';
-import type { SkeinError } from '../core/errors.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
+import { NO_DEADLINE, readDeadline, toDeadlineField } from '../http/deadline.ts';
 import { stripUntrusted } from '../http/fields.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
@@ -46,6 +47,8 @@ export class InboundExchange implements RequestBody, ReplySink {
   onOver: () => void = () => undefined;
   readonly #options: InboundExchangeOptions;
   readonly #startedMs: number;
+  /** The end of the time that the caller gives it. */
+  #deadline: Timer | undefined;
   #body: RequestBody = NO_BODY;
   /** `answered`: the answer is whole, and the request, or the other half of an upgraded connection, is not. */
   #state: 'open' | 'answered' | 'over' = 'open';
@@ -59,7 +62,13 @@ export class InboundExchange implements RequestBody, ReplySink {
     const { head, caller, clock } = options;
     this.#options = options;
     this.#startedMs = clock.monotonicMs();
-    this.head = { ...head, fields: [...stripUntrusted(head.fields), 'x-skein-client-id', caller.uri] };
+    const fields = [...stripUntrusted(head.fields), 'x-skein-client-id', caller.uri];
+    const leftMs = readDeadline(head.fields, clock.epochMs());
+    if (leftMs !== undefined && leftMs !== NO_DEADLINE) {
+      fields.push(...toDeadlineField(leftMs, clock.epochMs()));
+      this.#deadline = clock.setTimer(leftMs, () => this.#expire());
+    }
+    this.head = { ...head, fields };
   }
 
   start(handler: HttpHandler, complete: boolean): RequestBody {
@@ -76,6 +85,11 @@ export class InboundExchange implements RequestBody, ReplySink {
     if (!isAnswered) this.#finish(error);
     this.#close();
     this.#options.reply.onAbort(error);
+  }
+
+  /** Nobody waits for the answer any more: what still works on it shall stop, also where nothing can be heard of the caller. */
+  #expire(): void {
+    this.cancel(new SkeinError('SKEIN_DEADLINE', 'Cannot go on: the time that its caller gave it is over'));
   }
 
   write(chunk: Bytes): boolean {
@@ -109,6 +123,8 @@ export class InboundExchange implements RequestBody, ReplySink {
   onHead(head: ResponseHead, complete: boolean): void {
     if (this.#state !== 'open') return;
     this.#status = head.status;
+    // What follows is a conversation, and no answer that could be late.
+    if (head.status === 101) this.#deadline?.cancel();
     if (this.isMeshReply) this.#reason = getField(head.fields, 'x-skein-reason') ?? '';
     if (complete) this.#finishAnswer();
     // What the mesh itself answers here, a denial, keeps its reason.
@@ -153,6 +169,7 @@ export class InboundExchange implements RequestBody, ReplySink {
   }
 
   #finish(error: SkeinError | undefined): void {
+    this.#deadline?.cancel();
     const { head, caller, destination, clock } = this.#options;
     this.onFinish({
       head,

@@ -23,6 +23,8 @@ export interface RequestHead {
   readonly service: string;
   /** Who asks wants to know by which way the answer comes. Stays in this process. @default false */
   readonly asksPath?: boolean;
+  /** Milliseconds that who asks gives it, from now. Stays in this process. @default as many as it takes */
+  readonly timeLeftMs?: number;
 }
 
 export interface ResponseHead {

@@ -4,6 +4,7 @@ import type { Bytes } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
+import { withTimeLeft } from '../http/deadline.ts';
 import type { ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { isIdempotent } from '../http/methods.ts';
@@ -42,6 +43,8 @@ export interface AttemptedRequest {
   readonly head: RequestHead;
   readonly complete: boolean;
   readonly reply: ReplySink;
+  /** Monotonic time at which who asks wants no answer any more, which its endpoint is told; Infinity where nobody has said. */
+  readonly deadlineMs: number;
 }
 
 /** Towards the client it is the request's body, towards the endpoint the answer's sink. */
@@ -54,6 +57,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   readonly #head: RequestHead;
   readonly #complete: boolean;
   readonly #reply: ReplySink;
+  readonly #deadlineMs: number;
   /** `answered`: the answer is whole and the request is not, as in half of an upgraded connection. */
   #state: 'waiting' | 'sending' | 'answering' | 'answered' | 'over' = 'waiting';
   #tried: EndpointLoad[] = [];
@@ -79,6 +83,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     this.#head = request.head;
     this.#complete = request.complete;
     this.#reply = request.reply;
+    this.#deadlineMs = request.deadlineMs;
   }
 
   start(): void {
@@ -138,7 +143,9 @@ export class Attempts implements RequestBody, ReplySink, Movable {
 
   abort(error: SkeinError): void {
     if (this.#state === 'over') return;
-    this.#learn('neutral');
+    this.#learnSilence();
+    // Time that was enough by what the mesh or a route says is held against the endpoint; a caller in a hurry is not.
+    this.#learn(error.code === 'SKEIN_DEADLINE' ? 'broken' : 'neutral');
     this.#settle();
     this.#state = 'over';
     this.#out?.abort(error);
@@ -231,7 +238,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     this.#state = 'sending';
     const { filters } = this.#plan;
     const http = filters.length === 0 ? upstream.http : wrapAll(filters, upstream.http, this.#context);
-    const out = http.request(this.#head, this.#complete, this);
+    const out = http.request(this.#headNow(), this.#complete, this);
     this.#out = out;
     if (isIdempotent(this.#head.method)) this.#load?.movable.add(this);
     let hasRoom = true;
@@ -243,6 +250,12 @@ export class Attempts implements RequestBody, ReplySink, Movable {
       this.#isClientBlocked = false;
       this.#reply.onDrain();
     }
+  }
+
+  #headNow(): RequestHead {
+    if (this.#deadlineMs === Number.POSITIVE_INFINITY) return this.#head;
+    const leftMs = this.#deadlineMs - this.#options.clock.monotonicMs();
+    return withTimeLeft(this.#head, Math.max(0, leftMs));
   }
 
   #limitKept(): void {
@@ -343,6 +356,13 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   #learn(outcome: Outcome): void {
     const nowMs = this.#options.clock.monotonicMs();
     if (this.#load !== undefined) this.#backend.learn(this.#load, outcome, nowMs - this.#attemptMs, nowMs);
+  }
+
+  /** Nobody waits any longer: however long the answer would have taken, it is not faster than that. */
+  #learnSilence(): void {
+    if (this.#state !== 'sending' || this.#load === undefined) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#load.outlast(nowMs - this.#attemptMs, nowMs);
   }
 
   #finishAnswer(): void {

@@ -4,10 +4,12 @@ import type { Bytes } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { readGrpcTimeout } from '../http/deadline.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { HeldBody } from '../http/held-body.ts';
 import { refuseLater } from '../http/refusal.ts';
+import { isGrpc } from '../http/reply.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
 import { Attempts, type AttemptsObserver, type AttemptsOptions } from './attempts.ts';
 import type { Backend } from './backend.ts';
@@ -17,6 +19,7 @@ import type { RetryFact, RouterEvents } from './events.ts';
 import { type FilterContext, wrapAll } from './filters/filter.ts';
 import { chooseBackend, invalidBackend, type Rule } from './rule.ts';
 import type { RouteSource } from './table.ts';
+import type { Expiring, TimeoutQueue } from './timeout-queue.ts';
 
 /** What all calls of a member share. */
 export interface CallEnvironment {
@@ -26,9 +29,13 @@ export interface CallEnvironment {
   readonly filters: FilterContext;
   /** How requests are tried that no route says anything about. */
   readonly plan: AttemptPlan;
+  /** Those who wait for an answer to begin, and have no other limit. */
+  readonly waiting: TimeoutQueue;
 }
 
-export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandler {
+export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandler, Expiring {
+  /** End of its time in the queue of those that wait; written there. */
+  dueMs = 0;
   readonly #environment: CallEnvironment;
   readonly #head: RequestHead;
   readonly #destination: Destination;
@@ -39,8 +46,11 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   #state: 'waiting' | 'answering' | 'answered' | 'over' = 'waiting';
   #out: RequestBody | undefined;
   #rule: Rule | undefined;
-  /** The end of the time that its rule gives it. */
+  /** The end of the time that its caller or its rule gives it. */
   #timer: Timer | undefined;
+  #deadlineMs = Number.POSITIVE_INFINITY;
+  /** It has the time that all have whom nobody gives another. */
+  #hasDefaultTime = false;
   #sentAll: boolean;
   #load: EndpointLoad | undefined;
   #attempts = 0;
@@ -67,6 +77,19 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
 
   start(): void {
     this.#environment.events.emit('started', { service: this.#destination.service });
+    const askedMs = this.#head.timeLeftMs ?? readGrpcTimeout(this.#head);
+    if (askedMs !== undefined) {
+      const error = tooLate(`it took longer than the ${Math.floor(askedMs)} ms that its caller gives it`, askedMs <= 0);
+      if (askedMs <= 0) {
+        this.#out = refuseLater(this, error);
+        return;
+      }
+      this.#limitTime(
+        askedMs,
+        error,
+        new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: its caller gave it no more time'),
+      );
+    }
     this.#out = this.#withBackend(this.#destination, this, (own) => this.#route(own));
   }
 
@@ -93,13 +116,22 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   #route(own: Backend): RequestBody {
     const { routes, filters, plan } = this.#environment;
     const table = routes.table.find(this.#destination);
-    if (table === undefined) return this.#attempt(own, plan, this.#head, this.#complete, this);
+    if (table === undefined) {
+      this.#limitByDefault();
+      return this.#attempt(own, plan, this.#head, this.#complete, this);
+    }
     const rule = table.match(this.#head)?.rule;
     if (rule === undefined) {
       throw new SkeinError('SKEIN_NO_ROUTE', `Cannot route request: no rule of "${this.#destination.key}" takes it`);
     }
     this.#rule = rule;
-    this.#limitTime(rule.timeoutMs);
+    const { timeoutMs } = rule;
+    if (timeoutMs === undefined) {
+      this.#limitByDefault();
+    } else if (timeoutMs > 0) {
+      const error = tooLate(`it took longer than the ${timeoutMs} ms of timeouts.request`);
+      this.#limitTime(timeoutMs, error, error);
+    }
     if (rule.filters.length === 0) return this.request(this.#head, this.#complete, this);
     return wrapAll(rule.filters, this, filters).request(this.#head, this.#complete, this);
   }
@@ -122,21 +154,46 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
 
   #attempt(backend: Backend, plan: AttemptPlan, head: RequestHead, complete: boolean, reply: ReplySink): RequestBody {
     const { options, filters } = this.#environment;
-    const attempts = new Attempts(options, this, filters, { backend, plan, head, complete, reply });
+    const request = { backend, plan, head, complete, reply, deadlineMs: this.#deadlineMs };
+    const attempts = new Attempts(options, this, filters, request);
     attempts.start();
     return attempts;
   }
 
-  #limitTime(timeoutMs: number): void {
-    if (timeoutMs === 0) return;
+  /** After `timeoutMs` its attempts end by `cause`, and who asked is told `error`; a shorter time that it has already stays. */
+  #limitTime(timeoutMs: number, error: SkeinError, cause: SkeinError): void {
     const { clock } = this.#environment.options;
-    const leftMs = Math.max(0, timeoutMs - (clock.monotonicMs() - this.#startedMs));
-    this.#timer = clock.setTimer(leftMs, () => {
-      const state = `it took longer than the ${timeoutMs} ms of timeouts.request`;
-      const error = new SkeinError('SKEIN_DEADLINE', `Cannot finish request: ${state}`);
-      this.#out?.abort(error);
+    const deadlineMs = this.#startedMs + timeoutMs;
+    if (deadlineMs >= this.#deadlineMs) return;
+    this.#deadlineMs = deadlineMs;
+    this.#timer?.cancel();
+    this.#timer = clock.setTimer(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
+      this.#out?.abort(cause);
       this.onAbort(error);
     });
+  }
+
+  /** Not what waits for events by its nature. */
+  #limitByDefault(): void {
+    if (this.#deadlineMs !== Number.POSITIVE_INFINITY) return;
+    const { upgrade, method, fields } = this.#head;
+    if (upgrade !== undefined || method === 'CONNECT' || isGrpc(this.#head)) return;
+    if (getField(fields, 'accept')?.includes('text/event-stream') === true) return;
+    this.#hasDefaultTime = true;
+    if (this.#sentAll) this.#environment.waiting.add(this);
+  }
+
+  /** No answer has begun in the time that all have. */
+  expire(): void {
+    const { options, waiting } = this.#environment;
+    // Whether one that is out of reach comes back is for its session to judge.
+    if (this.#load !== undefined && options.connector.isSuspect(this.#load.endpoint)) {
+      waiting.add(this);
+      return;
+    }
+    const error = tooLate(`no answer began within ${waiting.limitMs} ms`);
+    this.#out?.abort(error);
+    this.onAbort(error);
   }
 
   // What the client gives.
@@ -150,6 +207,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   end(trailers: Fields): void {
     if (this.#state === 'over' || this.#sentAll) return;
     this.#sentAll = true;
+    if (this.#hasDefaultTime && this.#state === 'waiting') this.#environment.waiting.add(this);
     if (this.#state === 'answered') this.#state = 'over';
     this.#out?.end(trailers);
   }
@@ -185,6 +243,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   onHead(head: ResponseHead, complete: boolean): void {
     if (this.#state !== 'waiting') return;
     this.#state = 'answering';
+    if (this.#hasDefaultTime) this.#environment.waiting.delete(this);
     this.#status = head.status;
     // What follows is a conversation, and no answer that could be late.
     if (head.status === 101) this.#timer?.cancel();
@@ -226,7 +285,8 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   /** What there is to count about this request is known. Called once. */
   #finish(error: SkeinError | undefined): void {
     this.#timer?.cancel();
-    const { events, options } = this.#environment;
+    const { events, options, waiting } = this.#environment;
+    if (this.#hasDefaultTime) waiting.delete(this);
     events.emit('finished', {
       head: this.#head,
       service: this.#destination.service,
@@ -241,4 +301,8 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
       responseBytes: this.#responseBytes,
     });
   }
+}
+
+function tooLate(state: string, notProcessed = false): SkeinError {
+  return new SkeinError('SKEIN_DEADLINE', `Cannot finish request: ${state}`, { notProcessed });
 }

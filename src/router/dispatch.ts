@@ -13,6 +13,7 @@ import type { RouterEvents } from './events.ts';
 import type { FilterContext } from './filters/filter.ts';
 import { Shadows } from './shadow.ts';
 import type { RouteSource } from './table.ts';
+import { TimeoutQueue } from './timeout-queue.ts';
 
 export interface DispatcherOptions extends AttemptsOptions {
   readonly routes: RouteSource;
@@ -41,7 +42,8 @@ export class Dispatcher implements HttpHandler {
     };
     const shadows = new Shadows({ attempts: options, plan, filters });
     this.#options = options;
-    this.#environment = { options, routes, events, filters, plan };
+    const waiting = new TimeoutQueue(clock, limits.requestTimeoutMs);
+    this.#environment = { options, routes, events, filters, plan, waiting };
   }
 
   /**

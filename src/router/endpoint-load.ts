@@ -56,9 +56,14 @@ export class EndpointLoad {
     this.#latency.observe(latencyMs, nowMs);
   }
 
+  /** Nothing had come of an answer after `elapsedMs`. */
+  outlast(elapsedMs: number, nowMs: number): void {
+    if (elapsedMs > this.#latency.value) this.#latency.observe(elapsedMs, nowMs);
+  }
+
   /** It gave no answer, or one that says it is in trouble, after `elapsedMs`. */
   fail(elapsedMs: number, nowMs: number): void {
-    if (elapsedMs > this.#latency.value) this.#latency.observe(elapsedMs, nowMs);
+    this.outlast(elapsedMs, nowMs);
     this.#penaltyUntilMs = nowMs + PENALTY_MS;
   }
 

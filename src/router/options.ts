@@ -3,6 +3,11 @@
 export interface RouterOptions {
   /** Attempts of one request, the first included: two more than one outlive a rolling restart of two instances. */
   readonly maxAttempts: number;
+  /**
+   * How long one waits for an answer to begin where neither its caller nor a route gives another time: from the end of the request
+   * to the head of the answer. Not for calls of gRPC, event streams and upgrades; nor is a body ever cut. As Envoy's route timeout.
+   */
+  readonly requestTimeoutMs: number;
   /** Retries of what an application may have seen, for each hundred requests to a service. As Linkerd, Envoy and GEP-3388 have it. */
   readonly retryBudgetPercent: number;
   /** The time over which both are counted. */
@@ -46,6 +51,7 @@ export interface RouterOptions {
 
 export const ROUTER_DEFAULTS: RouterOptions = {
   maxAttempts: 3,
+  requestTimeoutMs: 15_000,
   retryBudgetPercent: 20,
   retryBudgetIntervalMs: 10_000,
   minRetriesPerSecond: 10,

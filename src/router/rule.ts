@@ -28,8 +28,8 @@ export interface Rule {
   /** `HTTPRoute/<namespace>/<name> rules[0]`, or the rule's own name instead of its place. */
   readonly id: string;
   readonly filters: readonly Filter[];
-  /** Time of a request, from its head to the end of its answer; 0: any. */
-  readonly timeoutMs: number;
+  /** Time of a request, from its head to the end of its answer; 0: any; undefined: what holds without a rule. */
+  readonly timeoutMs: number | undefined;
   readonly backends: WeightedChoice<RuleBackend>;
 }
 
@@ -65,7 +65,8 @@ export function compileRule(
   return {
     id: `${route.kind}/${route.namespace}/${route.name} ${rule.name ?? `rules[${index}]`}`,
     filters: filters.request,
-    timeoutMs: rule.timeouts?.request ?? 0,
+    // Who limits each attempt has limited all of them.
+    timeoutMs: rule.timeouts?.request ?? (rule.timeouts?.backendRequest === undefined ? undefined : 0),
     backends: new WeightedChoice(rule.backendRefs.map((ref) => toRuleBackend(ref, plan, place))),
   };
 }

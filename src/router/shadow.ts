@@ -18,6 +18,7 @@ export interface ShadowOptions {
   readonly filters: FilterContext;
 }
 
+const NEVER = Number.POSITIVE_INFINITY;
 const NOBODY: AttemptsObserver = { onAttempt: () => undefined, onRetry: () => undefined };
 
 export class Shadows {
@@ -73,7 +74,7 @@ class Shadow implements RequestBody, ReplySink {
       return;
     }
     const { attempts: options, filters, plan } = this.#options;
-    const request = { backend, plan, head: this.#head, complete: this.#complete, reply: this };
+    const request = { backend, plan, head: this.#head, complete: this.#complete, reply: this, deadlineMs: NEVER };
     const attempts = new Attempts(options, NOBODY, filters, request);
     attempts.start();
     this.#body.release(attempts);

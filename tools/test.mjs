@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs';
 
-const PORTABLE = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/'];
+const FAST = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/'];
+const PORTABLE = [...FAST, 'test/conformance/'];
 const GROUPS = {
-  fast: { folders: PORTABLE, timeoutMs: 120_000, concurrency: availableParallelism() },
+  fast: { folders: FAST, timeoutMs: 120_000, concurrency: availableParallelism() },
   conformance: { folders: ['test/conformance/'], timeoutMs: 120_000, concurrency: availableParallelism() },
   e2e: { folders: ['test/e2e/'], timeoutMs: 300_000, concurrency: 1 },
 };
@@ -26,13 +27,13 @@ const [first, ...rest] = process.argv.slice(2);
 const mode = modes.includes(first) ? first : undefined;
 const words = mode === undefined && first !== undefined ? [first, ...rest] : rest;
 
-/** Test files of some folders; the files directly in test/ belong to the fast and portable ones. */
+/** Test files of some folders; the files directly in test/ belong to those of the fast ones. */
 function select(folders) {
   return filesBelow('test')
     .filter((path) => path.endsWith('.test.ts') && !path.startsWith('test/runtimes/'))
     .filter(
       (path) =>
-        folders.some((folder) => path.startsWith(folder)) || (folders === PORTABLE && /^test\/[^/]+$/.test(path)),
+        folders.some((folder) => path.startsWith(folder)) || (folders.includes(FAST[0]) && /^test\/[^/]+$/.test(path)),
     )
     .filter((path) => words.length === 0 || words.some((word) => path.includes(word)));
 }
@@ -72,6 +73,7 @@ async function runBunOrDeno(binary, files, name) {
   });
   const tests = existsSync(report) ? readJunit(readFileSync(report, 'utf8')) : [];
   rmSync(report, { force: true });
+  for (const line of text.split('\n')) if (line.startsWith('{"figures":')) say(line);
   if (code !== 0) process.stdout.write(failuresOf(text).slice(-20_000));
   return { code, tests };
 }

@@ -6,6 +6,7 @@ import {
   type AuthorizationPolicy,
   parseAuthorizationPolicy,
 } from '../catalog/authorization-policy.ts';
+import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts';
 import type { Endpoint } from '../catalog/endpoint.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
@@ -92,6 +93,10 @@ export class Mirror implements EndpointSource {
 
   endpoints(service: string): readonly Endpoint[] {
     return this.#watch.snapshot.endpoints(service);
+  }
+
+  policy(service: string): BackendTrafficPolicy | undefined {
+    return this.routing.policy(service);
   }
 
   watch(service: string): Promise<void> {

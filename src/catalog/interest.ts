@@ -1,7 +1,8 @@
 /** Interest: which part of the catalogue one sidecar needs: the services it calls with their routes, and the rules of those it serves. */
 
+import { ANY_NAMESPACE, EXPORT } from './export.ts';
 import { DIRECT_RESPONSE, FAULT_INJECTION } from './extension.ts';
-import { subjectsOf } from './reference.ts';
+import { consumersOf, subjectsOf } from './reference.ts';
 import { isEndpoint, type Resource } from './resource.ts';
 import { MESH_NAMESPACE, namespaceOf } from './service.ts';
 
@@ -35,6 +36,10 @@ export function isOfInterest(interest: Interest, resource: Resource): boolean {
   if (isEndpoint(resource)) return interest.services.has(resource.service);
   const { namespace } = resource.metadata;
   if (EXTENSIONS.has(resource.kind)) return interest.routeNamespaces.has(namespace);
+  // Routes that matter here are in these namespaces: so do exports to them.
+  if (resource.kind === EXPORT) {
+    return consumersOf(resource).some((each) => each === ANY_NAMESPACE || interest.routeNamespaces.has(each));
+  }
   const subjects = subjectsOf(resource);
   if (subjects === undefined) return interest.policyNamespaces.has(namespace);
   return subjects.some(

@@ -19,6 +19,21 @@ export function toRouteMeta({ kind, metadata }: Manifest): RouteMeta {
   return { kind, namespace, name, createdAt: typeof creationTimestamp === 'string' ? creationTimestamp : '' };
 }
 
+interface Dated {
+  readonly createdAt: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Negative when `a` comes first where two resources contradict each other: the older one, then the first by name. */
+export function compareAge(a: Dated, b: Dated): number {
+  return compareText(a.createdAt, b.createdAt) || compareText(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
 const SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
 
 export const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));

@@ -3,6 +3,8 @@
 import * as v from 'valibot';
 import { RESERVED_NAMESPACE } from '../core/spiffe-id.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from './authorization-policy.ts';
+import { BACKEND_TRAFFIC_POLICY, parseBackendTrafficPolicy } from './backend-traffic-policy.ts';
+import { EXPORT, parseExport } from './export.ts';
 import { DIRECT_RESPONSE, FAULT_INJECTION, parseDirectResponse, parseFaultInjection } from './extension.ts';
 import { type Parsed, toIssues } from './issue.ts';
 import type { Manifest } from './resource.ts';
@@ -15,6 +17,8 @@ const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> =
   ...ROUTE_PARSERS,
   [DIRECT_RESPONSE]: parseDirectResponse,
   [FAULT_INJECTION]: parseFaultInjection,
+  [EXPORT]: parseExport,
+  [BACKEND_TRAFFIC_POLICY]: parseBackendTrafficPolicy,
 };
 
 const label = v.pipe(v.string(), v.check(isLabel, 'is not a DNS label'));

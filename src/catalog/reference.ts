@@ -1,5 +1,7 @@
 /** References resolved: which services a route is attached to, and which of the attached routes hold for a caller. */
 
+import { BACKEND_TRAFFIC_POLICY } from './backend-traffic-policy.ts';
+import type { Exports } from './export.ts';
 import type { ParentRef, RouteMeta } from './meta.ts';
 import type { Manifest } from './resource.ts';
 import { isRouteKind, ROUTE_KINDS } from './route.ts';
@@ -62,20 +64,41 @@ function ofOneKind<T extends AttachedRoute>(routes: readonly T[]): readonly T[] 
   return routes.filter((route) => route.kind === kind);
 }
 
-const subjects = new WeakMap<Manifest, readonly string[]>();
-const NOBODY: readonly string[] = [];
+/** May a route send requests to `service`? To whom it is attached it may anyway: there they were going. */
+export function isPermitted(route: AttachedRoute, service: string, exports: Exports): boolean {
+  return (
+    exports.permits(route.kind, route.namespace, service) ||
+    route.parentRefs.some((ref) => toServiceKey(ref, route.namespace) === service)
+  );
+}
 
-/** Services that a route is attached to, read without a look at the rest of it; undefined for kinds that are no route. */
+const subjects = new WeakMap<Manifest, readonly string[]>();
+
+/**
+ * Services that a route is attached to, or a BackendTrafficPolicy is for, read without a look at the rest of it; undefined for
+ * kinds that are neither.
+ */
 export function subjectsOf(manifest: Manifest): readonly string[] | undefined {
-  if (!isRouteKind(manifest.kind)) return undefined;
+  const isPolicy = manifest.kind === BACKEND_TRAFFIC_POLICY;
+  if (!isPolicy && !isRouteKind(manifest.kind)) return undefined;
   const known = subjects.get(manifest);
   if (known !== undefined) return known;
-  const { parentRefs } = asRecord(manifest.spec);
-  const found = Array.isArray(parentRefs)
-    ? [...new Set(parentRefs.flatMap((ref) => toSubject(asRecord(ref), manifest.metadata.namespace) ?? []))]
-    : NOBODY;
+  const { namespace } = manifest.metadata;
+  const { parentRefs, targetRefs } = asRecord(manifest.spec);
+  const refs = isPolicy ? toRecords(targetRefs).map(toServiceRef) : toRecords(parentRefs);
+  const found = [...new Set(refs.flatMap((ref) => toSubject(ref, namespace) ?? []))];
   subjects.set(manifest, found);
   return found;
+}
+
+/** Only a service of the policy's own namespace can be its target, and the words for that may be left out. */
+function toServiceRef({ group = '', kind = 'Service', name }: Readonly<Record<string, unknown>>) {
+  return { group, kind, name };
+}
+
+/** Namespaces whose routes an Export allows, read like `subjectsOf`; `*` for all. */
+export function consumersOf({ spec }: Manifest): readonly string[] {
+  return toRecords(asRecord(spec).from).flatMap(({ namespace }) => (typeof namespace === 'string' ? [namespace] : []));
 }
 
 function toSubject(ref: Readonly<Record<string, unknown>>, namespace: string): string | undefined {
@@ -85,6 +108,10 @@ function toSubject(ref: Readonly<Record<string, unknown>>, namespace: string): s
     { group, kind, name, namespace: typeof ref.namespace === 'string' ? ref.namespace : undefined },
     namespace,
   );
+}
+
+function toRecords(value: unknown): Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value.map(asRecord) : [];
 }
 
 function asRecord(value: unknown): Readonly<Record<string, unknown>> {

@@ -17,6 +17,10 @@ const KINDS: Readonly<Record<string, string>> = {
   grpcroutes: 'GRPCRoute',
   tcproute: 'TCPRoute',
   tcproutes: 'TCPRoute',
+  export: 'Export',
+  exports: 'Export',
+  backendtrafficpolicy: 'BackendTrafficPolicy',
+  backendtrafficpolicies: 'BackendTrafficPolicy',
 };
 
 export interface ResourceQuery {

@@ -1,5 +1,6 @@
 /** Backend: the endpoints of one service and port, what their answers have taught, and the choice among them; kept in step with the catalogue. */
 
+import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts';
 import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
 import type { Emitter } from '../core/emitter.ts';
 import { SkeinError } from '../core/errors.ts';
@@ -14,6 +15,7 @@ import type { Locality } from './locality.ts';
 import type { RouterOptions } from './options.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { findFailing } from './success-rate.ts';
+import { limitsOf } from './traffic-policy.ts';
 
 export interface BackendOptions {
   /** Where this member runs. */
@@ -30,6 +32,9 @@ export class Backend {
   /** Monotonic time of the last call; written by `Backends`. */
   usedMs = 0;
   readonly #options: BackendOptions;
+  /** The member's own, and over them what a BackendTrafficPolicy says. */
+  #limits: RouterOptions;
+  #policy: BackendTrafficPolicy | undefined;
   /** The catalogue's array this was made from: while it is the same object, nothing has changed. */
   #source: readonly Endpoint[] | undefined;
   #all: readonly EndpointLoad[] = [];
@@ -40,6 +45,7 @@ export class Backend {
     const { events, here, limits, random } = options;
     this.destination = destination;
     this.#options = options;
+    this.#limits = limits;
     this.breaker = new CircuitBreaker(destination.service, limits);
     this.retryBudget = new RetryBudget(limits);
     const { service } = destination;
@@ -63,12 +69,22 @@ export class Backend {
     return (this.#candidates.healthy[0] ?? this.#all[0])?.endpoint.protocol;
   }
 
+  /** What holds for the service from now on; what its endpoints have taught stays. */
+  follow(policy: BackendTrafficPolicy | undefined): void {
+    if (policy === this.#policy) return;
+    this.#policy = policy;
+    this.#limits = limitsOf(policy, this.#options.limits);
+    this.breaker.limits = this.#limits;
+    this.retryBudget.limits = this.#limits;
+    this.#candidates.limits = this.#limits;
+  }
+
   /** Takes over the endpoints of the service, those of other ports included. Loads of instances that stay are kept. */
   update(endpoints: readonly Endpoint[], nowMs: number): void {
     if (endpoints === this.#source) return;
     const isFirst = this.#all.length === 0;
     const known = new Map(this.#all.map((load) => [load.endpoint.instance, load]));
-    const { warmUpMs } = this.#options.limits;
+    const { warmUpMs } = this.#limits;
     const latencyMs = isFirst ? undefined : this.#all.reduce((sum, load) => sum + load.latencyMs, 0) / this.#all.length;
     this.#source = endpoints;
     this.#all = endpoints
@@ -131,7 +147,7 @@ export class Backend {
 
   /** `load` asks to be left alone; it is, as far as others can take its place. */
   rest(load: EndpointLoad, forMs: number, nowMs: number): void {
-    const { maxRestMs, warmUpMs } = this.#options.limits;
+    const { maxRestMs, warmUpMs } = this.#limits;
     load.busyUntilMs = nowMs + Math.min(forMs, maxRestMs);
     load.forgive(); // it is not asked before, and then it should be
     load.startWarmUp(load.busyUntilMs, warmUpMs);
@@ -139,7 +155,8 @@ export class Backend {
   }
 
   #judge(load: EndpointLoad, outcome: Outcome, nowMs: number): void {
-    const { limits, random } = this.#options;
+    const limits = this.#limits;
+    const { random } = this.#options;
     const { outlier, tally } = load;
     if (outcome === 'success') {
       tally.succeeded++;
@@ -165,10 +182,12 @@ export class Backend {
 
   /** Never the last one that works, and never more than a part of all. */
   #eject(load: EndpointLoad, nowMs: number, cause: 'failures' | 'success-rate'): void {
-    const { events, limits, random } = this.#options;
+    const limits = this.#limits;
+    const { events, random } = this.#options;
     const { healthy } = this.#candidates;
     const ejected = healthy.filter(({ outlier }) => outlier.isEjected).length;
-    const most = Math.max(1, Math.floor((healthy.length * limits.maxEjectedPercent) / 100));
+    const part = Math.floor((healthy.length * limits.maxEjectedPercent) / 100);
+    const most = limits.maxEjectedPercent === 0 ? 0 : Math.max(1, part);
     if (ejected >= most || healthy.length - ejected < 2) return;
     load.outlier.eject(nowMs, random, limits);
     this.#candidates.invalidate();
@@ -176,9 +195,9 @@ export class Backend {
   }
 
   #readmit(load: EndpointLoad, nowMs: number): void {
-    const { events, limits } = this.#options;
+    const { events } = this.#options;
     load.forgive();
-    load.startWarmUp(nowMs, limits.warmUpMs);
+    load.startWarmUp(nowMs, this.#limits.warmUpMs);
     this.#candidates.invalidate();
     events.emit('readmitted', { service: this.destination.service, endpoint: load.endpoint });
   }

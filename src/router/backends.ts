@@ -79,7 +79,9 @@ export class Backends {
   refresh(backend: Backend): Backend {
     const nowMs = this.#clock.monotonicMs();
     backend.usedMs = nowMs;
-    backend.update(this.#source.endpoints(backend.destination.service), nowMs);
+    const { service } = backend.destination;
+    backend.follow(this.#source.policy(service));
+    backend.update(this.#source.endpoints(service), nowMs);
     return backend;
   }
 

@@ -34,6 +34,7 @@ const WARM_UP_STEP_MS = 200;
 
 export class Candidates {
   readonly #options: CandidatesOptions;
+  #limits: RouterOptions;
   /** Nearest first: what the catalogue says, healthy or not. */
   #known: readonly (readonly EndpointLoad[])[] = [];
   #healthy: readonly EndpointLoad[] = [];
@@ -46,6 +47,12 @@ export class Candidates {
 
   constructor(options: CandidatesOptions) {
     this.#options = options;
+    this.#limits = options.limits;
+  }
+
+  set limits(limits: RouterOptions) {
+    this.#limits = limits;
+    this.invalidate();
   }
 
   get healthy(): readonly EndpointLoad[] {
@@ -106,11 +113,11 @@ export class Candidates {
   }
 
   #weigh(nowMs: number): void {
-    const { limits, onPanic } = this.#options;
+    const { onPanic } = this.#options;
     const known = this.#known.reduce((sum, { length }) => sum + length, 0);
     this.#ejected = this.#healthy.filter(({ outlier }) => outlier.isEjected);
     const usable = this.#healthy.length - this.#ejected.length;
-    const isPanicking = this.#ejected.length > 0 && usable * 100 < known * limits.panicPercent;
+    const isPanicking = this.#ejected.length > 0 && usable * 100 < known * this.#limits.panicPercent;
     if (isPanicking !== this.#isPanicking) {
       this.#isPanicking = isPanicking;
       onPanic(isPanicking);

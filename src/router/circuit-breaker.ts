@@ -5,14 +5,15 @@ import type { RouterOptions } from './options.ts';
 
 export class CircuitBreaker {
   readonly #service: string;
-  readonly #limits: RouterOptions;
+  /** May change while requests are under way. */
+  limits: RouterOptions;
   #requests = 0;
   #connections = 0;
   #overflows = 0;
 
   constructor(service: string, limits: RouterOptions) {
     this.#service = service;
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   /** Requests and connections under way. */
@@ -27,7 +28,7 @@ export class CircuitBreaker {
 
   /** A request begins. @throws SkeinError SKEIN_OVERFLOW */
   enterRequest(): void {
-    this.#check('requests', this.#requests, this.#limits.maxPendingRequests);
+    this.#check('requests', this.#requests, this.limits.maxPendingRequests);
     this.#requests++;
   }
 
@@ -37,7 +38,7 @@ export class CircuitBreaker {
 
   /** May a raw connection be opened? @throws SkeinError SKEIN_OVERFLOW */
   checkConnection(): void {
-    this.#check('connections', this.#connections, this.#limits.maxConnections);
+    this.#check('connections', this.#connections, this.limits.maxConnections);
   }
 
   enterConnection(): void {

@@ -7,12 +7,11 @@ import type { Route, RouteKind } from '../catalog/route.ts';
 import { TCP_ROUTE } from '../catalog/tcp-route.ts';
 import type { RequestHead } from '../http/head.ts';
 import { isGrpc } from '../http/reply.ts';
-import type { FindExtension } from './filters/index.ts';
 import { GrpcIndex } from './grpc-index.ts';
 import { RequestView } from './match.ts';
 import { PathIndex } from './path-index.ts';
 import { type Candidate, compareOrigin } from './precedence.ts';
-import { compileRule, type Rule } from './rule.ts';
+import { compileRule, type References, type Rule } from './rule.ts';
 
 export class PortRoutes {
   readonly kind: RouteKind;
@@ -21,9 +20,9 @@ export class PortRoutes {
   readonly #tcp: Rule | undefined;
 
   /** @param routes at least one, and all of one kind */
-  constructor(routes: readonly Route[], find: FindExtension) {
+  constructor(routes: readonly Route[], references: References) {
     this.kind = (routes[0] as Route).kind;
-    const all = routes.flatMap((route) => toCandidates(route, find));
+    const all = routes.flatMap((route) => toCandidates(route, references));
     if (this.kind === HTTP_ROUTE) this.#http = new PathIndex(all as Candidate<HttpMatch>[]);
     else if (this.kind === GRPC_ROUTE) this.#grpc = new GrpcIndex(all as Candidate<GrpcMatch>[]);
     else this.#tcp = all.sort(compareOrigin)[0]?.rule;
@@ -41,21 +40,21 @@ export class PortRoutes {
   }
 }
 
-function toCandidates(route: Route, find: FindExtension): Candidate[] {
+function toCandidates(route: Route, references: References): Candidate[] {
   switch (route.kind) {
     case HTTP_ROUTE:
       return route.rules.flatMap((source, ruleIndex) => {
-        const rule = compileRule(route, source, ruleIndex, toPrefix(source), find);
+        const rule = compileRule(route, source, ruleIndex, toPrefix(source), references);
         return source.matches.map((match, matchIndex) => ({ route, rule, ruleIndex, matchIndex, match }));
       });
     case GRPC_ROUTE:
       return route.rules.flatMap((source, ruleIndex) => {
-        const rule = compileRule(route, source, ruleIndex, '', find);
+        const rule = compileRule(route, source, ruleIndex, '', references);
         return source.matches.map((match, matchIndex) => ({ route, rule, ruleIndex, matchIndex, match }));
       });
     case TCP_ROUTE:
       return route.rules.map((source, ruleIndex) => {
-        const rule = compileRule(route, source, ruleIndex, '', find);
+        const rule = compileRule(route, source, ruleIndex, '', references);
         return { route, rule, ruleIndex, matchIndex: 0, match: undefined };
       });
   }

@@ -2,7 +2,7 @@
 
 import type { GrpcMatch } from '../catalog/grpc-route.ts';
 import type { HttpMatch, PathMatch } from '../catalog/http-match.ts';
-import type { RouteMeta } from '../catalog/meta.ts';
+import { compareAge, type RouteMeta } from '../catalog/meta.ts';
 import { firstOfEachName, toPrefixKey } from './match.ts';
 import type { Rule } from './rule.ts';
 
@@ -43,12 +43,7 @@ export function compareGrpc(a: Candidate<GrpcMatch>, b: Candidate<GrpcMatch>): n
 
 /** What decides where the matches say the same: the oldest route, the first name, the first rule, the first match. */
 export function compareOrigin(a: Candidate, b: Candidate): number {
-  return (
-    compareText(a.route.createdAt, b.route.createdAt) ||
-    compareText(`${a.route.namespace}/${a.route.name}`, `${b.route.namespace}/${b.route.name}`) ||
-    a.ruleIndex - b.ruleIndex ||
-    a.matchIndex - b.matchIndex
-  );
+  return compareAge(a.route, b.route) || a.ruleIndex - b.ruleIndex || a.matchIndex - b.matchIndex;
 }
 
 function pathLength(path: PathMatch): number {
@@ -61,8 +56,4 @@ function headerCount({ headers }: Pick<HttpMatch, 'headers'>): number {
 
 function queryCount({ queryParams }: HttpMatch): number {
   return firstOfEachName(queryParams, (name) => name).length;
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

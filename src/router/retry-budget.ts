@@ -15,14 +15,23 @@ export interface RetryBudgetLimits {
 }
 
 export class RetryBudget {
-  readonly #limits: RetryBudgetLimits;
-  readonly #requests: RollingCounter;
-  readonly #retries: RollingCounter;
+  #limits: RetryBudgetLimits;
+  #requests: RollingCounter;
+  #retries: RollingCounter;
 
   constructor(limits: RetryBudgetLimits) {
     this.#limits = limits;
     this.#requests = new RollingCounter(limits.retryBudgetIntervalMs);
     this.#retries = new RollingCounter(limits.retryBudgetIntervalMs);
+  }
+
+  /** Other limits from now on; another interval begins to count anew. */
+  set limits(limits: RetryBudgetLimits) {
+    if (limits.retryBudgetIntervalMs !== this.#limits.retryBudgetIntervalMs) {
+      this.#requests = new RollingCounter(limits.retryBudgetIntervalMs);
+      this.#retries = new RollingCounter(limits.retryBudgetIntervalMs);
+    }
+    this.#limits = limits;
   }
 
   /** A request begins. */

@@ -1,9 +1,10 @@
 /** One rule of a route, compiled: what it is called, what it does to a request, and where that goes. */
 
+import type { Exports } from '../catalog/export.ts';
 import type { HttpFilter } from '../catalog/http-filter.ts';
 import type { HttpRetry } from '../catalog/http-retry.ts';
-import type { BackendObjectRef, RouteMeta } from '../catalog/meta.ts';
-import { toServiceKey } from '../catalog/reference.ts';
+import type { BackendObjectRef } from '../catalog/meta.ts';
+import { type AttachedRoute, isPermitted, toServiceKey } from '../catalog/reference.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
 import { type Destination, SERVICE_PORT, toDestination } from './destination.ts';
@@ -18,8 +19,8 @@ export interface RuleBackend {
   readonly weight: number;
   /** As it was written, for those who look for the reason. */
   readonly label: string;
-  /** undefined: it can be nothing in this mesh, and its share of the requests fails. */
-  readonly destination: Destination | undefined;
+  /** Why it can take nothing, so that its share of the requests fails. */
+  readonly destination: Destination | { readonly fault: string };
   readonly filters: readonly Filter[];
   readonly plan: AttemptPlan;
 }
@@ -47,15 +48,23 @@ interface BackendSource extends BackendObjectRef {
   readonly filters?: readonly HttpFilter[];
 }
 
+/** What routes refer to, beside services. */
+export interface References {
+  readonly find: FindExtension;
+  readonly exports: Exports;
+}
+
 /** @param prefix the prefix that the rule matches, if it is its only match */
 export function compileRule(
-  route: RouteMeta,
+  route: AttachedRoute,
   rule: RuleSource,
   index: number,
   prefix: string,
-  find: FindExtension,
+  { find, exports }: References,
 ): Rule {
-  const place = { namespace: route.namespace, prefix, find };
+  const { namespace } = route;
+  const permits = (service: string): boolean => isPermitted(route, service, exports);
+  const place = { namespace, prefix, find, permits };
   const filters = compileFilters(rule.filters ?? [], place);
   const plan: AttemptPlan = {
     retry: toRetryPolicy(rule.retry),
@@ -84,14 +93,26 @@ function toRetryPolicy(retry: HttpRetry | undefined): RetryPolicy {
 function toRuleBackend(ref: BackendSource, plan: AttemptPlan, place: FilterPlace): RuleBackend {
   const service = toServiceKey(ref, place.namespace);
   const kind = ref.group === '' ? ref.kind : `${ref.kind}.${ref.group}`;
+  const label = service ?? `${kind} "${ref.name}"`;
   const filters = compileFilters(ref.filters ?? [], place);
   return {
     weight: ref.weight,
-    label: service ?? `${kind} "${ref.name}"`,
-    destination: service === undefined ? undefined : toDestination(service, ref.port ?? SERVICE_PORT),
+    label,
+    destination: toBackendDestination(service, ref, label, place),
     filters: filters.request,
     plan: filters.attempt.length === 0 ? plan : { ...plan, filters: [...plan.filters, ...filters.attempt] },
   };
+}
+
+function toBackendDestination(
+  service: string | undefined,
+  { port = SERVICE_PORT }: BackendSource,
+  label: string,
+  { namespace, permits }: FilterPlace,
+): RuleBackend['destination'] {
+  if (service === undefined) return { fault: `${label} is no service of a mesh` };
+  if (!permits(service)) return { fault: `no Export lets routes of namespace "${namespace}" refer to ${label}` };
+  return toDestination(service, port);
 }
 
 /** @throws SkeinError SKEIN_ROUTE_INVALID */
@@ -99,7 +120,7 @@ export function chooseBackend(rule: Rule): RuleBackend & { readonly destination:
   const backend = rule.backends.next();
   if (backend === undefined) throw invalidBackend(rule, 'it has no backend');
   const { destination } = backend;
-  if (destination === undefined) throw invalidBackend(rule, `${backend.label} is no service of a mesh`);
+  if ('fault' in destination) throw invalidBackend(rule, destination.fault);
   return { ...backend, destination };
 }
 

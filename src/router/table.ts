@@ -3,12 +3,12 @@
  * of that service stay as they are.
  */
 
+import type { Exports } from '../catalog/export.ts';
 import type { Extension } from '../catalog/extension.ts';
-import { countOf } from '../catalog/http-filter.ts';
 import { attachedPorts, chooseRoutes, toServiceKey } from '../catalog/reference.ts';
 import { manifestKey } from '../catalog/resource.ts';
 import type { Route } from '../catalog/route.ts';
-import { TCP_ROUTE } from '../catalog/tcp-route.ts';
+import { backendReferences, extensionReferences } from '../catalog/route-reference.ts';
 import type { Destination } from './destination.ts';
 import type { FindExtension } from './filters/index.ts';
 import { PortRoutes } from './port-routes.ts';
@@ -18,6 +18,8 @@ export interface RouteSet {
   readonly routes: readonly Route[];
   /** What ExtensionRefs may refer to, by `Kind/namespace/name`; the same object while none of it changes. */
   readonly extensions: ReadonlyMap<string, Extension>;
+  /** What other namespaces let routes refer to; the same object while none of it changes. */
+  readonly exports: Exports;
   /** Namespace of the member whose requests are routed. */
   readonly namespace: string;
 }
@@ -57,6 +59,7 @@ class ServiceRoutes {
   readonly #service: string;
   readonly #set: RouteSet;
   readonly #usesExtensions: boolean;
+  readonly #crossesNamespaces: boolean;
   /** Ports that some route names; all others are alike. */
   readonly #named: ReadonlySet<number>;
   readonly #compiled = new Map<number | undefined, PortRoutes | undefined>();
@@ -64,15 +67,17 @@ class ServiceRoutes {
   constructor(service: string, set: RouteSet) {
     this.#service = service;
     this.#set = set;
-    this.#usesExtensions = set.routes.some(usesExtensions);
+    this.#usesExtensions = set.routes.some((route) => extensionReferences(route).length > 0);
+    this.#crossesNamespaces = set.routes.some(crossesNamespaces);
     this.#named = new Set(set.routes.flatMap((route) => [...(attachedPorts(route, service) ?? [])]));
   }
 
-  isOf({ routes, extensions, namespace }: RouteSet): boolean {
+  isOf({ routes, extensions, exports, namespace }: RouteSet): boolean {
     const own = this.#set;
     return (
       namespace === own.namespace &&
       (extensions === own.extensions || !this.#usesExtensions) &&
+      (exports === own.exports || !this.#crossesNamespaces) &&
       routes.length === own.routes.length &&
       routes.every((route, i) => route === own.routes[i])
     );
@@ -82,19 +87,15 @@ class ServiceRoutes {
     const key = this.#named.has(port) ? port : undefined;
     const known = this.#compiled.get(key);
     if (known !== undefined || this.#compiled.has(key)) return known;
-    const { extensions, namespace } = this.#set;
+    const { extensions, exports, namespace } = this.#set;
     const routes = chooseRoutes(this.#set.routes, this.#service, key, namespace);
     const find: FindExtension = (kind, space, name) => extensions.get(manifestKey(kind, space, name));
-    const compiled = routes.length === 0 ? undefined : new PortRoutes(routes, find);
+    const compiled = routes.length === 0 ? undefined : new PortRoutes(routes, { find, exports });
     this.#compiled.set(key, compiled);
     return compiled;
   }
 }
 
-function usesExtensions(route: Route): boolean {
-  if (route.kind === TCP_ROUTE) return false;
-  return route.rules.some(
-    ({ filters, backendRefs }) =>
-      countOf(filters, 'ExtensionRef') > 0 || backendRefs.some((ref) => countOf(ref.filters, 'ExtensionRef') > 0),
-  );
+function crossesNamespaces(route: Route): boolean {
+  return backendReferences(route).some(({ ref: { namespace } }) => (namespace ?? route.namespace) !== route.namespace);
 }

@@ -1,5 +1,6 @@
 /** What the router needs from above: who serves a service, and a way to an endpoint. The agent gives both. */
 
+import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts';
 import type { Endpoint } from '../catalog/endpoint.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
 import type { HttpHandler } from '../http/handler.ts';
@@ -11,6 +12,8 @@ export interface EndpointSource {
   isKnown(service: string): boolean;
   /** Everyone who serves `service`, healthy or not; the same array until one of them changes. */
   endpoints(service: string): readonly Endpoint[];
+  /** What holds for requests to `service`; the same object until it changes. */
+  policy(service: string): BackendTrafficPolicy | undefined;
   /** Resolves when `service` is known; what is watched stays known. */
   watch(service: string): Promise<void>;
   /** Nobody calls `service` any more. */

@@ -1,4 +1,6 @@
 /** Routes for tests, parsed as a hub would: what is no valid route fails the test that made it. */
+import { type BackendTrafficPolicy, parseBackendTrafficPolicy } from '../../src/catalog/backend-traffic-policy.ts';
+import { type Export, NO_EXPORTS, parseExport } from '../../src/catalog/export.ts';
 import { parseDirectResponse, parseFaultInjection } from '../../src/catalog/extension.ts';
 import { parseGrpcRoute } from '../../src/catalog/grpc-route.ts';
 import { type HttpRoute, parseHttpRoute } from '../../src/catalog/http-route.ts';
@@ -36,11 +38,25 @@ export function httpRoute(spec: unknown, meta: Meta = {}): HttpRoute {
   return valueOrThrow(parseHttpRoute(manifest('HTTPRoute', spec, meta)), 'route');
 }
 
+/** For the service `api` of namespace `default`, unless it names others. */
+export function trafficPolicy(spec: object, meta: Meta = {}): BackendTrafficPolicy {
+  const { name = 'p', namespace = 'default', ...more } = meta;
+  const metadata = { name, namespace, ...more };
+  const whole = { targetRefs: [{ name: 'api' }], ...spec };
+  return valueOrThrow(parseBackendTrafficPolicy({ kind: 'BackendTrafficPolicy', metadata, spec: whole }), 'policy');
+}
+
+/** An Export of namespace `namespace` to `from`. */
+export function exportOf(namespace: string, from: string, ...services: readonly string[]): Export {
+  const spec = { from: [{ namespace: from }], to: services.map((name) => ({ name })) };
+  return valueOrThrow(parseExport({ kind: 'Export', metadata: { name: 'e', namespace }, spec }), 'export');
+}
+
 const NO_EXTENSIONS: RouteSet['extensions'] = new Map();
 
 /** What holds for a member of `namespace`. */
 export function routeSet(namespace: string, ...routes: readonly Route[]): RouteSet {
-  return { routes, extensions: NO_EXTENSIONS, namespace };
+  return { routes, extensions: NO_EXTENSIONS, exports: NO_EXPORTS, namespace };
 }
 
 /** What holds for a member of the namespace `default`. */
@@ -54,5 +70,5 @@ export function tableWith(extensions: readonly Manifest[], ...routes: readonly R
     const parse = each.kind === 'DirectResponse' ? parseDirectResponse : parseFaultInjection;
     return [resourceKey(each), valueOrThrow(parse(each), each.kind)] as const;
   });
-  return new RouteTable({ routes, extensions: new Map(parsed), namespace: 'default' });
+  return new RouteTable({ routes, extensions: new Map(parsed), exports: NO_EXPORTS, namespace: 'default' });
 }

@@ -35,6 +35,8 @@ export interface FilterPlace {
   /** The prefix that the rule matches, if it is the only match. */
   readonly prefix: string;
   readonly find: FindExtension;
+  /** May the route send anything to this service? */
+  readonly permits: (service: string) => boolean;
 }
 
 export function compileFilters(filters: readonly HttpFilter[], place: FilterPlace): FilterSet {
@@ -58,7 +60,8 @@ function compileFilter(filter: HttpFilter, place: FilterPlace): Filter {
     case 'RequestMirror': {
       const { backendRef } = filter.requestMirror;
       const service = toServiceKey(backendRef, place.namespace);
-      const destination = service === undefined ? undefined : toDestination(service, backendRef.port ?? SERVICE_PORT);
+      const isFound = service !== undefined && place.permits(service);
+      const destination = isFound ? toDestination(service, backendRef.port ?? SERVICE_PORT) : undefined;
       return createMirror(filter.requestMirror, destination, backendRef.name);
     }
     case 'CORS':

@@ -99,3 +99,39 @@ test('an extension that changes is seen by the routes that refer to it', () => {
   bench.remove('DirectResponse/default/x');
   equal(summary()?.startsWith('fails'), true);
 });
+
+test('exports and policies for services come, change and go without a word about the rest', () => {
+  const bench = new Bench();
+  const foreign = { backendRefs: [{ name: 'pay', namespace: 'bank', port: 80 }] };
+  bench.put(manifest('HTTPRoute', { rules: [foreign] }));
+  const destination = (): unknown =>
+    bench.routing.table.find(API)?.match(requestHead({}))?.rule.backends.all[0]?.destination;
+  const fault = { fault: 'no Export lets routes of namespace "default" refer to pay.bank' };
+  deepEqual(destination(), fault);
+  const spec = { from: [{ namespace: 'default' }], to: [{ name: 'pay' }] };
+  bench.put({ kind: 'Export', metadata: { name: 'e', namespace: 'bank' }, spec });
+  deepEqual(destination(), toDestination('pay.bank', 80));
+  bench.put({ kind: 'Export', metadata: { name: 'e', namespace: 'bank' }, spec: { fromTheFuture: true } });
+  deepEqual(destination(), toDestination('pay.bank', 80), 'the last one that could be read');
+  bench.remove('Export/bank/e');
+  deepEqual(destination(), fault);
+
+  const { table } = bench.routing;
+  const policy = (name: string, maxRequests: number): Manifest => ({
+    kind: 'BackendTrafficPolicy',
+    metadata: { name, namespace: 'default' },
+    spec: { targetRefs: [{ name: 'api' }], circuitBreaker: { maxRequests } },
+  });
+  const limit = (): number | undefined => bench.routing.policy('api.default')?.spec.circuitBreaker?.maxRequests;
+  equal(limit(), undefined);
+  bench.put(policy('second', 2));
+  equal(limit(), 2);
+  const held = bench.routing.policy('api.default');
+  bench.put({ kind: 'AuthorizationPolicy', metadata: { name: 'p', namespace: 'default' }, spec: {} });
+  equal(bench.routing.policy('api.default'), held);
+  bench.put(policy('first', 1));
+  equal(limit(), 1);
+  bench.remove('BackendTrafficPolicy/default/first', 'BackendTrafficPolicy/default/second');
+  equal(limit(), undefined);
+  equal(bench.routing.table, table, 'nothing of this is about routes');
+});

@@ -174,6 +174,14 @@ const SPHERE: readonly [resource: Resource, interesting: boolean][] = [
   [route('default', { name: 'api', namespace: 'shop' }), true],
   [route('other', { name: 'api', namespace: 'shop' }), false],
   [route('default', { name: 'api' }), false],
+  // Exports to the namespaces where routes for the member are, and policies for the services it calls.
+  [exported('bank', 'shop'), true],
+  [exported('bank', 'default'), true],
+  [exported('bank', '*'), true],
+  [exported('bank', 'other'), false],
+  [trafficPolicy('shop', 'api'), true],
+  [trafficPolicy('shop', 'db'), false],
+  [trafficPolicy('default', 'api'), false],
   // What cannot be read names nothing.
   [route('shop', 'api'), false],
   [{ kind: 'HTTPRoute', metadata: { namespace: 'shop', name: 'r' } }, false],
@@ -183,6 +191,14 @@ const SPHERE: readonly [resource: Resource, interesting: boolean][] = [
 function route(namespace: string, ...refs: readonly (string | object)[]): Manifest {
   const parentRefs = refs.map((ref) => (typeof ref === 'string' ? ref : { group: '', kind: 'Service', ...ref }));
   return { kind: 'HTTPRoute', metadata: { namespace, name: 'r' }, spec: { parentRefs } };
+}
+
+function exported(namespace: string, to: string): Manifest {
+  return { kind: 'Export', metadata: { namespace, name: 'e' }, spec: { from: [{ namespace: to }], to: [{}] } };
+}
+
+function trafficPolicy(namespace: string, target: string): Manifest {
+  return { kind: 'BackendTrafficPolicy', metadata: { namespace, name: 'p' }, spec: { targetRefs: [{ name: target }] } };
 }
 
 test('Interest covers the services called with their routes, and the policies of the services served', () => {

@@ -1,4 +1,5 @@
 /** Endpoints, a catalogue and upstreams for tests of the router: small real parts, no network. */
+import type { BackendTrafficPolicy } from '../../../src/catalog/backend-traffic-policy.ts';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../../../src/http/handler.ts';
@@ -25,6 +26,7 @@ export function endpoint(instance: string, change: Partial<Endpoint> = {}): Endp
 /** A catalogue that knows what it is told to know. */
 export class TestSource implements EndpointSource {
   readonly known = new Map<string, readonly Endpoint[]>();
+  readonly policies = new Map<string, BackendTrafficPolicy>();
   readonly forgotten: string[] = [];
   #waiters: { service: string; resolve: () => void }[] = [];
 
@@ -34,6 +36,10 @@ export class TestSource implements EndpointSource {
 
   endpoints(service: string): readonly Endpoint[] {
     return this.known.get(service) ?? NONE;
+  }
+
+  policy(service: string): BackendTrafficPolicy | undefined {
+    return this.policies.get(service);
   }
 
   watch(service: string): Promise<void> {

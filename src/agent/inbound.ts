@@ -19,12 +19,12 @@ import { refuseLater } from '../http/refusal.ts';
 import { type Destination, parseDestinationKey, tryParseDestination } from '../router/destination.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { createDenialLog, type Denial } from './denials.ts';
-import { replyDenied } from './denied-reply.ts';
 import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
 import { LiveStreams } from './live-streams.ts';
 import type { Mirror } from './mirror.ts';
 import type { AgentLimits } from './options.ts';
 import { toRawStream } from './raw-stream.ts';
+import { replyDenied, replyLimited } from './refused-reply.ts';
 import type { LocalService, LocalServices, ServedEntry } from './services.ts';
 
 export interface InboundOptions {
@@ -112,6 +112,12 @@ export class Inbound {
       this.#note({ ...denial, rule: verdict.rule });
       exchange.isMeshReply = true;
       return exchange.start(replyDenied(destination, caller), complete);
+    }
+    // Not before: who may not call at all takes no tokens of others.
+    const waitMs = service.limiter?.take(caller.uri, clock.monotonicMs()) ?? 0;
+    if (waitMs > 0) {
+      exchange.isMeshReply = true;
+      return exchange.start(replyLimited(destination, caller, waitMs), complete);
     }
     const entry = this.#live.add(exchange, { decide, denial });
     exchange.onOver = () => this.#live.delete(entry);

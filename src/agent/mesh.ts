@@ -7,6 +7,7 @@ import { raceSignal } from '../core/abort.ts';
 import type { Listener } from '../core/emitter.ts';
 import type { Platform } from '../core/platform.ts';
 import { SERVICE_PORT, toDestination } from '../router/destination.ts';
+import type { RateLimitPolicy } from '../router/rate-limit.ts';
 import { type Agent, type AgentEvents, createAgent } from './agent.ts';
 import { type IncomingSocket, type MeshSocket, toSocket } from './connect.ts';
 import { createFetch, type Fetch } from './fetch.ts';
@@ -23,6 +24,8 @@ export interface ServiceOptions {
   /** Port of the service in the mesh. @default 80 */
   readonly port?: number;
   readonly labels?: Readonly<Record<string, string>>;
+  /** How often callers may ask this instance; who asks more often is answered 429. @default as often as they like */
+  readonly rateLimit?: RateLimitPolicy | undefined;
 }
 
 /** A service that this member serves, until `close`. */
@@ -72,8 +75,9 @@ export async function createMesh(platform: Platform, options: MeshOptions): Prom
 function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
   const windowBytes = limits?.bodyWindowBytes ?? AGENT_LIMITS.bodyWindowBytes;
   const serve = async (name: string, target: ServiceTarget, options: ServiceOptions): Promise<ServedService> => {
-    const { port = SERVICE_PORT, labels = {} } = options;
-    const { registered, ...handle } = agent.serve({ service: agent.toServiceKey(name), port, labels, target });
+    const { port = SERVICE_PORT, labels = {}, rateLimit } = options;
+    const service = agent.toServiceKey(name);
+    const { registered, ...handle } = agent.serve({ service, port, labels, target, rateLimit });
     try {
       await registered;
     } catch (thrown) {

@@ -7,6 +7,7 @@ import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HttpHandler } from '../http/handler.ts';
 import { type Destination, toDestination } from '../router/destination.ts';
+import { RateLimiter, type RateLimitPolicy } from '../router/rate-limit.ts';
 
 /** Who answers for a service. */
 export type ServiceTarget =
@@ -20,6 +21,8 @@ export interface LocalService {
   readonly port: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly target: ServiceTarget;
+  /** How often its callers may ask this instance. @default as often as they like */
+  readonly rateLimit?: RateLimitPolicy | undefined;
 }
 
 /** A service as it is looked up, once for each request. */
@@ -27,6 +30,7 @@ export interface ServedEntry extends LocalService {
   readonly destination: Destination;
   /** The last authority that was read, and what else of this member it names: clients repeat themselves. Written by `Inbound`. */
   claim: Claim | undefined;
+  readonly limiter: RateLimiter | undefined;
 }
 
 /** An authority that names services of this member. */
@@ -75,12 +79,13 @@ export class LocalServices {
       .map(({ destination }) => destination);
   }
 
-  /** @throws SkeinError SKEIN_CONFIG when it is served already */
+  /** @throws SkeinError SKEIN_CONFIG when it is served already, RangeError on a rate that is none */
   add(service: LocalService, isHealthy = true): ServiceHandle {
     const destination = toDestination(service.service, service.port);
     const { key } = destination;
     if (this.#entries.has(key)) throw new SkeinError('SKEIN_CONFIG', `Cannot serve "${key}": it is served already`);
-    const entry: Entry = { ...service, destination, claim: undefined, isHealthy };
+    const limiter = service.rateLimit && new RateLimiter(service.rateLimit);
+    const entry: Entry = { ...service, destination, claim: undefined, limiter, isHealthy };
     this.#entries.set(key, entry);
     for (const each of this.#entries.values()) each.claim = undefined;
     this.#onChange();

@@ -92,6 +92,11 @@ export const EXPLANATIONS = {
     cause: 'A limit was reached: connections, streams, sizes or rates. The message names it.',
     fix: 'Send less at once, or raise the limit where its owner configures it.',
   },
+  SKEIN_RATE_LIMITED: {
+    cause:
+      'An instance of the service takes so many requests of each caller, or of all together, in a time; this was one more.',
+    fix: 'Send less, or wait as long as Retry-After says; the owner of the service can raise the rate.',
+  },
   SKEIN_RETRY_BUDGET: {
     cause:
       'The service fails so often that this request was not tried again: retries are a part of all requests, and no more.',

@@ -33,6 +33,7 @@ export const ERROR_CODES = {
   SKEIN_DRAINING: { status: 503, grpcStatus: 14, reason: 'draining', notProcessed: true },
   SKEIN_OVERFLOW: { status: 503, grpcStatus: 14, reason: 'overflow', notProcessed: true },
   SKEIN_LIMIT: { status: 503, grpcStatus: 8, reason: 'limit', notProcessed: true },
+  SKEIN_RATE_LIMITED: { status: 429, grpcStatus: 8, reason: 'rate-limited', notProcessed: true },
   SKEIN_RETRY_BUDGET: { status: 503, grpcStatus: 14, reason: 'retry-budget', notProcessed: false },
   SKEIN_DEADLINE: { status: 504, grpcStatus: 4, reason: 'deadline', notProcessed: false },
   SKEIN_PROTOCOL: { status: 502, grpcStatus: 13, reason: 'protocol', notProcessed: false },

@@ -35,6 +35,7 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_OVERFLOW: 'Try again later; too much is under way to this service from here.',
   SKEIN_DRAINING: 'Try again; this instance is shutting down.',
   SKEIN_LIMIT: 'Send less at once, or raise the limit named here.',
+  SKEIN_RATE_LIMITED: 'Send less, or wait as long as Retry-After says.',
   SKEIN_RETRY_BUDGET: 'Find out why the service fails; try again later, and less often.',
   SKEIN_DEADLINE: 'Allow more time, or find out what is slow.',
   SKEIN_PROTOCOL: 'Run compatible versions of skein on both sides.',
@@ -77,6 +78,7 @@ export function makeReply(error: SkeinError, request: RequestHead): Reply {
     meaning.reason,
     ...toProcessedField(error),
     ...toStatusField(error),
+    ...toRetryAfterField(error),
   ];
   const head: ResponseHead = { status: error.status, fields, upgrade: undefined };
   return { head, body: request.method === 'HEAD' ? EMPTY : body };
@@ -92,6 +94,16 @@ function toStatusField({ details: { upstreamStatus } }: SkeinError): readonly st
   return typeof upstreamStatus === 'number' ? ['x-skein-upstream-status', String(upstreamStatus)] : [];
 }
 
+/** When it may go better (RFC 9110 §10.2.3), in whole seconds. */
+function toRetryAfterField({ details: { retryAfterMs } }: SkeinError): readonly string[] {
+  return typeof retryAfterMs === 'number' ? ['retry-after', String(Math.ceil(retryAfterMs / 1000))] : [];
+}
+
+/** The same in the words of gRPC (gRFC A6, Pushback). */
+function toPushback({ details: { retryAfterMs } }: SkeinError): readonly string[] {
+  return typeof retryAfterMs === 'number' ? ['grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs))] : [];
+}
+
 /** The end of a gRPC answer that says `error`. */
 export function makeGrpcTrailers(error: SkeinError): Fields {
   const { grpcStatus, reason } = ERROR_CODES[error.code];
@@ -104,6 +116,7 @@ export function makeGrpcTrailers(error: SkeinError): Fields {
     reason,
     ...toProcessedField(error),
     ...toStatusField(error),
+    ...toPushback(error),
   ];
 }
 

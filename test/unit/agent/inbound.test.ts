@@ -8,27 +8,28 @@ import { AGENT_LIMITS } from '../../../src/agent/options.ts';
 import { LocalServices } from '../../../src/agent/services.ts';
 import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
 import { decodeLatin1 } from '../../../src/core/text.ts';
-import { NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
+import { getField, NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
+import type { RateLimitPolicy } from '../../../src/router/rate-limit.ts';
 import { Catalogue } from '../../support/catalogue.ts';
 import { latin1, RecordingHandler, ReplyRecorder, requestHead, responseHead } from '../../support/http.ts';
 
 const web = parseSpiffeId('spiffe://skein.mesh/ns/default/sa/web');
 
 /** Who serves `api.default` with a handler that the test answers for. */
-async function createInbound(spec: unknown = { allow: [{}] }) {
+async function createInbound(spec: unknown = { allow: [{}] }, rateLimit?: RateLimitPolicy) {
   const catalogue = new Catalogue();
   const { mirror, clock, log } = catalogue;
   const services = new LocalServices(() => undefined);
   const handler = new RecordingHandler();
-  services.add({ service: 'api.default', port: 80, labels: {}, target: { protocol: 'http', handler } });
+  services.add({ service: 'api.default', port: 80, labels: {}, target: { protocol: 'http', handler }, rateLimit });
   const inbound = new Inbound({ services, mirror, clock, decodeLatin1, log, limits: AGENT_LIMITS });
   catalogue.onPolicies = () => inbound.reconsider();
   mirror.attach(catalogue.connect().channel).catch(() => undefined);
   await catalogue.apply(spec);
-  const ask = (parts: Partial<RequestHead> = {}, complete = true): ReplyRecorder => {
+  const ask = (parts: Partial<RequestHead> = {}, complete = true, caller = web): ReplyRecorder => {
     const reply = new ReplyRecorder();
     const head = requestHead({ service: 'api.default:80', ...parts });
-    reply.body = inbound.handlerFor(web).request(head, complete, reply);
+    reply.body = inbound.handlerFor(caller).request(head, complete, reply);
     return reply;
   };
   return { catalogue, services, inbound, handler, ask };
@@ -195,4 +196,35 @@ test('Refused requests are logged so many a second, with the number of those lef
   clock.advance(1000);
   await refuse(1);
   equal(log.of('request-denied').at(-1)?.fields.notLogged, 900);
+});
+
+test('A caller that asks more often than it may is answered 429 and when to come back; others, and the denied, take nothing of it', async () => {
+  const rateLimit = { perCaller: { requests: 2, intervalMs: 10_000 } };
+  const { catalogue, inbound, handler, ask } = await createInbound({ allow: [{ to: [{ paths: ['/'] }] }] }, rateLimit);
+  const facts: InboundFact[] = [];
+  inbound.events.on('finished', (fact) => facts.push(fact));
+  const denied = ask({ path: '/no' });
+  await denied.done;
+  equal(denied.head?.status, 403);
+  const passed = [ask(), ask()];
+  const refused = ask();
+  const refusedGrpc = ask({ fields: ['content-type', 'application/grpc'] });
+  await Promise.all([refused.done, refusedGrpc.done]);
+  equal(handler.seen.length, 2);
+  equal(refused.head?.status, 429);
+  const read = (reply: ReplyRecorder, ...names: readonly string[]) =>
+    names.map((name) => getField(reply.head?.fields ?? [], name));
+  deepEqual(read(refused, 'x-skein-reason', 'x-skein-processed', 'retry-after'), ['rate-limited', 'no', '5']);
+  const inGrpc = read(refusedGrpc, 'grpc-status', 'grpc-retry-pushback-ms', 'x-skein-reason');
+  deepEqual([refusedGrpc.head?.status, ...inGrpc], [200, '8', '5000', 'rate-limited']);
+  deepEqual(
+    facts.map(({ reason }) => reason),
+    ['authz', 'rate-limited', 'rate-limited'],
+  );
+  ask({}, true, parseSpiffeId('spiffe://skein.mesh/ns/default/sa/other'));
+  equal(handler.seen.length, 3, 'another caller has a rate of its own');
+  await catalogue.clock.advanceAsync(5_000);
+  ask();
+  equal(handler.seen.length, 4);
+  equal(passed.length, 2);
 });

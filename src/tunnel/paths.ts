@@ -234,7 +234,7 @@ export class Paths {
   activate(path: Path): void {
     if (path.isClosed || this.#isClosed) return;
     if (path !== this.#active) {
-      if (this.#active !== undefined || this.#grace !== undefined) this.#switches++;
+      this.#switches++;
       this.#active = path;
       this.#prober.noteMoved();
     }

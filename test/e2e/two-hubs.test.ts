@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
+import { HubPair, readHub } from '../support/hub-pair.ts';
 import { ask, percentiles } from '../support/load.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
-import { NatsServer } from '../support/nats.ts';
+import type { NatsServer } from '../support/nats.ts';
 
 /** reliability.md F12: registrations that waited are in the store so long after its return. */
 const FLUSHED_WITHIN_MS = 5_000;
@@ -56,6 +57,7 @@ class SteadyCalls {
 
 describe('Two hubs that share a store', () => {
   const steady: SteadyCalls[] = [];
+  let pair: HubPair;
   let nats: NatsServer;
   let a: TestMesh;
   let b: TestMesh;
@@ -65,10 +67,8 @@ describe('Two hubs that share a store', () => {
 
   before(async () => {
     if (skip) return;
-    nats = await NatsServer.start('authorization { user: skein, password: hunter2 }');
-    a = await TestMesh.start({ env: { SKEIN_STORE: storeUrl() } });
-    b = await TestMesh.start({ env: { SKEIN_STORE: storeUrl() }, prepare: (data) => takeIssuer(data) });
-    both = `${a.hubUrl},${b.hubUrl}`;
+    pair = await HubPair.start();
+    ({ nats, a, b, urls: both } = pair);
     origin = (await a.startOrigin()).http;
     const expose = (service: string) => ({ services: [service], expose: [`${service}=${origin}`], http: false });
     await a.startSidecar({ name: 'only a', ...expose('left') });
@@ -79,36 +79,19 @@ describe('Two hubs that share a store', () => {
 
   after(async () => {
     for (const calls of steady) await calls.stop();
-    await b?.close();
-    await a?.close();
-    await nats?.remove();
+    await pair?.close();
   });
-
-  const storeUrl = () => `nats://skein:hunter2@${nats.address}`;
-
-  function takeIssuer(data: string): void {
-    mkdirSync(data, { recursive: true });
-    copyFileSync(join(a.hubData, 'issuer.json'), join(data, 'issuer.json'));
-    chmodSync(join(data, 'issuer.json'), 0o600);
-  }
-
-  async function read(mesh: TestMesh, path: string): Promise<string> {
-    const authorization = `Bearer ${readFileSync(join(mesh.hubData, 'admin.token'), 'utf8').trim()}`;
-    const answer = await fetch(`http://${mesh.hubAddress}${path}`, { headers: { authorization } });
-    assert.equal(answer.status, 200, path);
-    return answer.text();
-  }
 
   /** `service` → whether each of its instances is healthy, as a hub tells. */
   async function catalogue(mesh: TestMesh): Promise<Record<string, readonly Endpoint[]>> {
-    const { services } = JSON.parse(await read(mesh, '/v1/services')) as {
+    const { services } = JSON.parse(await readHub(mesh, '/v1/services')) as {
       services: { name: string; endpoints: Endpoint[] }[];
     };
     return Object.fromEntries(services.map(({ name, endpoints }) => [name, endpoints]));
   }
 
   async function metric(mesh: TestMesh, name: string): Promise<number> {
-    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await read(mesh, '/metrics'))?.[1]);
+    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await readHub(mesh, '/metrics'))?.[1]);
   }
 
   /** Milliseconds until `holds`. */
@@ -133,7 +116,7 @@ describe('Two hubs that share a store', () => {
   const call = (host: string) => ask({ through: client.http, host, path: '/' });
 
   it('A hub with an issuer of its own does not start, and says which file to copy from where', { skip }, async () => {
-    const stranger = await TestMesh.start({ env: { SKEIN_STORE: storeUrl() } }).catch((error: Error) => error);
+    const stranger = await TestMesh.start({ env: { SKEIN_STORE: pair.storeUrl } }).catch((error: Error) => error);
     assert.ok(stranger instanceof Error);
     assert.match(stranger.message, /the mesh in its store has the issuer/);
     assert.ok(
@@ -287,9 +270,9 @@ describe('Two hubs that share a store', () => {
       ...log.map(({ text }) => text),
     ]);
     assert.deepEqual(
-      printed.filter((text) => text.includes('hunter2')),
+      printed.filter((text) => text.includes(pair.password)),
       [],
     );
-    assert.deepEqual([...a.accidents(), ...b.accidents()], []);
+    assert.deepEqual(pair.accidents(), []);
   });
 });

@@ -147,6 +147,14 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs nats-server, the store that several hubs share',
     on: (host) => !host.hasCommand('nats-server'),
     tests: {
+      'test/e2e/hub-kills.test.ts': [
+        'Is killed with -9 10 times: no request fails, none is done twice, no stream ends',
+        'Falls silent 4 times, nothing reset: no request fails, none is done twice, no stream ends',
+      ],
+      'test/e2e/rolling-restart.test.ts': [
+        'Of both hubs costs nothing: no request fails, no stream ends',
+        'Of the sidecars of a service: no request fails, none is done twice',
+      ],
       'test/e2e/store-cluster.test.ts': ['Loses no change and no hub when its leader is killed again and again'],
       'test/e2e/two-hubs.test.ts': [
         'A hub with an issuer of its own does not start, and says which file to copy from where',

@@ -34,11 +34,11 @@ export interface SteadyResult {
   readonly p99Ms: number;
   /** From the moment at which the request was due: the longest stall. */
   readonly maxMs: number;
-  /** Those that took half a second or longer: when they were due, in milliseconds of the epoch, and how long. */
+  /** Those that took a tenth of a second or longer: when they were due, in milliseconds of the epoch, and how long. */
   readonly slow: readonly SlowRequest[];
 }
 
-const SLOW_MS = 500;
+const SLOW_MS = 100;
 const MAX_SLOW = 10_000;
 
 /** Connections of the client; a stall of a second at 1,000 requests a second keeps some of them waiting here. */

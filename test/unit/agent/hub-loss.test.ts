@@ -161,6 +161,9 @@ for (const { what, lose, stallMs } of LOSSES) {
       const { longestStallMs } = talks[0];
       t.diagnostic(`longest stall ${longestStallMs} ms`);
       ok(longestStallMs <= stallMs, `${longestStallMs} ms`);
+      // Counted, whether there was time for the fence or not.
+      const [peer] = caller.peers.all();
+      equal(peer?.session.stats.pathSwitches, url === A ? 1 : 0);
       for (const talk of talks) await talk.finish();
       equal(handler.seen.length, 2);
     });

@@ -41,6 +41,11 @@ export class MemoryLink {
     for (const each of end === undefined ? this.#ends : [this.#of(end)]) each.sever();
   }
 
+  /** From now on messages take so long, and so many bytes leave per second; those under way are not overtaken. */
+  reshape(shape: Pick<MemoryLinkOptions, 'latencyMs' | 'bytesPerSecond'>): void {
+    for (const end of this.#ends) end.reshape(shape);
+  }
+
   /** Nothing leaves `end` until `resume`: the far side has stopped reading. */
   stall(end: MessagePipe): void {
     this.#of(end).stall();
@@ -64,12 +69,17 @@ interface Queued {
   readonly checksum: number;
 }
 
+/** Enough that the rounding of sums does not let it overtake. */
+const BEHIND_MS = 1e-6;
+
 class MemoryPipe implements MessagePipe {
   readonly remoteAddress: string;
   readonly isProxied = false;
   readonly #clock: Clock;
-  readonly #latencyMs: number;
-  readonly #bytesPerSecond: number;
+  #latencyMs: number;
+  #bytesPerSecond: number;
+  /** When the last message arrives that is under way. */
+  #arrivalMs = 0;
   readonly #kernelBytes: number;
   readonly #hiddenBytes: number;
   #peer: MemoryPipe | undefined;
@@ -96,6 +106,11 @@ class MemoryPipe implements MessagePipe {
     this.#kernelBytes = options.kernelBytes ?? 262_144;
     this.#hiddenBytes = options.hiddenBytes ?? 0;
     this.remoteAddress = remoteAddress;
+  }
+
+  reshape({ latencyMs, bytesPerSecond }: Pick<MemoryLinkOptions, 'latencyMs' | 'bytesPerSecond'>): void {
+    this.#latencyMs = latencyMs ?? this.#latencyMs;
+    this.#bytesPerSecond = bytesPerSecond ?? this.#bytesPerSecond;
   }
 
   join(peer: MemoryPipe): void {
@@ -248,7 +263,11 @@ class MemoryPipe implements MessagePipe {
   }
 
   #later(run: () => void): void {
-    if (this.#latencyMs > 0) this.#clock.setTimer(this.#latencyMs, run);
+    const nowMs = this.#clock.monotonicMs();
+    const isBehind = nowMs + this.#latencyMs < this.#arrivalMs;
+    const afterMs = isBehind ? this.#arrivalMs - nowMs + BEHIND_MS : this.#latencyMs;
+    this.#arrivalMs = nowMs + afterMs;
+    if (afterMs > 0) this.#clock.setTimer(afterMs, run);
     else run();
   }
 

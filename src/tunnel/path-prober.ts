@@ -46,9 +46,9 @@ export class PathProber {
     if (this.#timer !== undefined) this.probeAll();
   }
 
-  /** Records have gone to another path. */
-  noteMoved(): void {
-    this.#policy.noteMoved(this.#options.clock.monotonicMs());
+  /** Records have gone to `path`. */
+  noteMoved(path: Path): void {
+    this.#policy.noteMoved(path, this.#options.clock.monotonicMs());
   }
 
   /** Paths have come or gone. What runs goes on: paths that come and go all the time must not put the next round off. */
@@ -78,7 +78,10 @@ export class PathProber {
   #round(): void {
     const { active, attached } = this.#options;
     const nowMs = this.#options.clock.monotonicMs();
-    for (const path of attached()) this.#look(path, nowMs);
+    for (const path of attached()) {
+      path.checkBurst(nowMs);
+      this.#look(path, nowMs);
+    }
     const inUse = active();
     if (inUse !== undefined) this.#choose(inUse, nowMs);
     if (this.#quickRounds > 0 && --this.#quickRounds === 0) this.update();
@@ -94,18 +97,18 @@ export class PathProber {
   }
 
   #choose(active: Path, nowMs: number): void {
-    const better = this.#policy.judge(active, this.#options.attached(), nowMs);
-    const { candidate } = this.#policy;
-    if (better !== undefined) this.#options.onBetter(better);
-    else if (candidate !== undefined) {
-      // The one in use may never have been measured: it was there first, or another one failed.
-      for (const path of [active, candidate]) if (path.burstMs === undefined) this.#measure(path, nowMs);
-    }
+    const policy = this.#policy;
+    const better = policy.judge(active, this.#options.attached(), nowMs);
+    if (better !== undefined) return this.#options.onBetter(better);
+    const { candidate } = policy;
+    if (candidate === undefined) return;
+    // The one in use too: it may never have been measured, and what it was before says nothing of now.
+    for (const path of [active, candidate]) if (!policy.isMeasured(path, nowMs)) this.#measure(path, nowMs);
   }
 
   #measure(path: Path, nowMs: number): void {
     const { records } = this.#options;
-    if (path.isMeasuring(nowMs)) return;
+    if (path.isMeasuring) return;
     for (const nonce of path.startBurst(nowMs)) path.send(records.probe(nonce, BURST_PADDING_BYTES));
   }
 }

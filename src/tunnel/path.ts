@@ -46,7 +46,7 @@ const NONCE_BYTES = 8;
 /** A burst that shows how fast a path is: 64 KiB, within the least credit of a circuit. */
 const BURST_PROBES = 4;
 export const BURST_PADDING_BYTES = 15 * 1024;
-/** A burst without all answers is made again after this, in milliseconds. */
+/** A burst without all answers after this shows a path that is too slow, in milliseconds. */
 const BURST_TIMEOUT_MS = 10_000;
 /** Path records that wait for room: a burst, and the answers to one and to the probes of some round trips. */
 const MAX_WAITING = 32;
@@ -73,8 +73,11 @@ export class Path implements CircuitEvents {
   /** Counter of our last ATTACH on it, and whether that took over. */
   attachCounter = -1;
   hasTakenOver = false;
-  /** Duration of the last burst, in milliseconds; undefined before the first. */
-  burstMs: number | undefined;
+  /** What the last burst took, in milliseconds, `Infinity` when it did not come to its end; and when that was known. */
+  burst: { readonly tookMs: number; readonly atMs: number } | undefined;
+  /** How often in a row its bursts were too slow, and the monotonic time before which there is no further one. */
+  slowBursts = 0;
+  noBurstBeforeMs = Number.NEGATIVE_INFINITY;
   /** Fires when the peer has not answered that it knows this path. */
   deadline: Timer | undefined;
   readonly #host: PathHost;
@@ -85,6 +88,7 @@ export class Path implements CircuitEvents {
   #number = 0;
   /** Probes of the regular kind without an answer, in order. */
   readonly #probes: { readonly number: number; readonly sentMs: number }[] = [];
+  /** The burst that is under way. */
   #burst: { readonly startedMs: number; readonly last: number; left: number } | undefined;
   #isClosed = false;
 
@@ -110,9 +114,16 @@ export class Path implements CircuitEvents {
     return this.#probes[0]?.sentMs;
   }
 
-  /** Whether a burst is under way that may still be answered. */
-  isMeasuring(nowMs: number): boolean {
-    return this.#burst !== undefined && nowMs - this.#burst.startedMs < BURST_TIMEOUT_MS;
+  /** Whether a burst is under way. */
+  get isMeasuring(): boolean {
+    return this.#burst !== undefined;
+  }
+
+  /** A burst that takes too long is not waited for. */
+  checkBurst(nowMs: number): void {
+    if (this.#burst !== undefined && nowMs - this.#burst.startedMs >= BURST_TIMEOUT_MS) {
+      this.#endBurst(Number.POSITIVE_INFINITY, nowMs);
+    }
   }
 
   /**
@@ -168,8 +179,7 @@ export class Path implements CircuitEvents {
       number > burst.last - BURST_PROBES &&
       --burst.left === 0
     ) {
-      this.burstMs = nowMs - burst.startedMs;
-      this.#burst = undefined;
+      this.#endBurst(nowMs - burst.startedMs, nowMs);
     }
   }
 
@@ -201,6 +211,11 @@ export class Path implements CircuitEvents {
     if (this.#isClosed) return;
     this.#end();
     this.#host.onPathClose(this, error);
+  }
+
+  #endBurst(tookMs: number, nowMs: number): void {
+    this.burst = { tookMs, atMs: nowMs };
+    this.#burst = undefined;
   }
 
   #end(): void {

@@ -236,7 +236,7 @@ export class Paths {
     if (path !== this.#active) {
       this.#switches++;
       this.#active = path;
-      this.#prober.noteMoved();
+      this.#prober.noteMoved(path);
     }
     if (this.#grace !== undefined) this.#options.onResumed(this.#options.clock.monotonicMs() - this.#detachedMs);
     this.#stopGrace();

@@ -33,6 +33,30 @@ describe('MemoryLink', () => {
     assert.ok(a.progress > 0);
   });
 
+  it('can become slower and faster, and lets nothing overtake', () => {
+    const { clock, link: wire, a, b } = link({ latencyMs: 30 });
+    a.pipe.send(Uint8Array.of(1));
+    clock.advance(1);
+    wire.reshape({ latencyMs: 5 });
+    for (const byte of [2, 3]) {
+      a.pipe.send(Uint8Array.of(byte));
+      clock.advance(1);
+    }
+    clock.advance(26);
+    assert.equal(b.messages.length, 0);
+    clock.advance(1.1);
+    assert.deepEqual(
+      b.messages.map(([byte]) => byte),
+      [1, 2, 3],
+    );
+    wire.reshape({ latencyMs: 0, bytesPerSecond: 1_000 });
+    a.pipe.send(new Uint8Array(100));
+    clock.advance(99);
+    assert.equal(b.messages.length, 3);
+    clock.advance(1);
+    assert.equal(b.messages.length, 4);
+  });
+
   it('takes the latency', () => {
     const { clock, a, b } = link({ latencyMs: 30 });
     a.pipe.send(Uint8Array.of(1));

@@ -29,11 +29,17 @@ export interface AdmissionOptions {
 /** Time for the other end to say what a circuit is for. */
 const FIRST_RECORD_MS = 10_000;
 
+/** Who has begun something, as the hub says by which it came. */
+interface Begun {
+  readonly instance: string;
+  readonly hub: string;
+}
+
 export class Admission {
   readonly #options: AdmissionOptions;
   /** Sessions of others whose handshake is not done, and circuits of which it is not known whether they are one. */
-  readonly #halfOpen = new Set<Session>();
-  readonly #incoming = new Set<IncomingCircuit>();
+  readonly #halfOpen = new Map<Session, Begun>();
+  readonly #incoming = new Map<IncomingCircuit, Begun>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -49,15 +55,16 @@ export class Admission {
       refusals.log('warn', 'circuit-refused', { instance, error: toSkeinError(thrown).message });
       return;
     }
-    if (state() === 'closed' || this.#isFlooded(instance)) {
+    const begun: Begun = { instance, hub: hub.url };
+    if (state() === 'closed' || this.#isFlooded(begun)) {
       this.#refuse(circuit, instance);
       return;
     }
     const path: PathInfo = { kind: 'relay', via: hub.url };
-    const incoming: IncomingCircuit = new IncomingCircuit(instance, circuit, clock, FIRST_RECORD_MS, {
+    const incoming: IncomingCircuit = new IncomingCircuit(circuit, clock, FIRST_RECORD_MS, {
       onHandshake: (first) => {
         this.#incoming.delete(incoming);
-        this.#acceptSession(circuit, instance, path, first);
+        this.#acceptSession(circuit, begun, path, first);
       },
       onAttach: (sessionId, first) => {
         this.#incoming.delete(incoming);
@@ -65,23 +72,24 @@ export class Admission {
       },
       onEnd: () => this.#incoming.delete(incoming),
     });
-    this.#incoming.add(incoming);
+    this.#incoming.set(incoming, begun);
     hub.channel.call('acceptCircuit', { circuit: id }).catch(() => incoming.close('SKEIN_CANCELLED'));
   }
 
   close(error: SkeinError): void {
-    for (const incoming of [...this.#incoming]) incoming.close('SKEIN_CANCELLED');
-    for (const session of [...this.#halfOpen]) session.close(error);
+    for (const incoming of [...this.#incoming.keys()]) incoming.close('SKEIN_CANCELLED');
+    for (const session of [...this.#halfOpen.keys()]) session.close(error);
   }
 
-  #acceptSession(circuit: Circuit, instance: string, path: PathInfo, first: Bytes): void {
+  #acceptSession(circuit: Circuit, begun: Begun, path: PathInfo, first: Bytes): void {
     const { refusals, state, startSession } = this.#options;
-    if (state() !== 'open' || this.#isFullFor(instance)) {
+    const { instance } = begun;
+    if (state() !== 'open' || this.#isFullFor(begun)) {
       this.#refuse(circuit, instance);
       return;
     }
     const session = startSession(circuit, instance, path, first);
-    this.#halfOpen.add(session);
+    this.#halfOpen.set(session, begun);
     session.ready.then(
       () => this.#halfOpen.delete(session),
       (error: SkeinError) => {
@@ -97,24 +105,29 @@ export class Admission {
     circuit.close(toWireCode(state() === 'draining' ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
   }
 
-  /** Has `instance` begun as much as it may, or have all together? What was begun may be a way back for a session that is here. */
-  #isFlooded(instance: string): boolean {
+  /**
+   * Has `instance` begun as much as it may, or have all together? What was begun may be a way back for a session that is
+   * here. Counted for each hub: one that floods, under whatever names, must not keep out what comes by another.
+   */
+  #isFlooded(by: Begun): boolean {
     const { maxSessionsPerPeer, maxHalfOpen } = this.#options.limits;
-    const begun = this.#incoming.size + this.#halfOpen.size;
-    return this.#begunBy(instance) >= maxSessionsPerPeer || begun >= maxHalfOpen;
+    return this.#countBegun(by) >= maxSessionsPerPeer || this.#countBegun({ hub: by.hub }) >= maxHalfOpen;
   }
 
   /** Handshakes on their way count as well: else who begins many at once would pass by every limit. */
-  #isFullFor(instance: string): boolean {
+  #isFullFor(by: Begun): boolean {
     const { limits, countSessions } = this.#options;
-    const count = countSessions(instance) + this.#begunBy(instance);
+    const count = countSessions(by.instance) + this.#countBegun(by);
     return count >= limits.maxSessionsPerPeer || countSessions() + this.#halfOpen.size >= limits.maxSessions;
   }
 
-  #begunBy(instance: string): number {
+  #countBegun({ hub, instance }: Partial<Begun>): number {
     let count = 0;
-    for (const session of this.#halfOpen) if (session.remoteInstance === instance) count++;
-    for (const circuit of this.#incoming) if (circuit.instance === instance) count++;
+    for (const all of [this.#halfOpen, this.#incoming]) {
+      for (const begun of all.values()) {
+        if (begun.hub === hub && (instance === undefined || begun.instance === instance)) count++;
+      }
+    }
     return count;
   }
 }

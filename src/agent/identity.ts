@@ -4,6 +4,7 @@ import {
   createMemberAuthenticator,
   createNewcomerAuthenticator,
   expectHub,
+  expectMember,
   expectPeer,
 } from '../auth/authenticator.ts';
 import { type JoinToken, parseJoinToken } from '../auth/join-token.ts';
@@ -130,7 +131,7 @@ export class Identity {
 
   /** For a session with another member: the one whose id is `expected`, or whoever proves to be one. */
   peerAuthenticator(expected?: string): Authenticator {
-    return this.#memberAuthenticator(expected === undefined ? undefined : expectPeer(expected));
+    return this.#memberAuthenticator(expected === undefined ? expectMember(this.trustDomain) : expectPeer(expected));
   }
 
   /**
@@ -177,13 +178,13 @@ export class Identity {
     this.#options.log.log('error', 'bundle-refused', { sequence: this.#bundle?.spiffe_sequence, error });
   }
 
-  #memberAuthenticator(expect: ((wit: Wit) => void) | undefined): Authenticator {
+  #memberAuthenticator(expect: (wit: Wit) => void): Authenticator {
     return createMemberAuthenticator({
       credential: () => ({ wit: this.#member.text, key: this.#key }),
       bundle: () => this.#trustBundle,
       trustDomain: this.trustDomain,
       clock: this.#options.platform.clock,
-      ...(expect === undefined ? {} : { expect }),
+      expect,
     });
   }
 

@@ -15,15 +15,12 @@ export interface IncomingCircuitEvents {
 }
 
 export class IncomingCircuit implements CircuitEvents {
-  /** Who has opened it, as the hub says. */
-  readonly instance: string;
   readonly #circuit: Circuit;
   readonly #events: IncomingCircuitEvents;
   readonly #deadline: Timer;
   #isOver = false;
 
-  constructor(instance: string, circuit: Circuit, clock: Clock, timeoutMs: number, events: IncomingCircuitEvents) {
-    this.instance = instance;
+  constructor(circuit: Circuit, clock: Clock, timeoutMs: number, events: IncomingCircuitEvents) {
     this.#circuit = circuit;
     this.#events = events;
     this.#deadline = clock.setTimer(timeoutMs, () => this.close('SKEIN_HANDSHAKE'));

@@ -41,7 +41,7 @@ export interface AgentLimits {
   readonly replayBudgetBytes: number;
   /** Bytes held for readers that have not read them, of all sessions together; near it windows grow no more, and sleepers are reset sooner. */
   readonly unreadBudgetBytes: number;
-  /** Handshakes that others have begun and not finished. */
+  /** Handshakes that others have begun and not finished, by each hub. */
   readonly maxHalfOpen: number;
   /** A session without a stream for so long is closed; the next request makes a new one in a round trip or two. */
   readonly idleSessionMs: number;

@@ -359,6 +359,7 @@ export class Peers implements Connector {
     const { platform, log, direct } = this.#options;
     const identity = session.peer;
     if (!session.isOpen || identity === undefined) return;
+    if (this.#sessions.has(session.id)) return this.#refuseTwin(session);
     const { clock, decodeLatin1 } = platform;
     const peer = new Peer({ session, identity, isInitiator: role === 'initiator', clock, decodeLatin1 });
     this.#sessions.set(session.id, session);
@@ -373,8 +374,16 @@ export class Peers implements Connector {
     this.#onPaths(session, role); // it may have lost its path already
   }
 
+  /** Whoever opens a session chooses its id, and hubs see those of others: taking one would keep its owner from resuming. */
+  #refuseTwin(session: Session): void {
+    const error = new SkeinError('SKEIN_PROTOCOL', 'Cannot keep session: its id is that of another one');
+    const { reason, message } = error;
+    this.#refusals.log('warn', 'session-refused', { instance: session.remoteInstance, reason, error: message });
+    session.close(error);
+  }
+
   #onPaths(session: Session, role: HandshakeRole): void {
-    if (!this.#sessions.has(session.id)) return;
+    if (this.#sessions.get(session.id) !== session) return;
     this.#options.direct?.onPaths(session);
     this.#reattach.consider(session, role === 'initiator');
     this.#paths.note(session, this.#peers.get(session.remoteInstance) ?? []);
@@ -383,7 +392,10 @@ export class Peers implements Connector {
   #forget(session: Session, error: SkeinError): void {
     const { log, direct } = this.#options;
     const peers = this.#peers.get(session.remoteInstance);
-    if (this.#sessions.delete(session.id)) direct?.forget(session);
+    if (this.#sessions.get(session.id) === session) {
+      this.#sessions.delete(session.id);
+      direct?.forget(session);
+    }
     for (const peer of peers ?? []) {
       if (peer.session !== session) continue;
       this.#paths.tellDistrusted(peer);

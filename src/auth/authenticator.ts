@@ -119,6 +119,14 @@ export function expectHub(trustDomain: string): (wit: Wit) => void {
   };
 }
 
+/** Refuses the hub, which has an identity, but is no member: nothing of it is served to or called by others. */
+export function expectMember(trustDomain: string): (wit: Wit) => void {
+  const hub = toHubId(trustDomain).uri;
+  return ({ id }) => {
+    if (id.uri === hub) throw refused('it is a hub, not a member');
+  };
+}
+
 /** Refuses every peer but `uri`. */
 export function expectPeer(uri: string): (wit: Wit) => void {
   return ({ id }) => {

@@ -39,7 +39,7 @@ export class LinkMaker {
     const { clock, limits } = this.#options;
     const link = this.#make('acceptor', pipe, settle);
     const leave = (): void => link.close(NORMAL, 'not attached');
-    new IncomingCircuit(session.remoteInstance, link.control, clock, limits.proofMs, {
+    new IncomingCircuit(link.control, clock, limits.proofMs, {
       onHandshake: leave,
       onAttach: (sessionId: string, first: Bytes) => {
         if (sessionId === session.id && session.acceptPath(link.control, endingWith(link, info), first)) settle();

@@ -109,7 +109,7 @@ export class ModelSide {
 
   /** Somebody has opened `circuit` to here. */
   accept(circuit: Circuit, info: PathInfo, isStranger: boolean): void {
-    new IncomingCircuit(this.name, circuit, this.process, 10_000, {
+    new IncomingCircuit(circuit, this.process, 10_000, {
       onHandshake: () => circuit.close(toWireCode('SKEIN_LIMIT')),
       onAttach: (id, first) => {
         if (this.session?.isOpen && this.session.id === id) {

@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
-import type { Clock } from '../../../src/core/clock.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
 import type { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
+import { WrongClock } from '../../support/wrong-clock.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -18,42 +18,15 @@ const TOLERATED_MS = 5 * MINUTE_MS;
 /** Often, so that little has to happen in between. */
 const RENEW_AFTER_MS = 6 * MINUTE_MS;
 
-/** The clock of another machine: as fast as this one, and set otherwise. */
-class SkewedClock implements Clock {
-  byMs: number;
-  readonly #clock: Clock;
-
-  constructor(clock: Clock, byMs: number) {
-    this.#clock = clock;
-    this.byMs = byMs;
-  }
-
-  epochMs(): number {
-    return this.#clock.epochMs() + this.byMs;
-  }
-
-  monotonicMs(): number {
-    return this.#clock.monotonicMs();
-  }
-
-  setTimer(delayMs: number, run: () => void): ReturnType<Clock['setTimer']> {
-    return this.#clock.setTimer(delayMs, run);
-  }
-
-  endOfTick(run: () => void): void {
-    this.#clock.endOfTick(run);
-  }
-}
-
 interface Made {
   readonly agent: Agent;
   readonly log: EventLog;
-  readonly clock: SkewedClock;
+  readonly clock: WrongClock;
 }
 
 /** A member that has not started, whose clock differs from the hub's by `byMs`. */
 async function createSkewed(mesh: VirtualMesh, service: string, byMs: number, data?: string): Promise<Made> {
-  const clock = new SkewedClock(mesh.clock, byMs);
+  const clock = new WrongClock(mesh.clock, byMs);
   const token = await mesh.token(service);
   const options = { token, limits: { renewAfterMs: RENEW_AFTER_MS }, ...(data === undefined ? {} : { data }) };
   return { ...(await mesh.createAgent(options, { ...mesh.platform, clock })), clock };
@@ -103,7 +76,7 @@ for (const [server, caller] of [
     for (const { log } of [a, b]) equal(log.of('hub-connected').length, 1, 'the link stays');
 
     b.agent.close();
-    const clock = new SkewedClock(mesh.clock, caller);
+    const clock = new WrongClock(mesh.clock, caller);
     const again = await mesh.createAgent({ data }, { ...mesh.platform, clock });
     await mesh.run(again.agent.start());
     equal(await ask(mesh, again.agent), 'ok');
@@ -115,7 +88,7 @@ for (const [server, caller] of [
 test('Two hubs of one mesh whose clocks differ by five minutes take who was enrolled by the other', async (t) => {
   const mesh = new VirtualMesh(t);
   const one = await mesh.startShared(7000);
-  const two = await mesh.startShared(7001, {}, new SkewedClock(mesh.clock, -TOLERATED_MS));
+  const two = await mesh.startShared(7001, {}, new WrongClock(mesh.clock, -TOLERATED_MS));
   const hub = [one.url, two.url];
   const { log } = await mesh.join(['api'], { hub });
   await mesh.until(() => log.of('hub-connected').length === 2);
@@ -156,7 +129,7 @@ test('A stored identity whose time has not come, or is over, is not taken; the c
     [-6 * MINUTE_MS, /is good only from/],
     [25 * HOUR_MS, /has expired at/],
   ] as const) {
-    const platform = { ...mesh.platform, clock: new SkewedClock(mesh.clock, byMs) };
+    const platform = { ...mesh.platform, clock: new WrongClock(mesh.clock, byMs) };
     await rejects(mesh.createAgent({ data }, platform), (error: SkeinError) => {
       equal(error.code, 'SKEIN_IDENTITY');
       match(error.message, state);
@@ -184,8 +157,8 @@ test('A clock that is set during the run ends no session and no link', async (t)
   const b = await joinSkewed(mesh, 'web', 0);
   equal(await ask(mesh, b.agent), 'ok');
   for (const byMs of [TOLERATED_MS, -TOLERATED_MS, HOUR_MS, -HOUR_MS, 0]) {
-    a.clock.byMs = byMs;
-    b.clock.byMs = -byMs;
+    a.clock.aheadMs = byMs;
+    b.clock.aheadMs = -byMs;
     await mesh.clock.advanceAsync(MINUTE_MS);
     equal(await ask(mesh, b.agent), 'ok');
   }

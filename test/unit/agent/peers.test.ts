@@ -5,9 +5,8 @@ import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
-import type { Circuit } from '../../../src/tunnel/circuit.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
-import { createIdentity, HubClient } from '../../support/hub-client.ts';
+import { joinRogue, openSilent, type Probe } from '../../support/rogue-member.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
@@ -26,37 +25,6 @@ function endpointOf(agent: Agent, service: string): Endpoint {
   const [endpoint] = agent.mirror.endpoints(service);
   ok(endpoint, `nobody serves ${service}`);
   return endpoint;
-}
-
-/** A member without an agent, which does with its circuits what it likes. */
-async function joinRogue(t: { after(run: () => void): void }, mesh: VirtualMesh): Promise<HubClient> {
-  const identity = await mesh.run(createIdentity());
-  const token = await mesh.token('rogue');
-  const rogue = await mesh.run(HubClient.connect(mesh.platform, 'ws://10.0.0.1:7000', identity, token));
-  t.after(() => rogue.close());
-  return rogue;
-}
-
-/** A circuit on which nobody says a word. */
-async function openSilent(mesh: VirtualMesh, rogue: HubClient, instance: string): Promise<Probe> {
-  const circuit = rogue.link.openCircuit();
-  const probe = new Probe(circuit);
-  await mesh.run(rogue.channel.call('openCircuit', { instance, circuit: circuit.id }));
-  return probe;
-}
-
-class Probe {
-  error: SkeinError | undefined;
-
-  constructor(circuit: Circuit) {
-    circuit.attach({
-      onRecord: () => undefined,
-      onWritable: () => undefined,
-      onClose: (error) => {
-        this.error = error;
-      },
-    });
-  }
 }
 
 test('Requests to one instance share one session, and use the one that the other end made', async (t) => {

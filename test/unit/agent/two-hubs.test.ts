@@ -3,9 +3,9 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
-import type { Clock, Timer } from '../../../src/core/clock.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
+import { WrongClock } from '../../support/wrong-clock.ts';
 
 const HOUR_MS = 3_600_000;
 const A = 'ws://10.0.0.1:7000';
@@ -51,32 +51,6 @@ async function joinBoth(mesh: VirtualMesh) {
   const caller = await mesh.join(['web'], { hub: BOTH });
   await mesh.until(() => isBoth(server.agent) && isBoth(caller.agent));
   return { server: server.agent, caller: caller.agent, log: caller.log };
-}
-
-/** That of a machine whose wall clock is ahead. */
-class WrongClock implements Clock {
-  aheadMs = 0;
-  readonly #clock: Clock;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  epochMs(): number {
-    return this.#clock.epochMs() + this.aheadMs;
-  }
-
-  monotonicMs(): number {
-    return this.#clock.monotonicMs();
-  }
-
-  endOfTick(run: () => void): void {
-    this.#clock.endOfTick(run);
-  }
-
-  setTimer(delayMs: number, run: () => void): Timer {
-    return this.#clock.setTimer(delayMs, run);
-  }
 }
 
 test('Enrols at the first hub, and has a link to the second one by its SVID', async (t) => {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler, ReplyRecorder, requestHead, responseHead } from '../../support/http.ts';
 import { joinRogue, openSilent, type Probe } from '../../support/rogue-member.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -77,6 +77,7 @@ test('A session ends with the SVID of its peer; new requests get another before'
   const { agent: caller, log } = await mesh.join(['web'], { limits: { idleSessionMs: 48 * HOUR_MS } });
   const handler = new RecordingHandler((request) => {
     if (request.head.path === '/') request.answer(200, 'ok');
+    else request.reply.onHead(responseHead(200), false); // an answer that has begun may take its time
   });
   await mesh.serve(server, 'api.default', { protocol: 'http', handler });
   mesh.clock.shiftEpoch(23.5 * HOUR_MS);

@@ -17,6 +17,8 @@ import type { RequestHead } from '../http/head.ts';
 import { decodeRequestHead } from '../http/head-codec.ts';
 import { refuseLater } from '../http/refusal.ts';
 import { type Destination, parseDestinationKey, tryParseDestination } from '../router/destination.ts';
+import { RateLimiter } from '../router/rate-limit.ts';
+import { rateLimitOf } from '../router/traffic-policy.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { createDenialLog, type Denial } from './denials.ts';
 import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
@@ -114,7 +116,7 @@ export class Inbound {
       return exchange.start(replyDenied(destination, caller), complete);
     }
     // Not before: who may not call at all takes no tokens of others.
-    const waitMs = service.limiter?.take(caller.uri, clock.monotonicMs()) ?? 0;
+    const waitMs = this.#limiterOf(service)?.take(caller, clock.monotonicMs()) ?? 0;
     if (waitMs > 0) {
       exchange.isMeshReply = true;
       return exchange.start(replyLimited(destination, caller, waitMs), complete);
@@ -122,6 +124,16 @@ export class Inbound {
     const entry = this.#live.add(exchange, { decide, denial });
     exchange.onOver = () => this.#live.delete(entry);
     return exchange.start(toHandler(service, destination), complete);
+  }
+
+  #limiterOf(service: ServedEntry): RateLimiter | undefined {
+    const policy = this.#options.mirror.policy(service.service);
+    if (policy !== service.limitedBy) {
+      const limits = rateLimitOf(policy) ?? service.rateLimit;
+      service.limitedBy = policy;
+      service.limiter = limits && new RateLimiter(limits);
+    }
+    return service.limiter;
   }
 
   #acceptRaw(stream: IncomingStream, head: RequestHead, caller: SpiffeId): void {

@@ -1,5 +1,6 @@
 /** The services that this member serves: who answers for each, and what the hub is told of them. */
 
+import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts';
 import type { AppProtocol } from '../catalog/endpoint.ts';
 import type { ServedService } from '../control/messages.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
@@ -21,7 +22,7 @@ export interface LocalService {
   readonly port: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly target: ServiceTarget;
-  /** How often its callers may ask this instance. @default as often as they like */
+  /** How often its callers may ask this instance, unless a BackendTrafficPolicy says it. @default as often as they like */
   readonly rateLimit?: RateLimitPolicy | undefined;
 }
 
@@ -30,7 +31,9 @@ export interface ServedEntry extends LocalService {
   readonly destination: Destination;
   /** The last authority that was read, and what else of this member it names: clients repeat themselves. Written by `Inbound`. */
   claim: Claim | undefined;
-  readonly limiter: RateLimiter | undefined;
+  limiter: RateLimiter | undefined;
+  /** The policy that `limiter` was made of; undefined: what who serves it has said. Written by `Inbound`. */
+  limitedBy: BackendTrafficPolicy | undefined;
 }
 
 /** An authority that names services of this member. */
@@ -85,7 +88,7 @@ export class LocalServices {
     const { key } = destination;
     if (this.#entries.has(key)) throw new SkeinError('SKEIN_CONFIG', `Cannot serve "${key}": it is served already`);
     const limiter = service.rateLimit && new RateLimiter(service.rateLimit);
-    const entry: Entry = { ...service, destination, claim: undefined, limiter, isHealthy };
+    const entry: Entry = { ...service, destination, claim: undefined, limiter, limitedBy: undefined, isHealthy };
     this.#entries.set(key, entry);
     for (const each of this.#entries.values()) each.claim = undefined;
     this.#onChange();

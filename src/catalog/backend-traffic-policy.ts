@@ -9,6 +9,7 @@ import { type Parsed, toIssues } from './issue.ts';
 import { compareAge, duration, objectName } from './meta.ts';
 import type { Manifest } from './resource.ts';
 import { tryParseServiceName } from './service.ts';
+import { tryParseSpiffePattern } from './spiffe-pattern.ts';
 
 export const BACKEND_TRAFFIC_POLICY = 'BackendTrafficPolicy';
 const MAX_TARGETS = 16;
@@ -103,6 +104,23 @@ const sessionPersistence = v.pipe(
   ),
 );
 
+const MAX_OVERRIDES = 64;
+const rateMembers = { requests: count, interval: v.optional(interval, '1s'), burst: v.optional(count) };
+const callerId = v.pipe(
+  v.string(),
+  v.check((text) => tryParseSpiffePattern(text) !== undefined, 'is not a SPIFFE id pattern'),
+);
+const callerIds = v.pipe(v.array(callerId), v.minLength(1, 'is empty'), v.maxLength(MAX_OVERRIDES));
+
+/** Of each instance, by each instance: what it takes of its callers, whom it knows by their identities. */
+const rateLimit = v.strictObject({
+  total: v.optional(v.strictObject(rateMembers)),
+  perCaller: v.optional(v.strictObject(rateMembers)),
+  overrides: v.optional(
+    v.pipe(v.array(v.strictObject({ ids: callerIds, ...rateMembers })), v.maxLength(MAX_OVERRIDES)),
+  ),
+});
+
 const spec = v.strictObject({
   targetRefs: v.pipe(
     v.array(targetRef),
@@ -116,6 +134,7 @@ const spec = v.strictObject({
   outlierDetection: v.optional(outlierDetection),
   health: v.optional(health),
   sessionPersistence: v.optional(sessionPersistence),
+  rateLimit: v.optional(rateLimit),
 });
 
 export type BackendTrafficSpec = v.InferOutput<typeof spec>;
@@ -149,14 +168,4 @@ export function choosePolicies(policies: Iterable<BackendTrafficPolicy>): Readon
     for (const service of targetsOf(policy)) if (!chosen.has(service)) chosen.set(service, policy);
   }
   return chosen;
-}
-
-/** What of a policy this version keeps without acting upon it. */
-export function findWithoutEffect({
-  spec: { loadBalancer: balancer, sessionPersistence: session },
-}: BackendTrafficPolicy): readonly string[] {
-  return [
-    ...(balancer?.type === 'ConsistentHash' ? ['spec.loadBalancer.consistentHash'] : []),
-    ...(session === undefined ? [] : ['spec.sessionPersistence']),
-  ];
 }

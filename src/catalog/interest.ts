@@ -1,5 +1,6 @@
 /** Interest: which part of the catalogue one sidecar needs: the services it calls with their routes, and the rules of those it serves. */
 
+import { BACKEND_TRAFFIC_POLICY } from './backend-traffic-policy.ts';
 import { ANY_NAMESPACE, EXPORT } from './export.ts';
 import { DIRECT_RESPONSE, FAULT_INJECTION } from './extension.ts';
 import { consumersOf, subjectsOf } from './reference.ts';
@@ -9,6 +10,8 @@ import { MESH_NAMESPACE, namespaceOf } from './service.ts';
 export interface Interest {
   /** Services whose endpoints and routes it is told. */
   readonly services: ReadonlySet<string>;
+  /** Services it serves: of what is said of them it enforces its part. */
+  readonly served: ReadonlySet<string>;
   /** Namespaces of the services it serves, and `mesh`: their AuthorizationPolicies are enforced by it. */
   readonly policyNamespaces: ReadonlySet<string>;
   /** Namespaces of the services it calls, and its own: a route there may refer to whatever else is there. */
@@ -25,11 +28,12 @@ export function createInterest(
   namespace: string | undefined,
 ): Interest {
   const policyNamespaces = new Set([MESH_NAMESPACE]);
-  for (const service of served) policyNamespaces.add(namespaceOf(service));
+  const own = new Set(served);
+  for (const service of own) policyNamespaces.add(namespaceOf(service));
   const services = new Set(watched);
   const routeNamespaces = new Set(namespace === undefined ? [] : [namespace]);
   for (const service of services) routeNamespaces.add(namespaceOf(service));
-  return { services, policyNamespaces, routeNamespaces, namespace };
+  return { services, served: own, policyNamespaces, routeNamespaces, namespace };
 }
 
 export function isOfInterest(interest: Interest, resource: Resource): boolean {
@@ -42,6 +46,7 @@ export function isOfInterest(interest: Interest, resource: Resource): boolean {
   }
   const subjects = subjectsOf(resource);
   if (subjects === undefined) return interest.policyNamespaces.has(namespace);
+  if (resource.kind === BACKEND_TRAFFIC_POLICY && subjects.some((service) => interest.served.has(service))) return true;
   return subjects.some(
     (service) =>
       interest.services.has(service) && (namespaceOf(service) === namespace || namespace === interest.namespace),

@@ -9,6 +9,7 @@ import type { ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { isIdempotent } from '../http/methods.ts';
 import { parseRetryAfter } from '../http/retry-after.ts';
+import type { Bond } from './affinity.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
@@ -58,6 +59,8 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   readonly #complete: boolean;
   readonly #reply: ReplySink;
   readonly #deadlineMs: number;
+  /** What leads it to a particular endpoint. */
+  readonly #bond: Bond | undefined;
   /** `answered`: the answer is whole and the request is not, as in half of an upgraded connection. */
   #state: 'waiting' | 'sending' | 'answering' | 'answered' | 'over' = 'waiting';
   #tried: EndpointLoad[] = [];
@@ -84,6 +87,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     this.#complete = request.complete;
     this.#reply = request.reply;
     this.#deadlineMs = request.deadlineMs;
+    this.#bond = request.backend.affinity?.read(request.head, options.clock.epochMs());
   }
 
   start(): void {
@@ -95,7 +99,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     const { clock, connector } = this.#options;
     try {
       const nowMs = clock.monotonicMs();
-      const load = this.#backend.choose(this.#tried, nowMs, connector);
+      const load = this.#backend.choose(this.#tried, nowMs, connector, this.#bond);
       this.#begin(load, nowMs);
       const upstream = connector.connect(load.endpoint);
       if (upstream instanceof Promise) this.#await(upstream);
@@ -167,11 +171,21 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     if (this.#retryAnswer(head, complete)) return;
     this.#state = 'answering';
     this.#kept = undefined;
+    const told = this.#bond === undefined ? head : this.#tellSession(head, this.#bond);
     this.#load?.movable.delete(this);
     // What follows is a conversation, and no answer that could be late.
     if (head.status === 101) this.#timer?.cancel();
     if (complete) this.#finishAnswer();
-    this.#reply.onHead(head, complete);
+    this.#reply.onHead(told, complete);
+  }
+
+  /** The client keeps what leads its next request to the same endpoint; not that of one that fails. */
+  #tellSession(head: ResponseHead, { session }: Bond): ResponseHead {
+    const persistence = this.#backend.affinity?.persistence;
+    if (persistence === undefined || this.#load === undefined || head.status >= 500) return head;
+    const { instance } = this.#load.endpoint;
+    const fields = persistence.fieldsFor(instance, session, this.#options.clock.epochMs());
+    return fields.length === 0 ? head : { ...head, fields: [...head.fields, ...fields] };
   }
 
   onData(chunk: Bytes): void {

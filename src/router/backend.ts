@@ -5,6 +5,7 @@ import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
 import type { Emitter } from '../core/emitter.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
+import { Affinity, type Bond } from './affinity.ts';
 import { type Avoidance, Candidates } from './candidates.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { Outcome } from './classify.ts';
@@ -15,7 +16,7 @@ import type { Locality } from './locality.ts';
 import type { RouterOptions } from './options.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { findFailing } from './success-rate.ts';
-import { limitsOf } from './traffic-policy.ts';
+import { affinityOf, limitsOf } from './traffic-policy.ts';
 
 export interface BackendOptions {
   /** Where this member runs. */
@@ -35,6 +36,7 @@ export class Backend {
   /** The member's own, and over them what a BackendTrafficPolicy says. */
   #limits: RouterOptions;
   #policy: BackendTrafficPolicy | undefined;
+  #affinity: Affinity | undefined;
   /** The catalogue's array this was made from: while it is the same object, nothing has changed. */
   #source: readonly Endpoint[] | undefined;
   #all: readonly EndpointLoad[] = [];
@@ -77,6 +79,13 @@ export class Backend {
     this.breaker.limits = this.#limits;
     this.retryBudget.limits = this.#limits;
     this.#candidates.limits = this.#limits;
+    const affinity = affinityOf(policy, this.destination.service);
+    this.#affinity = affinity && new Affinity(affinity);
+  }
+
+  /** What leads requests to the same instance; undefined where nothing does. */
+  get affinity(): Affinity | undefined {
+    return this.#affinity;
   }
 
   /** Takes over the endpoints of the service, those of other ports included. Loads of instances that stay are kept. */
@@ -112,11 +121,14 @@ export class Backend {
   }
 
   /**
-   * An endpoint that is not among `tried`, and if possible not one to avoid.
+   * An endpoint that is not among `tried`, and if possible not one to avoid; the one that `bond` leads to, if that can be asked.
    * @throws SkeinError SKEIN_NO_SUCH_SERVICE when nobody serves it, SKEIN_NO_ENDPOINT when nobody who does can be chosen
    */
-  choose(tried: readonly EndpointLoad[], nowMs: number, avoid?: Avoidance): EndpointLoad {
-    const chosen = this.#candidates.choose(tried, nowMs, avoid);
+  choose(tried: readonly EndpointLoad[], nowMs: number, avoid?: Avoidance, bond?: Bond): EndpointLoad {
+    const chosen =
+      bond === undefined
+        ? this.#candidates.choose(tried, nowMs, avoid)
+        : this.#candidates.chooseBound(bond, tried, nowMs, avoid);
     if (chosen !== undefined) return chosen;
     const { service, port } = this.destination;
     if (this.#all.length === 0) {

@@ -4,10 +4,12 @@
  */
 
 import type { Random } from '../core/random.ts';
+import type { Bond } from './affinity.ts';
 import { chooseP2cEwma } from './balancer/p2c-ewma.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import { type Locality, measureDistance, shareByDistance } from './locality.ts';
 import type { RouterOptions } from './options.ts';
+import { Ring } from './ring.ts';
 import type { Connector } from './upstream.ts';
 
 /** Endpoints to choose only where there is no other. */
@@ -44,6 +46,7 @@ export class Candidates {
   /** Monotonic time at which the tiers must be made again; 0 when they must be at once. */
   #validUntilMs = 0;
   #isPanicking = false;
+  readonly #ring = new Ring();
 
   constructor(options: CandidatesOptions) {
     this.#options = options;
@@ -63,6 +66,7 @@ export class Candidates {
     const byDistance: EndpointLoad[][] = [[], [], []];
     for (const load of loads) byDistance[measureDistance(this.#options.here, load.endpoint)]?.push(load);
     this.#known = byDistance;
+    this.#ring.update(loads);
     this.#healthy = loads.filter((load) => load.endpoint.healthy);
     this.invalidate();
   }
@@ -81,6 +85,40 @@ export class Candidates {
     const isLeft = (load: EndpointLoad): boolean => !tried.includes(load);
     const isBetter = (load: EndpointLoad): boolean => isLeft(load) && !avoid?.isSuspect(load.endpoint);
     return this.#draw(narrow(this.#tiers, isBetter), nowMs) ?? this.#any(tried, nowMs, avoid);
+  }
+
+  /**
+   * The endpoint that `bond` leads to: that of its session as long as it can be asked at all, else the first on the walk of its
+   * key that one would choose; without either, as any other request.
+   */
+  chooseBound(
+    { session, key }: Bond,
+    tried: readonly EndpointLoad[],
+    nowMs: number,
+    avoid: Avoidance | undefined,
+  ): EndpointLoad | undefined {
+    if (nowMs >= this.#validUntilMs) this.#weigh(nowMs);
+    const canBeAsked = (load: EndpointLoad): boolean =>
+      load.endpoint.healthy &&
+      (!load.outlier.isEjected || this.#isPanicking) &&
+      !tried.includes(load) &&
+      !avoid?.isSuspect(load.endpoint);
+    const own = session && this.#ring.ofSession(session.tag);
+    if (own !== undefined && canBeAsked(own)) return own;
+    const led = key === undefined ? undefined : this.#walk(key, tried, nowMs, canBeAsked);
+    return led ?? this.choose(tried, nowMs, avoid);
+  }
+
+  #walk(key: number, tried: readonly EndpointLoad[], nowMs: number, canBeAsked: (load: EndpointLoad) => boolean) {
+    const tier = this.#tiers.length > 1 ? drawTier(this.#tiers, key / 2 ** 32) : this.#tiers[0];
+    if (tier === undefined) return undefined;
+    return this.#ring.walk(key, (load, isOwn) => {
+      if (canBeAsked(load)) return tier.warm.includes(load) || tier.cold.includes(load);
+      // Who is left alone is probed by a request that would be its own.
+      if (!isOwn || tried.length > 0 || !load.endpoint.healthy || !load.outlier.isProbeDue(nowMs)) return false;
+      load.outlier.startProbe();
+      return true;
+    });
   }
 
   /** Nobody whom one would choose: then one that is ejected or busy, and at last one that is suspected. */
@@ -104,7 +142,7 @@ export class Candidates {
 
   #draw(tiers: readonly Tier[], nowMs: number): EndpointLoad | undefined {
     const { random } = this.#options;
-    const tier = tiers.length > 1 ? drawTier(tiers, random) : tiers[0];
+    const tier = tiers.length > 1 ? drawTier(tiers, random.ratio()) : tiers[0];
     if (tier === undefined) return undefined;
     const { warm, cold } = tier;
     if (cold.length === 0) return chooseP2cEwma(warm, random, nowMs);
@@ -149,10 +187,11 @@ export class Candidates {
   }
 }
 
-function drawTier(tiers: readonly Tier[], random: Random): Tier | undefined {
+/** @param ratio 0 to 1: where in the sum of all shares */
+function drawTier(tiers: readonly Tier[], ratio: number): Tier | undefined {
   let left = 0;
   for (const { share } of tiers) left += share;
-  left *= random.ratio();
+  left *= ratio;
   for (const tier of tiers) {
     left -= tier.share;
     if (left < 0) return tier;

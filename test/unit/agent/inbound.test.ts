@@ -228,3 +228,32 @@ test('A caller that asks more often than it may is answered 429 and when to come
   equal(handler.seen.length, 4);
   equal(passed.length, 2);
 });
+
+test('A BackendTrafficPolicy limits callers from its arrival on, and what the member said holds again when it goes', async () => {
+  const { catalogue, handler, ask } = await createInbound(
+    { allow: [{}] },
+    { perCaller: { requests: 3, intervalMs: 60_000 } },
+  );
+  const passes = async (): Promise<number> => {
+    const before = handler.seen.length;
+    const refused = Array.from({ length: 5 }, () => ask());
+    await catalogue.clock.settle();
+    const passed = handler.seen.length - before;
+    equal(refused.filter(({ head }) => head?.status === 429).length, 5 - passed);
+    return passed;
+  };
+  equal(await passes(), 3);
+  const limits = { overrides: [{ ids: [web.uri], requests: 1, interval: '1m' }] };
+  const policy = {
+    kind: 'BackendTrafficPolicy',
+    metadata: { name: 'p', namespace: 'default' },
+    spec: { targetRefs: [{ name: 'api' }], rateLimit: limits },
+  } as const;
+  catalogue.put(policy);
+  await catalogue.clock.advanceAsync(100);
+  equal(await passes(), 1);
+  equal(await passes(), 0);
+  catalogue.remove(policy);
+  await catalogue.clock.advanceAsync(100);
+  equal(await passes(), 3);
+});

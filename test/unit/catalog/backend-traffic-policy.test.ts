@@ -4,7 +4,6 @@ import { test } from 'node:test';
 import {
   type BackendTrafficPolicy,
   choosePolicies,
-  findWithoutEffect,
   parseBackendTrafficPolicy,
 } from '../../../src/catalog/backend-traffic-policy.ts';
 import { valueOrThrow } from '../../../src/catalog/issue.ts';
@@ -55,6 +54,13 @@ const specs: readonly [spec: object, paths: readonly string[]][] = [
     { loadBalancer: { type: 'ConsistentHash', consistentHash: { ...HEADER, cookie: { name: 'x' } } } },
     ['spec.loadBalancer.consistentHash'],
   ],
+  [{ rateLimit: { total: { requests: 9 }, perCaller: { requests: 5, interval: '10s', burst: 50 } } }, []],
+  [{ rateLimit: { overrides: [{ ids: ['spiffe://skein.mesh/ns/*/sa/web'], requests: 9 }] } }, []],
+  [{ rateLimit: { perCaller: { requests: 0 } } }, ['spec.rateLimit.perCaller.requests']],
+  [{ rateLimit: { perCaller: { requests: 5, interval: '10ms' } } }, ['spec.rateLimit.perCaller.interval']],
+  [{ rateLimit: { overrides: [{ ids: [], requests: 9 }] } }, ['spec.rateLimit.overrides[0].ids']],
+  [{ rateLimit: { overrides: [{ ids: ['web'], requests: 9 }] } }, ['spec.rateLimit.overrides[0].ids[0]']],
+  [{ rateLimit: { perHost: { requests: 9 } } }, ['spec.rateLimit.perHost']],
   [{ sessionPersistence: {} }, []],
   [{ sessionPersistence: { sessionName: 'user', type: 'Header', idleTimeout: '5m' } }, []],
   [{ sessionPersistence: { cookieConfig: { lifetimeType: 'Permanent' }, absoluteTimeout: '24h' } }, []],
@@ -96,10 +102,4 @@ test('of several policies for one service the oldest holds, then the first by na
     const chosen = Object.fromEntries([...choosePolicies(list)].map(([service, { name }]) => [service, name]));
     deepEqual(chosen, { 'a.shop': 'old-1', 'b.shop': 'old-2', 'c.shop': 'young', 'a.bank': 'elsewhere' });
   }
-});
-
-test('a policy tells which of its members this version only keeps', () => {
-  deepEqual(findWithoutEffect(trafficPolicy({ loadBalancer: { slowStart: { window: '1s' } } })), []);
-  const both = { loadBalancer: { type: 'ConsistentHash', consistentHash: HEADER }, sessionPersistence: {} };
-  deepEqual(findWithoutEffect(trafficPolicy(both)), ['spec.loadBalancer.consistentHash', 'spec.sessionPersistence']);
 });

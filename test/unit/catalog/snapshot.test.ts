@@ -182,6 +182,8 @@ const SPHERE: readonly [resource: Resource, interesting: boolean][] = [
   [trafficPolicy('shop', 'api'), true],
   [trafficPolicy('shop', 'db'), false],
   [trafficPolicy('default', 'api'), false],
+  // What callers of its own services may do, it sees to itself.
+  [trafficPolicy('default', 'web'), true],
   // What cannot be read names nothing.
   [route('shop', 'api'), false],
   [{ kind: 'HTTPRoute', metadata: { namespace: 'shop', name: 'r' } }, false],

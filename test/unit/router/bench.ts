@@ -7,6 +7,7 @@ import type { RequestHead } from '../../../src/http/head.ts';
 import { Backends } from '../../../src/router/backends.ts';
 import { Dispatcher } from '../../../src/router/dispatch.ts';
 import type { RequestFact, RetryFact, RouterEvents } from '../../../src/router/events.ts';
+import type { Locality } from '../../../src/router/locality.ts';
 import { type RouterOptions, resolveRouterOptions } from '../../../src/router/options.ts';
 import type { Upstream } from '../../../src/router/upstream.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
@@ -35,10 +36,9 @@ export class Bench {
   behave: Behaviour = (request) => request.answer(200);
   connect: (at: Endpoint) => Upstream | Promise<Upstream> = (at) => this.upstream(at);
 
-  constructor(limits: Partial<RouterOptions> = {}) {
+  constructor(limits: Partial<RouterOptions> = {}, here: Locality = { region: '', zone: '' }) {
     const options = resolveRouterOptions(limits);
     const [random, events] = [new SeededRandom(1), new Emitter<RouterEvents>()];
-    const here = { region: '', zone: '' };
     this.backends = new Backends(this.source, this.clock, { here, random, limits: options, events });
     this.dispatcher = new Dispatcher({
       backends: this.backends,

@@ -145,11 +145,12 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
       this.#withBackend(destination, sink, (backend) => {
         if (backend.size === 0) throw invalidBackend(rule, `nobody serves ${key}`);
         if (backend.protocol === 'tcp') throw invalidBackend(rule, `${key} takes bytes, not requests`);
-        return this.#attempt(backend, plan, changed, isComplete, sink);
+        const routed = changed.service === key ? changed : { ...changed, service: key };
+        return this.#attempt(backend, plan, routed, isComplete, sink);
       });
-    const routed = head.service === key ? head : { ...head, service: key };
-    if (filters.length === 0) return send(routed, complete, reply);
-    return wrapAll(filters, { request: send }, this.#environment.filters).request(routed, complete, reply);
+    if (filters.length === 0) return send(head, complete, reply);
+    // They see the service that was asked for: a redirect leads back to its port.
+    return wrapAll(filters, { request: send }, this.#environment.filters).request(head, complete, reply);
   }
 
   #attempt(backend: Backend, plan: AttemptPlan, head: RequestHead, complete: boolean, reply: ReplySink): RequestBody {

@@ -8,9 +8,22 @@ import { BINDING_CASES } from './mesh-binding.ts';
 import { FILTER_CASES } from './mesh-filters.ts';
 import { MATCHING_CASES } from './mesh-matching.ts';
 import { TRAFFIC_CASES } from './mesh-traffic.ts';
+import { NORTH_SOUTH_BACKENDS } from './north-south-backends.ts';
+import { NORTH_SOUTH_FILTERS } from './north-south-filters.ts';
+import { NORTH_SOUTH_MATCHING } from './north-south-matching.ts';
+import { NORTH_SOUTH_TIME } from './north-south-time.ts';
 import { EXCEPTIONS, MESH_IDS, MISSED_UPSTREAM_IDS, NORTH_SOUTH_IDS, REQUIRED_IDS } from './required.ts';
 
-const CASES: readonly Case[] = [...BINDING_CASES, ...MATCHING_CASES, ...FILTER_CASES, ...TRAFFIC_CASES];
+const CASES: readonly Case[] = [
+  ...BINDING_CASES,
+  ...MATCHING_CASES,
+  ...FILTER_CASES,
+  ...TRAFFIC_CASES,
+  ...NORTH_SOUTH_MATCHING,
+  ...NORTH_SOUTH_BACKENDS,
+  ...NORTH_SOUTH_FILTERS,
+  ...NORTH_SOUTH_TIME,
+];
 
 let mesh: GatewayMesh;
 const passed: string[] = [];

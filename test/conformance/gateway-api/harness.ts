@@ -1,5 +1,6 @@
 /** A mesh for the suite, and how a case is run in it: resources applied by a hub, real sockets, what arrived compared whole. */
 import { deepEqual, equal, match } from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:http';
 import { type ClientHttp2Session, connect } from 'node:http2';
 import type { TestContext } from 'node:test';
@@ -12,7 +13,9 @@ import { ANY_PORT, type JoinOptions, type LocalSidecar, startSidecar } from '../
 import { EchoOrigin, type Report } from './origin.ts';
 
 export const MESH = 'gateway-conformance-mesh';
-export const CONSUMER = 'gateway-conformance-mesh-consumer';
+const CONSUMER = 'gateway-conformance-mesh-consumer';
+
+const INFRA = 'gateway-conformance-infra';
 
 export type ClientName = 'mesh' | 'consumer' | 'infra';
 
@@ -24,14 +27,15 @@ export interface Row {
   /** Connects to the local address of `to`, and names this host: by default it asks the proxy for `to`. */
   readonly host?: string;
   readonly method?: string;
-  /** With its query. */
+  /** With its query; KEY becomes another text each time. */
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** It depends on time: another try is allowed on a machine that is slow just now. */
   readonly isTimed?: boolean;
   readonly status?: number | readonly number[];
-  /** Who answers. */
+  /** Who answers, and what is spoken there. */
   readonly backend?: string;
+  readonly protocol?: Report['protocol'];
   /** What arrives there; null: no such field. */
   readonly arrives?: {
     readonly path?: string;
@@ -40,6 +44,8 @@ export interface Row {
   };
   /** Name of the rule that took it, as metrics and access log have it. */
   readonly rule?: string;
+  /** How often it was tried. */
+  readonly attempts?: number;
   /** Fields of the answer; null: no such field. */
   readonly answer?: Readonly<Record<string, string | null>>;
 }
@@ -70,7 +76,7 @@ interface Client {
 
 export class GatewayMesh {
   readonly #mesh: LocalMesh;
-  readonly origins = new Map<string, EchoOrigin>();
+  readonly #origins = new Map<string, EchoOrigin>();
   readonly #clients = new Map<ClientName, Client>();
 
   private constructor(mesh: LocalMesh) {
@@ -104,7 +110,7 @@ export class GatewayMesh {
     for (const version of ['v1', 'v2']) {
       const name = `echo-${version}`;
       const origin = await EchoOrigin.start(t, name);
-      this.origins.set(name, origin);
+      this.#origins.set(name, origin);
       await join(version === 'v1' ? 'mesh' : undefined, {
         namespace: MESH,
         services: ['echo', name],
@@ -119,16 +125,54 @@ export class GatewayMesh {
         },
       });
     }
+    for (const version of ['v1', 'v2', 'v3']) {
+      const name = `infra-backend-${version}`;
+      const origin = await EchoOrigin.start(t, name);
+      this.#origins.set(name, origin);
+      const exposed: [service: string, target: string][] = [
+        [name, `http://${origin.http}`],
+        [`grpc-${name}`, `h2c://${origin.h2c}`],
+        [`tcp-${name}`, `tcp://${origin.tcp}`],
+      ];
+      if (version === 'v1') exposed.push(['same-namespace', `http://${origin.http}`]);
+      await join(undefined, {
+        namespace: INFRA,
+        services: exposed.map(([service]) => service),
+        expose: exposed.map(([service, target]) => ({
+          service,
+          port: service === 'same-namespace' ? 80 : 8080,
+          target,
+        })),
+      });
+    }
+    await join('infra', {
+      namespace: INFRA,
+      services: ['client'],
+      listen: {
+        http: ANY_PORT,
+        tcp: [9090, 9091].map((port) => ({ service: 'same-namespace', port, address: ANY_PORT })),
+      },
+    });
     await join('consumer', { namespace: CONSUMER, services: ['echo-v1'], listen: { http: ANY_PORT } });
   }
 
   /** Every client knows every service that a case may be about, and is told of its routes from now on. */
   async #warm(): Promise<void> {
     for (const [from, { namespace }] of this.#clients) {
+      if (from === 'infra') {
+        await this.ask({ from, to: 'same-namespace' });
+        continue;
+      }
       for (const service of ['echo', 'echo-v1', 'echo-v2']) {
         await this.ask({ from, to: namespace === MESH ? service : `${service}.${MESH}.mesh` });
       }
     }
+  }
+
+  origin(name: string): EchoOrigin {
+    const found = this.#origins.get(name);
+    if (found === undefined) throw new RangeError(`No application "${name}"`);
+    return found;
   }
 
   client(name: ClientName): Client {
@@ -137,10 +181,15 @@ export class GatewayMesh {
     return found;
   }
 
+  /** `host:port` at which a client reaches `service[:port]` without a proxy. */
+  localAddress(from: ClientName, service: string): string {
+    return this.client(from).sidecar.sidecar.addresses[`tcp:${service}`] ?? '';
+  }
+
   /** One request; `to` is asked of the proxy unless `host` is another name inside a connection to it. */
   ask({ from = 'mesh', to = '', host, method = 'GET', path = '/', headers = {} }: Row, agent?: Agent): Promise<Answer> {
     const { sidecar } = this.client(from);
-    const through = host === undefined ? sidecar.proxy : (sidecar.sidecar.addresses[`tcp:${to}`] ?? '');
+    const through = host === undefined ? sidecar.proxy : this.localAddress(from, to);
     const form = host === undefined ? 'absolute' : 'host';
     return ask({ through, host: host ?? to, form, method, path, headers, ...(agent === undefined ? {} : { agent }) });
   }
@@ -153,7 +202,9 @@ export class GatewayMesh {
     return session;
   }
 
-  async run(t: TestContext, { id, manifests, namespace = MESH, rows = [], check, ...shared }: Case): Promise<void> {
+  async run(t: TestContext, { id, manifests, rows = [], check, ...shared }: Case): Promise<void> {
+    const { from = 'mesh' } = shared;
+    const { namespace = this.client(from).namespace } = shared;
     const parsed = manifests === undefined ? [] : parseManifests(id, manifests).map(({ manifest }) => manifest);
     const applied = parsed.map((manifest) => withNamespace(manifest as Manifest, namespace));
     await this.#change(applied, true);
@@ -197,10 +248,13 @@ export class GatewayMesh {
     for (let tries = row.isTimed === true ? TRIES : 1; ; tries--) {
       const { access } = this.client(row.from ?? 'mesh');
       access.length = 0;
-      const answer = await this.ask(row);
+      const sent = { ...row, path: row.path?.replace('KEY', randomUUID()) ?? '/' };
+      const answer = await this.ask(sent);
       try {
-        check(row, answer);
-        if (row.rule !== undefined) equal(access.at(-1)?.rule, row.rule);
+        check(sent, answer);
+        const { rule, attempts } = access.at(-1) ?? {};
+        if (row.rule !== undefined) equal(rule, row.rule);
+        if (row.attempts !== undefined) equal(attempts, row.attempts, `${sent.path}: attempts`);
         return;
       } catch (error) {
         if (tries === 1) throw error;
@@ -215,10 +269,11 @@ interface Manifest {
   readonly spec: { readonly parentRefs?: readonly { readonly namespace?: string }[] };
 }
 
-/** A route for a service of another namespace is told to callers of its own namespace alone. */
+/** A member is told of routes for the services that it calls; of those of another namespace than the service's only in that one. */
 function concerns({ metadata, spec }: Manifest, namespace: string): boolean {
-  const isConsumer = spec.parentRefs?.every((ref) => (ref.namespace ?? metadata.namespace) !== metadata.namespace);
-  return isConsumer !== true || metadata.namespace === namespace;
+  const parents = (spec.parentRefs ?? []).map((ref) => ref.namespace ?? metadata.namespace);
+  if (!parents.some((parent) => (parent === INFRA) === (namespace === INFRA))) return false;
+  return parents.includes(metadata.namespace) || metadata.namespace === namespace;
 }
 
 function withNamespace(manifest: Manifest, namespace: string): Manifest {
@@ -252,6 +307,7 @@ function check(row: Row, { status, headers, body }: Answer): void {
     { method, path: arrives.path ?? path, host: arrives.host ?? row.host ?? to },
     said,
   );
+  if (row.protocol !== undefined) equal(report.protocol, row.protocol, said);
   const expected = { ...lowerCase(row.headers ?? {}), ...lowerCase(arrives.headers ?? {}) };
   for (const [name, value] of Object.entries(expected)) {
     deepEqual(report.headers[name] ?? null, value, `${said}: ${name} as it arrived`);

@@ -1,7 +1,7 @@
 /** Cases about which routes hold for a request: by service, by port, by the caller's namespace, and never by Host. */
 import { equal } from 'node:assert/strict';
 import { ask } from '../../support/load.ts';
-import { type Case, CONSUMER, MESH } from './harness.ts';
+import { type Case, MESH } from './harness.ts';
 
 const FRONTEND = `
 apiVersion: gateway.networking.k8s.io/v1
@@ -45,9 +45,9 @@ spec:
     manifests: FRONTEND,
     rows: [{ to: 'echo-v2', backend: 'echo-v2', answer: { 'x-header-set': 'set' } }],
     // What goes to an instance by its own address is no business of the routes.
-    check: async ({ origins }) => {
+    check: async (mesh) => {
       const { status, headers } = await ask({
-        through: origins.get('echo-v2')?.http ?? '',
+        through: mesh.origin('echo-v2').http,
         host: 'echo-v2',
         form: 'host',
       });
@@ -97,7 +97,7 @@ spec:
   },
   {
     id: 'MeshConsumerRoute',
-    namespace: CONSUMER,
+    from: 'consumer',
     to: `echo-v1.${MESH}.mesh`,
     manifests: `
 apiVersion: gateway.networking.k8s.io/v1
@@ -112,7 +112,7 @@ spec:
       backendRefs: [{ name: echo-v1, namespace: ${MESH}, port: 80 }]
 `,
     rows: [
-      { from: 'consumer', backend: 'echo-v1', answer: { 'x-header-set': 'set' } },
+      { backend: 'echo-v1', answer: { 'x-header-set': 'set' } },
       { from: 'mesh', backend: 'echo-v1', answer: { 'x-header-set': null } },
     ],
   },

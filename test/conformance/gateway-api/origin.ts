@@ -34,6 +34,7 @@ export class EchoOrigin {
   http = '';
   h2c = '';
   tcp = '';
+  readonly #waiting = new Set<() => void>();
   readonly #counts = new Map<string, number>();
 
   constructor(name: string) {
@@ -45,6 +46,19 @@ export class EchoOrigin {
     const origin = new EchoOrigin(name);
     await origin.#listen(t);
     return origin;
+  }
+
+  /** Resolves when so many requests that `matches` takes have arrived. */
+  waitFor(count: number, matches: (report: Report) => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.seen.filter(matches).length < count) return;
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      look();
+    });
   }
 
   async #listen(t: Pick<TestContext, 'after'>): Promise<void> {
@@ -124,6 +138,7 @@ export class EchoOrigin {
     }
     const report = { backend: this.name, protocol, method, path, host, headers };
     this.seen.push(report);
+    for (const look of [...this.#waiting]) look();
     return report;
   }
 

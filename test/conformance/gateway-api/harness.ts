@@ -13,9 +13,9 @@ import { ANY_PORT, type JoinOptions, type LocalSidecar, startSidecar } from '../
 import { EchoOrigin, type Report } from './origin.ts';
 
 export const MESH = 'gateway-conformance-mesh';
-const CONSUMER = 'gateway-conformance-mesh-consumer';
+export const CONSUMER = 'gateway-conformance-mesh-consumer';
 
-const INFRA = 'gateway-conformance-infra';
+export const INFRA = 'gateway-conformance-infra';
 
 export type ClientName = 'mesh' | 'consumer' | 'infra';
 
@@ -153,7 +153,14 @@ export class GatewayMesh {
         tcp: [9090, 9091].map((port) => ({ service: 'same-namespace', port, address: ANY_PORT })),
       },
     });
-    await join('consumer', { namespace: CONSUMER, services: ['echo-v1'], listen: { http: ANY_PORT } });
+    const web = await EchoOrigin.start(t, 'web-backend');
+    const target = `http://${web.http}`;
+    await join('consumer', {
+      namespace: CONSUMER,
+      services: ['echo-v1', 'web-backend', 'kept-backend'],
+      expose: ['web-backend', 'kept-backend'].map((service) => ({ service, port: 8080, target })),
+      listen: { http: ANY_PORT },
+    });
   }
 
   /** Every client knows every service that a case may be about, and is told of its routes from now on. */

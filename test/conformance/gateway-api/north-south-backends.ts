@@ -3,7 +3,7 @@ import { deepEqual } from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { echo, openWebSocket } from '../../support/load.ts';
-import type { Case, ClientName, GatewayMesh } from './harness.ts';
+import { type Case, type ClientName, CONSUMER, type GatewayMesh, INFRA, MESH } from './harness.ts';
 import { httpRoute, SHARED } from './north-south.ts';
 import { checkGrpcShares, checkHttpShares } from './shares.ts';
 
@@ -170,6 +170,52 @@ spec:
       deepEqual(await greet(mesh, 9090, 4), { none: 4 });
       deepEqual(await greet(mesh, 9091, 10), { [V1]: 5, none: 5 });
     },
+  },
+  {
+    id: 'httproute-reference-grant',
+    ...SHARED,
+    // An Export says what a ReferenceGrant would.
+    manifests: `
+apiVersion: skein.dev/v1
+kind: Export
+metadata: { name: reference-grant, namespace: ${CONSUMER} }
+spec:
+  from: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: ${INFRA} }]
+  to: [{ group: "", kind: Service, name: web-backend }]
+---${httpRoute(
+      'reference-grant',
+      `
+    - matches: [{ path: { type: PathPrefix, value: /granted } }]
+      backendRefs: [{ name: web-backend, namespace: ${CONSUMER}, port: 8080 }]
+    - matches: [{ path: { type: PathPrefix, value: /other } }]
+      backendRefs: [{ name: kept-backend, namespace: ${CONSUMER}, port: 8080 }]`,
+    )}`,
+    rows: [
+      { path: '/granted', backend: 'web-backend' },
+      { path: '/other', ...INVALID },
+    ],
+  },
+  {
+    id: 'kuma#17979 cross-namespace reference',
+    to: 'echo',
+    manifests: `
+apiVersion: skein.dev/v1
+kind: Export
+metadata: { name: for-another-kind, namespace: ${CONSUMER} }
+spec: { from: [{ kind: GRPCRoute, namespace: ${MESH} }, { namespace: ${INFRA} }], to: [{ name: web-backend }] }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: cross-namespace }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: echo }]
+  rules:
+    - backendRefs:
+        - { name: web-backend, namespace: ${CONSUMER}, port: 8080, weight: 1 }
+        - { name: echo-v1, port: 8080, weight: 3 }
+`,
+    // What is not granted fails with its share; the rest stays as it is.
+    check: async (mesh) => deepEqual(await statuses(mesh, 'mesh', 'echo', 40), { 200: 30, 500: 10 }),
   },
   {
     id: 'kuma#17979 unresolvable backendRef share',

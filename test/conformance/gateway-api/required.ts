@@ -81,9 +81,7 @@ const NO_PORT_NAMES = 'ports of a service have numbers and no names in this mesh
 /** Id → why it is not passed. */
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'httproute-hostname-intersection': 'about listeners of a Gateway; in a mesh hostnames have no say (GEP-1294)',
-  'httproute-reference-grant': 'a backend in another namespace needs no grant yet: its own policies decide',
   'tcproute-parentref-port-and-section-name': NO_PORT_NAMES,
   'kuma#17979 parent port by name': NO_PORT_NAMES,
-  'kuma#17979 cross-namespace reference': 'a backend in another namespace needs no grant yet: its own policies decide',
   'kuma#17979 parent status': 'routes have no status yet',
 };

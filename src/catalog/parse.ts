@@ -64,7 +64,8 @@ export function parseSpec(manifest: Manifest): Parsed<unknown> {
   return { value: 'spec' in spec ? spec.spec : spec };
 }
 
-function parseKind(manifest: Manifest): Parsed<unknown> {
+/** What a manifest says in the form of its kind; the frame around it was checked. */
+export function parseKind(manifest: Manifest): Parsed<unknown> {
   const parser = Object.hasOwn(KINDS, manifest.kind) ? KINDS[manifest.kind] : undefined;
   if (parser !== undefined) return parser(manifest);
   const message = `"${manifest.kind}" is not a kind this version knows (${Object.keys(KINDS).join(', ')})`;

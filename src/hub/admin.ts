@@ -12,11 +12,13 @@ import type { Publisher } from './publisher.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 import type { ApplyOptions, ApplyOutcome, Resources } from './resources.ts';
+import type { StatusBoard } from './status-board.ts';
 
 export interface AdminOptions {
   readonly clock: Clock;
   readonly enrolment: Enrolment;
   readonly resources: Resources;
+  readonly board: StatusBoard;
   readonly presence: Presence;
   readonly publisher: Publisher;
   readonly registrations: Registrations;
@@ -146,8 +148,12 @@ export class Admin {
     return this.#options.resources.apply(Array.isArray(body) ? body : [body], toApplyOptions(query));
   }
 
-  async resources(): Promise<{ resources: readonly Manifest[] }> {
-    return { resources: await this.#options.resources.list() };
+  /** Every resource with its status. */
+  async resources(): Promise<{ resources: readonly object[] }> {
+    const { publisher, resources } = this.#options;
+    const manifests = await resources.list();
+    publisher.flush();
+    return { resources: manifests.map((manifest) => this.#withStatus(manifest)) };
   }
 
   /** What has changed the resources, oldest first, as far back as it is kept. */
@@ -174,16 +180,23 @@ export class Admin {
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID (404) */
-  async resource(kind: string, namespace: string, name: string): Promise<Manifest> {
-    const manifest = await this.#options.resources.get(kind, namespace, name);
+  async resource(kind: string, namespace: string, name: string): Promise<object> {
+    const { publisher, resources } = this.#options;
+    const manifest = await resources.get(kind, namespace, name);
     if (manifest === undefined) throw notFound(kind, namespace, name);
-    return manifest;
+    publisher.flush();
+    return this.#withStatus(manifest);
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID (404) */
   async deleteResource(kind: string, namespace: string, name: string): Promise<{ deleted: string }> {
     if (!(await this.#options.resources.delete(kind, namespace, name))) throw notFound(kind, namespace, name);
     return { deleted: `${kind}/${namespace}/${name}` };
+  }
+
+  #withStatus(manifest: Manifest): object {
+    const status = this.#options.board.statusOf(manifest);
+    return status === undefined ? manifest : { ...manifest, status };
   }
 }
 

@@ -32,6 +32,7 @@ import { Rendezvous } from './rendezvous.ts';
 import { type Applied, Resources } from './resources.ts';
 import { Shares } from './shares.ts';
 import { type HubState, openState } from './state.ts';
+import { StatusBoard } from './status-board.ts';
 
 const SWEEP_TOKENS_MS = 3_600_000;
 /** Sidecars told to go come back after about this long, in milliseconds. */
@@ -113,10 +114,12 @@ class RunningHub implements Hub {
     this.#issuer = issuer;
     this.trustDomain = trustDomain;
     this.adminToken = state.adminToken;
+    const board = new StatusBoard(clock);
     this.#publisher = new Publisher({
       clock,
       sha256,
       epoch,
+      onStep: (snapshot, keys) => board.follow(snapshot, keys),
       debounceMs: limits.debounceMs,
       asOf: () => (store.isShared ? { revision: store.revision, isCurrent: this.#leases.isCurrent } : undefined),
     });
@@ -167,6 +170,7 @@ class RunningHub implements Hub {
       clock,
       enrolment: this.#enrolment,
       resources: this.#resources,
+      board,
       presence: this.#presence,
       publisher: this.#publisher,
       registrations: this.#registrations,

@@ -18,6 +18,8 @@ export interface PublisherOptions {
   readonly epoch: number;
   /** How far this hub knows a store that it shares. */
   readonly asOf?: () => AsOf | undefined;
+  /** Told of each step of the catalogue, with the keys that may differ. */
+  readonly onStep?: (snapshot: Snapshot, keys: readonly string[]) => void;
   /** Least time between two steps of the catalogue, in milliseconds. @default 50 */
   readonly debounceMs?: number;
 }
@@ -76,6 +78,7 @@ export class Publisher {
     const after = before.with(change, this.#options.sha256, before.revision + 1);
     if (after.digest === before.digest) return;
     this.#snapshot = after;
+    this.#options.onStep?.(after, keys);
     for (const key of keys) {
       const resource = after.get(key) ?? before.get(key);
       if (resource === undefined) continue;

@@ -14,6 +14,7 @@ interface Meta {
   readonly name?: string;
   readonly namespace?: string;
   readonly creationTimestamp?: string;
+  readonly generation?: number;
 }
 
 /** A manifest of any kind; one that names no parents is attached to the service `api` of its namespace. */

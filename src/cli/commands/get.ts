@@ -1,5 +1,6 @@
 /** `skein get`: routes and policies that the hub holds, as a table, YAML or JSON. */
 
+import { type Status, summarizeStatus } from '../../catalog/condition.ts';
 import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
 import { SkeinError } from '../../core/errors.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
@@ -7,7 +8,13 @@ import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
 import { formatJson, formatTable } from '../output.ts';
-import { metadataOf, parseResourceQuery, type ResourceQuery, resourcePath } from '../resource-name.ts';
+import {
+  metadataOf,
+  parseResourceQuery,
+  type ResourceMetadata,
+  type ResourceQuery,
+  resourcePath,
+} from '../resource-name.ts';
 import { printRevisions } from '../revisions.ts';
 import { formatYaml } from '../yaml.ts';
 
@@ -91,8 +98,12 @@ export function toList(answer: unknown): readonly unknown[] {
 
 function toTable(manifests: readonly unknown[], paint: Parameters<typeof formatTable>[2]): string {
   const rows = manifests
-    .map((manifest) => metadataOf(manifest))
-    .map(({ kind, namespace, name }) => [kind, namespace, name])
+    .map((manifest): [ResourceMetadata, string] => [metadataOf(manifest), statusOf(manifest)])
+    .map(([{ kind, namespace, name }, status]) => [kind, namespace, name, status])
     .sort((a, b) => a.join('/').localeCompare(b.join('/'), 'en'));
-  return formatTable(['kind', 'namespace', 'name'], rows, paint);
+  return formatTable(['kind', 'namespace', 'name', 'status'], rows, paint);
+}
+
+function statusOf(manifest: unknown): string {
+  return summarizeStatus(asRecord(asRecord(manifest).status) as Status);
 }

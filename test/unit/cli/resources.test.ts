@@ -81,3 +81,24 @@ test('A file that skein get printed replaces what it showed, and nothing that ca
   equal((await run('apply', '-f', 'a.yaml', '--if-revision', '2')).code, 1);
   equal((await run('apply', '-f', 'a.yaml', '--if-revision', '3')).code, 0);
 });
+
+test('skein get shows the status of each resource in a word, and the conditions with -o yaml', async (t) => {
+  const { run, write } = await createAdministrator(t);
+  await write('a.yaml', route('one', 1));
+  await run('apply', '-f', 'a.yaml');
+  const { out } = await run('get');
+  deepEqual(
+    out.split('\n').map((line) => line.replaceAll(/ +/g, ' ')),
+    [
+      'KIND NAMESPACE NAME STATUS',
+      'AuthorizationPolicy default allow-same-namespace Accepted',
+      'HTTPRoute default one NoMatchingParent, BackendNotFound',
+      '',
+    ],
+  );
+  const yaml = (await run('get', 'HTTPRoute/one')).out;
+  match(yaml, /^status:\n {2}parents:\n {4}- parentRef:/m);
+  match(yaml, /reason: NoMatchingParent\n {10}message: nobody serves api\.default\n/);
+  await write('again.yaml', yaml);
+  equal((await run('apply', '-f', 'again.yaml')).out, 'HTTPRoute/one in default: unchanged\n');
+});

@@ -197,13 +197,15 @@ test('Resources are applied, listed, read and deleted; one bad one spoils the ba
     (await apply({ ...changed, metadata: { ...POLICY.metadata, resourceVersion: '2' } })).body.results?.[0]?.status,
     'changed',
   );
-  const held = (await read('/v1/resources/AuthorizationPolicy/shop/p')) as { metadata: Record<string, unknown> };
+  const held = (await read('/v1/resources/AuthorizationPolicy/shop/p')) as {
+    metadata: Record<string, unknown>;
+    status?: unknown;
+  };
   const { creationTimestamp, ...metadata } = held.metadata;
+  deepEqual(Object.keys(held.status as object), ['conditions']);
+  const wanted = { ...POLICY.metadata, generation: 2, resourceVersion: '3' };
+  deepEqual({ ...held, metadata, status: undefined }, { ...changed, metadata: wanted, status: undefined });
   match(String(creationTimestamp), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
-  deepEqual(
-    { ...held, metadata },
-    { ...changed, metadata: { ...POLICY.metadata, generation: 2, resourceVersion: '3' } },
-  );
   const bad = await apply([
     { ...POLICY, metadata: { name: 'good' } },
     { ...POLICY, spec: { allow: [{ fro: [] }] } },

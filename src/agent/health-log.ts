@@ -11,5 +11,9 @@ export function logHealth(events: Emitter<RouterEvents>, log: Logger): void {
   events.on('readmitted', ({ service, endpoint }) => {
     log.log('info', 'endpoint-readmitted', { service, instance: endpoint.instance });
   });
+  events.on('spillover', ({ service, isOn }) => log.log('info', isOn ? 'spillover' : 'spillover-over', { service }));
+  events.on('doubtfulLocality', ({ service, endpoint: { instance, region, zone }, rttMs, elsewhereRttMs }) => {
+    log.log('warn', 'locality-doubtful', { service, instance, region, zone, rttMs, elsewhereRttMs });
+  });
   events.on('panic', ({ service, isOn }) => log.log('warn', isOn ? 'panic' : 'panic-over', { service }));
 }

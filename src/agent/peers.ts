@@ -154,6 +154,15 @@ export class Peers implements Connector {
     return this.#paths.isAvoided(instance);
   }
 
+  rttMs({ instance }: Endpoint): number | undefined {
+    let leastMs: number | undefined;
+    for (const { session } of this.#peers.get(instance) ?? []) {
+      const { rttMs } = session;
+      if (rttMs > 0 && (leastMs === undefined || rttMs < leastMs)) leastMs = rttMs;
+    }
+    return leastMs;
+  }
+
   /** A hub has come into use. */
   onRoute(hub: HubConnection): void {
     this.#reattach.onRoute();

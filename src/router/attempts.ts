@@ -15,7 +15,7 @@ import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
 import { classifyError, classifyStatus, type Outcome } from './classify.ts';
 import type { EndpointLoad, Movable } from './endpoint-load.ts';
-import type { RetryFact } from './events.ts';
+import type { RetryFact, WithheldFact } from './events.ts';
 import { FAULT_REASON } from './filters/fault.ts';
 import { type FilterContext, wrapAll } from './filters/filter.ts';
 import type { RouterOptions } from './options.ts';
@@ -35,6 +35,7 @@ export interface AttemptsObserver {
   /** An attempt begins; the one before has failed. */
   onAttempt(load: EndpointLoad, attempts: number): void;
   onRetry(fact: RetryFact): void;
+  onWithheld(fact: WithheldFact): void;
 }
 
 /** One request on its way to one backend. */
@@ -286,7 +287,11 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   /** True when another attempt follows, or was refused by the budget, and the request is taken care of. */
   #retryError(error: SkeinError): boolean {
     const { retry } = this.#plan;
-    const verdict = judgeError(retry, error, this.#facts());
+    const facts = this.#facts();
+    const verdict = judgeError(retry, error, facts);
+    if (verdict === 'no' && judgeError(retry, error, { ...facts, isReplayable: true }) !== 'no') {
+      this.#withhold('body-too-long');
+    }
     if (verdict === 'no' || !this.#prepareOther(retry.isAsked || mayRepeat(error))) return false;
     const { random } = this.#options;
     const waitMs = verdict === 'free' && !retry.isAsked ? 0 : chooseBackoffMs(retry, this.#attempts, random);
@@ -298,7 +303,12 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   /** The same for an answer whose status counts as a failure. */
   #retryAnswer({ status }: ResponseHead, complete: boolean): boolean {
     const { retry } = this.#plan;
-    if (judgeStatus(retry, status, this.#facts()) === 'no' || !this.#prepareOther(true)) return false;
+    const facts = this.#facts();
+    if (judgeStatus(retry, status, facts) === 'no') {
+      if (judgeStatus(retry, status, { ...facts, isReplayable: true }) !== 'no') this.#withhold('body-too-long');
+      return false;
+    }
+    if (!this.#prepareOther(true)) return false;
     const out = this.#out;
     this.#out = undefined;
     const isAllSent = this.#complete || this.#trailers !== undefined;
@@ -331,7 +341,13 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   }
 
   #takeBudget(): boolean {
-    return this.#backend.retryBudget.take(this.#options.clock.monotonicMs());
+    const isTaken = this.#backend.retryBudget.take(this.#options.clock.monotonicMs());
+    if (!isTaken) this.#withhold('budget');
+    return isTaken;
+  }
+
+  #withhold(reason: WithheldFact['reason']): void {
+    this.#observer.onWithheld({ service: this.#backend.destination.service, reason });
   }
 
   #again(reason: string, waitMs: number): void {

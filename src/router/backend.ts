@@ -54,6 +54,8 @@ export class Backend {
     this.#candidates = new Candidates({
       ...{ here, random, limits },
       onPanic: (isOn) => events.emit('panic', { service, isOn }),
+      onSpill: (isOn) => events.emit('spillover', { service, isOn }),
+      onDoubt: (doubt) => events.emit('doubtfulLocality', { service, ...doubt }),
     });
   }
 
@@ -106,6 +108,11 @@ export class Backend {
         return load;
       });
     this.#candidates.update(this.#all);
+  }
+
+  /** It is forgotten. */
+  end(): void {
+    this.#candidates.end();
   }
 
   /** Could `choose` find somebody who is not among `tried`, nor one to avoid? */

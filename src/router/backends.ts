@@ -117,6 +117,7 @@ export class Backends {
         continue;
       }
       this.#table.delete(key);
+      backend.end();
       idle.add(service);
     }
     for (const service of idle) if (!inUse.has(service)) this.#source.forget(service);

@@ -15,7 +15,7 @@ import { Attempts, type AttemptsObserver, type AttemptsOptions } from './attempt
 import type { Backend } from './backend.ts';
 import type { Destination } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
-import type { RetryFact, RouterEvents } from './events.ts';
+import type { RetryFact, RouterEvents, WithheldFact } from './events.ts';
 import { type FilterContext, wrapAll } from './filters/filter.ts';
 import { chooseBackend, invalidBackend, type Rule } from './rule.ts';
 import type { RouteSource } from './table.ts';
@@ -233,6 +233,10 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
 
   onRetry(fact: RetryFact): void {
     this.#environment.events.emit('retried', fact);
+  }
+
+  onWithheld(fact: WithheldFact): void {
+    this.#environment.events.emit('withheld', fact);
   }
 
   // What is answered.

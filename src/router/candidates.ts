@@ -7,13 +7,14 @@ import type { Random } from '../core/random.ts';
 import type { Bond } from './affinity.ts';
 import { chooseP2cEwma } from './balancer/p2c-ewma.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
-import { type Locality, measureDistance, shareByDistance } from './locality.ts';
+import type { Locality } from './locality.ts';
 import type { RouterOptions } from './options.ts';
 import { Ring } from './ring.ts';
+import { Distances, type Doubt, type FindRtt, type Tier } from './tiers.ts';
 import type { Connector } from './upstream.ts';
 
-/** Endpoints to choose only where there is no other. */
-export type Avoidance = Pick<Connector, 'hasSuspects' | 'isSuspect'>;
+/** What is known of ways to endpoints: some are to be chosen only where there is no other. */
+export type Avoidance = Pick<Connector, 'hasSuspects' | 'isSuspect' | 'rttMs'>;
 
 export interface CandidatesOptions {
   readonly here: Locality;
@@ -21,24 +22,16 @@ export interface CandidatesOptions {
   readonly limits: RouterOptions;
   /** Panic begins or ends: ejections are not looked at, because too few endpoints would be left. */
   readonly onPanic: (isOn: boolean) => void;
+  /** Requests begin to go further away because those who are near are slow, or that ends. */
+  readonly onSpill: (isOn: boolean) => void;
+  /** An endpoint is further away than its labels say. */
+  readonly onDoubt: (doubt: Doubt) => void;
 }
-
-/** Endpoints at one distance, and which share of the requests is theirs. */
-interface Tier {
-  readonly warm: readonly EndpointLoad[];
-  /** Those that warm up. */
-  readonly cold: readonly EndpointLoad[];
-  readonly share: number;
-}
-
-/** While an endpoint warms up the tiers are weighed anew so often. */
-const WARM_UP_STEP_MS = 200;
 
 export class Candidates {
   readonly #options: CandidatesOptions;
   #limits: RouterOptions;
-  /** Nearest first: what the catalogue says, healthy or not. */
-  #known: readonly (readonly EndpointLoad[])[] = [];
+  readonly #distances: Distances;
   #healthy: readonly EndpointLoad[] = [];
   #ejected: readonly EndpointLoad[] = [];
   /** For a request that has not been anywhere yet. */
@@ -46,11 +39,13 @@ export class Candidates {
   /** Monotonic time at which the tiers must be made again; 0 when they must be at once. */
   #validUntilMs = 0;
   #isPanicking = false;
+  #isSpilling = false;
   readonly #ring = new Ring();
 
   constructor(options: CandidatesOptions) {
     this.#options = options;
     this.#limits = options.limits;
+    this.#distances = new Distances(options.here);
   }
 
   set limits(limits: RouterOptions) {
@@ -63,9 +58,7 @@ export class Candidates {
   }
 
   update(loads: readonly EndpointLoad[]): void {
-    const byDistance: EndpointLoad[][] = [[], [], []];
-    for (const load of loads) byDistance[measureDistance(this.#options.here, load.endpoint)]?.push(load);
-    this.#known = byDistance;
+    this.#distances.update(loads);
     this.#ring.update(loads);
     this.#healthy = loads.filter((load) => load.endpoint.healthy);
     this.invalidate();
@@ -76,9 +69,17 @@ export class Candidates {
     this.#validUntilMs = 0;
   }
 
+  /** Nobody is chosen here any more: what was told to be so is over. */
+  end(): void {
+    if (this.#isPanicking) this.#options.onPanic(false);
+    if (this.#isSpilling) this.#options.onSpill(false);
+    this.#isPanicking = false;
+    this.#isSpilling = false;
+  }
+
   /** An endpoint that is not among `tried`, or undefined when there is none. */
   choose(tried: readonly EndpointLoad[], nowMs: number, avoid: Avoidance | undefined): EndpointLoad | undefined {
-    if (nowMs >= this.#validUntilMs) this.#weigh(nowMs);
+    if (nowMs >= this.#validUntilMs) this.#weigh(nowMs, avoid);
     const probe = this.#dueProbe(tried, nowMs);
     if (probe !== undefined) return probe;
     if (tried.length === 0 && !avoid?.hasSuspects) return this.#draw(this.#tiers, nowMs) ?? this.#any(tried, nowMs);
@@ -97,7 +98,7 @@ export class Candidates {
     nowMs: number,
     avoid: Avoidance | undefined,
   ): EndpointLoad | undefined {
-    if (nowMs >= this.#validUntilMs) this.#weigh(nowMs);
+    if (nowMs >= this.#validUntilMs) this.#weigh(nowMs, avoid);
     const canBeAsked = (load: EndpointLoad): boolean =>
       load.endpoint.healthy &&
       (!load.outlier.isEjected || this.#isPanicking) &&
@@ -150,40 +151,26 @@ export class Candidates {
     return drawCold(tier, random, nowMs) ?? chooseP2cEwma(warm, random, nowMs);
   }
 
-  #weigh(nowMs: number): void {
-    const { onPanic } = this.#options;
-    const known = this.#known.reduce((sum, { length }) => sum + length, 0);
+  #weigh(nowMs: number, avoid: Avoidance | undefined): void {
+    const { onDoubt, onPanic, onSpill } = this.#options;
     this.#ejected = this.#healthy.filter(({ outlier }) => outlier.isEjected);
     const usable = this.#healthy.length - this.#ejected.length;
-    const isPanicking = this.#ejected.length > 0 && usable * 100 < known * this.#limits.panicPercent;
+    const isPanicking = this.#ejected.length > 0 && usable * 100 < this.#distances.size * this.#limits.panicPercent;
     if (isPanicking !== this.#isPanicking) {
       this.#isPanicking = isPanicking;
       onPanic(isPanicking);
     }
-    let validUntilMs = Number.POSITIVE_INFINITY;
-    const groups = this.#known.map((loads) => {
-      const warm: EndpointLoad[] = [];
-      const cold: EndpointLoad[] = [];
-      let usable = 0;
-      for (const load of loads) {
-        if (!load.endpoint.healthy || (load.outlier.isEjected && !isPanicking)) continue;
-        if (load.busyUntilMs > nowMs) {
-          validUntilMs = Math.min(validUntilMs, load.busyUntilMs);
-          continue;
-        }
-        const warmth = load.warmth(nowMs);
-        if (warmth < 1) validUntilMs = Math.min(validUntilMs, nowMs + WARM_UP_STEP_MS);
-        (warmth < 1 ? cold : warm).push(load);
-        usable += warmth;
-      }
-      return { warm, cold, known: loads.length, usable };
-    });
-    const shares = shareByDistance(groups);
-    this.#tiers = groups.flatMap(({ warm, cold }, index) => {
-      const share = shares[index] ?? 0;
-      return share > 0 ? [{ warm, cold, share }] : [];
-    });
+    const findRtt: FindRtt = (endpoint) => avoid?.rttMs(endpoint);
+    const isUsed = ({ outlier }: EndpointLoad): boolean => isPanicking || !outlier.isEjected;
+    const { tiers, validUntilMs, isSpilling } = this.#distances.weigh(isUsed, nowMs, findRtt);
+    this.#tiers = tiers;
     this.#validUntilMs = validUntilMs;
+    if (isSpilling !== this.#isSpilling) {
+      this.#isSpilling = isSpilling;
+      onSpill(isSpilling);
+    }
+    const doubt = this.#distances.findDoubt(findRtt);
+    if (doubt !== undefined) onDoubt(doubt);
   }
 }
 

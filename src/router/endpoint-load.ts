@@ -33,6 +33,8 @@ export class EndpointLoad {
   readonly outlier = new Outlier();
   /** Attempts of the present interval. */
   tally: Tally = { succeeded: 0, failed: 0 };
+  /** Monotonic time of its last answer. */
+  answeredMs = Number.NEGATIVE_INFINITY;
   /** Monotonic time until which it has asked to be left alone (Retry-After). */
   busyUntilMs = 0;
   readonly #latency: PeakEwma;
@@ -51,9 +53,15 @@ export class EndpointLoad {
     return this.#latency.value;
   }
 
+  /** The same; it fades while nothing is answered. */
+  latencyAt(nowMs: number): number {
+    return this.#latency.valueAt(nowMs);
+  }
+
   /** An answer began `latencyMs` after its request. */
   succeed(latencyMs: number, nowMs: number): void {
     this.#latency.observe(latencyMs, nowMs);
+    this.answeredMs = nowMs;
   }
 
   /** Nothing had come of an answer after `elapsedMs`. */
@@ -91,7 +99,7 @@ export class EndpointLoad {
 
   /** Expected wait of one more request, in milliseconds; an endpoint of twice the weight bears twice the load. */
   cost(nowMs: number): number {
-    const latencyMs = this.isPenalised(nowMs) ? PENALTY_MS : this.#latency.valueAt(nowMs);
+    const latencyMs = this.isPenalised(nowMs) ? PENALTY_MS : this.latencyAt(nowMs);
     return (latencyMs * (this.pending + 1)) / this.endpoint.weight;
   }
 }

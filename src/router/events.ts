@@ -35,11 +35,27 @@ export interface RetryFact {
   readonly attempts: number;
 }
 
+/** An attempt has failed and none follows, though the request would allow another one. */
+export interface WithheldFact {
+  readonly service: string;
+  /** The service fails too often already, or the body is longer than what is kept of it. */
+  readonly reason: 'budget' | 'body-too-long';
+}
+
 /** An endpoint is left alone, because of failures in a row or because its peers do better. */
 export interface EjectionFact {
   readonly service: string;
   readonly endpoint: Endpoint;
   readonly cause: 'failures' | 'success-rate';
+}
+
+/** An endpoint says that it is near, and takes several times as long as one that says it is not. */
+export interface DoubtfulLocalityFact {
+  readonly service: string;
+  readonly endpoint: Endpoint;
+  readonly rttMs: number;
+  /** The nearest of those elsewhere. */
+  readonly elsewhereRttMs: number;
 }
 
 export interface BackendEvents {
@@ -48,10 +64,14 @@ export interface BackendEvents {
   readmitted: { readonly service: string; readonly endpoint: Endpoint };
   /** So few endpoints are left that ejections are not looked at, or that is over. */
   panic: { readonly service: string; readonly isOn: boolean };
+  /** Those who are near are so slow that others help them, or that is over. */
+  spillover: { readonly service: string; readonly isOn: boolean };
+  doubtfulLocality: DoubtfulLocalityFact;
 }
 
 export interface RouterEvents extends BackendEvents {
   started: { readonly service: string };
   finished: RequestFact;
   retried: RetryFact;
+  withheld: WithheldFact;
 }

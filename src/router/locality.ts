@@ -1,6 +1,7 @@
 /**
  * Near endpoints first: how far an endpoint is, and which share of the requests each distance gets. All stay near while
- * enough of the near ones work; what they cannot bear goes on to the next distance, gradually (Envoy's priority levels). Pure.
+ * enough of the near ones work and answer in time; what they cannot bear goes on to the next distance, gradually (Envoy's
+ * priority levels). Labels say what is near; between other regions the round trips do that were measured. Pure.
  */
 
 /** Where something runs; empty when unknown. */
@@ -38,4 +39,38 @@ export function shareByDistance(capacities: readonly Capacity[]): number[] {
   });
   const sum = 1 - left;
   return sum === 0 ? shares : shares.map((share) => share / sum);
+}
+
+/** Regions about as near as the nearest are one: a round trip varies by as much. */
+const ALIKE_RATIO = 1.3;
+const ALIKE_MS = 5;
+
+/** Other regions by their round trips, nearest first; those that nobody has measured are asked together with the nearest, which measures them. */
+export function orderByRtt<T extends { readonly rttMs: number | undefined }>(regions: readonly T[]): T[][] {
+  const measured = regions.filter(({ rttMs }) => rttMs !== undefined);
+  const groups: T[][] = [];
+  let limitMs = Number.NEGATIVE_INFINITY;
+  for (const region of measured.sort((a, b) => (a.rttMs ?? 0) - (b.rttMs ?? 0))) {
+    const rttMs = region.rttMs ?? 0;
+    if (rttMs <= limitMs) {
+      groups.at(-1)?.push(region);
+      continue;
+    }
+    groups.push([region]);
+    limitMs = rttMs * ALIKE_RATIO + ALIKE_MS;
+  }
+  const unknown = regions.filter(({ rttMs }) => rttMs === undefined);
+  if (unknown.length === 0) return groups;
+  return [[...(groups[0] ?? []), ...unknown], ...groups.slice(1)];
+}
+
+/** Requests stay near until that takes so many times as long as far away: what is far costs something, and is not as well known. */
+const SPILL_RATIO = 2;
+/** While nobody knows how long it takes there, so many requests find out. */
+const EXPLORING_SHARE = 0.02;
+
+/** Share of a distance's requests that goes to the next one, because even the quickest here takes longer than all of the way there. */
+export function shareOfSpill(nearMs: number, farMs: number, isFarKnown: boolean): number {
+  const share = Math.max(0, 1 - (SPILL_RATIO * farMs) / nearMs);
+  return isFarKnown ? share : Math.min(share, EXPLORING_SHARE);
 }

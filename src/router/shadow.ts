@@ -19,7 +19,11 @@ export interface ShadowOptions {
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
-const NOBODY: AttemptsObserver = { onAttempt: () => undefined, onRetry: () => undefined };
+const NOBODY: AttemptsObserver = {
+  onAttempt: () => undefined,
+  onRetry: () => undefined,
+  onWithheld: () => undefined,
+};
 
 export class Shadows {
   readonly #options: ShadowOptions;

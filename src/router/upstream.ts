@@ -32,6 +32,8 @@ export interface Connector {
   readonly hasSuspects: boolean;
   /** There is no way to it just now, or it was not heard for a while: another one is the better choice. */
   isSuspect(endpoint: Endpoint): boolean;
+  /** Round trip of the sessions with it, in milliseconds; undefined while nobody has measured one. */
+  rttMs(endpoint: Endpoint): number | undefined;
   /** The way to `endpoint`, at once when there is one. @throws SkeinError also as a rejection; nothing was sent then */
   connect(endpoint: Endpoint): Upstream | Promise<Upstream>;
 }

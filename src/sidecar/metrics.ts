@@ -37,6 +37,7 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   const requests = metrics.counter('skein_requests_total');
   const durations = metrics.histogram('skein_request_duration_seconds');
   const retries = metrics.counter('skein_retries_total');
+  const withheld = metrics.counter('skein_retries_withheld_total');
   const inFlight: Record<Direction, number> = { inbound: 0, outbound: 0 };
   metrics.readAll('skein_requests_in_flight', () => [
     [{ direction: 'inbound' }, inFlight.inbound],
@@ -61,6 +62,7 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   agent.outboundEvents.on('started', outbound.start);
   agent.outboundEvents.on('finished', outbound.finish);
   agent.outboundEvents.on('retried', ({ service }) => retries.of({ service }).add());
+  agent.outboundEvents.on('withheld', (fact) => withheld.of({ ...fact }).add());
   defineHealthMetrics(metrics, agent);
 }
 
@@ -68,14 +70,17 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
 function defineHealthMetrics(metrics: Metrics, { outboundEvents }: Agent): void {
   const ejections = metrics.counter('skein_ejections_total');
   const readmissions = metrics.counter('skein_readmissions_total');
-  const panicking = new Set<string>();
+  const [panicking, spilling] = [new Set<string>(), new Set<string>()];
   outboundEvents.on('ejected', ({ service, cause }) => ejections.of({ service, cause }).add());
   outboundEvents.on('readmitted', ({ service }) => readmissions.of({ service }).add());
-  outboundEvents.on('panic', ({ service, isOn }) => {
-    if (isOn) panicking.add(service);
-    else panicking.delete(service);
-  });
+  const note = (services: Set<string>, { service, isOn }: { service: string; isOn: boolean }): void => {
+    if (isOn) services.add(service);
+    else services.delete(service);
+  };
+  outboundEvents.on('panic', (fact) => note(panicking, fact));
+  outboundEvents.on('spillover', (fact) => note(spilling, fact));
   metrics.readAll('skein_panic', () => [...panicking].map((service) => [{ service }, 1] as const));
+  metrics.readAll('skein_spillover', () => [...spilling].map((service) => [{ service }, 1] as const));
 }
 
 /** Services whose series are kept at hand. */

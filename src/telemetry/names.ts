@@ -168,6 +168,16 @@ export const METRICS = {
     help: '1 while so few endpoints of the service are left that ejections are not looked at',
     labels: ['service'],
   },
+  skein_spillover: {
+    type: 'gauge',
+    help: '1 while instances of the service that are near are so slow that others further away help them',
+    labels: ['service'],
+  },
+  skein_retries_withheld_total: {
+    type: 'counter',
+    help: 'Attempts that a request would have allowed and that were not made, by service and reason (budget: the service fails too often; body-too-long: no more is kept of it)',
+    labels: ['service', 'reason'],
+  },
   skein_retries_total: { type: 'counter', help: 'Attempts after the first, by service', labels: ['service'] },
 } as const satisfies Record<string, MetricDefinition>;
 

@@ -38,6 +38,7 @@ class Bench {
     events.on('ejected', (fact) => this.told.push(`ejected ${fact.endpoint.instance}: ${fact.cause}`));
     events.on('readmitted', (fact) => this.told.push(`readmitted ${fact.endpoint.instance}`));
     events.on('panic', ({ isOn }) => this.told.push(isOn ? 'panic' : 'panic over'));
+    events.on('spillover', ({ isOn }) => this.told.push(isOn ? 'spillover' : 'spillover over'));
   }
 
   serve(...endpoints: readonly Endpoint[]): void {
@@ -269,6 +270,40 @@ test('A zone that comes back is not flooded at once', () => {
     `${shares}`,
   );
   equal(share(bench.run(1), 'local'), 1);
+});
+
+/** Each answers one request after the other, `serviceMs` apiece, and is `awayMs` away. */
+function queues(serviceMs: number, awayMs: (instance: string) => number): Bench['answer'] {
+  const freeMs = new Map<string, number>();
+  return (instance, nowMs) => {
+    const endMs = Math.max(nowMs, freeMs.get(instance) ?? 0) + serviceMs;
+    freeMs.set(instance, endMs);
+    return { outcome: 'success', latencyMs: endMs - nowMs + awayMs(instance) };
+  };
+}
+
+test('What those who are near cannot bear goes further away, in proportion, and comes back when they can', (t) => {
+  const bench = new Bench({}, EU_A);
+  bench.answer = queues(10, (instance) => (instance.startsWith('far') ? 60 : 0));
+  bench.serve(...local(2), ...far);
+  equal(share(bench.run(20, 150), 'local'), 1, 'three quarters of what they can');
+  deepEqual(bench.told, []);
+  bench.run(20, 400); // twice as much as they can
+  const overloaded = share(bench.run(20, 400), 'local');
+  t.diagnostic(`of twice what the near ones can bear ${Math.round(overloaded * 100)} % stay`);
+  ok(overloaded > 0.35 && overloaded < 0.6, `${overloaded} stay, half of it can`);
+  equal(bench.told[0], 'spillover');
+  bench.run(30, 100);
+  equal(share(bench.run(10, 100), 'local'), 1);
+  equal(bench.told.at(-1), 'spillover over');
+});
+
+test('A service that takes its time, here as there, stays near, but for the few that find out', () => {
+  const bench = new Bench({}, EU_A);
+  bench.answer = (instance) => ({ outcome: 'success', latencyMs: instance.startsWith('far') ? 660 : 600 });
+  bench.serve(...local(2), ...far);
+  const stay = share(bench.run(60, 100), 'local');
+  ok(stay > 0.98, `${stay}`);
 });
 
 test('Who does not know where he is calls everybody alike', () => {

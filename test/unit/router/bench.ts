@@ -31,6 +31,9 @@ export class Bench {
   readonly retried: RetryFact[] = [];
   /** Instances that were not heard for a while. */
   readonly suspects = new Set<string>();
+  /** Round trips to instances, where they were measured. */
+  readonly rtts = new Map<string, number>();
+  readonly events = new Emitter<RouterEvents>();
   table = tableOf();
   readonly middleware = new Map<string, (next: HttpHandler) => HttpHandler>();
   behave: Behaviour = (request) => request.answer(200);
@@ -38,12 +41,14 @@ export class Bench {
 
   constructor(limits: Partial<RouterOptions> = {}, here: Locality = { region: '', zone: '' }) {
     const options = resolveRouterOptions(limits);
-    const [random, events] = [new SeededRandom(1), new Emitter<RouterEvents>()];
+    const random = new SeededRandom(1);
+    const { events } = this;
     this.backends = new Backends(this.source, this.clock, { here, random, limits: options, events });
     this.dispatcher = new Dispatcher({
       backends: this.backends,
       connector: {
         hasSuspects: true,
+        rttMs: ({ instance }) => this.rtts.get(instance),
         isSuspect: ({ instance }) => this.suspects.has(instance),
         connect: (at) => {
           this.asked.push(at.instance);

@@ -276,6 +276,24 @@ test('what is idle is forgotten, names nobody serves first, and what is pinned s
   equal(bench.backends.size, 0);
 });
 
+test('with a service that is forgotten its panic is over', async () => {
+  const bench = new Bench({ maxEjectedPercent: 90, outlierFailures: 1 });
+  const told: boolean[] = [];
+  bench.events.on('panic', ({ isOn }) => told.push(isOn));
+  bench.source.tell(
+    'api.default',
+    ['a', 'b', 'c'].map((instance) => endpoint(instance)),
+  );
+  bench.behave = (request, { instance }) => request.answer(instance === 'c' ? 200 : 503);
+  for (let i = 0; i < 200 && told.length === 0; i++) {
+    await bench.finish(bench.get());
+    await bench.clock.advanceAsync(100);
+  }
+  deepEqual(told, [true]);
+  await bench.clock.advanceAsync(20 * 60_000);
+  deepEqual(told, [true, false]);
+});
+
 test('more services than the limit are refused', async () => {
   const bench = new Bench({ maxServices: 1 });
   bench.source.tell('api.default', [endpoint('a')]);

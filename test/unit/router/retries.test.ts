@@ -3,6 +3,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import { NO_FIELDS } from '../../../src/http/head.ts';
+import type { WithheldFact } from '../../../src/router/events.ts';
 import { RetryBudget } from '../../../src/router/retry-budget.ts';
 import { type Bench, failure, routed } from './bench.ts';
 import { endpoint, type ReceivedRequest, ReplyRecorder, requestHead } from './endpoints.ts';
@@ -189,6 +190,8 @@ test('the body is sent again as far as it is kept, and what still comes follows 
 
 test('a body longer than what is kept is not tried again: its answer is passed on', async () => {
   const bench = retried({ retry: { attempts: 3, codes: [503] } });
+  const withheld: WithheldFact[] = [];
+  bench.events.on('withheld', (fact) => withheld.push(fact));
   const reply = new ReplyRecorder();
   bench.behave = (request) => bench.clock.setTimer(10, () => request.answer(503));
   const body = bench.dispatcher.request(requestHead({ method: 'PUT' }), false, reply);
@@ -197,6 +200,7 @@ test('a body longer than what is kept is not tried again: its answer is passed o
   body.end(NO_FIELDS);
   await bench.finish(reply);
   deepEqual([reply.head?.status, bench.asked.length], [503, 1]);
+  deepEqual(withheld, [{ service: 'v1.default', reason: 'body-too-long' }]);
 });
 
 test('the least wait of a route is kept between attempts', async () => {

@@ -30,6 +30,7 @@ class Bench {
       backends: new Backends(this.source, this.clock, { here, random, limits: ROUTER_DEFAULTS, events }),
       connector: {
         hasSuspects: false,
+        rttMs: () => undefined,
         isSuspect: () => false,
         connect: (at) => ({
           http: { request: () => NO_BODY },

@@ -6,9 +6,11 @@ import { call } from './commands/call.ts';
 import { check } from './commands/check.ts';
 import { remove } from './commands/delete.ts';
 import { demo } from './commands/demo.ts';
+import { diff } from './commands/diff.ts';
 import { expose } from './commands/expose.ts';
 import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
+import { lint } from './commands/lint.ts';
 import { paths } from './commands/paths.ts';
 import { run } from './commands/run.ts';
 import { services } from './commands/services.ts';
@@ -30,5 +32,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   apply,
   get,
   remove,
+  diff,
+  lint,
   demo,
 ];

@@ -6,15 +6,17 @@ import { SkeinError } from '../core/errors.ts';
 import { configError } from './config.ts';
 import type { CommandContext } from './context.ts';
 import { requireFiles } from './profile.ts';
-import { parseYaml } from './yaml.ts';
+import { type Locate, parseYamlDocuments } from './yaml.ts';
 
 /** What the hub takes in one call, and more than anybody writes by hand. */
 const MAX_FILE_BYTES = 4_194_304;
 
 export interface SourcedManifest {
+  readonly file: string;
   /** `policies.yaml#2` */
   readonly source: string;
   readonly manifest: unknown;
+  readonly locate: Locate;
 }
 
 /** Reads a file, or stdin for `-`. @throws SkeinError SKEIN_CONFIG */
@@ -37,10 +39,13 @@ export async function readManifests(context: CommandContext, path: string): Prom
 
 /** @throws SkeinError SKEIN_CONFIG with line and column of what is no YAML */
 export function parseManifests(name: string, content: string): SourcedManifest[] {
-  const parsed = parseYaml(content);
+  const parsed = parseYamlDocuments(content);
   if ('issues' in parsed) throw configError(name, parsed.issues);
-  const { values } = parsed;
-  return values.map((manifest, i) => ({ source: values.length === 1 ? name : `${name}#${i + 1}`, manifest }));
+  const { documents } = parsed;
+  return documents.map(({ value, locate }, i) => ({
+    ...{ file: name, source: documents.length === 1 ? name : `${name}#${i + 1}` },
+    ...{ manifest: value, locate },
+  }));
 }
 
 async function readStdin({ process }: CommandContext): Promise<Uint8Array> {

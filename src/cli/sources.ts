@@ -23,12 +23,24 @@ export const NAMESPACE_OPTION: OptionSpec = {
 
 /** Every manifest of `--file` and of the arguments, in a namespace. @throws SkeinError SKEIN_CONFIG when there is none */
 export async function readSources(context: CommandContext, command: string): Promise<readonly SourcedManifest[]> {
-  const namespace = context.input.text('namespace') ?? DEFAULT_NAMESPACE;
-  const paths = [...(context.input.list('file') ?? []), ...context.input.args];
-  if (paths.length === 0) throw new SkeinError('SKEIN_CONFIG', `Cannot ${command}: --file is missing`);
+  const paths = sourcePaths(context, command);
   const sources: SourcedManifest[] = [];
-  for (const path of paths) sources.push(...(await readManifests(context, path)));
+  for (const path of paths) sources.push(...(await readSource(context, path)));
   if (sources.length === 0) throw new SkeinError('SKEIN_CONFIG', `Cannot ${command} ${paths.join(', ')}: no document`);
+  return sources;
+}
+
+/** The files that were named. @throws SkeinError SKEIN_CONFIG when there is none */
+export function sourcePaths({ input }: CommandContext, command: string): readonly string[] {
+  const paths = [...(input.list('file') ?? []), ...input.args];
+  if (paths.length === 0) throw new SkeinError('SKEIN_CONFIG', `Cannot ${command}: --file is missing`);
+  return paths;
+}
+
+/** The manifests of one file. @throws SkeinError SKEIN_CONFIG */
+export async function readSource(context: CommandContext, path: string): Promise<readonly SourcedManifest[]> {
+  const namespace = context.input.text('namespace') ?? DEFAULT_NAMESPACE;
+  const sources = await readManifests(context, path);
   return sources.map((source) => ({ ...source, manifest: withNamespace(source.manifest, namespace) }));
 }
 

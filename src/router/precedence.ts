@@ -16,11 +16,14 @@ export interface Candidate<M = unknown> {
   readonly match: M;
 }
 
+/** Where a match stands among others, whatever its rule does. */
+export type Placed<M> = Omit<Candidate<M>, 'rule'>;
+
 /** Exact paths first. Where regular expressions stand is left to us: before prefixes, because they say more. */
 const PATH_RANK: Readonly<Record<PathMatch['type'], number>> = { Exact: 0, RegularExpression: 1, PathPrefix: 2 };
 
 /** Negative when `a` comes first. Never 0 for two candidates. */
-export function compareHttp(a: Candidate<HttpMatch>, b: Candidate<HttpMatch>): number {
+export function compareHttp(a: Placed<HttpMatch>, b: Placed<HttpMatch>): number {
   return (
     PATH_RANK[a.match.path.type] - PATH_RANK[b.match.path.type] ||
     pathLength(b.match.path) - pathLength(a.match.path) ||
@@ -32,7 +35,7 @@ export function compareHttp(a: Candidate<HttpMatch>, b: Candidate<HttpMatch>): n
 }
 
 /** The same for a GRPCRoute: most characters of the service, then of the method, then header matches. */
-export function compareGrpc(a: Candidate<GrpcMatch>, b: Candidate<GrpcMatch>): number {
+export function compareGrpc(a: Placed<GrpcMatch>, b: Placed<GrpcMatch>): number {
   return (
     (b.match.method?.service ?? '').length - (a.match.method?.service ?? '').length ||
     (b.match.method?.method ?? '').length - (a.match.method?.method ?? '').length ||
@@ -42,7 +45,7 @@ export function compareGrpc(a: Candidate<GrpcMatch>, b: Candidate<GrpcMatch>): n
 }
 
 /** What decides where the matches say the same: the oldest route, the first name, the first rule, the first match. */
-export function compareOrigin(a: Candidate, b: Candidate): number {
+export function compareOrigin(a: Placed<unknown>, b: Placed<unknown>): number {
   return compareAge(a.route, b.route) || a.ruleIndex - b.ruleIndex || a.matchIndex - b.matchIndex;
 }
 

@@ -102,3 +102,50 @@ test('skein get shows the status of each resource in a word, and the conditions 
   await write('again.yaml', yaml);
   equal((await run('apply', '-f', 'again.yaml')).out, 'HTTPRoute/one in default: unchanged\n');
 });
+
+test('skein diff tells what applying a file would change, by what it means, with its exit code', async (t) => {
+  const { run, write } = await createAdministrator(t);
+  await write('a.yaml', route('one', 90));
+  const fresh = await run('diff', '-f', 'a.yaml');
+  deepEqual([fresh.code, fresh.out], [1, 'HTTPRoute/one in default: not in the mesh\n']);
+  await run('apply', '-f', 'a.yaml');
+  deepEqual(await run('diff', '-f', 'a.yaml'), { code: 0, out: '', err: '' });
+  const words = `# the same in other words
+metadata: { namespace: default, name: one }
+spec:
+  rules:
+    - matches: [{ path: { type: PathPrefix, value: / } }]
+      backendRefs: [{ weight: 90, port: 80, kind: Service, name: api }]
+  parentRefs: [{ kind: Service, group: '', name: api }]
+kind: HTTPRoute
+`;
+  await write('words.yaml', words);
+  deepEqual(await run('diff', 'words.yaml'), { code: 0, out: '', err: '' });
+  await write(
+    'b.yaml',
+    words.replace('weight: 90', 'weight: 80').replace('name: one', 'name: one, labels: { team: shop }'),
+  );
+  const changed = await run('diff', 'b.yaml');
+  deepEqual(
+    [changed.code, changed.out],
+    [
+      1,
+      'HTTPRoute/one in default:\n' +
+        '  metadata.labels: nothing → {"team":"shop"}\n' +
+        '  spec.rules[0].backendRefs[0].weight: 90 → 80\n',
+    ],
+  );
+  const [json] = JSON.parse((await run('diff', 'b.yaml', '-o', 'json')).out);
+  deepEqual([json.key, json.status, json.differences.length], ['HTTPRoute/default/one', 'differs', 2]);
+  const shown = await run('get', 'HTTPRoute/one', '-o', 'yaml');
+  await write('shown.yaml', shown.out);
+  equal((await run('diff', 'shown.yaml')).code, 0, 'what get prints is what there is');
+});
+
+test('skein diff of what would be refused is no difference but a mistake, each with its line', async (t) => {
+  const { run, write } = await createAdministrator(t);
+  await write('a.yaml', `${route('one', 1)}---\n${route('two', -1)}`);
+  const { code, err } = await run('diff', 'a.yaml');
+  equal(code, 2);
+  match(err, /a\.yaml:11: HTTPRoute\/two: spec\.rules\[0\]\.backendRefs\[0\]\.weight: /);
+});

@@ -34,8 +34,10 @@ export interface CallEnvironment {
 }
 
 export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandler, Expiring {
-  /** End of its time in the queue of those that wait; written there. */
+  // Its place among those that wait (timeout-queue.ts).
   dueMs = 0;
+  earlier: Expiring | undefined;
+  later: Expiring | undefined;
   readonly #environment: CallEnvironment;
   readonly #head: RequestHead;
   readonly #destination: Destination;
@@ -181,7 +183,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     if (upgrade !== undefined || method === 'CONNECT' || isGrpc(this.#head)) return;
     if (getField(fields, 'accept')?.includes('text/event-stream') === true) return;
     this.#hasDefaultTime = true;
-    if (this.#sentAll) this.#environment.waiting.add(this);
+    if (this.#sentAll) this.#environment.waiting.add(this, this.#environment.options.clock.monotonicMs());
   }
 
   /** No answer has begun in the time that all have. */
@@ -189,7 +191,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     const { options, waiting } = this.#environment;
     // Whether one that is out of reach comes back is for its session to judge.
     if (this.#load !== undefined && options.connector.isSuspect(this.#load.endpoint)) {
-      waiting.add(this);
+      waiting.add(this, options.clock.monotonicMs());
       return;
     }
     const error = tooLate(`no answer began within ${waiting.limitMs} ms`);
@@ -208,7 +210,10 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   end(trailers: Fields): void {
     if (this.#state === 'over' || this.#sentAll) return;
     this.#sentAll = true;
-    if (this.#hasDefaultTime && this.#state === 'waiting') this.#environment.waiting.add(this);
+    if (this.#hasDefaultTime && this.#state === 'waiting') {
+      const { options, waiting } = this.#environment;
+      waiting.add(this, options.clock.monotonicMs());
+    }
     if (this.#state === 'answered') this.#state = 'over';
     this.#out?.end(trailers);
   }

@@ -2,42 +2,48 @@
 
 import type { Clock } from '../core/clock.ts';
 
+/** A link of the queue itself, so that waiting costs no memory. The fields are written by the queue. */
 export interface Expiring {
-  /** Monotonic time of its end; written here. */
+  /** Monotonic time of its end; 0 while it does not wait. */
   dueMs: number;
+  earlier: Expiring | undefined;
+  later: Expiring | undefined;
   expire(): void;
 }
 
 export class TimeoutQueue {
+  readonly limitMs: number;
   readonly #clock: Clock;
-  readonly #limitMs: number;
-  /** In the order in which they end. */
-  readonly #waiting = new Set<Expiring>();
+  #first: Expiring | undefined;
+  #last: Expiring | undefined;
   #isArmed = false;
 
   constructor(clock: Clock, limitMs: number) {
     this.#clock = clock;
-    this.#limitMs = limitMs;
+    this.limitMs = limitMs;
   }
 
-  get limitMs(): number {
-    return this.#limitMs;
+  /** `item`, which does not wait yet, has its time from `nowMs` on. */
+  add(item: Expiring, nowMs: number): void {
+    item.dueMs = nowMs + this.limitMs;
+    item.earlier = this.#last;
+    if (this.#last === undefined) this.#first = item;
+    else this.#last.later = item;
+    this.#last = item;
+    if (!this.#isArmed) this.#arm(this.limitMs);
   }
 
-  get size(): number {
-    return this.#waiting.size;
-  }
-
-  /** From now on `item` has its time; one that waits already begins anew. */
-  add(item: Expiring): void {
-    item.dueMs = this.#clock.monotonicMs() + this.#limitMs;
-    this.#waiting.delete(item);
-    this.#waiting.add(item);
-    if (!this.#isArmed) this.#arm(this.#limitMs);
-  }
-
+  /** `item` waits no longer. One that does not is left as it is. */
   delete(item: Expiring): void {
-    this.#waiting.delete(item);
+    if (item.dueMs === 0) return;
+    item.dueMs = 0;
+    const { earlier, later } = item;
+    if (earlier === undefined) this.#first = later;
+    else earlier.later = later;
+    if (later === undefined) this.#last = earlier;
+    else later.earlier = earlier;
+    item.earlier = undefined;
+    item.later = undefined;
   }
 
   #arm(delayMs: number): void {
@@ -49,13 +55,10 @@ export class TimeoutQueue {
   readonly #fire = (): void => {
     this.#isArmed = false;
     const nowMs = this.#clock.monotonicMs();
-    for (const item of this.#waiting) {
-      if (item.dueMs > nowMs) {
-        if (!this.#isArmed) this.#arm(item.dueMs - nowMs);
-        return;
-      }
-      this.#waiting.delete(item);
+    for (let item = this.#first; item !== undefined && item.dueMs <= nowMs; item = this.#first) {
+      this.delete(item);
       item.expire();
     }
+    if (this.#first !== undefined && !this.#isArmed) this.#arm(this.#first.dueMs - nowMs);
   };
 }

@@ -55,7 +55,12 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
 const GRPC_CONTENT = 'application/grpc';
 
 export function isGrpc(request: RequestHead): boolean {
-  const type = getField(request.fields, 'content-type');
+  return hasGrpcType(request.fields);
+}
+
+/** Is it a message of gRPC, in whatever encoding? */
+export function hasGrpcType(fields: Fields): boolean {
+  const type = getField(fields, 'content-type');
   return type?.startsWith(GRPC_CONTENT) === true && /^$|^[+;]/.test(type.slice(GRPC_CONTENT.length).trimStart());
 }
 

@@ -1,4 +1,13 @@
-/** The Retry-After field (RFC 9110 §10.2.3). */
+/** When to come back: the Retry-After field (RFC 9110 §10.2.3), and what gRPC has instead (gRFC A6, Pushback). */
+
+import { type Fields, getField } from './head.ts';
+
+/** Milliseconds to wait by what an answer says, in its head or at its end; undefined when it says nothing. */
+export function readRetryAfter(fields: Fields, epochMs: number): number | undefined {
+  const pushback = getField(fields, 'grpc-retry-pushback-ms');
+  if (pushback !== undefined && /^\d{1,9}$/.test(pushback)) return Number(pushback);
+  return parseRetryAfter(getField(fields, 'retry-after') ?? '', epochMs);
+}
 
 /** Milliseconds to wait, 0 or more; undefined when `value` is neither a number of seconds nor a date. */
 export function parseRetryAfter(value: string, epochMs: number): number | undefined {

@@ -8,12 +8,12 @@ import { withTimeLeft } from '../http/deadline.ts';
 import type { ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { isIdempotent } from '../http/methods.ts';
-import { parseRetryAfter } from '../http/retry-after.ts';
+import { readRetryAfter } from '../http/retry-after.ts';
 import type { Bond } from './affinity.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
-import { classifyError, classifyStatus, type Outcome } from './classify.ts';
+import { classifyError, classifyGrpc, classifyHead, type Outcome } from './classify.ts';
 import type { EndpointLoad, Movable } from './endpoint-load.ts';
 import type { RetryFact, WithheldFact } from './events.ts';
 import { FAULT_REASON } from './filters/fault.ts';
@@ -68,6 +68,8 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   #load: EndpointLoad | undefined;
   #attempts = 0;
   #attemptMs = 0;
+  /** Of a call of gRPC, whose answer tells at its end how it went: what is known of that so far. */
+  #grpc: 'none' | 'begun' | 'works' = 'none';
   /** The request's way out; undefined while there is none. It stays after the end, for credit that is returned late. */
   #out: RequestBody | undefined;
   /** The body so far, for the next attempt; undefined when it has grown too long to be sent again. */
@@ -190,11 +192,14 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   }
 
   onData(chunk: Bytes): void {
-    if (this.#state === 'answering') this.#reply.onData(chunk);
+    if (this.#state !== 'answering') return;
+    if (this.#grpc === 'begun') this.#learnGrpc(undefined);
+    this.#reply.onData(chunk);
   }
 
   onEnd(trailers: Fields): void {
     if (this.#state !== 'answering') return;
+    if (this.#grpc !== 'none') this.#learnGrpc(trailers);
     this.#finishAnswer();
     this.#reply.onEnd(trailers);
   }
@@ -369,13 +374,33 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   }
 
   #learnAnswer(head: ResponseHead): void {
-    const outcome = this.#isInjected(head) ? 'neutral' : classifyStatus(head.status);
+    const outcome = this.#isInjected(head) ? 'neutral' : classifyHead(head);
+    this.#grpc = outcome === undefined ? 'begun' : 'none';
+    if (outcome === undefined) {
+      const nowMs = this.#options.clock.monotonicMs();
+      this.#load?.succeed(nowMs - this.#attemptMs, nowMs);
+      return;
+    }
     this.#learn(outcome);
-    const load = this.#load;
-    if (load === undefined || (outcome !== 'busy' && outcome !== 'broken')) return;
+    this.#rest(outcome, head.fields);
+  }
+
+  /** The first message of a call of gRPC, which may go on for hours, or its end: that alone says whether it failed. */
+  #learnGrpc(trailers: Fields | undefined): void {
+    if (this.#load === undefined) return;
+    const outcome = trailers === undefined ? 'success' : classifyGrpc(trailers);
+    if (this.#grpc === 'works' && outcome === 'success') return;
+    this.#grpc = 'works';
+    this.#backend.learnEnd(this.#load, outcome, this.#options.clock.monotonicMs());
+    if (trailers !== undefined) this.#rest(outcome, trailers);
+  }
+
+  /** The endpoint may have said when it wants to be asked again. */
+  #rest(outcome: Outcome, fields: Fields): void {
+    if (this.#load === undefined || (outcome !== 'busy' && outcome !== 'broken')) return;
     const { clock } = this.#options;
-    const restMs = parseRetryAfter(getField(head.fields, 'retry-after') ?? '', clock.epochMs());
-    if (restMs !== undefined) this.#backend.rest(load, restMs, clock.monotonicMs());
+    const restMs = readRetryAfter(fields, clock.epochMs());
+    if (restMs !== undefined) this.#backend.rest(this.#load, restMs, clock.monotonicMs());
   }
 
   /** A fault that a route asks for says nothing about the endpoint. */

@@ -158,9 +158,9 @@ export class Backend {
     this.#judge(load, outcome, nowMs);
   }
 
-  /** What a raw connection has shown when it ended. How long it was open says nothing about who answers faster. */
-  learnConnection(load: EndpointLoad, outcome: Outcome, nowMs: number): void {
-    if (outcome === 'success') this.#judge(load, outcome, nowMs);
+  /** What a raw connection or a call of gRPC has shown when it ended. How long it went on says nothing about who answers faster. */
+  learnEnd(load: EndpointLoad, outcome: Outcome, nowMs: number): void {
+    if (outcome === 'success' || outcome === 'failure') this.#judge(load, outcome, nowMs);
     else this.learn(load, outcome, 0, nowMs);
   }
 

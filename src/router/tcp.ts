@@ -53,7 +53,7 @@ export class TcpDispatcher {
           cause: thrown,
           notProcessed: true,
         });
-        backend.learnConnection(load, classifyError(error), clock.monotonicMs());
+        backend.learnEnd(load, classifyError(error), clock.monotonicMs());
         const facts = { attempts: tried.length, isIdempotent: false, isReplayable: true, hasAnswered: false };
         if (judgeError(retry, error, facts) === 'no' || !backend.hasOther(tried)) throw error;
       }
@@ -88,7 +88,7 @@ export class TcpDispatcher {
       load.pending--;
       backend.breaker.leaveConnection();
       const outcome = error === undefined ? 'success' : classifyError(error);
-      backend.learnConnection(load, outcome, this.#options.clock.monotonicMs());
+      backend.learnEnd(load, outcome, this.#options.clock.monotonicMs());
     });
   }
 }

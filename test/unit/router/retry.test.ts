@@ -2,7 +2,7 @@
 import { equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERROR_CODES, type ErrorCode, SkeinError } from '../../../src/core/errors.ts';
-import { classifyError, classifyStatus } from '../../../src/router/classify.ts';
+import { classifyError, classifyGrpc, classifyHead, classifyStatus } from '../../../src/router/classify.ts';
 import {
   type AttemptFacts,
   chooseBackoffMs,
@@ -114,6 +114,34 @@ const statuses: readonly [status: number, outcome: string][] = [
 ];
 test('statuses are whose fault', () => {
   for (const [status, outcome] of statuses) equal(classifyStatus(status), outcome, String(status));
+});
+
+const codes: readonly [code: string | undefined, outcome: string][] = [
+  ['0', 'success'],
+  ['1', 'success'],
+  ['2', 'failure'],
+  ['4', 'success'],
+  ['5', 'success'],
+  ['7', 'success'],
+  ['8', 'busy'],
+  ['12', 'success'],
+  ['13', 'failure'],
+  ['14', 'broken'],
+  ['15', 'failure'],
+  ['16', 'success'],
+  [undefined, 'failure'],
+];
+test('codes of gRPC are whose fault, at the end of a call or in an answer of trailers only', () => {
+  for (const [code, outcome] of codes) {
+    const end = code === undefined ? [] : ['grpc-status', code];
+    equal(classifyGrpc(end), outcome, code);
+    const head = { status: 200, fields: ['content-type', 'application/grpc', ...end], upgrade: undefined };
+    equal(classifyHead(head), code === undefined ? undefined : outcome, code);
+  }
+  equal(
+    classifyHead({ status: 200, fields: ['content-type', 'text/plain', 'grpc-status', '14'], upgrade: undefined }),
+    'success',
+  );
 });
 
 test('a denial or a cancellation says nothing about the endpoint', () => {

@@ -46,8 +46,15 @@ const GOAWAY_SPREAD = 0.5;
 const EASED_ATTEMPTS = 4;
 /** How often a hub that is silent is dialled anew: it may be frozen, and its members should not all wait at its door. */
 const REPLACE_EVERY_MS = 2_000;
-/** A hub that was restarted is found again in a part of the time that it was away: streams wait for it. */
+/**
+ * A hub that was restarted is found again in a part of the time that it was away: streams wait for it. Where nobody listens a
+ * dial costs nobody anything, so that there are more of them.
+ */
 const WAIT_OF_AWAY = 0.25;
+const WAIT_WHILE_ABSENT = 0.1;
+/** A hub that is full says when to come back: then, or up to three times as late. */
+const FULL_SPREAD = 0.5;
+const BAD_GATEWAY = 502;
 /** A link that held for less does not show that the hub is there. */
 const HELD_MS = 1_000;
 /** When a URL is dialled again that leads to a hub which is connected by another one: behind a balancer it may lead elsewhere then. */
@@ -77,7 +84,7 @@ export class Uplink {
   /** Runs while the first dial may be expected to succeed. */
   #hope: Timer | undefined;
   #leaving: Timer | undefined;
-  /** Set by GOAWAY: when to come back. */
+  /** Set by GOAWAY, and by a hub that is full: when to come back. */
   #returnAfterMs = 0;
   #lastError: SkeinError | undefined;
 
@@ -187,10 +194,14 @@ export class Uplink {
     this.#state = 'waiting';
     this.#lastError = error;
     this.#stopHope();
-    if (error.details.sameHub !== undefined) {
-      this.#returnAfterMs = jitter(this.#options.platform.random, SAME_HUB_MS, SAME_HUB_SPREAD);
+    const { platform, limits, owner } = this.#options;
+    const { sameHub, retryAfterMs } = error.details;
+    if (sameHub !== undefined) this.#returnAfterMs = jitter(platform.random, SAME_HUB_MS, SAME_HUB_SPREAD);
+    else if (typeof retryAfterMs === 'number') {
+      const mostMs = limits.reconnectCapMs / (1 + FULL_SPREAD);
+      this.#returnAfterMs = jitter(platform.random, Math.min(2 * retryAfterMs, mostMs), FULL_SPREAD);
     }
-    this.#options.owner.onFailed(this, error);
+    owner.onFailed(this, error);
   }
 
   /** Connects and resolves with the reason when the connection has ended. @throws SkeinError when it never came into use */
@@ -319,11 +330,18 @@ export class Uplink {
     owner.onLeaving(connection);
   }
 
+  /** Nobody listened at the last dial: there, or behind the proxy that stands before it. */
+  get #isAbsent(): boolean {
+    const { systemCode, httpStatus } = this.#lastError?.details ?? {};
+    return systemCode === 'ECONNREFUSED' || httpStatus === BAD_GATEWAY;
+  }
+
   /** False when it was told to stop meanwhile. */
   async #pause(stop: AbortSignal): Promise<boolean> {
     this.#state = 'waiting';
     const awayMs = this.#options.platform.clock.monotonicMs() - this.#awaySinceMs;
-    const backoffMs = this.#mayDialAtOnce ? 0 : this.#backoff.nextMs(awayMs * WAIT_OF_AWAY);
+    const share = this.#isAbsent ? WAIT_WHILE_ABSENT : WAIT_OF_AWAY;
+    const backoffMs = this.#mayDialAtOnce ? 0 : this.#backoff.nextMs(awayMs * share);
     const waitMs = Math.max(backoffMs, this.#returnAfterMs);
     this.#returnAfterMs = 0;
     this.#mayDialAtOnce = false;

@@ -79,8 +79,12 @@ export class MemoryNetwork {
     if (this.#silent.has(host)) await wait(this.#clock, DIAL_TIMEOUT_MS, signal);
     await this.#thawed(host, signal);
     const server = this.#servers.get(host);
-    if (this.#silent.has(host) || server?.onWebSocket === undefined || server.admitWebSocket?.() !== undefined) {
-      throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub "${url}": nobody listens`);
+    if (this.#silent.has(host)) throw unreachable(url, 'no answer in time', {});
+    if (server?.onWebSocket === undefined) throw unreachable(url, 'nobody listens', { systemCode: 'ECONNREFUSED' });
+    const refusal = server.admitWebSocket?.();
+    if (refusal !== undefined) {
+      const { status: httpStatus, retryAfterSeconds } = refusal;
+      throw unreachable(url, 'not now', { httpStatus, retryAfterMs: retryAfterSeconds * 1000 });
     }
     const link = new MemoryLink(this.#clock, { latencyMs: this.latencyMs });
     this.links.push(link);
@@ -143,6 +147,11 @@ export class MemoryNetwork {
   unsilence(url: string): void {
     this.#silent.delete(new URL(url).host);
   }
+}
+
+/** As the dial of a runtime fails. */
+function unreachable(url: string, state: string, details: object): SkeinError {
+  return new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach hub "${url}": ${state}`, { details: { ...details } });
 }
 
 export class VirtualMesh {

@@ -199,6 +199,18 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       'test/e2e/survival.test.ts': ['Leave a session of psql as it is'],
     },
   },
+  'grpcio of Python': {
+    reason: "needs Debian's python3-grpcio",
+    on: () => !existsSync('/usr/lib/python3/dist-packages/grpc'),
+    tests: {
+      'test/e2e/grpc-python.test.ts': [
+        'All four kinds, metadata in front and behind, messages of 4 MiB',
+        'Every status, also where the answer is nothing but trailers',
+        'Who cancels, or has a deadline, ends the call at the application, which knows how long it has',
+        'Each request of one connection is balanced by itself',
+      ],
+    },
+  },
   openssl: {
     reason: 'needs openssl for keys and certificates',
     on: (host) => !host.hasCommand('openssl'),

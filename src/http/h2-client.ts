@@ -144,10 +144,11 @@ class Call implements RequestBody, H2StreamSink {
     if (this.#state !== 'over') this.#reply.onDrain();
   }
 
-  onReset(code: number): void {
+  onReset(code: number, mistake?: string): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    this.#reply.onAbort(this.#connection.closedBy ?? toResetError(code, 'the application'));
+    if (mistake !== undefined) this.#reply.onAbort(new SkeinError('SKEIN_APP_PROTOCOL', mistake));
+    else this.#reply.onAbort(this.#connection.closedBy ?? toResetError(code, 'the application'));
   }
 
   #onTrailers(block: readonly string[], isEnd: boolean): void {

@@ -412,17 +412,19 @@ export class H2Connection implements H2FrameHandler, H2StreamHost {
   #onViolation(thrown: unknown): void {
     if (!(thrown instanceof H2Violation)) throw thrown;
     const { code, message, streamId } = thrown;
-    if (streamId === 0) return this.#end(code, new SkeinError('SKEIN_BAD_REQUEST', message));
+    // Of what an application did not answer correctly nobody knows whether it was done.
+    const blame = this.#options.role === 'server' ? 'SKEIN_BAD_REQUEST' : 'SKEIN_APP_PROTOCOL';
+    if (streamId === 0) return this.#end(code, new SkeinError(blame, message));
     const problem = this.#conduct.noteMistake(streamId, this.#options.clock.monotonicMs());
     if (problem !== undefined) {
       const state = `Cannot keep connection: ${problem}`;
-      return this.#end(H2_CODE.enhanceYourCalm, new SkeinError('SKEIN_BAD_REQUEST', state));
+      return this.#end(H2_CODE.enhanceYourCalm, new SkeinError(blame, state));
     }
     const stream = this.#streams.get(streamId);
     if (stream === undefined) this.#outbox.say(encodeNumbers(H2_FRAME.rstStream, streamId, code));
     else {
       this.sendReset(stream, code);
-      stream.receiveReset(code);
+      stream.receiveReset(code, message);
     }
   }
 

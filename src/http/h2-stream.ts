@@ -13,7 +13,8 @@ export interface H2StreamSink {
   onEnd(): void;
   /** `write` returned false and there is room again. */
   onDrain(): void;
-  onReset(code: number): void;
+  /** `mistake`: what the other end did wrong, for which it was reset here. */
+  onReset(code: number, mistake?: string): void;
 }
 
 /** What a stream needs of its connection. */
@@ -171,10 +172,10 @@ export class H2Stream {
     this.#settle();
   }
 
-  receiveReset(code: number): void {
+  receiveReset(code: number, mistake?: string): void {
     if (this.#isClosed) return;
     this.#close();
-    this.#sink.onReset(code);
+    this.#sink.onReset(code, mistake);
   }
 
   #checkOpen(): void {

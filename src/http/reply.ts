@@ -27,7 +27,7 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_STREAM_RESET: 'Try again if the request may be repeated.',
   SKEIN_SESSION_LOST: 'Try again if the request may be repeated; see `skein services`.',
   SKEIN_APP_UNREACHABLE: 'Start the application, or correct the target of --expose.',
-  SKEIN_APP_PROTOCOL: 'The application does not speak HTTP/1.1 correctly; look into its log.',
+  SKEIN_APP_PROTOCOL: 'The application does not speak HTTP correctly; look into its log.',
   SKEIN_NO_ENDPOINT: 'Start the application of an instance, or another instance; see `skein services`.',
   SKEIN_PEER_UNREACHABLE: 'Check the sidecar of the service; see `skein services`.',
   SKEIN_HUB_UNREACHABLE: 'Check the hub and the way to it.',

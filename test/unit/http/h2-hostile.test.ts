@@ -15,6 +15,7 @@ import { H2_PREFACE } from '../../../src/http/h2-preface.ts';
 import { serveH2 } from '../../../src/http/h2-server.ts';
 import { encodeHpack } from '../../../src/http/hpack.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { malformedH2 } from '../../support/h2-malformed.ts';
 import { RecordingHandler } from '../../support/http.ts';
 
 const platform = nodePlatform();
@@ -185,49 +186,7 @@ for (const [what, code, bytes] of fatal) {
   });
 }
 
-const malformed: readonly [what: string, code: number, bytes: Bytes][] = [
-  ['no path', PROTOCOL, head(1, GET.slice(0, 6))],
-  ['no method', PROTOCOL, head(1, GET.slice(2))],
-  ['two paths', PROTOCOL, head(1, [...GET, ':path', '/other'])],
-  ['a pseudo-field behind a field', PROTOCOL, head(1, [...GET.slice(0, 6), 'a', 'b', ':path', '/'])],
-  ['an unknown pseudo-field', PROTOCOL, head(1, [...GET, ':status', '200'])],
-  ['a capital in a name', PROTOCOL, head(1, [...GET, 'Accept', 'x'])],
-  ['a line break in a value', PROTOCOL, head(1, [...GET, 'a', 'b\r\nc: d'])],
-  ['a NUL in a value', PROTOCOL, head(1, [...GET, 'a', '\0'])],
-  ['white space around a value', PROTOCOL, head(1, [...GET, 'a', ' b'])],
-  ['connection: close', PROTOCOL, head(1, [...GET, 'connection', 'close'])],
-  ['transfer-encoding', PROTOCOL, head(1, [...GET, 'transfer-encoding', 'chunked'])],
-  ['te: gzip', PROTOCOL, head(1, [...GET, 'te', 'gzip'])],
-  ['two hosts', PROTOCOL, head(1, [...GET, 'host', 'other.mesh'])],
-  ['a path without a slash', PROTOCOL, head(1, [...GET.slice(0, 6), ':path', 'x'])],
-  ['a blank in a path', PROTOCOL, head(1, [...GET.slice(0, 6), ':path', '/a b'])],
-  ['CONNECT', PROTOCOL, head(1, [':method', 'CONNECT', ':authority', 'api.mesh'])],
-  [
-    'a body shorter than it said',
-    PROTOCOL,
-    concatBytes(head(1, [...POST, 'content-length', '2'], false), raw(0, 1, 1, 65)),
-  ],
-  [
-    'a body longer than it said',
-    PROTOCOL,
-    concatBytes(head(1, [...POST, 'content-length', '1'], false), raw(0, 0, 1, 65, 66)),
-  ],
-  ['a length that is no number', PROTOCOL, head(1, [...POST, 'content-length', '+1'], false)],
-  ['a pseudo-field in trailers', PROTOCOL, concatBytes(head(1, POST, false), head(1, [':path', '/'], true))],
-  ['trailers that end nothing', PROTOCOL, concatBytes(head(1, POST, false), head(1, ['a', 'b'], false))],
-  [
-    'more than its window',
-    FLOW,
-    concatBytes(
-      head(1, [...POST, 'x-hold', '1'], false),
-      repeat(17, () => encodeFrame(0, 0, 1, new Uint8Array(16_384))),
-    ),
-  ],
-  ['WINDOW_UPDATE of nothing', PROTOCOL, concatBytes(head(1, POST, false), encodeNumbers(8, 1, 0))],
-  ['a window beyond 2^31 - 1', FLOW, concatBytes(head(1, POST, false), encodeNumbers(8, 1, 0x7fffffff))],
-  ['134 fields', CALM, head(1, [...GET, ...Array.from({ length: 134 }, (_, i) => [`a${i}`, 'b']).flat()])],
-];
-for (const [what, code, bytes] of malformed) {
+for (const { name: what, code, bytes } of malformedH2('api.mesh')) {
   test(`${what} costs the stream, with code ${code}, and the next request is answered`, async (t) => {
     const { goAway, resets, answered } = await attack(t, concatBytes(hello, bytes));
     equal(goAway, undefined);

@@ -1,13 +1,13 @@
 /** Who is compared: two proxies in a row on one machine, in front of one origin. All run at once; only one is loaded. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { TestMesh } from '../test/support/mesh.ts';
 import { Nginx, TestAuthority } from '../test/support/nginx.ts';
+import { freePorts } from '../test/support/port.ts';
 import { Program } from '../test/support/process.ts';
 
 export interface Contender {
@@ -18,6 +18,8 @@ export interface Contender {
   readonly address: string;
   /** Host field to send. */
   readonly host?: string;
+  /** Lua that tells wrk what to ask. */
+  readonly script?: string;
   /** Processes whose time counts, by group. */
   pids(): Readonly<Record<string, readonly number[]>>;
 }
@@ -163,20 +165,6 @@ function originConfiguration(address: string, folder: string): string {
     location = / { default_type text/plain; return 200 "${'skein'.repeat(20)}"; }
     location = /large { alias ${join(folder, 'large')}; }
   }`;
-}
-
-/** Ports that were free a moment ago: nginx cannot say which one it chose. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 function readVersions(): Record<string, string> {

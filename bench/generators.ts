@@ -20,6 +20,7 @@ export async function runWrk(target: Contender, connections: number, seconds: nu
   const text = await runProgram('wrk', [
     ...['-t1', `-c${connections}`, `-d${seconds}s`, '--latency'],
     ...(target.host === undefined ? [] : ['-H', `Host: ${target.host}`]),
+    ...(target.script === undefined ? [] : ['-s', target.script]),
     `http://${target.address}/`,
   ]);
   const number = (pattern: RegExp) => Number(pattern.exec(text)?.[1] ?? 0);

@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: P1, P4 and P5 of bench/README.md. Each pair runs the peer and skein one after the other in the same minute
+ * `npm run bench`: P1, P4, P5 and the routes of P13 of bench/README.md. Each pair runs the peer and skein one after the other in the same minute
  * against the same origin; what counts is the ratio within a pair, and of those the median.
  */
 import { execFileSync } from 'node:child_process';
@@ -9,19 +9,15 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { currentHost } from '../test/runtime/capabilities.ts';
-import { cpuSecondsOf } from '../test/support/process.ts';
 import { root } from '../test/support/repository.ts';
-import { type Contender, startContenders } from './contenders.ts';
+import { startContenders } from './contenders.ts';
 import { type Download, download, runWrk, type WrkResult } from './generators.ts';
+import { alternate, type Measured, pair } from './measure.ts';
+import { startRouted } from './routes.ts';
 
 const DOWNLOAD_BYTES = 64 * 1024 * 1024;
-const ALL = ['P1', 'P4', 'P5'];
-
-interface Measured<T> {
-  readonly result: T;
-  /** Seconds of processor time by group of processes, as `proxies` and `hub`. */
-  readonly cpuSeconds: Readonly<Record<string, number>>;
-}
+const ALL = ['P1', 'P4', 'P5', 'P13'];
+const ROUTES = 1_000;
 
 const { values } = parseArgs({
   options: {
@@ -43,6 +39,7 @@ for (const command of ['nginx', 'openssl', 'wrk', 'curl']) {
 const { contenders, versions, close } = await startContenders(DOWNLOAD_BYTES);
 const { nginx, skein, pipe } = contenders;
 const figures: Record<string, unknown> = {};
+process.stdout.write(`skein: ${skein.description}\n`);
 try {
   for (const each of Object.values(contenders)) await runWrk(each, 64, 1); // warm
   if (wanted.has('P1')) figures.P1 = await benchThroughput();
@@ -51,6 +48,7 @@ try {
 } finally {
   await close();
 }
+if (wanted.has('P13')) figures.P13 = await benchRoutes();
 
 const report = {
   measuredAt: new Date().toISOString(),
@@ -70,7 +68,7 @@ if (ALL.every((id) => wanted.has(id))) {
 }
 
 async function benchThroughput(): Promise<unknown> {
-  const runs = await alternate(nginx, skein, (contender) => runWrk(contender, 64, seconds));
+  const runs = await alternate(pairs, nginx, skein, (contender) => runWrk(contender, 64, seconds));
   const perRequest = (run: Measured<WrkResult>, groups: readonly string[]) =>
     (groups.reduce((sum, group) => sum + (run.cpuSeconds[group] ?? 0), 0) / run.result.requests) * 1e6;
   const rows = runs.map(([peer, own]) => ({
@@ -93,8 +91,8 @@ async function benchThroughput(): Promise<unknown> {
 }
 
 async function benchLatency(): Promise<unknown> {
-  const toPipe = await alternate(pipe, skein, (contender) => runWrk(contender, 1, seconds));
-  const toNginx = await alternate(nginx, skein, (contender) => runWrk(contender, 1, seconds));
+  const toPipe = await alternate(pairs, pipe, skein, (contender) => runWrk(contender, 1, seconds));
+  const toNginx = await alternate(pairs, nginx, skein, (contender) => runWrk(contender, 1, seconds));
   const p50 = ([peer, own]: readonly [Measured<WrkResult>, Measured<WrkResult>]) =>
     [peer.result.p50Ms, own.result.p50Ms] as const;
   const summary = { p50MsToRawPipe: pair(toPipe, p50), p50MsToNginx: pair(toNginx, p50) };
@@ -103,7 +101,7 @@ async function benchLatency(): Promise<unknown> {
 }
 
 async function benchDownload(): Promise<unknown> {
-  const runs = await alternate(nginx, skein, (contender) => download(contender, DOWNLOAD_BYTES));
+  const runs = await alternate(pairs, nginx, skein, (contender) => download(contender, DOWNLOAD_BYTES));
   const cpu = (run: Measured<Download>, ...groups: string[]) =>
     groups.reduce((sum, group) => sum + (run.cpuSeconds[group] ?? 0), 0) * 1000;
   const summary = {
@@ -115,66 +113,33 @@ async function benchDownload(): Promise<unknown> {
   return { summary, rows: runs };
 }
 
-/** Peer and skein in turn, who begins changing from pair to pair. */
-async function alternate<T>(
-  peer: Contender,
-  own: Contender,
-  run: (contender: Contender) => Promise<T>,
-): Promise<(readonly [Measured<T>, Measured<T>])[]> {
-  const results: (readonly [Measured<T>, Measured<T>])[] = [];
-  for (let i = 0; i < pairs; i++) {
-    if (i % 2 === 0) {
-      const first = await measure(peer, run);
-      results.push([first, await measure(own, run)]);
-    } else {
-      const first = await measure(own, run);
-      results.push([await measure(peer, run), first]);
-    }
+/** The same requests with one route and with many: what looking for the route costs. */
+async function benchRoutes(): Promise<unknown> {
+  const { one, many, close: closeRouted } = await startRouted(ROUTES);
+  try {
+    for (const each of [one, many]) await runWrk(each, 64, 1); // warm
+    const runs = await alternate(pairs, one, many, (contender) => runWrk(contender, 64, seconds));
+    const micros = ({ result, cpuSeconds }: Measured<WrkResult>, group: string) =>
+      ((cpuSeconds[group] ?? 0) / result.requests) * 1e6;
+    const summary = {
+      cpuMicros: pair(runs, ([few, lots]) => [micros(few, 'proxies'), micros(lots, 'proxies')]),
+      cpuMicrosOfCaller: pair(runs, ([few, lots]) => [micros(few, 'caller'), micros(lots, 'caller')]),
+      requestsPerSecond: pair(runs, ([few, lots]) => [few.result.perSecond, lots.result.perSecond]),
+      errors: runs.reduce((sum, [few, lots]) => sum + few.result.errors + lots.result.errors, 0),
+    };
+    say(`P13 1 route and ${ROUTES}`, summary, ['1:', `${ROUTES}:`]);
+    return { summary, rows: runs };
+  } finally {
+    await closeRouted();
   }
-  return results;
 }
 
-async function measure<T>(contender: Contender, run: (contender: Contender) => Promise<T>): Promise<Measured<T>> {
-  const read = () =>
-    Object.fromEntries(
-      Object.entries(contender.pids()).map(([group, pids]) => [
-        group,
-        pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0),
-      ]),
-    );
-  const before = read();
-  const result = await run(contender);
-  const after = read();
-  const spent = Object.entries(after).map(([group, total]) => [group, total - (before[group] ?? 0)] as const);
-  return { result, cpuSeconds: Object.fromEntries(spent) };
-}
-
-/** Medians of both sides, and the median of skein ÷ peer within a pair. */
-function pair<T>(rows: readonly T[], read: (row: T) => readonly [peer: number, own: number]) {
-  const both = rows.map(read);
-  return {
-    peer: round(median(both.map(([peer]) => peer))),
-    skein: round(median(both.map(([, own]) => own))),
-    ratio: round(median(both.map(([peer, own]) => own / peer))),
-  };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-}
-
-function round(value: number): number {
-  return Number(value.toPrecision(4));
-}
-
-function say(title: string, summary: Readonly<Record<string, unknown>>): void {
-  process.stdout.write(`${title}   (skein: ${skein.description})\n`);
+function say(title: string, summary: Readonly<Record<string, unknown>>, [first, second] = ['peer', 'skein']): void {
+  process.stdout.write(`${title}\n`);
   for (const [name, value] of Object.entries(summary)) {
     const { peer, skein: own, ratio } = value as { peer?: number; skein?: number; ratio?: number };
-    const text = peer === undefined ? String(value) : `peer ${peer}   skein ${own}   ratio ${ratio}`;
+    const text = peer === undefined ? String(value) : `${first} ${peer}   ${second} ${own}   ratio ${ratio}`;
     process.stdout.write(`    ${name.padEnd(20)} ${text}\n`);
   }
-  process.stdout.write(`${JSON.stringify({ figures: title.slice(0, 2), ...summary })}\n`);
+  process.stdout.write(`${JSON.stringify({ figures: title.split(' ', 1)[0], ...summary })}\n`);
 }

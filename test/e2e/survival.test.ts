@@ -15,7 +15,8 @@ import {
   throughWebSocket,
 } from '../support/lasting-streams.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
-import { freePort, Postgres } from '../support/postgres.ts';
+import { freePort } from '../support/port.ts';
+import { Postgres } from '../support/postgres.ts';
 import { type PsqlResult, PsqlSession } from '../support/psql-session.ts';
 
 const SECONDS = 60;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
+import { freePorts } from './port.ts';
 import { Program } from './process.ts';
 
 export class NatsServer {
@@ -87,7 +88,7 @@ export class NatsCluster {
 
   static async start(count: number): Promise<NatsCluster> {
     // Ports that were free a moment ago: a server must know those of the others before it starts.
-    const ports = await Promise.all(Array.from({ length: count }, freePort));
+    const ports = await freePorts(count);
     const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`).join(', ');
     const servers = ports.map(
       (port, i) =>
@@ -134,14 +135,6 @@ async function askStream<T>(servers: string[], bucket: string, read: (info: Stre
   } finally {
     await nats.close();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }
 
 /** A TCP line to a server, which can be cut: then it takes no connection either. */

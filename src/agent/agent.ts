@@ -11,6 +11,7 @@ import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HttpHandler } from '../http/handler.ts';
+import type { BackendStatus } from '../router/backend-status.ts';
 import { Backends } from '../router/backends.ts';
 import { type Destination, type NameOptions, SERVICE_PORT, toDestination } from '../router/destination.ts';
 import { Dispatcher } from '../router/dispatch.ts';
@@ -237,6 +238,11 @@ export class Agent {
   async endpointsOf(service: string): Promise<readonly Endpoint[]> {
     await this.#backends.find(toDestination(service, SERVICE_PORT));
     return this.mirror.endpoints(service);
+  }
+
+  /** What the answers of the services in use have taught. */
+  describeBackends(): readonly BackendStatus[] {
+    return this.#backends.describe();
   }
 
   /** Keeps watching a service that will be called. */

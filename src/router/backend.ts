@@ -6,6 +6,7 @@ import type { Emitter } from '../core/emitter.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
 import { Affinity, type Bond } from './affinity.ts';
+import { type BackendStatus, describeEndpoint } from './backend-status.ts';
 import { type Avoidance, Candidates } from './candidates.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { Outcome } from './classify.ts';
@@ -108,6 +109,13 @@ export class Backend {
         return load;
       });
     this.#candidates.update(this.#all);
+  }
+
+  describe(nowMs: number): BackendStatus {
+    const { isPanicking, isSpilling } = this.#candidates;
+    const { service, port } = this.destination;
+    const endpoints = this.#all.map((load) => describeEndpoint(load, this.#candidates.shareOf(load), nowMs));
+    return { service, port, isPanicking, isSpilling, endpoints };
   }
 
   /** It is forgotten. */

@@ -3,6 +3,7 @@
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { Backend, type BackendOptions } from './backend.ts';
+import type { BackendStatus } from './backend-status.ts';
 import type { Destination } from './destination.ts';
 import type { RouterOptions } from './options.ts';
 import type { EndpointSource } from './upstream.ts';
@@ -35,6 +36,12 @@ export class Backends {
   /** Requests that wait for the catalogue. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** What is known of each service in use. */
+  describe(): BackendStatus[] {
+    const nowMs = this.#clock.monotonicMs();
+    return [...this.#table.values()].map((backend) => backend.describe(nowMs));
   }
 
   close(): void {

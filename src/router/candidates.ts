@@ -69,6 +69,19 @@ export class Candidates {
     this.#validUntilMs = 0;
   }
 
+  get isPanicking(): boolean {
+    return this.#isPanicking;
+  }
+
+  get isSpilling(): boolean {
+    return this.#isSpilling;
+  }
+
+  /** Part of the requests that the distance of `load` gets, when it was weighed last. */
+  shareOf(load: EndpointLoad): number {
+    return this.#tiers.find(({ warm, cold }) => warm.includes(load) || cold.includes(load))?.share ?? 0;
+  }
+
   /** Nobody is chosen here any more: what was told to be so is over. */
   end(): void {
     if (this.#isPanicking) this.#options.onPanic(false);

@@ -21,6 +21,11 @@ export class Outlier {
     return this.#probeMs !== undefined;
   }
 
+  /** A request finds out at this moment. */
+  get isProbing(): boolean {
+    return this.#isProbing;
+  }
+
   /** May one request find out whether it works again? */
   isProbeDue(nowMs: number): boolean {
     return this.#probeMs !== undefined && !this.#isProbing && nowMs >= this.#probeMs;

@@ -12,11 +12,18 @@ export interface AdminAppOptions {
   readonly isReady: () => boolean;
   readonly status: () => object;
   readonly paths: () => object;
+  readonly backends: () => object;
 }
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 
-export function createAdminApp({ metrics, isReady, status, paths }: AdminAppOptions): HttpServerOptions['fetch'] {
+export function createAdminApp({
+  metrics,
+  isReady,
+  status,
+  paths,
+  backends,
+}: AdminAppOptions): HttpServerOptions['fetch'] {
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n', 200, NO_STORE));
   app.get('/readyz', (c) => (isReady() ? c.text('ready\n', 200, NO_STORE) : c.text('not ready\n', 503, NO_STORE)));
@@ -25,6 +32,7 @@ export function createAdminApp({ metrics, isReady, status, paths }: AdminAppOpti
   );
   app.get('/v1/status', (c) => c.json(status(), 200, NO_STORE));
   app.get('/v1/paths', (c) => c.json(paths(), 200, NO_STORE));
+  app.get('/v1/backends', (c) => c.json(backends(), 200, NO_STORE));
   app.notFound((c) => c.json(toBody('SKEIN_BAD_REQUEST', 'Cannot answer: no such page'), 404, NO_STORE));
   app.onError((_, c) => c.json(toBody('SKEIN_INTERNAL', 'Cannot answer: internal error'), 500, NO_STORE));
   return (request) => {

@@ -11,6 +11,7 @@ import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import { logAccess } from './access.ts';
 import { createAdminApp } from './admin.ts';
+import { describeBackends } from './backends.ts';
 import { Capture } from './capture.ts';
 import { Connections } from './connections.ts';
 import { ExposedApp } from './exposed-app.ts';
@@ -225,6 +226,7 @@ class RunningSidecar implements Sidecar {
         metrics: this.#metrics,
         isReady: () => this.#state === 'ready',
         paths: () => describePaths(this.#agent, this.#clock),
+        backends: () => describeBackends(this.#agent),
         status: () =>
           describeSidecar({
             ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },

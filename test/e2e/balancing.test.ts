@@ -94,3 +94,43 @@ describe('Ten replicas', () => {
     assert.deepEqual(mesh.accidents(), []);
   });
 });
+
+describe('Two regions', () => {
+  let mesh: TestMesh;
+  let caller: Sidecar;
+  const origins: string[] = [];
+  const near: Sidecar[] = [];
+
+  before(async () => {
+    mesh = await TestMesh.start();
+    for (const [i, region] of ['eu', 'eu', 'us', 'us'].entries()) {
+      const origin = await mesh.startOrigin(`origin ${i}`);
+      origins.push(origin.http);
+      const options = { name: `${region} ${i}`, services: ['api'], expose: [`api=${origin.http}`], http: false };
+      const sidecar = await mesh.startSidecar({ ...options, args: ['--region', region] });
+      if (region === 'eu') near.push(sidecar);
+    }
+    caller = await mesh.startSidecar({ name: 'caller', services: ['client'], args: ['--region', 'eu'] });
+  });
+  after(() => mesh?.close());
+
+  it('When all near ones are killed the others take over, without a failed GET and without a POST executed twice', async () => {
+    const options = { through: caller.http, host: 'api.mesh', perSecond: PER_SECOND };
+    const client = await SteadyClient.start(options);
+    mesh.programs.push(client.program);
+    await wait(2_000);
+    const before = await countIds(...origins.slice(2));
+    await Promise.all(near.map(({ program }) => program.kill()));
+    const killedMs = performance.timeOrigin + performance.now();
+    await wait(4_000);
+    const { answered, failed, slow, ...load } = await client.finish();
+    const posts = judgePosts({ answered, failed }, await countIds(...origins));
+    const late = slow.filter(({ atMs, isPost }) => !isPost && atMs >= killedMs - 1_000);
+    const tookOverMs = Math.round(Math.max(0, ...late.map(({ atMs, tookMs }) => atMs + tookMs - killedMs)));
+    printFigures('all near replicas killed', { ...load, farBefore: before.size, tookOverMs, ...posts });
+    assert.equal(before.size, 0, 'all stays near while it works');
+    assert.equal(load.failedGets, 0, JSON.stringify(load.errors));
+    assert.equal(posts.twice, 0);
+    assert.deepEqual(mesh.accidents(), []);
+  });
+});

@@ -1,6 +1,7 @@
 /** The walk of a request through the dispatcher: waiting for the catalogue, attempts, replay, abort, accounts. */
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import { NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
@@ -274,6 +275,40 @@ test('what is idle is forgotten, names nobody serves first, and what is pinned s
   bench.clock.advance(600_000);
   deepEqual(bench.source.forgotten, ['typo.default', 'api.default']);
   equal(bench.backends.size, 0);
+});
+
+test('what is known of each instance can be looked at', async () => {
+  const bench = new Bench({ outlierFailures: 1 }, { region: 'eu', zone: '' });
+  const near = { region: 'eu' };
+  const tell = (...more: readonly Endpoint[]): void =>
+    bench.source.tell('api.default', [
+      ...['bad', 'good', 'busy'].map((instance) => endpoint(instance, near)),
+      endpoint('down', { ...near, healthy: false }),
+      endpoint('far', { region: 'us' }),
+      ...more,
+    ]);
+  tell();
+  const statuses: Readonly<Record<string, number>> = { bad: 503, busy: 429 };
+  bench.behave = (request, { instance }) => request.answer(statuses[instance] ?? 200);
+  for (let i = 0; i < 20; i++) await bench.finish(bench.get());
+  tell(endpoint('new', near));
+  await bench.finish(bench.get());
+  const [status] = bench.backends.describe();
+  deepEqual(
+    [status?.service, status?.port, status?.isPanicking, status?.isSpilling],
+    ['api.default', 80, false, false],
+  );
+  deepEqual(Object.fromEntries((status?.endpoints ?? []).map(({ instance, state }) => [instance, state])), {
+    bad: 'ejected',
+    good: 'usable',
+    busy: 'failing',
+    down: 'unhealthy',
+    far: 'usable',
+    new: 'warming',
+  });
+  const share = Object.fromEntries((status?.endpoints ?? []).map((each) => [each.instance, each.share]));
+  deepEqual([share.bad, share.down], [0, 0]);
+  ok((share.good ?? 0) > 0.5);
 });
 
 test('with a service that is forgotten its panic is over', async () => {

@@ -314,6 +314,17 @@ test('A request that asks is told by which way its answer came; nobody else is, 
     [{ kind: 'relay', how: null, via: mesh.hub.url, active: true }],
   );
   deepEqual([peer.direct.state, typeof peer.direct.reason], ['off', 'string']);
+
+  const told = await ask({ through: host, host, form: 'host', path: '/v1/backends' });
+  const { backends } = JSON.parse(told.body.toString());
+  const api = backends.find(({ service }: Record<string, unknown>) => service === 'api.default');
+  deepEqual([api.port, api.panic, api.spillover, api.endpoints.length], [80, false, false, 1]);
+  const [{ latencyMs, ...endpoint }] = api.endpoints;
+  equal(typeof latencyMs, 'number');
+  deepEqual(endpoint, {
+    ...{ instance: peer.instance, region: '', zone: '', weight: 1 },
+    ...{ state: 'usable', pending: 0, share: 1 },
+  });
 });
 
 test('The admin port tells health, metrics and status, and nothing to pages of the web', async (t) => {

@@ -78,6 +78,15 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs network namespaces, /dev/net/tun, and Bun for Linux on x64, whose FFI reaches it',
     on: (host) => LACKS['network namespaces']?.on(host) !== false || host.arch !== 'x64' || !existsSync('/dev/net/tun'),
     tests: {
+      'test/e2e/direct-change.test.ts': [
+        "Lose nothing when the caller's NAT gives other ports",
+        "Lose nothing when the callee's NAT gives other ports",
+        "Lose nothing when the caller's NAT gets another address",
+        "Lose nothing when the callee's NAT gets another address",
+        "Lose nothing when the caller's host gets another address",
+        "Lose nothing when the caller's NAT forgets, and says nothing",
+        'Lose nothing when nothing passes',
+      ],
       'test/e2e/nat-table.test.ts': [
         'Two members behind NATs: both drop strangers',
         'Two members behind NATs: both reset strangers',
@@ -87,6 +96,14 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Two members behind NATs: the caller is symmetric',
         'Two members behind NATs: the callee is symmetric',
         'Two members behind NATs: both are symmetric',
+      ],
+      'test/e2e/relay-change.test.ts': [
+        "Lose nothing when the caller's NAT gives other ports",
+        "Lose nothing when the callee's NAT gives other ports",
+        "Lose nothing when the caller's NAT gets another address",
+        "Lose nothing when the callee's NAT gets another address",
+        "Lose nothing when the caller's host gets another address",
+        "Lose nothing when the caller's NAT forgets, and says nothing",
       ],
     },
   },

@@ -35,6 +35,9 @@ export interface LabOptions {
 export const HUB_IP = '203.0.113.10';
 export const PUBLIC_IP = '203.0.113.20';
 const ROUTERS = { a: '198.51.100.2', b: '192.0.2.2' } as const;
+/** Addresses that a router or a host may get later. */
+const OTHER_ROUTERS = { a: '198.51.100.3', b: '192.0.2.3' } as const;
+const NETS = { a: '10.1.0', b: '10.2.0' } as const;
 const PLACES: readonly Place[] = ['hub', 'public', 'router-a', 'router-b', 'site-a', 'site-b'];
 /** A and B 25 ms apart, the hub 15 and 20 from them: its way is the longer one, as it is outside of the lab. */
 const DELAYS_MS = { a: 10, b: 15, hub: 5, public: 5 };
@@ -43,6 +46,7 @@ let created = 0;
 export class PunchLab {
   readonly #prefix = `skein-p${process.pid.toString(36)}-${created++}`;
   readonly #link: Program;
+  readonly #outer: Record<Site, string> = { ...ROUTERS };
   #isOpen = true;
   readonly #closeAtExit = (): void => this.close();
 
@@ -64,6 +68,8 @@ export class PunchLab {
         [PUBLIC_IP]: 1,
         [ROUTERS.a]: 2,
         [ROUTERS.b]: 3,
+        [OTHER_ROUTERS.a]: 2,
+        [OTHER_ROUTERS.b]: 3,
         '10.1.0.2': 2,
         '10.2.0.2': 3,
       },
@@ -77,8 +83,8 @@ export class PunchLab {
       await lab.#link.ready();
       lab.#connect('hub', HUB_IP);
       lab.#connect('public', PUBLIC_IP);
-      lab.#nat('a', '10.1.0', a);
-      lab.#nat('b', '10.2.0', b);
+      lab.#nat('a', a);
+      lab.#nat('b', b);
       return lab;
     } catch (error) {
       lab.close();
@@ -89,6 +95,44 @@ export class PunchLab {
   /** The command that starts a program in a namespace. It execs, so the program has the process id of the child. */
   within(place: Place): readonly string[] {
     return ['ip', 'netns', 'exec', this.#full(place)];
+  }
+
+  /** The NAT forgets its connections; what it sees next of them gets another outer port, and so a stranger's answer. */
+  remapPorts(site: Site): void {
+    this.#masquerade(site, 'to :10000-19999');
+    this.#forget(site);
+  }
+
+  /** The router gets another outer address, as behind a line that was dialled again. */
+  renumber(site: Site): void {
+    const router = `router-${site}` as const;
+    const [from, to] = [this.#outer[site], this.#outer[site] === ROUTERS[site] ? OTHER_ROUTERS[site] : ROUTERS[site]];
+    this.#outer[site] = to;
+    this.#ip(router, 'addr', 'del', `${from}/32`, 'dev', 'wan');
+    this.#ip(router, 'addr', 'add', `${to}/32`, 'dev', 'wan');
+    this.#ip(router, 'route', 'replace', 'default', 'dev', 'wan', 'src', to);
+  }
+
+  /** The NAT forgets its connections, and drops what it takes for none in silence. */
+  forgetSilently(site: Site): void {
+    this.#run(`router-${site}`, ['sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=0']);
+    this.#run(`router-${site}`, ['nft', 'insert rule ip guard forward ct state invalid drop']);
+    this.#forget(site);
+  }
+
+  /** The host of a site gets another address, as one that moves from one network to another. */
+  readdress(site: Site): void {
+    const [host, net] = [`site-${site}` as const, NETS[site]];
+    this.#ip(host, 'addr', 'flush', 'dev', 'eth0');
+    this.#ip(host, 'addr', 'add', `${net}.3/24`, 'dev', 'eth0');
+    this.#ip(host, 'route', 'replace', 'default', 'via', `${net}.1`);
+  }
+
+  /** What goes from site to site directly is lost in silence. */
+  loseDirect(): void {
+    const peers = [...Object.values(ROUTERS), ...Object.values(OTHER_ROUTERS)].join(', ');
+    this.#run('router-a', ['nft', `insert rule ip guard forward ip daddr { ${peers} } drop`]);
+    this.#run('router-a', ['nft', `insert rule ip guard forward ip saddr { ${peers} } drop`]);
   }
 
   /** Ends what still runs in the namespaces, then removes them. */
@@ -130,7 +174,21 @@ export class PunchLab {
     this.#ip(place, 'route', 'add', 'default', 'dev', 'wan', 'src', address);
   }
 
-  #nat(site: Site, net: string, kind: NatKind): void {
+  #masquerade(site: Site, how: string): void {
+    this.#run(`router-${site}`, ['nft', 'flush chain ip nat post']);
+    this.#run(`router-${site}`, ['nft', `add rule ip nat post oifname "wan" meta l4proto tcp masquerade ${how}`]);
+  }
+
+  /** Linux drops what it has masqueraded when the device goes down. */
+  #forget(site: Site): void {
+    const router = `router-${site}` as const;
+    this.#ip(router, 'link', 'set', 'wan', 'down');
+    this.#ip(router, 'link', 'set', 'wan', 'up');
+    this.#ip(router, 'route', 'replace', 'default', 'dev', 'wan', 'src', this.#outer[site]);
+  }
+
+  #nat(site: Site, kind: NatKind): void {
+    const net = NETS[site];
     const [router, host] = [`router-${site}`, `site-${site}`] as const;
     this.#connect(router, ROUTERS[site]);
     this.#ip(router, 'link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', this.#full(host));

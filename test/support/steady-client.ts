@@ -1,6 +1,7 @@
 /** A steady load in a process of its own, and what an origin has counted of it. */
+import process from 'node:process';
 import { ask } from './load.ts';
-import { type Program, startHelper } from './process.ts';
+import { type Program, runProgram, startHelper } from './process.ts';
 import type { SteadyOptions, SteadyResult } from './steady-load.ts';
 
 export class SteadyClient {
@@ -10,8 +11,13 @@ export class SteadyClient {
     this.program = program;
   }
 
-  static async start(options: SteadyOptions, name = 'steady client'): Promise<SteadyClient> {
-    const program = startHelper('steady-client', [JSON.stringify(options)], { name, stdin: true });
+  /** @param within the command that starts a program in a namespace */
+  static async start(
+    options: SteadyOptions,
+    name = 'steady client',
+    within?: readonly string[],
+  ): Promise<SteadyClient> {
+    const program = startHelper('steady-client', [JSON.stringify(options)], { name, within, stdin: true });
     await program.ready();
     return new SteadyClient(program);
   }
@@ -35,6 +41,12 @@ export async function countIds(...origins: readonly string[]): Promise<ReadonlyM
     }
   }
   return counts;
+}
+
+/** The same of an origin in a namespace. @param within the command that starts a program there */
+export async function countIdsWithin(within: readonly string[], origin: string): Promise<ReadonlyMap<string, number>> {
+  const script = `fetch('${origin}/once').then(async (reply) => process.stdout.write(await reply.text()))`;
+  return new Map(JSON.parse(await runProgram(process.execPath, ['-e', script], { within })) as [string, number][]);
 }
 
 /** What the ids show: how many were executed twice, how many that were answered never came, how many that failed had come. */

@@ -30,6 +30,8 @@ export interface CircuitHost {
   transmit(circuit: Circuit, message: Bytes): void;
   announceCredit(circuit: Circuit): void;
   closeCircuit(circuit: Circuit, code: number): void;
+  /** The other end of the link may be gone: it is asked at once. */
+  doubt(): void;
 }
 
 export class Circuit {
@@ -96,6 +98,11 @@ export class Circuit {
   consumed(bytes: number): void {
     this.#receive.consume(bytes);
     this.#host.announceCredit(this);
+  }
+
+  /** Much depends on this circuit now: whether its link is alive should be known soon. */
+  doubt(): void {
+    if (this.#closedBy === undefined) this.#host.doubt();
   }
 
   close(code: number): void {

@@ -63,6 +63,11 @@ export class Heartbeat {
     return this.#askedMs !== undefined;
   }
 
+  /** A PING is out. */
+  get isPinging(): boolean {
+    return this.#ping !== undefined;
+  }
+
   /** When `check` should be called; earlier after `onAsked` and `onPing`. */
   get dueMs(): number {
     return this.#dueMs;

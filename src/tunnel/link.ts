@@ -236,6 +236,10 @@ export class Link {
     this.#transmit(message);
   }
 
+  doubt(): void {
+    if (this.#closedBy === undefined && this.#helloReceived !== undefined) this.#liveness.doubt();
+  }
+
   /** `isKnown`: the other end has it too. CREDIT it could not place would be lost; the first record that is consumed sends it. */
   #addCircuit(id: number, isKnown: boolean): Circuit {
     const { initialCircuitWindowBytes, circuitWindowBytes, maxCircuitWindowBytes } = this.#limits;

@@ -87,6 +87,11 @@ export class Liveness {
     this.#rearm(nowMs);
   }
 
+  /** There is reason to doubt that the other end is there. */
+  doubt(): void {
+    if (!this.#heartbeat.isPinging) this.ping();
+  }
+
   cancel(): void {
     this.#timer.cancel();
   }

@@ -184,6 +184,8 @@ export class Paths {
       path.isSuspect = true;
       path.suspectMs = nowMs;
       this.#prober.probeAll();
+      // What has killed this path may have killed the ways around it: their links have been idle, and nobody has noticed.
+      for (const { circuit } of this.#attached()) circuit.doubt();
       this.#options.onChange();
       return true;
     }

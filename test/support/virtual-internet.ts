@@ -71,6 +71,11 @@ export class VirtualInternet {
   /** SYNs between peers are lost from now on, as where both networks filter what is not the Web. */
   isBlocked = false;
 
+  /** What is sent on connections between peers is lost from now on, and nobody is told. */
+  silence(): void {
+    for (const link of this.#links) link.blackhole();
+  }
+
   /** Every connection between peers is lost. */
   cut(): void {
     for (const link of this.#links) link.cut();

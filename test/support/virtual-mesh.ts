@@ -44,6 +44,7 @@ export class MemoryNetwork {
   readonly #clock: VirtualClock;
   readonly #servers = new Map<string, HttpServerOptions>();
   readonly #linksTo = new Map<string, MemoryLink[]>();
+  readonly #linksFrom = new Map<string, MemoryLink[]>();
   readonly #silent = new Set<string>();
   /** Hosts that stand still, and who waits at their doors. */
   readonly #frozen = new Map<string, (() => void)[]>();
@@ -89,6 +90,7 @@ export class MemoryNetwork {
     const link = new MemoryLink(this.#clock, { latencyMs: this.latencyMs });
     this.links.push(link);
     this.#linksTo.set(host, [...(this.#linksTo.get(host) ?? []), link]);
+    this.#linksFrom.set(from, [...(this.#linksFrom.get(from) ?? []), link]);
     server.onWebSocket(from === '' ? link.b : withRemoteAddress(link.b, from));
     return link.a;
   }
@@ -114,6 +116,11 @@ export class MemoryNetwork {
     const { host } = new URL(url);
     this.#silent.add(host);
     for (const link of this.#linksTo.get(host) ?? []) link.blackhole();
+  }
+
+  /** The NAT at `from` forgets the links that were dialled there: what is sent on them is lost, and nobody is told. */
+  forget(from: string): void {
+    for (const link of this.#linksFrom.get(from) ?? []) link.blackhole();
   }
 
   /** The process at `url` stands still: its kernel takes what is sent to it, and connections. */

@@ -30,6 +30,7 @@ export interface PairOptions {
 const HUB = '10.0.0.1:7000';
 const PUBLIC_IP = '203.0.113.20';
 export const IPS: Readonly<Record<End, string>> = { a: '198.51.100.2', b: '192.0.2.2' };
+const LINK_PORT = 5000;
 
 export class VirtualPair {
   readonly mesh: VirtualMesh;
@@ -83,6 +84,12 @@ export class VirtualPair {
     return this.status('a')?.state === 'direct' && this.status('b')?.state === 'direct';
   }
 
+  /** The NAT of an end forgets its connections: to its hub, and to the other end. */
+  forgetNat(end: End): void {
+    this.internet.silence();
+    this.mesh.network.forget(`${IPS[end]}:${LINK_PORT}`);
+  }
+
   /** Lets time pass until both ends have a direct path. @returns after how long, in milliseconds */
   async untilDirect(limitMs = 20_000): Promise<number> {
     const { clock } = this.mesh;
@@ -104,7 +111,7 @@ export class VirtualPair {
     const platform: Platform = {
       ...mesh.platform,
       directSockets,
-      dialWebSocket: (url, options) => mesh.network.dialFrom(isSeen ? `${nat.ip}:5000` : '', url, options),
+      dialWebSocket: (url, options) => mesh.network.dialFrom(isSeen ? `${nat.ip}:${LINK_PORT}` : '', url, options),
     };
     // The session lasts as long as the test, whether it is used or not.
     const options = { token: await mesh.token(name), direct: { limits }, limits: { idleSessionMs: 48 * 3_600_000 } };

@@ -235,6 +235,7 @@ function createCircuit(sent: Bytes[] = []): Circuit {
     transmit: (_circuit: Circuit, message: Bytes) => void sent.push(message),
     announceCredit: () => undefined,
     closeCircuit: () => undefined,
+    doubt: () => undefined,
   };
   return new Circuit(1, host, 64 * KIB, 64 * KIB, 0);
 }

@@ -13,7 +13,7 @@ const LINE_EVERY_MS = 50;
 const REQUESTS_PER_SECOND = 20;
 /** Before the change, and behind it: time enough for what is slow to be found out. */
 const BEFORE_MS = 1_000;
-const BEHIND_MS = 8_000;
+const BEHIND_MS = 6_000;
 /** A punched path is found, proven and measured within three seconds; a busy machine needs longer. */
 const DIRECT_WITHIN_MS = 60_000;
 const NAT: NatKind = { mapping: 'preserving', strangers: 'dropped' };

@@ -40,6 +40,11 @@ export class AckSchedule {
     }
   }
 
+  /** The peer waits for an ACK of what comes just now. */
+  hurry(): void {
+    this.#become();
+  }
+
   /** The next record begins with an ACK if this says so. */
   hasNews(next: number): boolean {
     return next !== this.#saidNext;

@@ -191,6 +191,7 @@ export interface FrameHandler {
   onAck(nextExpected: number): void;
   onMaxStreams(count: number): void;
   onPath(message: Bytes): void;
+  onFence(): void;
   /** False stops reading: the session is over. */
   readonly isReading: boolean;
   /** Set by `readFrames` when a frame came for which the peer waits; an ACK for anything less would itself be acknowledged, for ever. */
@@ -285,6 +286,7 @@ function readFrame(type: number, flags: number, reader: ByteReader, handler: Fra
       const message = reader.take(value);
       if (reader.failed) return TRUNCATED;
       if ((flags & FLAG_FENCE) === 0) handler.onPath(message);
+      else handler.onFence();
       return undefined;
     }
     case EXT: {

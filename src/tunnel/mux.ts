@@ -41,6 +41,8 @@ export interface MuxOptions {
   readonly onAck: (nextExpected: number) => void;
   /** Nor do the ways to the peer. */
   readonly onPath: (message: Bytes) => void;
+  /** The peer sends nothing more until it has an ACK for all that came. */
+  readonly onFence: () => void;
   /** The peer broke the protocol, or said GOAWAY for good: the session must end. */
   readonly onFatal: (error: SkeinError) => void;
 }
@@ -418,6 +420,11 @@ export class Mux implements FrameHandler, StreamHost {
     if (count > MAX_OFFSET) return this.#fatal(protocolError('Cannot read MAX_STREAMS: impossible count'));
     if (this.#count.allow(count)) this.#admit();
     else this.#noteIdleFrame();
+  }
+
+  onFence(): void {
+    this.#noteIdleFrame();
+    this.#options.onFence();
   }
 
   // Bookkeeping.

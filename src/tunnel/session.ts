@@ -352,6 +352,7 @@ export class Session implements PathHost, BudgetMember {
       onWork: onDue,
       onAck: (nextExpected) => this.#onAck(nextExpected),
       onPath: (message) => onPathMessage?.(message.slice()),
+      onFence: () => acks.hurry(),
       onFatal: onBroken,
     });
     const paths = new Paths(

@@ -396,6 +396,7 @@ export class FrameLog implements FrameHandler {
   onHeaders(): void {}
   onStop(): void {}
   onPath(): void {}
+  onFence(): void {}
 
   onCredit(id: number, offset: number): void {
     this.credits.push({ id, offset });

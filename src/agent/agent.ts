@@ -136,7 +136,9 @@ export class Agent {
         openRaw: refuseOwn,
       },
       onStream: (stream, caller) => this.#inbound.onStream(stream, caller),
+      areHubsSteady: () => this.#uplinks.areSteady,
       onSuspect: (instance) => this.#backends.leave(instance),
+      onGone: (instance) => this.#backends.giveUp(instance),
     });
     const here = { region: options.region ?? '', zone: options.zone ?? '' };
     this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });

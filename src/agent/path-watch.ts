@@ -24,6 +24,11 @@ export class PathWatch {
     return this.#avoided.size > 0;
   }
 
+  /** Has no session with it been heard on for a while? */
+  isSuspect(instance: string): boolean {
+    return this.#suspects.has(instance);
+  }
+
   /** Another instance is the better choice. */
   isAvoided(instance: string): boolean {
     return this.#avoided.has(instance);

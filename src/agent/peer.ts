@@ -108,7 +108,7 @@ export class Peer implements Upstream {
     return !this.#isRetired && this.session.isOpen && !this.session.isDraining;
   }
 
-  /** Resolves when the peer is in reach again, the session is over, or `limitMs` have passed. */
+  /** Resolves when the peer is in reach again, the session is over, `limitMs` have passed, or `stopWaiting` says so. */
   returned(limitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = this.#clock.setTimer(limitMs, resolve);
@@ -121,7 +121,12 @@ export class Peer implements Upstream {
 
   /** Its paths have changed. */
   noteReturn(): void {
-    if (!this.mayReturn) for (const wake of this.#waiting.splice(0)) wake();
+    if (!this.mayReturn) this.stopWaiting();
+  }
+
+  /** Whoever waits for its return should do so no longer. */
+  stopWaiting(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   /** How many of its paths were given up for what came on them, since it was last asked. */
@@ -150,7 +155,7 @@ export class Peer implements Upstream {
   /** The session is over. */
   release(): void {
     for (const timer of this.#timers) timer.cancel();
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.stopWaiting();
   }
 }
 

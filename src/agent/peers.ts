@@ -41,6 +41,8 @@ export interface PeersOptions {
   readonly observer: TunnelObserver | undefined;
   /** Hubs through which circuits are opened, the preferred one first. */
   readonly routes: () => readonly HubConnection[];
+  /** Whether a peer that no hub has a link to can be taken for gone. */
+  readonly areHubsSteady: () => boolean;
   /** Looks for ways around the hubs. */
   readonly direct?: DirectHooks | undefined;
   /** The way to services of this very instance. */
@@ -48,6 +50,8 @@ export interface PeersOptions {
   readonly onStream: (stream: IncomingStream, caller: SpiffeId) => void;
   /** An instance was not heard for a while, on any session. */
   readonly onSuspect: (instance: string) => void;
+  /** An instance has had no way to here for a while, and no link to any hub. */
+  readonly onGone: (instance: string) => void;
 }
 
 /** What is told to those who find direct paths. */
@@ -64,6 +68,12 @@ export interface DirectHooks {
 const SWEEP_MS = 15_000;
 /** A request to an instance out of reach waits so long for it to come back, if there is no other; then it fails. */
 const REATTACH_WAIT_MS = 8_000;
+/**
+ * When hubs that have been here for long all say for so long that the instance has no link to them, it is waited for no more, by
+ * requests that did not reach it and by those that wait for the beginning of an answer. A sidecar that has lost its links dials
+ * at once, and again within half a second: one that is still not there has died, or its network is away.
+ */
+const GONE_MS = 4_000;
 /** Time for a circuit by one hub, and then for a handshake, when there is another to try. */
 const DIAL_MS = 1_500;
 const MAX_DIAL_MS = 10_000;
@@ -107,7 +117,11 @@ export class Peers implements Connector {
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
     this.#unread = new UnreadBudget(limits.unreadBudgetBytes);
     const ways = { clock: platform.clock, random: platform.random, log, routes };
-    this.#reattach = new Reattach(ways);
+    const { areHubsSteady } = options;
+    this.#reattach = new Reattach({
+      ...{ ...ways, areHubsSteady },
+      onAbsent: (session, forMs) => this.#onAbsent(session, forMs),
+    });
     this.#standby = new Standby({ ...ways, peers: () => this.all() });
     this.#sweep = setPeriodic(options.platform.clock, SWEEP_MS, () => this.#closeIdle());
   }
@@ -396,6 +410,13 @@ export class Peers implements Connector {
     this.#options.direct?.onPaths(session);
     this.#reattach.consider(session, role === 'initiator');
     this.#paths.note(session, this.#peers.get(session.remoteInstance) ?? []);
+  }
+
+  /** No hub has had a link to the peer for so long. */
+  #onAbsent({ remoteInstance: instance }: Session, forMs: number): void {
+    if (forMs < GONE_MS || !this.#paths.isSuspect(instance)) return;
+    for (const peer of this.#peers.get(instance) ?? []) peer.stopWaiting();
+    this.#options.onGone(instance);
   }
 
   #forget(session: Session, error: SkeinError): void {

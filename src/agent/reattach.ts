@@ -14,6 +14,10 @@ export interface ReattachOptions {
   readonly log: Logger;
   /** Hubs that are connected, the preferred one first. */
   readonly routes: () => readonly Route[];
+  /** Can hubs be believed that a peer is not there? Not by one that is back only now, nor while there is one that is not. */
+  readonly areHubsSteady: () => boolean;
+  /** There is no way to the peer of `session`, and all hubs have said for `forMs` that it has no link to them. */
+  readonly onAbsent: (session: Session, forMs: number) => void;
 }
 
 /** Both ends notice; the one that did not open the session lets the other try first, in milliseconds. */
@@ -29,6 +33,8 @@ interface Search {
   wake: () => void;
   /** A hub has come since it was last looked. */
   hasNews: boolean;
+  /** Since when every hub has said that the peer is not there; undefined: they say otherwise, or cannot know. */
+  absentSinceMs: number | undefined;
 }
 
 export class Reattach {
@@ -45,7 +51,7 @@ export class Reattach {
     const search = this.#searches.get(session);
     if (search !== undefined) return search.wake();
     if (this.#isClosed || !this.#needsPath(session)) return;
-    const begun: Search = { wake: () => undefined, hasNews: false };
+    const begun: Search = { wake: () => undefined, hasNews: false, absentSinceMs: undefined };
     this.#searches.set(session, begun);
     this.#search(session, begun, isInitiator)
       .catch((thrown) => this.#options.log.log('error', 'search-failed', { error: toSkeinError(thrown).message }))
@@ -102,18 +108,37 @@ export class Reattach {
       const waitMs = backoff.nextMs();
       if (waitMs > 0 && !search.hasNews) await this.#pause(search, waitMs);
       search.hasNews = false;
-      for (const route of this.#routes(session)) {
+      const routes = this.#routes(session);
+      let isAbsent = routes.length > 0;
+      for (const route of routes) {
         if (this.#isClosed || !this.#needsPath(session)) return;
-        await this.#try(session, search, route);
+        const outcome = await this.#try(session, search, route);
+        if (outcome !== 'absent') isAbsent = false;
       }
+      this.#judgeAbsence(session, search, isAbsent);
     }
   }
 
-  async #try(session: Session, search: Search, route: Route): Promise<void> {
+  #judgeAbsence(session: Session, search: Search, isAbsent: boolean): void {
+    const { areHubsSteady, clock, onAbsent } = this.#options;
+    if (!isAbsent || !session.isDetached || !areHubsSteady()) {
+      search.absentSinceMs = undefined;
+      return;
+    }
+    const nowMs = clock.monotonicMs();
+    search.absentSinceMs ??= nowMs;
+    onAbsent(session, nowMs - search.absentSinceMs);
+  }
+
+  /** `absent`: the hub says that the peer has no link to it. */
+  async #try(session: Session, search: Search, route: Route): Promise<'absent' | 'tried'> {
     const { clock, log } = this.#options;
     try {
       const circuit = await openCircuitWithin(clock, TRY_MS, route, session.remoteInstance);
-      if (!this.#needsPath(session)) return circuit.close(0);
+      if (!this.#needsPath(session)) {
+        circuit.close(0);
+        return 'tried';
+      }
       let isOver = false;
       const onEnd = (): void => {
         isOver = true;
@@ -124,9 +149,11 @@ export class Reattach {
       while (this.#needsPath(session) && !isOver && clock.monotonicMs() < untilMs) {
         await this.#pause(search, untilMs - clock.monotonicMs());
       }
+      return 'tried';
     } catch (thrown) {
-      const { reason, message } = toSkeinError(thrown);
+      const { code, reason, message } = toSkeinError(thrown);
       log.log('debug', 'path-not-opened', { instance: session.remoteInstance, hub: route.url, reason, error: message });
+      return code === 'SKEIN_NO_ENDPOINT' ? 'absent' : 'tried';
     }
   }
 

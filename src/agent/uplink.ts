@@ -106,6 +106,11 @@ export class Uplink {
     return this.#connection;
   }
 
+  /** Dialled for as long as it takes. */
+  get isWanted(): boolean {
+    return this.#isWanted;
+  }
+
   /** Connected and heard of, or likely to be at once. */
   get isPromising(): boolean {
     return this.#hope !== undefined || (this.#state === 'connected' && this.#connection?.isSilent === false);

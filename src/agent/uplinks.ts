@@ -91,6 +91,11 @@ export class Uplinks {
     return this.#routes;
   }
 
+  /** There is a link to every hub that is wanted, and each has held for long: what they do not know of is not there. */
+  get areSteady(): boolean {
+    return this.#uplinks.every(({ isWanted, isSteady }) => isSteady || !isWanted);
+  }
+
   /** In the order of preference. */
   get status(): readonly HubStatus[] {
     return this.#uplinks.map(({ url, state, connection, lastError }) => ({

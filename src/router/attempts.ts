@@ -14,7 +14,7 @@ import type { AttemptPlan } from './attempt-plan.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
 import { classifyError, classifyGrpc, classifyHead, type Outcome } from './classify.ts';
-import type { EndpointLoad, Movable } from './endpoint-load.ts';
+import type { Awaiting, EndpointLoad } from './endpoint-load.ts';
 import type { RetryFact, WithheldFact } from './events.ts';
 import { FAULT_REASON } from './filters/fault.ts';
 import { type FilterContext, wrapAll } from './filters/filter.ts';
@@ -50,7 +50,7 @@ export interface AttemptedRequest {
 }
 
 /** Towards the client it is the request's body, towards the endpoint the answer's sink. */
-export class Attempts implements RequestBody, ReplySink, Movable {
+export class Attempts implements RequestBody, ReplySink, Awaiting {
   readonly #options: AttemptsOptions;
   readonly #observer: AttemptsObserver;
   readonly #context: FilterContext;
@@ -67,6 +67,8 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   #tried: EndpointLoad[] = [];
   #load: EndpointLoad | undefined;
   #attempts = 0;
+  /** An attempt has failed that may have been carried out. */
+  #maybeDone = false;
   #attemptMs = 0;
   /** Of a call of gRPC, whose answer tells at its end how it went: what is known of that so far. */
   #grpc: 'none' | 'begun' | 'works' = 'none';
@@ -175,7 +177,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     this.#state = 'answering';
     this.#kept = undefined;
     const told = this.#bond === undefined ? head : this.#tellSession(head, this.#bond);
-    this.#load?.movable.delete(this);
+    this.#load?.awaiting.delete(this);
     // What follows is a conversation, and no answer that could be late.
     if (head.status === 101) this.#timer?.cancel();
     if (complete) this.#finishAnswer();
@@ -226,7 +228,16 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     this.#out = undefined;
     this.#learn('neutral'); // it is avoided already
     out?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: the request went elsewhere'));
+    this.#maybeDone = true;
     this.#again(error.reason, 0);
+  }
+
+  giveUp(): void {
+    const isAllSent = this.#complete || this.#trailers !== undefined;
+    if (this.#state !== 'sending' || !isAllSent) return;
+    const out = this.#out;
+    this.onAbort(new SkeinError('SKEIN_SESSION_LOST', 'Cannot wait for answer: no hub has a link to the instance'));
+    out?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: nobody waits for it'));
   }
 
   #begin(load: EndpointLoad, nowMs: number): void {
@@ -260,7 +271,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     const http = filters.length === 0 ? upstream.http : wrapAll(filters, upstream.http, this.#context);
     const out = http.request(this.#headNow(), this.#complete, this);
     this.#out = out;
-    if (isIdempotent(this.#head.method)) this.#load?.movable.add(this);
+    this.#load?.awaiting.add(this);
     let hasRoom = true;
     for (const chunk of this.#kept ?? []) hasRoom = out.write(chunk);
     this.#limitKept();
@@ -298,6 +309,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
       this.#withhold('body-too-long');
     }
     if (verdict === 'no' || !this.#prepareOther(retry.isAsked || mayRepeat(error))) return false;
+    if (!error.notProcessed) this.#maybeDone = true;
     const { random } = this.#options;
     const waitMs = verdict === 'free' && !retry.isAsked ? 0 : chooseBackoffMs(retry, this.#attempts, random);
     if (verdict === 'free' || this.#takeBudget()) this.#again(error.reason, waitMs);
@@ -314,6 +326,7 @@ export class Attempts implements RequestBody, ReplySink, Movable {
       return false;
     }
     if (!this.#prepareOther(true)) return false;
+    this.#maybeDone = true;
     const out = this.#out;
     this.#out = undefined;
     const isAllSent = this.#complete || this.#trailers !== undefined;
@@ -370,7 +383,8 @@ export class Attempts implements RequestBody, ReplySink, Movable {
   #fail(error: SkeinError): void {
     this.#settle();
     this.#state = 'over';
-    this.#reply.onAbort(toLastError(this.#plan.retry, error, this.#attempts));
+    const last = toLastError(this.#plan.retry, error, this.#attempts);
+    this.#reply.onAbort(this.#maybeDone ? toPossiblyDone(last) : last);
   }
 
   #learnAnswer(head: ResponseHead): void {
@@ -433,9 +447,16 @@ export class Attempts implements RequestBody, ReplySink, Movable {
     this.#load = undefined;
     if (load === undefined) return;
     load.pending--;
-    load.movable.delete(this);
+    load.awaiting.delete(this);
     this.#backend.breaker.leaveRequest();
   }
+}
+
+/** That the last attempt came to nothing says nothing of those before. */
+function toPossiblyDone(error: SkeinError): SkeinError {
+  if (!error.notProcessed) return error;
+  const { code, message, status, details } = error;
+  return new SkeinError(code, message, { cause: error, status, details, notProcessed: false });
 }
 
 function overBudget(cause: SkeinError | undefined, upstreamStatus: number | undefined): SkeinError {

@@ -82,6 +82,11 @@ export class Backends {
     for (const backend of this.#table.values()) backend.leave(instance);
   }
 
+  /** `instance` is gone: what waits there for an answer to begin is told so. */
+  giveUp(instance: string): void {
+    for (const backend of this.#table.values()) backend.giveUp(instance);
+  }
+
   /** Brings `backend` up to what the catalogue says now. */
   refresh(backend: Backend): Backend {
     const nowMs = this.#clock.monotonicMs();

@@ -17,10 +17,12 @@ const PENALTY_MS = 5_000;
 /** Share of an equal endpoint's requests at the start of a warm-up (Envoy's `min_weight_percent`). */
 const COLD = 0.1;
 
-/** A request that can leave its endpoint. */
-export interface Movable {
+/** A request of which no answer has come yet. */
+export interface Awaiting {
   /** The endpoint has fallen silent: goes elsewhere, if that is allowed and there is somebody. */
   move(): void;
+  /** The endpoint is gone, as far as anybody can know: waits no longer, if all of the request was sent. */
+  giveUp(): void;
 }
 
 export class EndpointLoad {
@@ -28,8 +30,7 @@ export class EndpointLoad {
   endpoint: Endpoint;
   /** Requests and connections under way. */
   pending = 0;
-  /** Those of which no answer has come yet and that could as well be sent elsewhere. */
-  readonly movable = new Set<Movable>();
+  readonly awaiting = new Set<Awaiting>();
   readonly outlier = new Outlier();
   /** Attempts of the present interval. */
   tally: Tally = { succeeded: 0, failed: 0 };

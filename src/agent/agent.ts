@@ -1,7 +1,7 @@
 /** `Agent`: one member of the mesh without any listening socket, put together from its parts, from its start to its end. */
 
 import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
-import { parseServiceName } from '../catalog/service.ts';
+import { namespaceOf, parseServiceName } from '../catalog/service.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
 import { setPeriodic, type Timer, wait } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
@@ -11,14 +11,17 @@ import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HttpHandler } from '../http/handler.ts';
+import type { RequestHead } from '../http/head.ts';
 import type { BackendStatus } from '../router/backend-status.ts';
 import { Backends } from '../router/backends.ts';
 import { type Destination, type NameOptions, SERVICE_PORT, toDestination } from '../router/destination.ts';
 import { Dispatcher } from '../router/dispatch.ts';
 import type { RouterEvents } from '../router/events.ts';
+import type { Locality } from '../router/locality.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
 import { Direct } from './direct/direct.ts';
+import { addVerdicts, findClaimed, type MemberExplanation } from './explain.ts';
 import { logHealth } from './health-log.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Identity } from './identity.ts';
@@ -26,7 +29,7 @@ import { Inbound, type InboundEvents } from './inbound.ts';
 import { createMiddlewareHandler } from './middleware.ts';
 import { Mirror } from './mirror.ts';
 import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } from './options.ts';
-import { createOutbound } from './outbound.ts';
+import { createOutbound, toOutboundHead } from './outbound.ts';
 import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
 import { Registrar } from './registrar.ts';
@@ -86,8 +89,10 @@ export class Agent {
   readonly #registrar: Registrar;
   readonly #inbound: Inbound;
   readonly #backends: Backends;
+  readonly #dispatcher: Dispatcher;
   readonly #tcp: TcpDispatcher;
   readonly #uplinks: Uplinks;
+  readonly #here: Locality;
   #renewal: Timer | undefined;
   #isRenewing = false;
   #isClosed = false;
@@ -141,6 +146,7 @@ export class Agent {
       onGone: (instance) => this.#backends.giveUp(instance),
     });
     const here = { region: options.region ?? '', zone: options.zone ?? '' };
+    this.#here = here;
     this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });
     const routing = {
       ...{ backends: this.#backends, connector: this.peers, clock, limits: router },
@@ -150,6 +156,7 @@ export class Agent {
       ...{ ...routing, random, names, events: this.outboundEvents },
       middleware: (name) => findMiddleware(options, name),
     });
+    this.#dispatcher = dispatcher;
     logHealth(this.outboundEvents, log);
     this.outbound = createOutbound(dispatcher, clock, random);
     this.#tcp = new TcpDispatcher(routing);
@@ -245,6 +252,27 @@ export class Agent {
   /** What the answers of the services in use have taught. */
   describeBackends(): readonly BackendStatus[] {
     return this.#backends.describe();
+  }
+
+  /**
+   * What would happen to a request of `caller`, by default this member, and why. Nothing is sent.
+   * @throws SkeinError SKEIN_BAD_REQUEST for callers of another namespace, whose routes are not known here
+   */
+  async explain(head: RequestHead, caller: SpiffeId = this.id): Promise<MemberExplanation> {
+    const { namespace } = this.identity;
+    if (caller.namespace !== namespace) {
+      const state = `routes hold here for callers of namespace "${namespace}"; ask a sidecar of theirs`;
+      throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot explain: ${state}`);
+    }
+    const outbound = toOutboundHead(head, this.#platform.clock);
+    const explained = await this.#dispatcher.explain(outbound, namespace, this.#here);
+    const known = new Set([...this.#services.all()].map(({ service }) => namespaceOf(service)));
+    return addVerdicts(
+      explained,
+      caller,
+      (space) => (known.has(space) ? this.mirror.authorizer : undefined),
+      (backend) => findClaimed(backend, (service) => this.mirror.endpoints(service)),
+    );
   }
 
   /** Keeps watching a service that will be called. */

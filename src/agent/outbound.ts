@@ -1,7 +1,7 @@
 /** Outbound: a request of a local application leaves. What only the mesh may say is taken out, its deadline is read, the trace is kept or begun. */
 
 import type { Clock } from '../core/clock.ts';
-import { SkeinError } from '../core/errors.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
 import { NO_DEADLINE, readDeadline } from '../http/deadline.ts';
 import { stripUntrusted } from '../http/fields.ts';
@@ -15,32 +15,39 @@ import { asksPath } from './path-field.ts';
 export function createOutbound(dispatcher: HttpHandler, clock: Clock, random: Random): HttpHandler {
   return {
     request(head, complete, reply) {
-      const outbound = toOutboundHead(head, clock, random);
-      if (outbound === undefined) return refuseLater(reply, BAD_DEADLINE);
+      let outbound: RequestHead;
+      try {
+        outbound = withTrace(toOutboundHead(head, clock), random);
+      } catch (thrown) {
+        return refuseLater(reply, toSkeinError(thrown));
+      }
       const body = dispatcher.request(outbound, complete, reply);
       return complete ? body : new OutboundBody(body);
     },
   };
 }
 
-const BAD_DEADLINE = new SkeinError(
-  'SKEIN_BAD_REQUEST',
-  'Cannot perform request: x-skein-deadline is neither a duration such as 1s500ms nor milliseconds since 1970',
-);
-
-/** undefined: its deadline cannot be read. */
-function toOutboundHead(head: RequestHead, clock: Clock, random: Random): RequestHead | undefined {
+/** What is left of a request that leaves: nothing that only the mesh may say. @throws SkeinError SKEIN_BAD_REQUEST when its deadline cannot be read */
+export function toOutboundHead(head: RequestHead, clock: Clock): RequestHead {
   const fields = stripUntrusted(head.fields);
-  const isStripped = fields !== head.fields;
-  let asked = isStripped && asksPath(head.fields) ? { ...head, asksPath: true } : head;
-  if (isStripped) {
-    const timeLeftMs = readDeadline(head.fields, clock.epochMs());
-    if (timeLeftMs === NO_DEADLINE) return undefined;
-    if (timeLeftMs !== undefined) asked = { ...asked, timeLeftMs };
+  if (fields === head.fields) return head;
+  const timeLeftMs = readDeadline(head.fields, clock.epochMs());
+  if (timeLeftMs === NO_DEADLINE) {
+    const state = 'x-skein-deadline is neither a duration such as 1s500ms nor milliseconds since 1970';
+    throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot perform request: ${state}`);
   }
-  const trace = getField(fields, 'traceparent');
-  if (trace !== undefined && parseTraceParent(trace) !== undefined) return isStripped ? { ...asked, fields } : head;
-  return { ...asked, fields: [...withoutTrace(fields), 'traceparent', formatTraceParent(createTraceParent(random))] };
+  return {
+    ...{ ...head, fields },
+    ...(asksPath(head.fields) ? { asksPath: true } : {}),
+    ...(timeLeftMs === undefined ? {} : { timeLeftMs }),
+  };
+}
+
+function withTrace(head: RequestHead, random: Random): RequestHead {
+  const trace = getField(head.fields, 'traceparent');
+  if (trace !== undefined && parseTraceParent(trace) !== undefined) return head;
+  const own = formatTraceParent(createTraceParent(random));
+  return { ...head, fields: [...withoutTrace(head.fields), 'traceparent', own] };
 }
 
 /** `tracestate` belongs to the trace of its `traceparent`; without a valid one neither means anything (W3C Trace Context §3.3). */

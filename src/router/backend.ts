@@ -151,7 +151,23 @@ export class Backend {
       bond === undefined
         ? this.#candidates.choose(tried, nowMs, avoid)
         : this.#candidates.chooseBound(bond, tried, nowMs, avoid);
-    if (chosen !== undefined) return chosen;
+    if (chosen === undefined) throw this.#nobody();
+    return chosen;
+  }
+
+  /** Whom `choose` would choose among, for a request that has not been anywhere yet. @throws as `choose` does */
+  eligible(nowMs: number, avoid?: Avoidance, bond?: Bond): readonly EndpointLoad[] {
+    const eligible = this.#candidates.eligible(nowMs, avoid, bond);
+    if (eligible.length === 0) throw this.#nobody();
+    return eligible;
+  }
+
+  /** Those on this port, healthy or not. */
+  get endpoints(): readonly EndpointLoad[] {
+    return this.#all;
+  }
+
+  #nobody(): SkeinError {
     const { service, port } = this.destination;
     if (this.#all.length === 0) {
       const ports = [...new Set(this.#source?.map((endpoint) => endpoint.port))].sort((a, b) => a - b);
@@ -159,11 +175,11 @@ export class Backend {
         ports.length === 0
           ? 'nobody serves it'
           : `nobody serves port ${port}; there is ${ports.slice(0, 8).join(', ')}`;
-      throw new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach service "${service}": ${state}`);
+      return new SkeinError('SKEIN_NO_SUCH_SERVICE', `Cannot reach service "${service}": ${state}`);
     }
     const isAnyHealthy = this.#candidates.healthy.length > 0;
     const state = isAnyHealthy ? 'every instance was tried' : 'all its instances are unhealthy';
-    throw new SkeinError('SKEIN_NO_ENDPOINT', `Cannot reach service "${service}": ${state}`);
+    return new SkeinError('SKEIN_NO_ENDPOINT', `Cannot reach service "${service}": ${state}`);
   }
 
   /** What an attempt at `load` has shown, `elapsedMs` after its beginning. */

@@ -79,9 +79,9 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
 
   start(): void {
     this.#environment.events.emit('started', { service: this.#destination.service });
-    const askedMs = this.#head.timeLeftMs ?? readGrpcTimeout(this.#head);
+    const askedMs = timeAskedFor(this.#head);
     if (askedMs !== undefined) {
-      const error = tooLate(`it took longer than the ${Math.floor(askedMs)} ms that its caller gives it`, askedMs <= 0);
+      const error = outOfTime(askedMs);
       if (askedMs <= 0) {
         this.#out = refuseLater(this, error);
         return;
@@ -123,9 +123,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
       return this.#attempt(own, plan, this.#head, this.#complete, this);
     }
     const rule = table.match(this.#head)?.rule;
-    if (rule === undefined) {
-      throw new SkeinError('SKEIN_NO_ROUTE', `Cannot route request: no rule of "${this.#destination.key}" takes it`);
-    }
+    if (rule === undefined) throw noRoute(this.#destination);
     this.#rule = rule;
     const { timeoutMs } = rule;
     if (timeoutMs === undefined) {
@@ -145,8 +143,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     const { key } = destination;
     const send = (changed: RequestHead, isComplete: boolean, sink: ReplySink): RequestBody =>
       this.#withBackend(destination, sink, (backend) => {
-        if (backend.size === 0) throw invalidBackend(rule, `nobody serves ${key}`);
-        if (backend.protocol === 'tcp') throw invalidBackend(rule, `${key} takes bytes, not requests`);
+        checkServed(rule, backend);
         const routed = changed.service === key ? changed : { ...changed, service: key };
         return this.#attempt(backend, plan, routed, isComplete, sink);
       });
@@ -176,12 +173,8 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     });
   }
 
-  /** Not what waits for events by its nature. */
   #limitByDefault(): void {
-    if (this.#deadlineMs !== Number.POSITIVE_INFINITY) return;
-    const { upgrade, method, fields } = this.#head;
-    if (upgrade !== undefined || method === 'CONNECT' || isGrpc(this.#head)) return;
-    if (getField(fields, 'accept')?.includes('text/event-stream') === true) return;
+    if (this.#deadlineMs !== Number.POSITIVE_INFINITY || waitsForEvents(this.#head)) return;
     this.#hasDefaultTime = true;
     if (this.#sentAll) this.#environment.waiting.add(this, this.#environment.options.clock.monotonicMs());
   }
@@ -315,4 +308,30 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
 
 function tooLate(state: string, notProcessed = false): SkeinError {
   return new SkeinError('SKEIN_DEADLINE', `Cannot finish request: ${state}`, { notProcessed });
+}
+
+export function outOfTime(askedMs: number): SkeinError {
+  return tooLate(`it took longer than the ${Math.floor(askedMs)} ms that its caller gives it`, askedMs <= 0);
+}
+
+/** The time that the caller of a request gives it; undefined: it says nothing. */
+export function timeAskedFor(head: RequestHead): number | undefined {
+  return head.timeLeftMs ?? readGrpcTimeout(head);
+}
+
+/** By its nature; the time that all have is not for it. */
+export function waitsForEvents(head: RequestHead): boolean {
+  const { upgrade, method, fields } = head;
+  if (upgrade !== undefined || method === 'CONNECT' || isGrpc(head)) return true;
+  return getField(fields, 'accept')?.includes('text/event-stream') === true;
+}
+
+export function noRoute({ key }: Destination): SkeinError {
+  return new SkeinError('SKEIN_NO_ROUTE', `Cannot route request: no rule of "${key}" takes it`);
+}
+
+/** @throws SkeinError SKEIN_ROUTE_INVALID when a request that `rule` sends to `backend` cannot be answered there */
+export function checkServed(rule: Rule, { size, protocol, destination: { key } }: Backend): void {
+  if (size === 0) throw invalidBackend(rule, `nobody serves ${key}`);
+  if (protocol === 'tcp') throw invalidBackend(rule, `${key} takes bytes, not requests`);
 }

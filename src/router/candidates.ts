@@ -94,11 +94,27 @@ export class Candidates {
   choose(tried: readonly EndpointLoad[], nowMs: number, avoid: Avoidance | undefined): EndpointLoad | undefined {
     if (nowMs >= this.#validUntilMs) this.#weigh(nowMs, avoid);
     const probe = this.#dueProbe(tried, nowMs);
-    if (probe !== undefined) return probe;
-    if (tried.length === 0 && !avoid?.hasSuspects) return this.#draw(this.#tiers, nowMs) ?? this.#any(tried, nowMs);
-    const isLeft = (load: EndpointLoad): boolean => !tried.includes(load);
-    const isBetter = (load: EndpointLoad): boolean => isLeft(load) && !avoid?.isSuspect(load.endpoint);
-    return this.#draw(narrow(this.#tiers, isBetter), nowMs) ?? this.#any(tried, nowMs, avoid);
+    probe?.outlier.startProbe();
+    return (
+      probe ??
+      this.#draw(this.#open(tried, avoid), nowMs) ??
+      chooseP2cEwma(this.#lastResort(tried, avoid), this.#options.random, nowMs)
+    );
+  }
+
+  /** Those of whom `choose` would take one for a request that has not been anywhere; nothing changes by it. */
+  eligible(nowMs: number, avoid: Avoidance | undefined, bond: Bond | undefined): readonly EndpointLoad[] {
+    if (nowMs >= this.#validUntilMs) this.#weigh(nowMs, avoid);
+    const bound = bond && this.#bound(bond, [], nowMs, avoid);
+    const one = bound ?? this.#dueProbe([], nowMs);
+    if (one !== undefined) return [one];
+    const open = this.#open([], avoid).flatMap(({ warm, cold }) => [...warm, ...cold]);
+    return open.length > 0 ? open : this.#lastResort([], avoid);
+  }
+
+  #open(tried: readonly EndpointLoad[], avoid: Avoidance | undefined): readonly Tier[] {
+    if (tried.length === 0 && !avoid?.hasSuspects) return this.#tiers;
+    return narrow(this.#tiers, (load) => !tried.includes(load) && !avoid?.isSuspect(load.endpoint));
   }
 
   /**
@@ -106,12 +122,24 @@ export class Candidates {
    * key that one would choose; without either, as any other request.
    */
   chooseBound(
-    { session, key }: Bond,
+    bond: Bond,
     tried: readonly EndpointLoad[],
     nowMs: number,
     avoid: Avoidance | undefined,
   ): EndpointLoad | undefined {
     if (nowMs >= this.#validUntilMs) this.#weigh(nowMs, avoid);
+    const bound = this.#bound(bond, tried, nowMs, avoid);
+    if (bound === undefined) return this.choose(tried, nowMs, avoid);
+    if (bound.outlier.isEjected && !this.#isPanicking) bound.outlier.startProbe();
+    return bound;
+  }
+
+  #bound(
+    { session, key }: Bond,
+    tried: readonly EndpointLoad[],
+    nowMs: number,
+    avoid: Avoidance | undefined,
+  ): EndpointLoad | undefined {
     const canBeAsked = (load: EndpointLoad): boolean =>
       load.endpoint.healthy &&
       (!load.outlier.isEjected || this.#isPanicking) &&
@@ -119,8 +147,7 @@ export class Candidates {
       !avoid?.isSuspect(load.endpoint);
     const own = session && this.#ring.ofSession(session.tag);
     if (own !== undefined && canBeAsked(own)) return own;
-    const led = key === undefined ? undefined : this.#walk(key, tried, nowMs, canBeAsked);
-    return led ?? this.choose(tried, nowMs, avoid);
+    return key === undefined ? undefined : this.#walk(key, tried, nowMs, canBeAsked);
   }
 
   #walk(key: number, tried: readonly EndpointLoad[], nowMs: number, canBeAsked: (load: EndpointLoad) => boolean) {
@@ -129,29 +156,21 @@ export class Candidates {
     return this.#ring.walk(key, (load, isOwn) => {
       if (canBeAsked(load)) return tier.warm.includes(load) || tier.cold.includes(load);
       // Who is left alone is probed by a request that would be its own.
-      if (!isOwn || tried.length > 0 || !load.endpoint.healthy || !load.outlier.isProbeDue(nowMs)) return false;
-      load.outlier.startProbe();
-      return true;
+      return isOwn && tried.length === 0 && load.endpoint.healthy && load.outlier.isProbeDue(nowMs);
     });
   }
 
   /** Nobody whom one would choose: then one that is ejected or busy, and at last one that is suspected. */
-  #any(tried: readonly EndpointLoad[], nowMs: number, avoid?: Avoidance): EndpointLoad | undefined {
+  #lastResort(tried: readonly EndpointLoad[], avoid: Avoidance | undefined): readonly EndpointLoad[] {
     const left = this.#healthy.filter((load) => !tried.includes(load));
     const heard = left.filter((load) => !avoid?.isSuspect(load.endpoint));
     const working = heard.filter(({ outlier }) => !outlier.isEjected);
-    const best = working.length > 0 ? working : heard.length > 0 ? heard : left;
-    return chooseP2cEwma(best, this.#options.random, nowMs);
+    return working.length > 0 ? working : heard.length > 0 ? heard : left;
   }
 
   #dueProbe(tried: readonly EndpointLoad[], nowMs: number): EndpointLoad | undefined {
     if (tried.length > 0 || this.#tiers.length === 0) return undefined; // a retry is no guinea pig
-    for (const load of this.#ejected) {
-      if (!load.outlier.isProbeDue(nowMs)) continue;
-      load.outlier.startProbe();
-      return load;
-    }
-    return undefined;
+    return this.#ejected.find(({ outlier }) => outlier.isProbeDue(nowMs));
   }
 
   #draw(tiers: readonly Tier[], nowMs: number): EndpointLoad | undefined {

@@ -32,6 +32,11 @@ export class CircuitBreaker {
     this.#requests++;
   }
 
+  /** Is there room for another request? @throws SkeinError SKEIN_OVERFLOW */
+  checkRequest(): void {
+    if (this.#requests >= this.limits.maxPendingRequests) throw this.#overflow('requests', this.#requests);
+  }
+
   leaveRequest(): void {
     this.#requests--;
   }
@@ -52,7 +57,11 @@ export class CircuitBreaker {
   #check(what: string, count: number, limit: number): void {
     if (count < limit) return;
     this.#overflows++;
-    throw new SkeinError(
+    throw this.#overflow(what, count);
+  }
+
+  #overflow(what: string, count: number): SkeinError {
+    return new SkeinError(
       'SKEIN_OVERFLOW',
       `Cannot call service "${this.#service}": ${count} ${what} are under way already`,
     );

@@ -10,7 +10,10 @@ import type { AttemptsOptions } from './attempts.ts';
 import { Call, type CallEnvironment } from './call.ts';
 import { type Destination, type NameOptions, parseDestination, parseDestinationKey } from './destination.ts';
 import type { RouterEvents } from './events.ts';
+import { explainRefusal, explainRequest } from './explain.ts';
+import type { Explanation } from './explanation.ts';
 import type { FilterContext } from './filters/filter.ts';
+import type { Locality } from './locality.ts';
 import { Shadows } from './shadow.ts';
 import type { RouteSource } from './table.ts';
 import { TimeoutQueue } from './timeout-queue.ts';
@@ -53,13 +56,32 @@ export class Dispatcher implements HttpHandler {
   request(head: RequestHead, complete: boolean, reply: ReplySink): RequestBody {
     let destination: Destination;
     try {
-      destination = head.service === '' ? this.#read(head) : parseDestinationKey(head.service);
+      destination = this.#destinationOf(head);
     } catch (thrown) {
       return refuseLater(reply, toSkeinError(thrown));
     }
     const call = new Call(this.#environment, head, destination, complete, reply);
     call.start();
     return call;
+  }
+
+  /** What would happen to a request, and why; nothing is sent. @param namespace of the caller, whose routes these are */
+  async explain(head: RequestHead, namespace: string, here: Locality): Promise<Explanation> {
+    const { clock, limits, backends, connector, routes } = this.#options;
+    let destination: Destination;
+    try {
+      destination = this.#destinationOf(head);
+    } catch (thrown) {
+      return explainRefusal(head, namespace, toSkeinError(thrown));
+    }
+    const { filters, plan } = this.#environment;
+    const mesh = { backends, connector, here };
+    const sources = { routes, namespace, clock, limits, plan, filters, mesh };
+    return explainRequest(sources, { ...head, service: destination.key }, destination);
+  }
+
+  #destinationOf(head: RequestHead): Destination {
+    return head.service === '' ? this.#read(head) : parseDestinationKey(head.service);
   }
 
   #read({ authority, scheme }: RequestHead): Destination {

@@ -2,7 +2,7 @@
 
 import type { GrpcMatch } from '../catalog/grpc-route.ts';
 import { compilePattern, type TextTest } from '../catalog/regular-expression.ts';
-import { allOf, type ConditionTest, compileFields, type RequestView } from './match.ts';
+import { allOf, type ConditionTest, compileFields, findFieldMismatch, type RequestView } from './match.ts';
 import { type Candidate, compareGrpc } from './precedence.ts';
 
 interface Entry {
@@ -46,6 +46,18 @@ export class GrpcIndex {
     if (own === undefined || other === undefined) return (own ?? other)?.candidate;
     return (own.rank < other.rank ? own : other).candidate;
   }
+}
+
+/** The first condition of a match that does not hold, in words; undefined when all hold. */
+export function findGrpcMismatch({ method, headers }: GrpcMatch, request: RequestView): string | undefined {
+  const [before, service, name, ...rest] = request.path.split('/');
+  if (before !== '' || service === undefined || name === undefined || rest.length > 0) {
+    return 'the path is not that of a call: /service/method';
+  }
+  const isExact = method?.type === 'Exact';
+  if (!compileName(method?.service, isExact)(service)) return `the service is not "${method?.service}"`;
+  if (!compileName(method?.method, isExact)(name)) return `the method is not "${method?.method}"`;
+  return findFieldMismatch(headers, request);
 }
 
 function compileName(name: string | undefined, isExact: boolean): TextTest {

@@ -67,6 +67,50 @@ function decode(text: string): string {
     .replace(/%([0-9a-fA-F]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
 }
 
+/** Does a match's path hold, asked by itself; `path-index.ts` answers it for many at once. */
+export function takesPath(match: PathMatch, path: string): boolean {
+  if (!path.startsWith('/')) return false;
+  if (match.type === 'RegularExpression') return compilePattern(match.value)(path);
+  if (match.type === 'Exact') return path === match.value;
+  const prefix = toPrefixKey(match);
+  return path === prefix || path.startsWith(`${prefix}/`);
+}
+
+/** The first condition of a match that does not hold, in words; undefined when all hold. */
+export function findMismatch(
+  { path, method, headers, queryParams }: HttpMatch,
+  request: RequestView,
+): string | undefined {
+  if (!takesPath(path, request.path)) return `the path ${PATH_FAULTS[path.type]} "${path.value}"`;
+  if (method !== undefined && request.method !== method) return `the method is not ${method}`;
+  return findFieldMismatch(headers, request) ?? findQueryMismatch(queryParams, request);
+}
+
+const PATH_FAULTS: Readonly<Record<PathMatch['type'], string>> = {
+  Exact: 'is not',
+  PathPrefix: 'is not at or below',
+  RegularExpression: 'does not match',
+};
+
+export function findFieldMismatch(headers: readonly ValueMatch[], request: RequestView): string | undefined {
+  const wanted = firstOfEachName(headers, (name) => name.toLowerCase());
+  const failed = wanted.find((each) => !compileFields([each]).every((test) => test(request)));
+  return failed && describeMismatch('header', failed, request.field(failed.name.toLowerCase()));
+}
+
+function findQueryMismatch(parameters: readonly ValueMatch[], request: RequestView): string | undefined {
+  const wanted = firstOfEachName(parameters, (name) => name);
+  const failed = wanted.find(
+    (each) => !compileValues([each], toByteText).every(({ name, test }) => holds(request.parameter(name), test)),
+  );
+  return failed && describeMismatch('query parameter', failed, request.parameter(toByteText(failed.name)));
+}
+
+function describeMismatch(what: string, { name, type, value }: ValueMatch, found: string | undefined): string {
+  if (found === undefined) return `there is no ${what} "${name}"`;
+  return `${what} "${name}" ${type === 'RegularExpression' ? 'does not match' : 'is not'} "${value}"`;
+}
+
 export type ConditionTest = (request: RequestView) => boolean;
 
 /** Everything of a match but its path; undefined when that holds for every request. */

@@ -10,7 +10,7 @@ import { isGrpc } from '../http/reply.ts';
 import { GrpcIndex } from './grpc-index.ts';
 import { RequestView } from './match.ts';
 import { PathIndex } from './path-index.ts';
-import { type Candidate, compareOrigin } from './precedence.ts';
+import { type Candidate, compareGrpc, compareHttp, compareOrigin } from './precedence.ts';
 import { compileRule, type References, type Rule } from './rule.ts';
 
 export class PortRoutes {
@@ -18,20 +18,29 @@ export class PortRoutes {
   readonly #http: PathIndex | undefined;
   readonly #grpc: GrpcIndex | undefined;
   readonly #tcp: Rule | undefined;
+  readonly #all: readonly Candidate[];
 
   /** @param routes at least one, and all of one kind */
   constructor(routes: readonly Route[], references: References) {
     this.kind = (routes[0] as Route).kind;
     const all = routes.flatMap((route) => toCandidates(route, references));
+    this.#all = all;
     if (this.kind === HTTP_ROUTE) this.#http = new PathIndex(all as Candidate<HttpMatch>[]);
     else if (this.kind === GRPC_ROUTE) this.#grpc = new GrpcIndex(all as Candidate<GrpcMatch>[]);
-    else this.#tcp = all.sort(compareOrigin)[0]?.rule;
+    else this.#tcp = [...all].sort(compareOrigin)[0]?.rule;
   }
 
   /** The rule that takes a request, with the match that does. */
   match(head: RequestHead): Candidate | undefined {
     if (this.#http !== undefined) return this.#http.find(new RequestView(head));
     return isGrpc(head) ? this.#grpc?.find(new RequestView(head)) : undefined;
+  }
+
+  /** Everything that could take a request, in the order of precedence. */
+  ordered(): readonly Candidate[] {
+    if (this.#http !== undefined) return [...(this.#all as Candidate<HttpMatch>[])].sort(compareHttp);
+    if (this.#grpc !== undefined) return [...(this.#all as Candidate<GrpcMatch>[])].sort(compareGrpc);
+    return [...this.#all].sort(compareOrigin);
   }
 
   /** The rule that takes connections; undefined where the routes are for requests. */

@@ -117,7 +117,14 @@ function toBackendDestination(
 
 /** @throws SkeinError SKEIN_ROUTE_INVALID */
 export function chooseBackend(rule: Rule): RuleBackend & { readonly destination: Destination } {
-  const backend = rule.backends.next();
+  return checkBackend(rule, rule.backends.next());
+}
+
+/** @throws SkeinError SKEIN_ROUTE_INVALID */
+export function checkBackend(
+  rule: Rule,
+  backend: RuleBackend | undefined,
+): RuleBackend & { readonly destination: Destination } {
   if (backend === undefined) throw invalidBackend(rule, 'it has no backend');
   const { destination } = backend;
   if ('fault' in destination) throw invalidBackend(rule, destination.fault);

@@ -53,6 +53,11 @@ export class RouteTable {
   find({ service, port }: Destination): PortRoutes | undefined {
     return this.#services.get(service)?.at(port);
   }
+
+  /** Every route that is attached to the service, on whichever port and for whomever. */
+  attached(service: string): readonly Route[] {
+    return this.#services.get(service)?.routes ?? [];
+  }
 }
 
 class ServiceRoutes {
@@ -70,6 +75,10 @@ class ServiceRoutes {
     this.#usesExtensions = set.routes.some((route) => extensionReferences(route).length > 0);
     this.#crossesNamespaces = set.routes.some(crossesNamespaces);
     this.#named = new Set(set.routes.flatMap((route) => [...(attachedPorts(route, service) ?? [])]));
+  }
+
+  get routes(): readonly Route[] {
+    return this.#set.routes;
   }
 
   isOf({ routes, extensions, exports, namespace }: RouteSet): boolean {

@@ -22,16 +22,36 @@ export class WeightedChoice<T extends Weighted> {
     this.#owed = this.#items.map(() => 0);
   }
 
+  /** Sum of the weights. */
+  get total(): number {
+    return this.#total;
+  }
+
   /** @returns undefined when nothing has a weight */
   next(): T | undefined {
     if (this.#items.length <= 1) return this.#items[0];
-    let best = 0;
+    const best = this.#best();
     for (let i = 0; i < this.#items.length; i++) {
-      const owed = (this.#owed[i] as number) + (this.#items[i] as T).weight;
-      this.#owed[i] = owed;
-      if (owed > (this.#owed[best] as number)) best = i;
+      this.#owed[i] = (this.#owed[i] as number) + (this.#items[i] as T).weight;
     }
     this.#owed[best] = (this.#owed[best] as number) - this.#total;
     return this.#items[best];
+  }
+
+  /** What `next` would give. */
+  peek(): T | undefined {
+    return this.#items[this.#best()];
+  }
+
+  #best(): number {
+    let best = 0;
+    let most = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < this.#items.length; i++) {
+      const owed = (this.#owed[i] as number) + (this.#items[i] as T).weight;
+      if (owed <= most) continue;
+      most = owed;
+      best = i;
+    }
+    return best;
   }
 }

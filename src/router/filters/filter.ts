@@ -23,6 +23,8 @@ export interface Filter {
   readonly summary: string;
   /** What it does follows from the request alone, so that it can be shown without sending anything. */
   readonly isPure: boolean;
+  /** Name of the code that it calls; where that is missing it refuses. */
+  readonly middleware?: string;
   wrap(next: HttpHandler, context: FilterContext): HttpHandler;
 }
 

@@ -9,6 +9,7 @@ export function createMiddleware(name: string): Filter {
     type: 'Middleware',
     summary: `calls "${name}"`,
     isPure: false,
+    middleware: name,
     wrap: (next, { middleware }) => middleware(name)?.(next) ?? refuseAll(`this member has no middleware "${name}"`),
   };
 }

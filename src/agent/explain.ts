@@ -1,0 +1,104 @@
+/** What would happen to a request, policies included: what a member knows of its own requests, or what files say. */
+
+import type { AccessRequest, Authorizer, Verdict } from '../auth/authorizer.ts';
+import type { Manifest } from '../catalog/resource.ts';
+import { namespaceOf } from '../catalog/service.ts';
+import { Snapshot } from '../catalog/snapshot.ts';
+import { toSkeinError } from '../core/errors.ts';
+import { SILENT_LOGGER } from '../core/log.ts';
+import type { Platform } from '../core/platform.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { RequestHead } from '../http/head.ts';
+import { toDefaultPlan } from '../router/attempt-plan.ts';
+import { type Destination, parseDestination, tryParseDestination } from '../router/destination.ts';
+import { explainRefusal, explainRequest } from '../router/explain.ts';
+import type { ExplainedBackend, Explanation } from '../router/explanation.ts';
+import type { FilterContext } from '../router/filters/filter.ts';
+import { ROUTER_DEFAULTS } from '../router/options.ts';
+import { Routing } from './routing.ts';
+
+export interface MemberExplanation extends Explanation {
+  /** SPIFFE id of the caller; undefined: nobody was named. */
+  readonly caller: string | undefined;
+  /** One for each backend, in their order; undefined where nothing is sent, or the policies are not known here. */
+  readonly verdicts: readonly (Verdict | undefined)[];
+}
+
+/** @param authorizerOf undefined: the policies of that namespace are not known here */
+export function addVerdicts(
+  explanation: Explanation,
+  caller: SpiffeId | undefined,
+  authorizerOf: (namespace: string) => Authorizer | undefined,
+  claimed: (backend: ExplainedBackend) => readonly Destination[] = () => [],
+): MemberExplanation {
+  const verdicts = explanation.backends.map((backend) => {
+    const { destination } = backend;
+    const authorizer = destination && authorizerOf(namespaceOf(destination.service));
+    if (destination === undefined || authorizer === undefined || caller === undefined) return undefined;
+    return judge(authorizer, caller, backend, [destination, ...claimed(backend)]);
+  });
+  return { ...explanation, caller: caller?.uri, verdicts };
+}
+
+/** As `Inbound` decides: it must be allowed for each of `destinations`. */
+function judge(
+  authorizer: Authorizer,
+  caller: SpiffeId,
+  { sent }: ExplainedBackend,
+  destinations: readonly Destination[],
+): Verdict | undefined {
+  if (sent === undefined) return undefined;
+  const { method, path, authority: host, fields } = sent;
+  const http: AccessRequest['http'] = { method, path, host, fields };
+  const verdicts = destinations.map(({ service, port }) => authorizer.decide({ caller, service, port, http }));
+  return verdicts.find(({ allow }) => !allow) ?? verdicts[0];
+}
+
+/** Other services that a request names by its authority and that some of those who would be asked serve too. */
+export function findClaimed(
+  { sent, destination, outcome }: ExplainedBackend,
+  endpoints: (
+    service: string,
+  ) => readonly { readonly instance: string; readonly port: number; readonly service: string }[],
+): readonly Destination[] {
+  if (sent === undefined || destination === undefined || outcome.kind !== 'forwarded') return [];
+  const namespace = namespaceOf(destination.service);
+  const named = tryParseDestination(sent.authority, { namespace, allowShort: true, port: destination.port });
+  if (named === undefined || named.service === destination.service) return [];
+  return endpoints(named.service)
+    .filter(({ instance }) => outcome.instances?.includes(instance))
+    .map(({ service, port }) => ({ service, port, key: `${service}:${port}` }));
+}
+
+export interface OfflineQuery {
+  readonly head: RequestHead;
+  readonly manifests: readonly Manifest[];
+  /** Namespace of the caller, and of names that give none. */
+  readonly namespace: string;
+}
+
+/** By manifests alone: who serves what, and how they are, is not known. */
+export function explainOffline(platform: Platform, { head, manifests, namespace }: OfflineQuery): Promise<Explanation> {
+  const { clock, random, crypto } = platform;
+  const routing = new Routing({ log: SILENT_LOGGER, namespace: () => namespace });
+  routing.onSnapshot(Snapshot.empty().with({ upserts: manifests, removals: [] }, crypto.sha256, 1));
+  const limits = ROUTER_DEFAULTS;
+  // What code a member has is not known: it is taken for there.
+  const middleware: FilterContext['middleware'] = () => (next) => next;
+  const filters = { clock, random, mirror: () => undefined, middleware };
+  const sources = {
+    routes: routing,
+    namespace,
+    clock,
+    limits,
+    plan: toDefaultPlan(limits),
+    filters,
+    mesh: undefined,
+  };
+  try {
+    const destination = parseDestination(head.authority, { namespace, allowShort: true });
+    return explainRequest(sources, { ...head, service: destination.key }, destination);
+  } catch (thrown) {
+    return Promise.resolve(explainRefusal(head, namespace, toSkeinError(thrown)));
+  }
+}

@@ -7,6 +7,7 @@ import { check } from './commands/check.ts';
 import { remove } from './commands/delete.ts';
 import { demo } from './commands/demo.ts';
 import { diff } from './commands/diff.ts';
+import { explain } from './commands/explain.ts';
 import { expose } from './commands/expose.ts';
 import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
@@ -34,5 +35,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   remove,
   diff,
   lint,
+  explain,
   demo,
 ];

@@ -17,14 +17,7 @@ import type { Avoidance } from './candidates.ts';
 import type { Destination } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import { explainMatches, explainRoutes } from './explain-routes.ts';
-import type {
-  ExplainedBackend,
-  ExplainedHead,
-  ExplainedTimes,
-  Explanation,
-  Outcome,
-  Refusal,
-} from './explanation.ts';
+import type { ExplainedBackend, ExplainedHead, ExplainedTimes, Explanation, Outcome, Refusal } from './explanation.ts';
 import type { FilterContext } from './filters/filter.ts';
 import { describeFilters, type Traced, traceFilters } from './filters/trace.ts';
 import { type Locality, measureDistance } from './locality.ts';

@@ -14,6 +14,7 @@ import { createAdminApp } from './admin.ts';
 import { describeBackends } from './backends.ts';
 import { Capture } from './capture.ts';
 import { Connections } from './connections.ts';
+import { answerExplain } from './explain.ts';
 import { ExposedApp } from './exposed-app.ts';
 import { listenForService } from './local-listeners.ts';
 import { defineSidecarMetrics } from './metrics.ts';
@@ -227,6 +228,7 @@ class RunningSidecar implements Sidecar {
         isReady: () => this.#state === 'ready',
         paths: () => describePaths(this.#agent, this.#clock),
         backends: () => describeBackends(this.#agent),
+        explain: (query) => answerExplain(this.#agent, query),
         status: () =>
           describeSidecar({
             ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },

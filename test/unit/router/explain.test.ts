@@ -180,7 +180,13 @@ test('Endpoints are told with their state, and which of them may be asked', asyn
   while (!bench.asked.includes('failing')) await bench.finish(bench.get());
   const { backends, outcome } = await bench.dispatcher.explain(requestHead(), 'default', { region: 'eu', zone: 'a' });
   deepEqual(
-    backends[0]?.endpoints?.map(({ instance, state, distance, isSuspect, isEligible }) => [instance, state, distance, isSuspect, isEligible]),
+    backends[0]?.endpoints?.map(({ instance, state, distance, isSuspect, isEligible }) => [
+      instance,
+      state,
+      distance,
+      isSuspect,
+      isEligible,
+    ]),
     [
       ['near', 'usable', 'same zone', false, true],
       ['sick', 'unhealthy', 'same zone', false, false],

@@ -1,0 +1,48 @@
+/** A question to the admin port: what would happen to this request. */
+
+import * as v from 'valibot';
+import type { Agent } from '../agent/agent.ts';
+import type { MemberExplanation } from '../agent/explain.ts';
+import { tryParseServiceName } from '../catalog/service.ts';
+import { SkeinError } from '../core/errors.ts';
+import { type SpiffeId, toWorkloadId, tryParseSpiffeId } from '../core/spiffe-id.ts';
+
+const MAX_FIELDS = 256;
+
+const schema = v.strictObject({
+  method: v.pipe(v.string(), v.regex(/^[!#$%&'*+.^_`|~\w-]{1,64}$/)),
+  authority: v.pipe(v.string(), v.maxLength(300)),
+  path: v.pipe(v.string(), v.regex(/^[\x21-\x7e]{0,65536}$/)),
+  /** Flat name/value list; names lower case. */
+  fields: v.pipe(v.array(v.string()), v.maxLength(MAX_FIELDS)),
+  /** SPIFFE id, or `account[.namespace]`. @default the sidecar itself */
+  from: v.optional(v.string()),
+});
+
+/** @throws SkeinError SKEIN_BAD_REQUEST */
+export function answerExplain(agent: Agent, query: unknown): Promise<MemberExplanation> {
+  const parsed = v.safeParse(schema, query);
+  if (!parsed.success) {
+    throw new SkeinError(
+      'SKEIN_BAD_REQUEST',
+      'Cannot explain: expected method, authority, path and fields of a request',
+    );
+  }
+  const { from, ...head } = parsed.output;
+  const caller = from === undefined ? undefined : parseCaller(from, agent.id);
+  return agent.explain({ ...head, scheme: 'http', upgrade: undefined, service: '' }, caller);
+}
+
+/** `web` and `web.shop` are service accounts of the own trust domain, the former of the own namespace. @throws SkeinError SKEIN_BAD_REQUEST */
+function parseCaller(text: string, { trustDomain, namespace = '' }: SpiffeId): SpiffeId {
+  const id = tryParseSpiffeId(text);
+  if (id !== undefined) return id;
+  const account = tryParseServiceName(text, namespace);
+  if (account === undefined) {
+    throw new SkeinError(
+      'SKEIN_BAD_REQUEST',
+      'Cannot explain: the caller is neither a SPIFFE id nor account[.namespace]',
+    );
+  }
+  return toWorkloadId(trustDomain, account.namespace, account.name);
+}

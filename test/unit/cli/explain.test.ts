@@ -1,0 +1,171 @@
+/** `skein explain`: of files, and of a running sidecar with what its hub adds. */
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { runProgram } from '../../../src/cli/main.ts';
+import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { LocalMesh, policy } from '../../support/local-mesh.ts';
+import { ANY_PORT, startHttpApp, startSidecar } from '../../support/local-sidecars.ts';
+import { memoryProcess } from '../../support/memory-process.ts';
+
+const ROUTES = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: orders }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: api }]
+  rules:
+    - matches: [{ path: { type: PathPrefix, value: /orders } }]
+      backendRefs: [{ name: v1, port: 80, weight: 9 }, { name: v2, port: 80, weight: 1 }]
+    - name: new
+      matches: [{ path: { type: PathPrefix, value: /orders }, headers: [{ name: x-version, value: two }] }]
+      filters:
+        - type: URLRewrite
+          urlRewrite: { path: { type: ReplacePrefixMatch, replacePrefixMatch: /v2 } }
+        - type: RequestHeaderModifier
+          requestHeaderModifier: { set: [{ name: x-route, value: new }], remove: [x-version] }
+      backendRefs: [{ name: v2, port: 80 }]
+      timeouts: { request: 5s, backendRequest: 1s }
+      retry: { attempts: 2, codes: [503], backoff: 50ms }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: admin }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: api, port: 8080 }]
+  rules: [{ backendRefs: [{ name: v1, port: 80 }] }]
+---
+kind: AuthorizationPolicy
+metadata: { name: web-only }
+spec: { allow: [{ from: [{ ids: ["spiffe://skein.mesh/ns/default/sa/web"] }] }] }
+`;
+
+interface Said {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function explain(folder: string, ...argv: readonly string[]): Promise<Said> {
+  const process = memoryProcess({ folder });
+  const code = await runProgram(['explain', ...argv], { platform: nodePlatform(), process, version: '1.2.3' });
+  return { code, out: process.out(), err: process.err() };
+}
+
+async function folderWith(t: TestContext, content: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'skein-explain-'));
+  t.after(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, 'routes.yaml'), content);
+  return folder;
+}
+
+test('Of files: which rule takes a request, what it makes of it, who may, and why no other', async (t) => {
+  const folder = await folderWith(t, ROUTES);
+  const { code, out, err } = await explain(
+    folder,
+    ...['GET', 'api/orders/7?q=1', '-H', 'X-Version: two', '--from', 'web', '-f', 'routes.yaml'],
+  );
+  equal(code, 0, err);
+  for (const line of [
+    /^GET api\/orders\/7\?q=1: goes to v2\.default:80$/,
+    /^from +spiffe:\/\/skein\.mesh\/ns\/default\/sa\/web$/,
+    /^service +api\.default, port 80$/,
+    /^rule +HTTPRoute\/default\/orders new, attached to Service api\.default$/,
+    /^match +PathPrefix \/orders, header x-version = two$/,
+    /^filter +URLRewrite: prefix \/orders by "\/v2"$/,
+    /^filter +RequestHeaderModifier: set x-route: new, remove x-version$/,
+    /^time +5s by timeouts\.request; each attempt 1s$/,
+    /^retries +up to 2; also on 503; at least 50ms apart; within the budget also when /,
+    /^v2\.default:80 \(next\) +1 +100 % +goes to v2\.default:80 +allowed by AuthorizationPolicy\/default\/web-only allow\[0\]$/,
+    /^ +path \/v2\/7\?q=1$/,
+    /^ +\+ x-route: new$/,
+    /^ +- x-version: two$/,
+    /^HTTPRoute\/default\/orders rules\[0\] +PathPrefix \/orders +it holds too, but the chosen one has more conditions on header fields$/,
+    /^HTTPRoute\/default\/admin +Service api\.default port 8080 +it is for port 8080$/,
+  ]) {
+    match(out, new RegExp(line.source, 'm'));
+  }
+});
+
+test('Of files: shares, denials, and requests that no rule takes', async (t) => {
+  const folder = await folderWith(t, ROUTES);
+  const shared = await explain(folder, 'GET', 'api.default/orders', '-f', 'routes.yaml', '-o', 'json');
+  const told = JSON.parse(shared.out);
+  deepEqual(
+    told.backends.map(({ label, share }: { label: string; share: number }) => [label, share]),
+    [
+      ['v1.default', 90],
+      ['v2.default', 10],
+    ],
+  );
+  deepEqual(told.verdicts, [null, null]);
+  const denied = await explain(folder, 'GET', 'api/orders', '--from', 'other', '-f', 'routes.yaml');
+  match(denied.out, /^GET api\/orders: 403 authz at v1\.default:80, by default-deny \(this backend gets 90 %\)$/m);
+  const lost = await explain(folder, 'GET', '/else', '-H', 'Host: api.mesh', '-f', 'routes.yaml');
+  match(lost.out, /^GET api\.mesh\/else: 404 no-route\./);
+  match(lost.out, /rules\[0\] +PathPrefix \/orders +the path is not at or below "\/orders"$/m);
+  const foreign = await explain(folder, 'GET', 'http://example.com/', '-f', 'routes.yaml');
+  match(foreign.out, /^GET example\.com\/: 403 not-a-mesh-name\./);
+});
+
+test('Mistakes are usage errors that say what is missing', async (t) => {
+  const folder = await folderWith(t, 'kind: HTTPRoute\nmetadata: { name: r }\nspec: { rules: 7 }\n');
+  const nobody = await explain(folder, 'GET', 'api/');
+  deepEqual([nobody.code, /neither a sidecar nor a file/.test(nobody.err)], [2, true]);
+  const nameless = await explain(folder, 'GET', '/', '-f', 'routes.yaml');
+  deepEqual([nameless.code, /names no service/.test(nameless.err)], [2, true]);
+  const invalid = await explain(folder, 'GET', 'api/', '-f', 'routes.yaml');
+  match(invalid.err, /spec\.rules/);
+  const caller = await explain(folder, 'GET', 'api/', '-f', 'routes.yaml', '--from', 'a b');
+  deepEqual([caller.code, /--from/.test(caller.err)], [2, true]);
+  const gone = await explain(folder, 'GET', 'api/', '--sidecar', '127.0.0.1:1');
+  equal(gone.code, 3, gone.err);
+});
+
+test('Of a sidecar: its instances and its hub’s policies, from the table by which it routes', async (t) => {
+  const mesh = await LocalMesh.start(t);
+  const app = await startHttpApp(t, (request, response) => response.end(`${request.url}`));
+  await startSidecar(t, mesh, { services: ['v2'], expose: [{ service: 'v2', target: `http://${app.address}` }] });
+  const { sidecar } = await startSidecar(t, mesh, { services: ['web'], listen: { http: ANY_PORT }, admin: ANY_PORT });
+  const folder = await folderWith(t, ROUTES);
+  await mesh.hub.apply([policy({ deny: [{ to: [{ paths: ['/v2/secret*'] }] }], allow: [{}] })]);
+  await mesh.hub.apply([
+    {
+      kind: 'HTTPRoute',
+      metadata: { name: 'orders', namespace: 'default' },
+      spec: {
+        parentRefs: [{ group: '', kind: 'Service', name: 'api' }],
+        rules: [
+          {
+            filters: [
+              {
+                type: 'URLRewrite',
+                urlRewrite: { path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '/v2' } },
+              },
+            ],
+            matches: [{ path: { type: 'PathPrefix', value: '/orders' } }],
+            backendRefs: [{ name: 'v2', port: 80 }],
+          },
+        ],
+      },
+    },
+  ]);
+  const address = sidecar.addresses.admin ?? '';
+  const alone = await explain(folder, 'GET', 'api/orders/7', '--sidecar', address);
+  equal(alone.code, 0, alone.err);
+  match(alone.out, /^GET api\/orders\/7: goes to v2\.default:80$/m);
+  match(alone.out, /v2\.default:80 \(next\) .* not known here$/m);
+  match(alone.out, /^v2\.default:80 +\S+ +usable +unknown +[\d.]+ ms +0 +1$/m);
+  const token = mesh.hub.adminToken.reveal();
+  const process = memoryProcess({ folder, env: { SKEIN_ADMIN_TOKEN: token, SKEIN_SIDECAR: address } });
+  const argv = ['explain', 'GET', 'api/orders/secret', '--hub', mesh.hub.url];
+  equal(await runProgram(argv, { platform: nodePlatform(), process, version: '1.2.3' }), 0, process.err());
+  match(
+    process.out(),
+    /: 403 authz at v2\.default:80, by AuthorizationPolicy\/default\/allow-same-namespace deny\[0\]$/m,
+  );
+  const elsewhere = await explain(folder, 'GET', 'api/', '--sidecar', address, '--from', 'web.shop');
+  match(elsewhere.err, /for callers of namespace "default"/);
+});

@@ -8,16 +8,16 @@ import { withTimeLeft } from '../http/deadline.ts';
 import type { ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { isIdempotent } from '../http/methods.ts';
-import { readRetryAfter } from '../http/retry-after.ts';
 import type { Bond } from './affinity.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
 import type { Backend } from './backend.ts';
 import type { Backends } from './backends.ts';
-import { classifyError, classifyGrpc, classifyHead, type Outcome } from './classify.ts';
+import { classifyError, type Outcome } from './classify.ts';
 import type { Awaiting, EndpointLoad } from './endpoint-load.ts';
 import type { RetryFact, WithheldFact } from './events.ts';
 import { FAULT_REASON } from './filters/fault.ts';
 import { type FilterContext, wrapAll } from './filters/filter.ts';
+import { type GrpcProgress, learnFromGrpc, learnFromHead } from './lessons.ts';
 import type { RouterOptions } from './options.ts';
 import { type AttemptFacts, chooseBackoffMs, judgeError, judgeStatus, mayRepeat, toLastError } from './retry.ts';
 import type { Connector, Upstream } from './upstream.ts';
@@ -70,8 +70,7 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   /** An attempt has failed that may have been carried out. */
   #maybeDone = false;
   #attemptMs = 0;
-  /** Of a call of gRPC, whose answer tells at its end how it went: what is known of that so far. */
-  #grpc: 'none' | 'begun' | 'works' = 'none';
+  #grpc: GrpcProgress = 'none';
   /** The request's way out; undefined while there is none. It stays after the end, for credit that is returned late. */
   #out: RequestBody | undefined;
   /** The body so far, for the next attempt; undefined when it has grown too long to be sent again. */
@@ -388,33 +387,17 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   }
 
   #learnAnswer(head: ResponseHead): void {
-    const outcome = this.#isInjected(head) ? 'neutral' : classifyHead(head);
-    this.#grpc = outcome === undefined ? 'begun' : 'none';
-    if (outcome === undefined) {
-      const nowMs = this.#options.clock.monotonicMs();
-      this.#load?.succeed(nowMs - this.#attemptMs, nowMs);
-      return;
+    const { clock } = this.#options;
+    if (this.#isInjected(head)) this.#learn('neutral');
+    else if (this.#load !== undefined) {
+      const elapsedMs = clock.monotonicMs() - this.#attemptMs;
+      this.#grpc = learnFromHead(this.#backend, this.#load, clock, head, elapsedMs);
     }
-    this.#learn(outcome);
-    this.#rest(outcome, head.fields);
   }
 
-  /** The first message of a call of gRPC, which may go on for hours, or its end: that alone says whether it failed. */
   #learnGrpc(trailers: Fields | undefined): void {
     if (this.#load === undefined) return;
-    const outcome = trailers === undefined ? 'success' : classifyGrpc(trailers);
-    if (this.#grpc === 'works' && outcome === 'success') return;
-    this.#grpc = 'works';
-    this.#backend.learnEnd(this.#load, outcome, this.#options.clock.monotonicMs());
-    if (trailers !== undefined) this.#rest(outcome, trailers);
-  }
-
-  /** The endpoint may have said when it wants to be asked again. */
-  #rest(outcome: Outcome, fields: Fields): void {
-    if (this.#load === undefined || (outcome !== 'busy' && outcome !== 'broken')) return;
-    const { clock } = this.#options;
-    const restMs = readRetryAfter(fields, clock.epochMs());
-    if (restMs !== undefined) this.#backend.rest(this.#load, restMs, clock.monotonicMs());
+    this.#grpc = learnFromGrpc(this.#backend, this.#load, this.#options.clock, this.#grpc, trailers);
   }
 
   /** A fault that a route asks for says nothing about the endpoint. */

@@ -21,6 +21,8 @@ export interface PairOptions {
   /** Of the sockets of one end. */
   readonly changes?: Partial<Record<End, Change>>;
   readonly limits?: Partial<DirectLimits>;
+  /** Of one end, in place of these. */
+  readonly limitsOf?: Partial<Record<End, Partial<DirectLimits>>>;
   /** Is there a second one that tells members where they are seen? @default true */
   readonly hasPublicMember?: boolean;
   /** @default true */
@@ -52,20 +54,27 @@ export class VirtualPair {
     internet.serve(HUB, (path, from) => mesh.clock.track(mesh.network.ask(HUB, path, from)));
     if (options.hasPublicMember !== false) await pair.#join('public', { ip: PUBLIC_IP }, undefined, true, {});
     for (const end of ['a', 'b'] as const) {
-      const { isSeenByHub = true, limits = {}, changes = {} } = options;
+      const { isSeenByHub = true, limits = {}, limitsOf = {}, changes = {} } = options;
       const nat = { ip: IPS[end], ...options[end] };
-      const made = await pair.#join(end, nat, changes[end], isSeenByHub, limits);
+      const made = await pair.#join(end, nat, changes[end], isSeenByHub, limitsOf[end] ?? limits);
       pair.agents[end] = made.agent;
       pair.logs[end] = made.log;
     }
-    const handler = new RecordingHandler((request) => request.answer(200, 'hello'));
-    await mesh.serve(pair.agents.b, 'b.default', { protocol: 'http', handler });
+    await pair.#serve(pair.agents.b, 'b');
     return pair;
   }
 
-  async ask(): Promise<string> {
+  /** A further member behind a NAT of its own, that serves `name`. */
+  async add(name: string, ip: string, limits: Partial<DirectLimits> = {}): Promise<Agent> {
+    const { agent } = await this.#join(name, { ip }, undefined, true, limits);
+    await this.#serve(agent, name);
+    return agent;
+  }
+
+  /** A request to `service`. @param from whose @default that of `a` */
+  async ask(service = 'b', from = this.agents.a): Promise<string> {
     const reply = new ReplyRecorder();
-    reply.body = this.agents.a.outbound.request(requestHead({ authority: 'b.mesh' }), true, reply);
+    reply.body = from.outbound.request(requestHead({ authority: `${service}.mesh` }), true, reply);
     await this.mesh.run(reply.done);
     return reply.text;
   }
@@ -96,6 +105,11 @@ export class VirtualPair {
     const startedMs = clock.monotonicMs();
     await this.mesh.until(() => this.isDirect, limitMs);
     return clock.monotonicMs() - startedMs;
+  }
+
+  async #serve(agent: Agent, service: string): Promise<void> {
+    const handler = new RecordingHandler((request) => request.answer(200, 'hello'));
+    await this.mesh.serve(agent, `${service}.default`, { protocol: 'http', handler });
   }
 
   async #join(

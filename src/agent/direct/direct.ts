@@ -87,6 +87,7 @@ export class Direct implements DirectHooks {
       introduce: (session) => this.#introduce(session),
       hostKey: async () => sockets?.hostKey(),
       isSlowAfterCrossing: async () => sockets?.isSlowAfterCrossing() ?? false,
+      start: (search) => this.#start(search),
     };
     this.door = new Door({
       ...{ clock, limits: this.#limits, tickets, reflections: new Reflections(clock) },

@@ -50,6 +50,8 @@ export interface NegotiationHost {
   /** May a round be dialled with this peer now? Counts it. */
   takeRound(): boolean;
   takeOffer(): boolean;
+  /** It is time for the next attempt: `start`, when it is the turn of this session. */
+  retry(): void;
   /** Which kind of round has worked between these two NATs. */
   readonly crossesFirst: boolean;
   /** Why this end cannot open a connection from both ends, in words; undefined when it can. */
@@ -446,9 +448,9 @@ export class Negotiation {
   }
 
   #scheduleRetry(delayMs: number): void {
-    const { clock } = this.#options;
+    const { clock, host } = this.#options;
     this.#retryAtMs = clock.monotonicMs() + delayMs;
-    this.#retry = clock.setTimer(delayMs, () => this.start());
+    this.#retry = clock.setTimer(delayMs, () => host.retry());
   }
 
   #enter(step: Step, limitMs: number, late: string): void {

@@ -44,6 +44,8 @@ export interface SearchParts {
   readonly introduce: (session: Session) => Promise<Vantage & { readonly reflectors: readonly Reflector[] }>;
   readonly hostKey: () => Promise<Bytes | undefined>;
   readonly isSlowAfterCrossing: () => Promise<boolean>;
+  /** Begins the next attempt of a search, now or when others are done. */
+  readonly start: (search: Search) => void;
 }
 
 export interface SearchOptions {
@@ -232,6 +234,10 @@ export class Search implements NegotiationHost {
 
   takeOffer(): boolean {
     return this.#budget.takeOffer();
+  }
+
+  retry(): void {
+    this.#parts.start(this);
   }
 
   get crossesFirst(): boolean {

@@ -335,6 +335,23 @@ describe('A path', () => {
     assert.throws(() => initiator.session.sendPathMessage(new Uint8Array(4_097)), { code: 'SKEIN_LIMIT' });
   });
 
+  it('takes sixteen messages while there is none that carries them, and no more', async () => {
+    const heard: number[] = [];
+    const pair = await createResumable({ responder: { onPathMessage: (message) => heard.push(message.length) } });
+    const { clock, wire, initiator } = pair;
+    wire.cut();
+    await clock.settle();
+    for (let n = 1; n <= 16; n++) initiator.session.sendPathMessage(new Uint8Array(n));
+    assert.throws(() => initiator.session.sendPathMessage(new Uint8Array(1)), { code: 'SKEIN_LIMIT' });
+    pair.offer('initiator', relay('second'));
+    await clock.advanceAsync(1_000);
+    assert.deepEqual(
+      heard,
+      Array.from({ length: 16 }, (_, n) => n + 1),
+    );
+    assert.equal(initiator.error, undefined);
+  });
+
   it('is left at once when it was chosen while it was being left', async () => {
     const pair = await createResumable({ latencyMs: 20 });
     const { clock, initiator } = pair;

@@ -86,6 +86,10 @@ class End implements NegotiationHost {
   takeOffer(): boolean {
     return true;
   }
+
+  retry(): void {
+    this.machine.start();
+  }
 }
 
 function createPair(nonces: { a: string[]; b: string[] } = { a: ['a'], b: ['b'] }) {

@@ -5,22 +5,25 @@ export const CONTROLLER_NAME = 'skein.dev/mesh';
 
 export type ConditionType = 'Accepted' | 'ResolvedRefs' | 'PartiallyInvalid';
 
-export type ConditionReason =
+/** Every reason; `docs/routes.md` says what each means and what to do. */
+export const CONDITION_REASONS = [
   // Accepted
-  | 'Accepted'
-  | 'NoMatchingParent'
-  | 'NotAllowedByListeners'
-  | 'Conflicted'
-  | 'Invalid'
-  | 'TargetNotFound'
+  'Accepted',
+  'NoMatchingParent',
+  'NotAllowedByListeners',
+  'Conflicted',
+  'TargetNotFound',
   // Accepted, PartiallyInvalid
-  | 'UnsupportedValue'
+  'UnsupportedValue',
   // ResolvedRefs
-  | 'ResolvedRefs'
-  | 'BackendNotFound'
-  | 'InvalidKind'
-  | 'RefNotPermitted'
-  | 'UnsupportedProtocol';
+  'ResolvedRefs',
+  'BackendNotFound',
+  'InvalidKind',
+  'RefNotPermitted',
+  'UnsupportedProtocol',
+] as const;
+
+export type ConditionReason = (typeof CONDITION_REASONS)[number];
 
 export interface Condition {
   readonly type: ConditionType;

@@ -29,6 +29,19 @@ export interface ArgumentSpec {
   readonly description: string;
 }
 
+/** Behind the list of commands. */
+const HELP_END = `
+The first call:
+  skein hub
+  skein expose api 3000
+  skein call api/
+
+A route or a policy, and the way back:
+  skein lint -f routes.yaml
+  skein apply -f routes.yaml
+  skein apply --rollback
+`;
+
 /** Options that every command has. */
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
   {
@@ -90,7 +103,7 @@ function buildProgram(specs: readonly CommandSpec[], io: CommandLineIo, onAction
     .description('A service mesh that needs nothing but an outbound WebSocket.')
     .version(io.version, '--version', 'print the version')
     .enablePositionalOptions()
-    .addHelpText('after', '\nThe first call:\n  skein hub\n  skein expose api 3000\n  skein call api/\n');
+    .addHelpText('after', HELP_END);
   const groups = new Map<string, Command>();
   for (const spec of specs) {
     const [first = '', second] = spec.name.split(' ');

@@ -10,7 +10,7 @@ import { parseSidecarFile } from '../../../src/cli/config.ts';
 import { parseManifests } from '../../../src/cli/manifest.ts';
 import { readText, readTree, root } from '../../support/repository.ts';
 
-const DOCUMENTS = ['README.md', 'README.zh.md', 'docs/operations.md', 'docs/security.md'];
+const DOCUMENTS = ['README.md', 'README.zh.md', 'docs/operations.md', 'docs/routes.md', 'docs/security.md'];
 const LINKING = [...DOCUMENTS, 'ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/protocol.md'];
 
 interface Block {

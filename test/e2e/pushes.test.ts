@@ -1,7 +1,5 @@
 /** Changes of resources under open connections: each takes effect at once, and none of the connections notices. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { printFigures } from '../support/figures.ts';
 import { LastingStreams, throughWebSocket } from '../support/lasting-streams.ts';
@@ -33,21 +31,11 @@ describe('Resources that change under open WebSockets', () => {
   });
   after(() => mesh?.close());
 
-  async function push(manifest: unknown): Promise<void> {
-    const token = readFileSync(join(mesh.hubData, 'admin.token'), 'utf8').trim();
-    const response = await fetch(`http://${mesh.hubAddress}/v1/resources`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(manifest),
-    });
-    assert.equal(response.status, 200, await response.text());
-  }
-
   /** Applies something and waits until sidecars have taken it over. */
   async function pushAndWait(manifest: unknown, sidecars: readonly Sidecar[], event: string): Promise<void> {
     const countOf = ({ program: { log } }: Sidecar): number => log.filter((line) => line.event === event).length;
     const before = sidecars.map(countOf);
-    await push(manifest);
+    await mesh.post('/v1/resources', manifest);
     await Promise.all(
       sidecars.map((sidecar, i) => sidecar.program.waitForLog(() => countOf(sidecar) > (before[i] ?? 0), 60_000)),
     );

@@ -127,6 +127,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       'test/e2e/blindness.test.ts': [
         'Canaries sent both ways are nowhere in its memory, its files, its log or on either link',
       ],
+      'test/e2e/catalogue-size.test.ts': ['Costs a sidecar that uses 5 of them no more than 10 MiB'],
       'test/e2e/hostile-member.test.ts': [
         'Costs a sidecar no more than the sessions it has with it',
         'Costs the hub no more than its links',

@@ -1,5 +1,5 @@
 /** A mesh of real processes: one hub, and sidecars that join with tokens of their own. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -115,6 +115,19 @@ export class TestMesh {
     const { code, program } = await runSkein(all, { within: this.#hubOptions.within, env: this.#environment() });
     if (code !== 0) throw new Error(`skein ${args.join(' ')} ended with ${code}\n${program.tail()}`);
     return program.stdout;
+  }
+
+  /** Asks the admin API of this hub, and gives its answer. */
+  async post(path: string, body: unknown): Promise<unknown> {
+    const token = readFileSync(join(this.hubData, 'admin.token'), 'utf8').trim();
+    const response = await fetch(`http://${this.hubAddress}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const answer = await response.text();
+    if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${answer}`);
+    return JSON.parse(answer);
   }
 
   async createToken(services: readonly string[], ...args: readonly string[]): Promise<string> {

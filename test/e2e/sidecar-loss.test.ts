@@ -9,6 +9,10 @@ import { countIds, judgePosts, SteadyClient } from '../support/steady-client.ts'
 const STOPPED_MS = 15_000;
 const REPLICAS = 3;
 const REQUESTS_PER_SECOND = 300;
+/** The word of a hub on who is gone counts when the link to it has held for so long. */
+const STEADY_MS = 31_000;
+/** 4 to 7 s after that, and the work of a busy machine; a session waits for 30. */
+const TOLD_WITHIN_MS = 15_000;
 /** A request that went to the replica that is gone is tried elsewhere after a second. */
 const CAUGHT_MS = 900;
 
@@ -91,7 +95,7 @@ describe('One of three replicas', () => {
   it('Is killed with -9 under load: others take over at once, and no POST is executed twice', async () => {
     const client = await SteadyClient.start({ through: a.http, host: 'api.mesh', perSecond: REQUESTS_PER_SECOND });
     mesh.programs.push(client.program);
-    await wait(3_000);
+    await wait(STEADY_MS);
     await replicas[0]?.program.kill();
     const killedMs = performance.timeOrigin + performance.now();
     await wait(3_000);
@@ -112,6 +116,7 @@ describe('One of three replicas', () => {
     assert.deepEqual([posts.twice, posts.answeredButUnseen], [0, 0]);
     // What became of these nobody can know, and the answer says so.
     for (const error of Object.keys(load.errors)) assert.equal(error, 'POST 502 session-lost, processed: maybe');
+    assert.ok(load.maxMs <= TOLD_WITHIN_MS, `${load.maxMs} ms`);
     assert.deepEqual(mesh.accidents(), []);
   });
 });

@@ -24,8 +24,6 @@ export type {
   ServiceOptions,
 } from './index.ts';
 export { ERROR_CODES, type ErrorCode, SkeinError } from './index.ts';
-/** @internal For the command line, which may not name a runtime. */
-export { nodeProcess } from './runtime/node/process.ts';
 export type {
   AccessLog,
   AccessRecord,

@@ -2,7 +2,7 @@
 
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Platform } from '../core/platform.ts';
-import { createMeshOn, type Mesh } from '../index.ts';
+import type { Mesh } from '../index.ts';
 import type { CommandContext } from './context.ts';
 import type { Membership } from './membership.ts';
 
@@ -18,6 +18,7 @@ export async function joinOnce(
   const unreachable = new AbortController();
   const impatient = watchDials(platform, hubs.length, (error) => unreachable.abort(error));
   try {
+    const { createMeshOn } = await import('../index.ts');
     return await createMeshOn(impatient, {
       hub: hubs,
       token,

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Platform } from '../core/platform.ts';
 import type { ProcessPort } from '../core/process.ts';
-import { nodePlatform, nodeProcess } from '../node.ts';
+import { nodePlatform, nodeProcess } from '../host.ts';
 import { type CommandSpec, parseCommandLine } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { exitCodeOf } from './exit-code.ts';

@@ -1,7 +1,7 @@
 /** From settings to a running sidecar: its membership, its start, and the signals that end it. */
 
 import { SkeinError } from '../core/errors.ts';
-import { createSidecar, type Sidecar } from '../sidecar/sidecar.ts';
+import type { Sidecar } from '../sidecar/sidecar.ts';
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-code.ts';
 import { findMembership, rememberMembership } from './membership.ts';
@@ -67,6 +67,7 @@ async function startSidecar(
 ): Promise<Sidecar> {
   const services = [...new Set(settings.expose.map(({ service }) => service))];
   const membership = await findMembership(context, { ...settings, services, remember });
+  const { createSidecar } = await import('../sidecar/sidecar.ts');
   const sidecar = await createSidecar(context.platform, {
     hub: membership.hubs,
     token: membership.token,

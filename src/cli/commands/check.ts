@@ -1,7 +1,7 @@
 /** `skein check`: what the network permits — how far this machine comes to each hub, and what its NAT makes of connections. */
 
-import { checkHub, type HubVerdict } from '../../agent/hub-check.ts';
-import { Identity } from '../../agent/identity.ts';
+import type { HubVerdict } from '../../agent/hub-check.ts';
+import type { Identity } from '../../agent/identity.ts';
 import { parseJoinToken } from '../../auth/join-token.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
 import { SILENT_LOGGER } from '../../core/log.ts';
@@ -10,7 +10,7 @@ import { findHub } from '../admin.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit-code.ts';
-import { checkNat, type NatReport } from '../nat-check.ts';
+import type { NatReport } from '../nat-check.ts';
 import { formatJson, formatTable, toPrintable } from '../output.ts';
 import { checkClock, checkNetwork, type Step } from '../reachability.ts';
 import { JOIN_OPTIONS } from '../sidecar-options.ts';
@@ -54,6 +54,7 @@ export const check: CommandSpec = {
     const reports: HubReport[] = [];
     for (const hub of hubs) reports.push(await examine(context, hub, identity));
     const reachable = reports.filter(({ exit }) => exit !== EXIT.unreachable).map(({ hub }) => hub);
+    const { checkNat } = await import('../nat-check.ts');
     const nat = await checkNat(context.platform, reachable);
     if (context.input.text('output') === 'json') {
       await context.print(formatJson({ runtime: context.platform.name, hubs: reports.map(withoutExit), nat }));
@@ -68,6 +69,7 @@ async function openIdentity(
   token: string | undefined,
   data: string | undefined,
 ): Promise<Identity | undefined> {
+  const { Identity } = await import('../../agent/identity.ts');
   const renewAfterMs = Number.MAX_SAFE_INTEGER;
   const options = { platform, services: [], renewAfterMs, log: SILENT_LOGGER };
   if (data !== undefined) return Identity.open({ ...options, data, token: undefined });
@@ -109,6 +111,7 @@ async function dial(
   hub: string,
   identity: Identity | undefined,
 ): Promise<HubVerdict | SkeinError> {
+  const { checkHub } = await import('../../agent/hub-check.ts');
   const signal = AbortSignal.timeout(HANDSHAKE_MS);
   try {
     return await checkHub(platform, hub, identity, signal);

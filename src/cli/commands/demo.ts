@@ -1,7 +1,6 @@
 /** `skein demo`: the whole thing on one machine, in one process, with a call across it to look at. */
 
 import type { CommandSpec } from '../command.ts';
-import { startDemoMesh } from '../demo-mesh.ts';
 import { makeCall, tell } from '../demo-story.ts';
 import { EXIT } from '../exit-code.ts';
 import { formatReady } from '../ready.ts';
@@ -21,6 +20,7 @@ export const demo: CommandSpec = {
     const { platform, logger } = context;
     const stopping = new Stopping(context);
     try {
+      const { startDemoMesh } = await import('../demo-mesh.ts');
       const mesh = await startDemoMesh(platform, logger, stopping.signal);
       try {
         const facts = await makeCall(mesh, () => platform.clock.monotonicMs());

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { encodeUtf8 } from '../../core/bytes.ts';
-import { createHub, type Hub } from '../../hub/hub.ts';
+import type { Hub } from '../../hub/hub.ts';
 import type { Store } from '../../hub/store.ts';
 import { HUB_URL_FILE } from '../admin.ts';
 import type { CommandSpec } from '../command.ts';
@@ -32,6 +32,7 @@ export const hub: CommandSpec = {
     try {
       const store = await openStore(context, settings.store, stopping);
       if (store === undefined) return EXIT.done;
+      const { createHub } = await import('../../hub/hub.ts');
       const running = await createHub(context.platform, {
         listen: settings.listen,
         ...(settings.data === undefined ? {} : { dataFolder: settings.data }),

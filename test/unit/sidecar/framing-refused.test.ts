@@ -302,6 +302,9 @@ describe('No sidecar lets through', () => {
 function checkRefused({ name, isHead }: BadAnswer, answer: Answer): void {
   if (!isHead && answer.error !== undefined) return;
   equal(answer.error, undefined, name);
-  const reason = answer.fields[answer.fields.indexOf('x-skein-reason') + 1];
-  deepEqual([answer.status, reason], [502, name === 'nothing' ? 'stream-reset' : 'app-protocol'], name);
+  const [reason, processed] = ['x-skein-reason', 'x-skein-processed'].map(
+    (field) => answer.fields[answer.fields.indexOf(field) + 1],
+  );
+  const code = name === 'nothing' ? 'stream-reset' : 'app-protocol';
+  deepEqual([answer.status, reason, processed], [502, code, 'maybe'], name);
 }

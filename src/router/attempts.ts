@@ -353,8 +353,10 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
     // The catalogue may know more by now: the endpoint that failed may be gone, and another there.
     this.#options.backends.refresh(this.#backend);
     if (this.#backend.hasOther(this.#tried)) return true;
-    if (mayRepeatSame) this.#tried = [];
-    return mayRepeatSame;
+    // Nobody at all: what has failed is worth telling, and not that nobody serves the name any more.
+    if (!mayRepeatSame || !this.#backend.hasOther([])) return false;
+    this.#tried = [];
+    return true;
   }
 
   #takeBudget(): boolean {

@@ -161,6 +161,19 @@ test('the only endpoint is asked again when its session broke before the request
   deepEqual(bench.asked, ['a', 'a']);
 });
 
+test('when nobody is left to try again, the failure is told and not that nobody serves the name', async () => {
+  for (const left of [[], [endpoint('a', { healthy: false })]]) {
+    const bench = new Bench();
+    bench.source.tell('api.default', [endpoint('a')]);
+    bench.behave = (request) => {
+      bench.source.tell('api.default', left);
+      request.reply.onAbort(failure('SKEIN_SESSION_LOST'));
+    };
+    const reply = await bench.finish(bench.get());
+    deepEqual([reply.error?.code, reply.error?.notProcessed, bench.asked.length], ['SKEIN_SESSION_LOST', false, 1]);
+  }
+});
+
 test('who was not heard for a while is asked only where there is no other', async () => {
   const bench = new Bench();
   bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);

@@ -6,7 +6,7 @@ import { type Issue, valueOrThrow } from '../catalog/issue.ts';
 import { parseManifest, toOwnWords } from '../catalog/parse.ts';
 import { type Manifest, manifestKey, resourceKey } from '../catalog/resource.ts';
 import { encodeUtf8 } from '../core/bytes.ts';
-import type { Clock } from '../core/clock.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { Journal, newestOf, RESOURCE_PREFIX, type ResourceChange, type Revision, undoneSince } from './journal.ts';
@@ -49,10 +49,15 @@ interface Plan {
   readonly results: readonly Applied[];
 }
 
+/** A store that is away is seldom back sooner, and asking it costs nothing. */
+const RETRY_MS = 2_000;
+
 export class Resources {
   readonly #options: ResourcesOptions;
   readonly #journal: Journal;
   #unwatch: (() => void) | undefined;
+  #retry: Timer | undefined;
+  #isClosed = false;
 
   constructor(options: ResourcesOptions) {
     this.#options = options;
@@ -69,9 +74,10 @@ export class Resources {
       if (entry !== undefined && manifest === undefined) log.log('error', 'resource-not-read', { resource });
       else publisher.change(resource, manifest);
     });
-    // A hub may have died in the middle of a change. A store that is away now is asked again by the next change.
+    // A hub may have died in the middle of a change.
     await this.#journal.settle().catch((thrown) => {
       log.log('warn', 'revisions-not-settled', { error: toSkeinError(thrown).message });
+      this.#settleLater();
     });
   }
 
@@ -140,7 +146,18 @@ export class Resources {
   }
 
   close(): void {
+    this.#isClosed = true;
+    this.#retry?.cancel();
     this.#unwatch?.();
+  }
+
+  /** A revision that was made is carried out as soon as the store takes it. */
+  #settleLater(): void {
+    if (this.#isClosed) return;
+    this.#retry ??= this.#options.clock.setTimer(RETRY_MS, () => {
+      this.#retry = undefined;
+      this.#journal.settle().catch(() => this.#settleLater());
+    });
   }
 
   /** Makes one revision of what `plan` says, anew as often as another revision comes first. */
@@ -162,9 +179,14 @@ export class Resources {
       if (changes.length === 0 || dryRun) return { results, revision: newest };
       const at = new Date(clock.epochMs()).toISOString();
       if (!(await this.#journal.commit({ revision: newest + 1, at, action, to, changes }))) continue;
-      await this.#journal.settle();
       this.#tell(newest + 1, results);
-      await this.#journal.trim();
+      try {
+        await this.#journal.settle();
+        await this.#journal.trim();
+      } catch (thrown) {
+        this.#settleLater();
+        throw thrown;
+      }
       return { results, revision: newest + 1 };
     }
   }

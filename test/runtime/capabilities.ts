@@ -194,6 +194,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Store (nats): a hub waits for a server that is not there yet, says so, and stops waiting when told',
         'Store (nats): a wrong login is refused, a right one works, and neither is ever printed',
         'Store (nats): a bucket that was made anew is not followed: the hub keeps what it knew and says what to do',
+        'Store (nats): two hubs that change the same resources at once make one revision after the other',
         'Store (nats): marks of deletions do not pile up at the server, and what is made anew meanwhile stays',
       ],
     },

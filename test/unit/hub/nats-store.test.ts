@@ -10,6 +10,7 @@ import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { lacking } from '../../runtime/capabilities.ts';
 import { EventLog } from '../../support/local-mesh.ts';
 import { NatsServer, TcpLine } from '../../support/nats.ts';
+import { type OpenResources, openResources, split } from '../../support/resources.ts';
 import { STORE_CASES } from '../../support/store-cases.ts';
 
 const skip = lacking('nats-server');
@@ -305,3 +306,40 @@ async function sweptTo(server: NatsServer, bucket: string, messages: number): Pr
     await new Promise<void>((resolve) => clock.setTimer(20, resolve));
   }
 }
+
+test('Store (nats): two hubs that change the same resources at once make one revision after the other', {
+  skip,
+}, async (t) => {
+  const server = await own(t);
+  const hubs: OpenResources[] = [];
+  for (let i = 0; i < 2; i++) hubs.push(await openResources(await open(t, server.address)));
+  let refused = 0;
+  for (let round = 1; round <= 15; round++) {
+    const ifRevision = round % 3 === 0 ? { ifRevision: round } : {};
+    await Promise.all(
+      hubs.map(async ({ resources }, i) => {
+        const weight = round * 2 + i;
+        const all = [split('a', weight), split('b', weight), split('c', weight)];
+        const change = round % 5 === 0 ? resources.rollback(1) : resources.apply(all, ifRevision);
+        await change.catch((thrown) => {
+          equal(thrown.code, 'SKEIN_CONFLICT');
+          refused++;
+        });
+      }),
+    );
+    for (const { resources } of hubs) {
+      const specs = await Promise.all(['a', 'b', 'c'].map((name) => resources.get('HTTPRoute', 'default', name)));
+      const forms = new Set(specs.map((manifest) => JSON.stringify(manifest?.spec)));
+      equal(forms.size, 1, 'all of a change, or nothing of it');
+    }
+  }
+  for (const { resources } of hubs) {
+    const numbers = (await resources.revisions()).map(({ revision }) => revision);
+    deepEqual(
+      numbers,
+      numbers.map((_, i) => i + 1),
+    );
+    resources.close();
+  }
+  t.diagnostic(`${refused} changes refused`);
+});

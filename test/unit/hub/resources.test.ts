@@ -203,6 +203,21 @@ test('A hub that dies at any write of a change leaves all of it or nothing', asy
   }
 });
 
+test('A change that was made while the store broke off is carried out when it is back, without another change', async () => {
+  const store = new MortalStore();
+  const { resources, publisher, clock } = await openResources(store);
+  store.writesLeft = 2;
+  await rejects(resources.apply([split('a', 1), split('b', 1)]), failsWith('SKEIN_STORE'));
+  await clock.advanceAsync(10_000);
+  deepEqual(await weightsOf(resources), { a: [1] });
+  store.writesLeft = Number.POSITIVE_INFINITY;
+  await clock.advanceAsync(2_000);
+  deepEqual(await weightsOf(resources), { a: [1], b: [1] });
+  publisher.flush();
+  equal(publisher.snapshot.manifests('HTTPRoute').length, 2);
+  resources.close();
+});
+
 test('Hubs on one store that change the same at once make one revision after the other, none of them half', async () => {
   const store = new MemoryStore();
   const random = new SeededRandom(7);

@@ -59,6 +59,8 @@ export interface Case {
   /** For all rows that do not say it themselves. */
   readonly from?: ClientName;
   readonly to?: string;
+  /** `Kind/name` → every condition of its parents, as `type status reason`. */
+  readonly status?: Readonly<Record<string, readonly string[]>>;
   readonly rows?: readonly Row[];
   /** What no row can say. */
   readonly check?: (mesh: GatewayMesh, t: TestContext) => Promise<void>;
@@ -209,13 +211,16 @@ export class GatewayMesh {
     return session;
   }
 
-  async run(t: TestContext, { id, manifests, rows = [], check, ...shared }: Case): Promise<void> {
+  async run(t: TestContext, { id, manifests, status = {}, rows = [], check, ...shared }: Case): Promise<void> {
     const { from = 'mesh' } = shared;
     const { namespace = this.client(from).namespace } = shared;
     const parsed = manifests === undefined ? [] : parseManifests(id, manifests).map(({ manifest }) => manifest);
     const applied = parsed.map((manifest) => withNamespace(manifest as Manifest, namespace));
     await this.#change(applied, true);
     try {
+      for (const [name, conditions] of Object.entries(status)) {
+        deepEqual(await this.#conditions(name, namespace), conditions, name);
+      }
       for (const row of rows) await this.#runRow({ ...shared, ...row });
       await check?.(this, t);
     } finally {
@@ -242,13 +247,24 @@ export class GatewayMesh {
 
   async #delete(manifest: Manifest): Promise<void> {
     const { kind, namespace, name } = metadataOf(manifest, MESH);
+    await this.#administer('DELETE', resourcePath(kind, namespace, name));
+  }
+
+  async #conditions(resource: string, namespace: string): Promise<readonly string[]> {
+    const [kind = '', name = ''] = resource.split('/');
+    const { status } = JSON.parse(await this.#administer('GET', resourcePath(kind, namespace, name))) as Told;
+    return status.parents.flatMap(({ conditions }) =>
+      conditions.map(({ type, status, reason }) => `${type} ${status} ${reason}`),
+    );
+  }
+
+  async #administer(method: string, path: string): Promise<string> {
     const { hub } = this.#mesh;
-    const response = await fetch(`${hub.url.replace('ws:', 'http:')}${resourcePath(kind, namespace, name)}`, {
-      method: 'DELETE',
-      headers: { authorization: `Bearer ${hub.adminToken.reveal()}` },
-    });
-    await response.arrayBuffer();
-    equal(response.status < 300, true, `deleting answered ${response.status}`);
+    const headers = { authorization: `Bearer ${hub.adminToken.reveal()}` };
+    const response = await fetch(`${hub.url.replace('ws:', 'http:')}${path}`, { method, headers });
+    const text = await response.text();
+    equal(response.status < 300, true, `${method} ${path}: ${text}`);
+    return text;
   }
 
   async #runRow(row: Row): Promise<void> {
@@ -268,6 +284,14 @@ export class GatewayMesh {
       }
     }
   }
+}
+
+interface Told {
+  readonly status: {
+    readonly parents: readonly {
+      readonly conditions: readonly { readonly type: string; readonly status: string; readonly reason: string }[];
+    }[];
+  };
 }
 
 interface Manifest {

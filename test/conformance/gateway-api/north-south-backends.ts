@@ -10,6 +10,9 @@ import { checkGrpcShares, checkHttpShares } from './shares.ts';
 const [V1, V2, V3] = ['infra-backend-v1', 'infra-backend-v2', 'infra-backend-v3'];
 const INVALID = { status: 500, answer: { 'x-skein-reason': 'route-invalid' } };
 
+const ACCEPTED = 'Accepted True Accepted';
+const RESOLVED = 'ResolvedRefs True ResolvedRefs';
+
 function tcpRoute(name: string, backendRefs: string, parent = 'port: 9090'): string {
   return `
 apiVersion: gateway.networking.k8s.io/v1
@@ -78,6 +81,7 @@ export const NORTH_SOUTH_BACKENDS: readonly Case[] = [
       `
     - backendRefs: [{ name: nonexistent, port: 8080 }]`,
     ),
+    status: { 'HTTPRoute/invalid-nonexistent-backend-ref': [ACCEPTED, 'ResolvedRefs False BackendNotFound'] },
     rows: [{ path: '/', ...INVALID }],
   },
   {
@@ -88,6 +92,7 @@ export const NORTH_SOUTH_BACKENDS: readonly Case[] = [
       `
     - backendRefs: [{ group: unknownkind.example.com, kind: NonExistent, name: ${V1}, port: 8080 }]`,
     ),
+    status: { 'HTTPRoute/invalid-backend-ref-unknown-kind': [ACCEPTED, 'ResolvedRefs False InvalidKind'] },
     rows: [{ path: '/', ...INVALID }],
   },
   {
@@ -190,6 +195,7 @@ spec:
     - matches: [{ path: { type: PathPrefix, value: /other } }]
       backendRefs: [{ name: kept-backend, namespace: ${CONSUMER}, port: 8080 }]`,
     )}`,
+    status: { 'HTTPRoute/reference-grant': [ACCEPTED, 'ResolvedRefs False RefNotPermitted'] },
     rows: [
       { path: '/granted', backend: 'web-backend' },
       { path: '/other', ...INVALID },
@@ -216,6 +222,42 @@ spec:
 `,
     // What is not granted fails with its share; the rest stays as it is.
     check: async (mesh) => deepEqual(await statuses(mesh, 'mesh', 'echo', 40), { 200: 30, 500: 10 }),
+  },
+  {
+    id: 'kuma#17979 parent status',
+    ...SHARED,
+    manifests: `
+kind: GRPCRoute
+metadata: { name: wins }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: same-namespace, port: 80 }]
+  rules: [{ backendRefs: [{ name: grpc-${V1}, port: 8080 }] }]
+---
+kind: HTTPRoute
+metadata: { name: loses }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: same-namespace }]
+  rules: [{ backendRefs: [{ name: ${V1}, port: 8080 }] }]
+---
+kind: HTTPRoute
+metadata: { name: nowhere }
+spec:
+  parentRefs:
+    - { group: "", kind: Service, name: same-namespace, port: 9999 }
+    - { group: "", kind: Service, name: nonexistent, port: 80 }
+    - { name: a-gateway }
+  rules: [{ backendRefs: [{ name: nonexistent, port: 8080 }] }]
+`,
+    // Of a parent that is no Service somebody else tells.
+    status: {
+      'GRPCRoute/wins': [ACCEPTED, RESOLVED],
+      'HTTPRoute/loses': ['Accepted False Conflicted', RESOLVED],
+      'HTTPRoute/nowhere': [
+        ...['Accepted False NoMatchingParent', 'ResolvedRefs False BackendNotFound'],
+        ...['Accepted False NoMatchingParent', 'ResolvedRefs False BackendNotFound'],
+      ],
+    },
+    rows: [{ path: '/', status: 404, answer: { 'x-skein-reason': 'no-route' } }],
   },
   {
     id: 'kuma#17979 unresolvable backendRef share',

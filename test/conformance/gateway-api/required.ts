@@ -83,5 +83,4 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
   'httproute-hostname-intersection': 'about listeners of a Gateway; in a mesh hostnames have no say (GEP-1294)',
   'tcproute-parentref-port-and-section-name': NO_PORT_NAMES,
   'kuma#17979 parent port by name': NO_PORT_NAMES,
-  'kuma#17979 parent status': 'routes have no status yet',
 };

@@ -16,7 +16,7 @@ import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import type { RequestHead } from '../http/head.ts';
 import { decodeRequestHead } from '../http/head-codec.ts';
 import { refuseLater } from '../http/refusal.ts';
-import { type Destination, parseDestinationKey, tryParseDestination } from '../router/destination.ts';
+import { type Destination, parseDestinationKey, takesBytes, tryParseDestination } from '../router/destination.ts';
 import { RateLimiter } from '../router/rate-limit.ts';
 import { rateLimitOf } from '../router/traffic-policy.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
@@ -205,8 +205,7 @@ export class Inbound {
 
 function toHandler({ target }: LocalService, { key }: Destination): HttpHandler {
   if (target.protocol !== 'tcp') return target.handler;
-  const error = new SkeinError('SKEIN_BAD_REQUEST', `Cannot perform request: "${key}" takes bytes, not requests`);
-  return { request: (_head, _complete, reply) => refuseLater(reply, error) };
+  return { request: (_head, _complete, reply) => refuseLater(reply, takesBytes(key)) };
 }
 
 function toDenial({ uri }: SpiffeId, { key }: Destination, head: RequestHead | undefined): Omit<Denial, 'rule'> {

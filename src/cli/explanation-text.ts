@@ -93,12 +93,13 @@ function toTables({ backends, verdicts, matches, routes, request }: MemberExplan
       `${each.state}${each.isSuspect ? ', silent' : ''}${each.isEligible ? '' : ', not chosen now'}`,
       each.distance,
       `${Math.round(each.latencyMs * 10) / 10} ms`,
+      `${Math.round(each.share * 100)} %`,
       String(each.pending),
       String(each.weight),
     ]),
   );
   if (endpoints.length > 0) {
-    const titles = ['backend', 'instance', 'state', 'distance', 'latency', 'pending', 'weight'];
+    const titles = ['backend', 'instance', 'state', 'distance', 'latency', 'its distance gets', 'pending', 'weight'];
     tables.push(formatTable(titles, endpoints, paint));
   }
   const others = matches.filter(({ isChosen }) => !isChosen);

@@ -68,6 +68,11 @@ export function parseDestinationKey(key: string): Destination {
   return toDestination(service.key, port);
 }
 
+/** What a request to a raw service is refused with, by whoever serves it. */
+export function takesBytes(key: string): SkeinError {
+  return new SkeinError('SKEIN_BAD_REQUEST', `Cannot perform request: "${key}" takes bytes, not requests`);
+}
+
 /** Does a host, in lower case, claim to be in the mesh? Only names of the mesh end so. */
 export function isMeshName(host: string): boolean {
   return host === MESH_DOMAIN || host.endsWith(SUFFIX);

@@ -14,7 +14,7 @@ import type { EndpointStatus } from './backend-status.ts';
 import type { Backends } from './backends.ts';
 import { checkServed, noRoute, outOfTime, timeAskedFor, waitsForEvents } from './call.ts';
 import type { Avoidance } from './candidates.ts';
-import type { Destination } from './destination.ts';
+import { type Destination, takesBytes } from './destination.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import { explainMatches, explainRoutes } from './explain-routes.ts';
 import type { ExplainedBackend, ExplainedHead, ExplainedTimes, Explanation, Outcome, Refusal } from './explanation.ts';
@@ -100,7 +100,9 @@ function explainDirect(
 ): Way {
   const { plan } = sources;
   const asked = askBackend(sources, head, backend);
-  const outcome = asked.outcome ?? forwarded(destination, undefined);
+  const isForwarded = asked.outcome === undefined || asked.outcome.kind === 'forwarded';
+  const isRaw = isForwarded && backend?.protocol === 'tcp';
+  const outcome = isRaw ? toRefusal(takesBytes(destination.key)) : (asked.outcome ?? forwarded(destination, undefined));
   const only: ExplainedBackend = {
     ...{ label: destination.service, destination, weight: 1, share: 100, isNext: true, filters: [] },
     ...{ attemptFilters: describeFilters(plan.filters), sent: toSent(head, undefined), ...asked, outcome },

@@ -157,7 +157,7 @@ test('Of a sidecar: its instances and its hub’s policies, from the table by wh
   equal(alone.code, 0, alone.err);
   match(alone.out, /^GET api\/orders\/7: goes to v2\.default:80$/m);
   match(alone.out, /v2\.default:80 \(next\) .* not known here$/m);
-  match(alone.out, /^v2\.default:80 +\S+ +usable +unknown +[\d.]+ ms +0 +1$/m);
+  match(alone.out, /^v2\.default:80 +\S+ +usable +unknown +[\d.]+ ms +100 % +0 +1$/m);
   const token = mesh.hub.adminToken.reveal();
   const process = memoryProcess({ folder, env: { SKEIN_ADMIN_TOKEN: token, SKEIN_SIDECAR: address } });
   const argv = ['explain', 'GET', 'api/orders/secret', '--hub', mesh.hub.url];

@@ -13,8 +13,11 @@ test('POST /v1/explain tells what the same request then meets, denials with thei
   });
   const target = `http://${app.address}`;
   await startSidecar(t, mesh, {
-    services: ['v1', 'secret'],
-    expose: ['v1', 'secret'].map((service) => ({ service, target })),
+    services: ['v1', 'secret', 'db'],
+    expose: [
+      ...['v1', 'secret'].map((service) => ({ service, target })),
+      { service: 'db', target: target.replace('http:', 'tcp:') },
+    ],
   });
   const { proxy, sidecar } = await startSidecar(t, mesh, {
     services: ['web'],
@@ -61,6 +64,7 @@ test('POST /v1/explain tells what the same request then meets, denials with thei
     { method: 'GET', authority: 'v1.mesh', path: '/', fields: [] },
     { method: 'GET', authority: 'secret.mesh', path: '/', fields: [] },
     { method: 'GET', authority: 'nobody.mesh', path: '/', fields: [] },
+    { method: 'GET', authority: 'db.mesh', path: '/', fields: [] },
     { method: 'GET', authority: 'example.com', path: '/', fields: [] },
   ];
   const seen: string[] = [];
@@ -100,6 +104,7 @@ test('POST /v1/explain tells what the same request then meets, denials with thei
     allowed,
     'AuthorizationPolicy/default/secret deny[0]',
     'no-such-service',
+    'bad-request',
     'not-a-mesh-name',
   ]);
   const asked = await explain({ method: 'GET', authority: 'api.mesh', path: '/', fields: [], from: 'other.shop' });

@@ -1,7 +1,7 @@
 /** `skein explain`: what would happen to a request and why, as a running sidecar sees it, or by files alone. */
 
-import { addVerdicts, explainOffline, type MemberExplanation } from '../../agent/explain.ts';
-import { Authorizer } from '../../auth/authorizer.ts';
+import type { MemberExplanation } from '../../agent/explain.ts';
+import type { Authorizer } from '../../auth/authorizer.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from '../../catalog/authorization-policy.ts';
 import { valueOrThrow } from '../../catalog/issue.ts';
 import { parseManifest } from '../../catalog/parse.ts';
@@ -133,7 +133,9 @@ async function askHub(context: CommandContext, told: MemberExplanation, caller: 
   try {
     const admin = await openAdmin(context);
     const manifests = toList(await admin.get('/v1/resources')).map(readManifest);
-    return addVerdicts(told, caller, () => toAuthorizer(manifests));
+    const authorizer = await toAuthorizer(manifests);
+    const { addVerdicts } = await import('../../agent/explain.ts');
+    return addVerdicts(told, caller, () => authorizer);
   } catch (thrown) {
     context.logger.log('debug', 'hub-not-asked', { error: toSkeinError(thrown).message });
     return told;
@@ -149,15 +151,18 @@ async function explainFiles(context: CommandContext, request: Asked): Promise<Me
   }
   const namespace = caller?.namespace ?? input.text('namespace') ?? DEFAULT_NAMESPACE;
   const head = { ...request, scheme: 'http', upgrade: undefined, service: '' };
+  const { addVerdicts, explainOffline } = await import('../../agent/explain.ts');
+  const authorizer = await toAuthorizer(manifests);
   const told = await explainOffline(platform, { head, manifests, namespace });
-  return addVerdicts(told, caller, () => toAuthorizer(manifests));
+  return addVerdicts(told, caller, () => authorizer);
 }
 
 function readManifest(manifest: unknown, source: unknown = 'the hub'): Manifest {
   return valueOrThrow(parseManifest(manifest), String(source));
 }
 
-function toAuthorizer(manifests: readonly Manifest[]): Authorizer {
+async function toAuthorizer(manifests: readonly Manifest[]): Promise<Authorizer> {
+  const { Authorizer } = await import('../../auth/authorizer.ts');
   const policies = manifests.filter(({ kind }) => kind === AUTHORIZATION_POLICY);
   return new Authorizer(policies.map((each) => valueOrThrow(parseAuthorizationPolicy(each), each.metadata.name)));
 }

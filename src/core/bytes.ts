@@ -5,7 +5,7 @@ export type Bytes = Uint8Array<ArrayBufferLike>;
 export const EMPTY: Bytes = new Uint8Array(0);
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export function concatBytes(...parts: readonly Bytes[]): Bytes {
   let length = 0;
@@ -31,7 +31,10 @@ export function encodeUtf8(text: string): Bytes {
   return encoder.encode(text);
 }
 
-/** @throws TypeError when the bytes are not UTF-8: undecodable input is refused, never replaced. */
+/**
+ * A byte order mark stays part of the text, so that one text has one form in bytes.
+ * @throws TypeError when the bytes are not UTF-8: undecodable input is refused, never replaced.
+ */
 export function decodeUtf8(bytes: Bytes): string {
   return decoder.decode(bytes);
 }

@@ -4,83 +4,221 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { SignJWT } from 'jose';
 import { Authority } from '../../../src/auth/authority.ts';
-import { createIdentityKey, type IdentityKey } from '../../../src/auth/key-pair.ts';
+import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import { verifyWit } from '../../../src/auth/svid.ts';
 import { parseTrustBundle } from '../../../src/auth/trust-bundle.ts';
-import { decodeUtf8, encodeUtf8, fromBase64Url, toBase64Url } from '../../../src/core/bytes.ts';
+import { encodeUtf8, toBase64Url } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
-import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { HOLDER_ID, TRUST_DOMAIN, WitIssuer } from '../../support/wit-issuer.ts';
 
-const TRUST_DOMAIN = 'test.mesh';
-const ID = 'spiffe://test.mesh/ns/default/sa/api';
-const clock = new VirtualClock();
-let authority: Authority;
-let holder: IdentityKey;
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+let issuer: WitIssuer;
 let good: string;
 
 before(async () => {
-  authority = await Authority.create({ trustDomain: TRUST_DOMAIN, clock });
-  holder = await createIdentityKey();
-  // One signature in fifteen holds neither letter that base64 writes differently, and one mutant exchanges such a letter.
-  do {
-    good = await authority.issueWit({ id: parseSpiffeId(ID), publicJwk: holder.publicJwk, services: ['api.default'] });
-  } while (!/[-_]/.test(good));
+  issuer = await WitIssuer.create();
+  good = issuer.good;
 });
 
-type Json = Record<string, unknown>;
+type Mutant = [name: string, make: () => string | Promise<string>];
 
-function parts(token: string): [Json, Json, string] {
-  const [header = '', claims = '', signature = ''] = token.split('.');
-  return [
-    JSON.parse(decodeUtf8(fromBase64Url(header))) as Json,
-    JSON.parse(decodeUtf8(fromBase64Url(claims))) as Json,
-    signature,
-  ];
-}
+const header = (name: string, value: unknown): Mutant => [
+  value === undefined ? `no ${name}` : `header ${name} ${JSON.stringify(value)}`,
+  () => issuer.withHeader({ [name]: value }),
+];
+const claim = (what: string, name: string, value: unknown): Mutant => [
+  what,
+  () => issuer.withClaims({ [name]: value }),
+];
+/** `change` of the public key that the token names. */
+const cnf = (what: string, change: Record<string, unknown>): Mutant => [
+  `cnf ${what}`,
+  () => issuer.withClaims({ cnf: { jwk: { ...issuer.holder.publicJwk, ...change } } }),
+];
+const text = (what: string, part: 'header' | 'claims', change: (text: string) => string): Mutant => [
+  `${what} in ${part}`,
+  () => issuer.withText(part, change),
+];
+const swap = (what: string, make: (good: string) => string): Mutant => [what, () => make(good)];
 
-const segment = (text: string): string => toBase64Url(encodeUtf8(text));
+const MUTANTS: readonly Mutant[] = [
+  // The compact form has one spelling.
+  swap('empty', () => ''),
+  swap('one segment', () => 'abc'),
+  swap('two segments', (token) => token.split('.').slice(0, 2).join('.')),
+  swap('four segments', (token) => `${token}.e30`),
+  swap('an empty header', (token) => token.replace(/^[^.]+/, '')),
+  swap('empty claims', (token) => token.replace(/\.[^.]+\./, '..')),
+  swap('an empty signature', (token) => token.replace(/[^.]+$/, '')),
+  swap('a space before', (token) => ` ${token}`),
+  swap('a space behind', (token) => `${token} `),
+  swap('a line break behind', (token) => `${token}\n`),
+  swap('a zero byte behind', (token) => `${token}\u0000`),
+  swap('a space inside a segment', (token) => token.replace(/^(.{10})/, '$1 ')),
+  swap('a line break inside a segment', (token) => token.replace(/^(.{64})/, '$1\r\n')),
+  swap('the name of a scheme before', (token) => `Bearer ${token}`),
+  swap('quotes around', (token) => `"${token}"`),
+  swap('padding of the header', (token) => token.replace('.', '=.')),
+  swap('padding of the signature', (token) => `${token}==`),
+  swap('the standard alphabet', (token) => token.replace(/[-_]/, (char) => (char === '-' ? '+' : '/'))),
+  swap('percent encoding', (token) => token.replace('.', '%2E')),
+  swap('a full-width letter', (token) => token.replace('e', '\uff45')),
+  swap('a letter whose low byte is the right one', (token) => token.replace('e', '\u0165')),
+  swap('non-zero trailing bits', (token) => token.slice(0, -1) + ALPHABET[ALPHABET.indexOf(token.at(-1) ?? '') | 1]),
+  swap('more than 8 KiB', (token) => `${token}${'A'.repeat(8192)}`),
+  text('more than 8 KiB, signed', 'claims', (json) => json.replace('{', `{"z":"${'z'.repeat(8192)}",`)),
+  swap('JSON serialisation', (token) => JSON.stringify({ payload: token.split('.')[1], signatures: [] })),
 
-/** Signs changed content with the real signing key, so that nothing but the change can be the reason. */
-async function resigned(change: (header: Json, claims: Json) => void): Promise<string> {
-  const [header, claims] = parts(good);
-  change(header, claims);
-  return signRaw(JSON.stringify(header), JSON.stringify(claims));
-}
+  // What is inside is one JSON object, which all read alike.
+  text('a list', 'header', () => '[]'),
+  text('no JSON', 'header', () => '{'),
+  text('null', 'header', () => 'null'),
+  text('text', 'claims', () => '"x"'),
+  text('null', 'claims', () => 'null'),
+  text('something behind', 'claims', (json) => `${json}{}`),
+  text('a comment', 'claims', (json) => json.replace('{', '{/**/')),
+  text('a last comma', 'claims', (json) => json.replace(/\}$/, ',}')),
+  text('a byte order mark', 'header', (json) => `\ufeff${json}`),
+  text('a byte order mark', 'claims', (json) => `\ufeff${json}`),
+  text('a duplicate', 'header', (json) => json.replace('{', '{"alg":"none",')),
+  text('a duplicate', 'claims', (json) => json.replace('{', '{"sub":"spiffe://test.mesh/ns/default/sa/root",')),
+  text('an escaped duplicate', 'claims', (json) =>
+    json.replace('{', '{"s\\u0075b":"spiffe://test.mesh/ns/a/sa/root",'),
+  ),
+  text('a duplicate at the end', 'claims', (json) => json.replace(/\}$/, ',"exp":9999999999}')),
+  text('a duplicate in cnf', 'claims', (json) => json.replace('"jwk":{', '"jwk":{"x":"AAAA",')),
+  text('a duplicate nobody reads', 'claims', (json) => json.replace('{', '{"z":1,"z":1,')),
+  text('a duplicate __proto__', 'claims', (json) => json.replace('{', '{"__proto__":1,"__proto__":1,')),
+  text('deep nesting', 'claims', (json) => json.replace('{', `{"z":${'['.repeat(50)}${']'.repeat(50)},`)),
+  [
+    'bytes that are no UTF-8',
+    async () => {
+      const claims = encodeUtf8(JSON.stringify({ ...issuer.claims, z: 'z' }));
+      claims[claims.lastIndexOf(0x7a)] = 0xff;
+      const signed = `${good.split('.')[0]}.${toBase64Url(claims)}`;
+      return `${signed}.${toBase64Url(await issuer.signingKey.sign(encodeUtf8(signed)))}`;
+    },
+  ],
 
-async function signRaw(header: string, claims: string): Promise<string> {
-  const state = (await authority.exportState()).reveal();
-  const { importIdentityKey } = await import('../../../src/auth/key-pair.ts');
-  const key = await importIdentityKey(state.wit);
-  const signed = `${segment(header)}.${segment(claims)}`;
-  return `${signed}.${toBase64Url(await key.sign(encodeUtf8(signed)))}`;
-}
+  // The header says what we say, and nothing else.
+  ...['none', 'HS256', 'EdDSA', 'ES256K', 'RS256', 'ES384', 'es256', '', 1, null, ['ES256'], undefined].map((alg) =>
+    header('alg', alg),
+  ),
+  ...['JWT', 'jwt', 'at+jwt', 'WIT+JWT', 'application/wit+jwt', 7, undefined].map((typ) => header('typ', typ)),
+  ...['other', '', '__proto__', 1, null, undefined].map((kid) => header('kid', kid)),
+  ...['jku', 'jwk', 'x5u', 'x5c', 'x5t', 'x5t#S256', 'b64', 'cty', 'zip', 'enc', 'nonce'].map((name) =>
+    header(name, 'https://evil.example/'),
+  ),
+  header('jwk', { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43) }),
+  header('crit', []),
+  header('crit', ['exp']),
+  header('crit', ['b64']),
+  text('__proto__', 'header', (json) => json.replace('{', '{"__proto__":{"alg":"ES256"},')),
 
-const verify = (token: string) => verifyWit(token, authority.bundle(), { clock, trustDomain: TRUST_DOMAIN });
+  // Claims.
+  claim('no sub', 'sub', undefined),
+  claim('sub that is no SPIFFE id', 'sub', 'https://test.mesh/ns/default/sa/api'),
+  claim('sub in capitals', 'sub', HOLDER_ID.toUpperCase()),
+  claim('sub with a dot segment', 'sub', 'spiffe://test.mesh/ns/default/../sa/api'),
+  claim('sub with a query', 'sub', `${HOLDER_ID}?x`),
+  claim('sub of another trust domain', 'sub', 'spiffe://other.mesh/ns/default/sa/api'),
+  claim('sub of a trust domain below ours', 'sub', 'spiffe://a.test.mesh/ns/default/sa/api'),
+  claim('sub as a list', 'sub', [HOLDER_ID]),
+  claim('no exp', 'exp', undefined),
+  claim('exp null', 'exp', null),
+  claim('exp as text', 'exp', '1900000000'),
+  claim('exp beyond all numbers', 'exp', 1e300),
+  claim('exp negative', 'exp', -1),
+  claim('exp as a fraction', 'exp', 1_900_000_000.5),
+  claim('exp in milliseconds', 'exp', 1_900_000_000_000),
+  claim('nbf as text', 'nbf', '1'),
+  claim('iat as text', 'iat', '1'),
+  claim('an audience', 'aud', 'x'),
+  claim('an empty audience', 'aud', []),
+  claim('no cnf', 'cnf', undefined),
+  claim('cnf without a key', 'cnf', { jkt: 'x' }),
+  cnf('of another algorithm', { alg: 'EdDSA' }),
+  cnf('without an algorithm', { alg: undefined }),
+  cnf('of another type', { kty: 'OKP' }),
+  cnf('of another curve', { crv: 'P-384' }),
+  cnf('with a short coordinate', { x: 'AAAA' }),
+  cnf('with a private key', { d: 'A'.repeat(43) }),
+  claim('services that are no list', 'skein', { services: 'api.default' }),
+  claim('services with a bad name', 'skein', { services: ['API.default'] }),
+  claim('services beyond number', 'skein', { services: Array.from({ length: 300 }, () => 'a.b') }),
+  claim('no services', 'skein', {}),
+
+  // Signatures.
+  swap('a changed signature', (token) => token.slice(0, -4) + (token.endsWith('AAAA') ? 'BBBB' : 'AAAA')),
+  swap('a signature of nothing but zeros', (token) => token.replace(/[^.]+$/, 'A'.repeat(86))),
+  swap('a signature that is cut', (token) => token.slice(0, -4)),
+  swap('a signature that goes on', (token) => `${token.slice(0, -2)}AAAAAA`),
+  [
+    'a signature in DER',
+    () => {
+      const der = [0x30, 0x44, 0x02, 0x20, ...Array<number>(32).fill(1), 0x02, 0x20, ...Array<number>(32).fill(1)];
+      return good.replace(/[^.]+$/, toBase64Url(Uint8Array.from(der)));
+    },
+  ],
+  [
+    'HMAC with the public key',
+    () =>
+      new SignJWT({})
+        .setProtectedHeader({ alg: 'HS256', typ: 'wit+jwt', kid: issuer.authority.thumbprint })
+        .setSubject(HOLDER_ID)
+        .sign(encodeUtf8(JSON.stringify(issuer.authority.bundle().keys[0]))),
+  ],
+  [
+    'another issuer',
+    async () => {
+      const other = await Authority.create({ trustDomain: TRUST_DOMAIN, clock: issuer.clock });
+      return other.issueWit({
+        id: parseSpiffeId(HOLDER_ID),
+        publicJwk: issuer.holder.publicJwk,
+        services: [],
+      });
+    },
+  ],
+  [
+    'another issuer with our kid',
+    async () => issuer.sign(JSON.stringify(issuer.header), JSON.stringify(issuer.claims), await createIdentityKey()),
+  ],
+  [
+    'its own holder as issuer',
+    () => issuer.sign(JSON.stringify(issuer.header), JSON.stringify(issuer.claims), issuer.holder),
+  ],
+  [
+    'claims of one token under the signature of another',
+    async () => {
+      const other = await issuer.withClaims({ sub: 'spiffe://test.mesh/ns/default/sa/root' });
+      return `${good.split('.').slice(0, 2).join('.')}.${other.split('.')[2]}`;
+    },
+  ],
+];
 
 describe('verifyWit', () => {
   it('accepts what the issuer signed and reads it', async () => {
-    const wit = await verify(good);
-    assert.equal(wit.id.uri, ID);
+    const wit = await issuer.verify(good);
+    assert.equal(wit.id.uri, HOLDER_ID);
     assert.deepEqual(wit.services, ['api.default']);
-    assert.deepEqual(wit.publicJwk, holder.publicJwk);
+    assert.deepEqual(wit.publicJwk, issuer.holder.publicJwk);
     assert.equal(wit.expiresAtMs - wit.issuedAtMs, 24 * 3_600_000);
-    await verify(await resigned(() => undefined));
+    await issuer.verify(await issuer.withHeader({}));
+    await issuer.verify(await issuer.withClaims({ jti: 'x', iss: 'x', other: { nested: [1, 'x'] } }));
   });
 
   it('is good from 5 minutes before its issue to its end, with 30 s of leeway and no more', async () => {
-    const [, claims] = parts(good);
     const answerAt = (token: string, epochMs: number): Promise<string> =>
-      verifyWit(token, authority.bundle(), { clock: new VirtualClock({ epochMs }), trustDomain: TRUST_DOMAIN }).then(
+      issuer.verify(token, new VirtualClock({ epochMs })).then(
         () => 'good',
         (error: SkeinError) => `${error.code} ${error.message} ${String(error.details.remedy)}`,
       );
-    const exp = (claims.exp as number) * 1000;
-    const iat = (claims.iat as number) * 1000;
-    const old = await resigned((_, changed) => {
-      delete changed.nbf; // as issuers of before have it
-    });
+    const exp = (issuer.claims.exp as number) * 1000;
+    const iat = (issuer.claims.iat as number) * 1000;
+    // As issuers of before have it.
+    const old = await issuer.withClaims({ nbf: undefined });
     for (const token of [good, old]) {
       for (const epochMs of [iat - 329_000, iat - 300_000, iat, exp, exp + 29_000]) {
         assert.equal(await answerAt(token, epochMs), 'good');
@@ -101,345 +239,21 @@ describe('verifyWit', () => {
   });
 
   it('says of the time of a token nothing before its signature is found to be good', async () => {
-    const late = new VirtualClock({ epochMs: clock.epochMs() + 48 * 3_600_000 });
+    const late = new VirtualClock({ epochMs: issuer.clock.epochMs() + 48 * 3_600_000 });
     for (const token of [good.slice(0, -4) + (good.endsWith('AAAA') ? 'BBBB' : 'AAAA'), `${good} `]) {
-      await assert.rejects(verifyWit(token, authority.bundle(), { clock: late, trustDomain: TRUST_DOMAIN }), {
+      await assert.rejects(issuer.verify(token, late), {
         message: 'Cannot trust credential: it is not a valid WIT-SVID of this trust domain',
       });
     }
   });
 
-  const mutants: [name: string, make: () => string | Promise<string>][] = [
-    ['empty', () => ''],
-    ['one segment', () => 'abc'],
-    ['two segments', () => good.split('.').slice(0, 2).join('.')],
-    ['four segments', () => `${good}.e30`],
-    ['an empty header', () => good.replace(/^[^.]+/, '')],
-    ['an empty signature', () => good.replace(/[^.]+$/, '')],
-    ['a space before', () => ` ${good}`],
-    ['a space behind', () => `${good} `],
-    ['a line break behind', () => `${good}\n`],
-    ['a space inside a segment', () => good.replace(/^(.{10})/, '$1 ')],
-    ['padding', () => good.replace('.', '=.')],
-    ['the standard alphabet', () => good.replace(/[-_]/, '+')],
-    ['non-zero trailing bits', () => trailingBits(good)],
-    ['more than 8 KiB', () => `${good}${'A'.repeat(8192)}`],
-    ['JSON serialisation', () => JSON.stringify({ payload: good.split('.')[1], signatures: [] })],
-    ['a header that is no object', () => signRaw('[]', '{}')],
-    ['a header that is no JSON', () => signRaw('{', '{}')],
-    ['claims that are no object', async () => signRaw(JSON.stringify(parts(good)[0]), '"x"')],
-    [
-      'a duplicate header member',
-      async () =>
-        signRaw(JSON.stringify(parts(good)[0]).replace('{', '{"alg":"none",'), JSON.stringify(parts(good)[1])),
-    ],
-    [
-      'a duplicate claim',
-      async () =>
-        signRaw(
-          JSON.stringify(parts(good)[0]),
-          JSON.stringify(parts(good)[1]).replace('{', '{"sub":"spiffe://test.mesh/ns/default/sa/root",'),
-        ),
-    ],
-    [
-      'an escaped duplicate claim',
-      async () =>
-        signRaw(
-          JSON.stringify(parts(good)[0]),
-          JSON.stringify(parts(good)[1]).replace('{', '{"s\\u0075b":"spiffe://test.mesh/ns/default/sa/root",'),
-        ),
-    ],
-    [
-      'a duplicate inside cnf',
-      async () =>
-        signRaw(
-          JSON.stringify(parts(good)[0]),
-          JSON.stringify(parts(good)[1]).replace('"jwk":{', '"jwk":{"x":"AAAA",'),
-        ),
-    ],
-    [
-      'deep nesting',
-      async () =>
-        signRaw(
-          JSON.stringify(parts(good)[0]),
-          JSON.stringify(parts(good)[1]).replace('{', `{"z":${'['.repeat(50)}${']'.repeat(50)},`),
-        ),
-    ],
-    ...(['none', 'HS256', 'EdDSA', 'ES256K', 'RS256', 'ES384', 'es256', '', 1, null] as const).map(
-      (alg): [string, () => Promise<string>] => [
-        `alg ${String(alg)}`,
-        () =>
-          resigned((header) => {
-            header.alg = alg;
-          }),
-      ],
-    ),
-    [
-      'no alg',
-      () =>
-        resigned((header) => {
-          delete header.alg;
-        }),
-    ],
-    [
-      'HMAC with the public key',
-      () =>
-        new SignJWT({})
-          .setProtectedHeader({ alg: 'HS256', typ: 'wit+jwt', kid: authority.thumbprint })
-          .setSubject(ID)
-          .sign(encodeUtf8(JSON.stringify(authority.bundle().keys[0]))),
-    ],
-    ...(['JWT', 'jwt', 'at+jwt', 'WIT+JWT', 'application/wit+jwt', 7] as const).map(
-      (typ): [string, () => Promise<string>] => [
-        `typ ${typ}`,
-        () =>
-          resigned((header) => {
-            header.typ = typ;
-          }),
-      ],
-    ),
-    [
-      'no typ',
-      () =>
-        resigned((header) => {
-          delete header.typ;
-        }),
-    ],
-    [
-      'no kid',
-      () =>
-        resigned((header) => {
-          delete header.kid;
-        }),
-    ],
-    [
-      'an unknown kid',
-      () =>
-        resigned((header) => {
-          header.kid = 'other';
-        }),
-    ],
-    [
-      'a numeric kid',
-      () =>
-        resigned((header) => {
-          header.kid = 1;
-        }),
-    ],
-    ...(['crit', 'jku', 'jwk', 'x5u', 'x5c', 'x5t', 'b64', 'cty', 'zip'] as const).map(
-      (name): [string, () => Promise<string>] => [
-        `header ${name}`,
-        () =>
-          resigned((header) => {
-            header[name] = name === 'crit' ? [] : 'x';
-          }),
-      ],
-    ),
-    [
-      'no sub',
-      () =>
-        resigned((_, claims) => {
-          delete claims.sub;
-        }),
-    ],
-    [
-      'sub that is no SPIFFE id',
-      () =>
-        resigned((_, claims) => {
-          claims.sub = 'https://test.mesh/ns/default/sa/api';
-        }),
-    ],
-    [
-      'sub in capitals',
-      () =>
-        resigned((_, claims) => {
-          claims.sub = ID.toUpperCase();
-        }),
-    ],
-    [
-      'sub with a dot segment',
-      () =>
-        resigned((_, claims) => {
-          claims.sub = 'spiffe://test.mesh/ns/default/../sa/api';
-        }),
-    ],
-    [
-      'sub of another trust domain',
-      () =>
-        resigned((_, claims) => {
-          claims.sub = 'spiffe://other.mesh/ns/default/sa/api';
-        }),
-    ],
-    [
-      'no exp',
-      () =>
-        resigned((_, claims) => {
-          delete claims.exp;
-        }),
-    ],
-    [
-      'exp as text',
-      () =>
-        resigned((_, claims) => {
-          claims.exp = String(claims.exp);
-        }),
-    ],
-    [
-      'exp beyond all numbers',
-      () =>
-        resigned((_, claims) => {
-          claims.exp = 1e300;
-        }),
-    ],
-    [
-      'exp negative',
-      () =>
-        resigned((_, claims) => {
-          claims.exp = -1;
-        }),
-    ],
-    [
-      'exp as a fraction',
-      () =>
-        resigned((_, claims) => {
-          claims.exp = (claims.exp as number) + 0.5;
-        }),
-    ],
-    [
-      'nbf as text',
-      () =>
-        resigned((_, claims) => {
-          claims.nbf = '1';
-        }),
-    ],
-    [
-      'iat as text',
-      () =>
-        resigned((_, claims) => {
-          claims.iat = '1';
-        }),
-    ],
-    [
-      'an audience',
-      () =>
-        resigned((_, claims) => {
-          claims.aud = 'x';
-        }),
-    ],
-    [
-      'an empty audience',
-      () =>
-        resigned((_, claims) => {
-          claims.aud = [];
-        }),
-    ],
-    [
-      'no cnf',
-      () =>
-        resigned((_, claims) => {
-          delete claims.cnf;
-        }),
-    ],
-    [
-      'cnf without a key',
-      () =>
-        resigned((_, claims) => {
-          claims.cnf = { jkt: 'x' };
-        }),
-    ],
-    [
-      'cnf of another algorithm',
-      () =>
-        resigned((_, claims) => {
-          claims.cnf = { jwk: { ...holder.publicJwk, alg: 'EdDSA' } };
-        }),
-    ],
-    [
-      'cnf without an algorithm',
-      () =>
-        resigned((_, claims) => {
-          claims.cnf = { jwk: { kty: 'EC', crv: 'P-256', x: holder.publicJwk.x, y: holder.publicJwk.y } };
-        }),
-    ],
-    [
-      'cnf of another curve',
-      () =>
-        resigned((_, claims) => {
-          claims.cnf = { jwk: { ...holder.publicJwk, crv: 'P-384' } };
-        }),
-    ],
-    [
-      'cnf with a short coordinate',
-      () =>
-        resigned((_, claims) => {
-          claims.cnf = { jwk: { ...holder.publicJwk, x: 'AAAA' } };
-        }),
-    ],
-    [
-      'cnf with a private key',
-      () =>
-        resigned((_, claims) => {
-          claims.cnf = { jwk: { ...holder.publicJwk, d: holder.publicJwk.x } };
-        }),
-    ],
-    [
-      'services that are no list',
-      () =>
-        resigned((_, claims) => {
-          claims.skein = { services: 'api.default' };
-        }),
-    ],
-    [
-      'services with a bad name',
-      () =>
-        resigned((_, claims) => {
-          claims.skein = { services: ['API.default'] };
-        }),
-    ],
-    [
-      'services beyond number',
-      () =>
-        resigned((_, claims) => {
-          claims.skein = { services: Array.from({ length: 300 }, () => 'a.b') };
-        }),
-    ],
-    ['a changed signature', () => good.slice(0, -4) + (good.endsWith('AAAA') ? 'BBBB' : 'AAAA')],
-    [
-      'another issuer',
-      async () => {
-        const other = await Authority.create({ trustDomain: TRUST_DOMAIN, clock });
-        return other.issueWit({ id: parseSpiffeId(ID), publicJwk: holder.publicJwk, services: [] });
-      },
-    ],
-    [
-      'another issuer with our kid',
-      async () => {
-        const other = await createIdentityKey();
-        const [header, claims] = parts(good);
-        const signed = `${segment(JSON.stringify(header))}.${segment(JSON.stringify(claims))}`;
-        return `${signed}.${toBase64Url(await other.sign(encodeUtf8(signed)))}`;
-      },
-    ],
-    [
-      'claims of one token under the signature of another',
-      async () => {
-        const other = await authority.issueWit({
-          id: parseSpiffeId('spiffe://test.mesh/ns/default/sa/root'),
-          publicJwk: holder.publicJwk,
-          services: [],
-        });
-        return `${good.split('.').slice(0, 2).join('.')}.${other.split('.')[2]}`;
-      },
-    ],
-  ];
-
-  it(`refuses all ${mutants.length} mutants with one answer`, async () => {
-    assert.ok(mutants.length >= 60);
+  it(`refuses all ${MUTANTS.length} mutants with one answer`, async () => {
+    assert.ok(MUTANTS.length >= 100);
     const answers = new Set<string>();
-    for (const [name, make] of mutants) {
+    for (const [name, make] of MUTANTS) {
       const token = await make();
       await assert.rejects(
-        verify(token),
+        issuer.verify(token),
         (error) => {
           assert.ok(error instanceof SkeinError, name);
           assert.equal(error.code, 'SKEIN_IDENTITY', name);
@@ -453,36 +267,16 @@ describe('verifyWit', () => {
   });
 
   it('refuses a token whose key has left the bundle, or is of another use', async () => {
-    const bundle = authority.bundle();
+    const bundle = issuer.authority.bundle();
     for (const keys of [
       [],
       bundle.keys.map((key) => ({ ...key, use: 'jwt-svid' })),
       bundle.keys.map((key) => ({ ...key, use: 'sig' })),
     ]) {
-      await assert.rejects(
-        verifyWit(good, parseTrustBundle({ ...bundle, keys }), { clock, trustDomain: TRUST_DOMAIN }),
-        { code: 'SKEIN_IDENTITY' },
-      );
-    }
-  });
-
-  it('throws nothing but its one error on 20,000 mutated tokens', async () => {
-    const random = new SeededRandom(7);
-    const chars = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.={}" \n\u0000é';
-    for (let i = 0; i < 20_000; i++) {
-      const at = random.integer(good.length);
-      const cut = random.integer(3);
-      const mutant =
-        good.slice(0, at) + (cut === 0 ? '' : random.pick([...chars])) + good.slice(at + (cut === 1 ? 0 : 1));
-      if (mutant === good) continue;
-      await assert.rejects(verify(mutant), { code: 'SKEIN_IDENTITY' }, `seed 7, round ${i}: ${mutant}`);
+      const offered = parseTrustBundle({ ...bundle, keys });
+      await assert.rejects(verifyWit(good, offered, { clock: issuer.clock, trustDomain: TRUST_DOMAIN }), {
+        code: 'SKEIN_IDENTITY',
+      });
     }
   });
 });
-
-/** Another spelling of the same signature bytes: the last character carries bits that nobody reads. */
-function trailingBits(token: string): string {
-  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-  const last = alphabet.indexOf(token[token.length - 1] as string);
-  return token.slice(0, -1) + alphabet[last | 1];
-}

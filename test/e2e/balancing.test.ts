@@ -10,8 +10,11 @@ import type { SteadyResult } from '../support/steady-load.ts';
 
 const REPLICAS = 10;
 const PER_SECOND = 150;
-/** Where the others take longer than this, the machine is busy with other things, and 50 ms say little about a replica. */
-const QUIET_MS = 15;
+/**
+ * Of the one that takes 50 ms; a tenth would be its equal share. In virtual time it is at most 2 % (test/unit/agent/balancing.test.ts);
+ * where other programs hold up the fast ones for as long, somewhat more.
+ */
+const SLOW_SHARE = 0.05;
 /** The one that is made slow, or failing, and the one that is killed. */
 const BAD = 3;
 const KILLED = 7;
@@ -66,13 +69,13 @@ describe('Ten replicas', () => {
     return { ...result, counts, share, postsTwice: twice };
   }
 
-  it('One that takes 50 ms against 1 ms gets at most 2 %', async () => {
+  it('One that takes 50 ms against 1 ms gets next to nothing', async () => {
     await askOrigin(BAD, '/trouble?ms=50');
     await run('ten replicas, one slow: the first seconds', 3_000);
-    const { share, failedGets, failedPosts, p50Ms } = await run('ten replicas, one slow', 5_000);
+    const { share, failedGets, failedPosts } = await run('ten replicas, one slow', 5_000);
     await askOrigin(BAD, '/trouble');
     assert.deepEqual([failedGets, failedPosts], [0, 0]);
-    if (p50Ms <= QUIET_MS) assert.ok(share <= 0.02, `${share}`);
+    assert.ok(share <= SLOW_SHARE, `${share}`);
   });
 
   it('One that answers 503 at once gets at most 5 % within 2 s', async () => {

@@ -230,6 +230,17 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       ],
     },
   },
+  'JWT libraries of Python': {
+    reason: "needs Debian's python3-jwt and python3-jwcrypto",
+    on: () => ['jwt', 'jwcrypto'].some((name) => !existsSync(`/usr/lib/python3/dist-packages/${name}`)),
+    tests: {
+      'test/e2e/interop-python.test.ts': [
+        'PyJWT and jwcrypto verify a WIT-SVID against the published bundle, and read the same',
+        'Both refuse it under another key, and with one bit of its signature changed',
+        'The bundle is one as SPIFFE has it, and the key set for bearer tokens holds no key of it',
+      ],
+    },
+  },
   openssl: {
     reason: 'needs openssl for keys and certificates',
     on: (host) => !host.hasCommand('openssl'),

@@ -34,6 +34,11 @@ export class Cutter {
     return this.#command({ hold: false });
   }
 
+  /** Bytes take another time from now on. */
+  reshape(shape: RelayShape): Promise<RelayCounts> {
+    return this.#command({ shape });
+  }
+
   counts(): Promise<RelayCounts> {
     return this.#command({});
   }

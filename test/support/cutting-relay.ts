@@ -81,6 +81,11 @@ export class CuttingRelay {
     for (const connection of [...this.#connections]) connection.cut(cut);
   }
 
+  /** From now on bytes take their time by this; none overtakes another. */
+  reshape(shape: RelayShape): void {
+    for (const line of this.#lines) line.reshape(shape);
+  }
+
   /** Passes nothing any more, old connections and new ones, until `release`; nothing is lost. */
   hold(): void {
     this.#isHolding = true;
@@ -301,19 +306,24 @@ class Direction {
 
 /** What takes its time on the way: first the line is free, then the delay. */
 class DelayLine {
-  readonly #delayMs: number;
-  readonly #bytesPerMs: number;
+  #delayMs = 0;
+  #bytesPerMs = Number.POSITIVE_INFINITY;
   #freeAtMs = 0;
   readonly #waiting: { readonly dueMs: number; readonly deliver: () => void }[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ delayMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY }: RelayShape) {
+  constructor(shape: RelayShape) {
+    this.reshape(shape);
+  }
+
+  reshape({ delayMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY }: RelayShape): void {
     this.#delayMs = delayMs;
     this.#bytesPerMs = bytesPerSecond / 1000;
   }
 
   pass(bytes: number, deliver: () => void): void {
-    if (this.#delayMs === 0 && this.#bytesPerMs === Number.POSITIVE_INFINITY) return deliver();
+    const isAtOnce = this.#delayMs === 0 && this.#bytesPerMs === Number.POSITIVE_INFINITY;
+    if (isAtOnce && this.#waiting.length === 0) return deliver();
     this.#freeAtMs = Math.max(this.#freeAtMs, performance.now()) + bytes / this.#bytesPerMs;
     this.#waiting.push({ dueMs: this.#freeAtMs + this.#delayMs, deliver });
     this.#timer ??= this.#set();

@@ -30,11 +30,20 @@ export class MovableSidecar {
   }
 
   /** Moves what this end sends to a path of that kind; resolves when it has moved. */
-  async prefer(kind: 'relay' | 'direct'): Promise<MoveResult> {
+  prefer(kind: 'relay' | 'direct'): Promise<MoveResult> {
+    return this.#ask({ prefer: kind });
+  }
+
+  /** Resolves when it has moved there by itself. */
+  until(kind: 'relay' | 'direct'): Promise<MoveResult> {
+    return this.#ask({ until: kind });
+  }
+
+  async #ask(command: object): Promise<MoveResult> {
     const id = ++this.#commands;
-    this.program.write(`${JSON.stringify({ id, prefer: kind })}\n`);
+    this.program.write(`${JSON.stringify({ id, ...command })}\n`);
     const answer = new RegExp(`^\\{"id":${id},.*\\}$`, 'm');
-    const printed = await this.program.waitForOutput(answer, 60_000);
+    const printed = await this.program.waitForOutput(answer, 120_000);
     return JSON.parse(answer.exec(printed)?.[0] ?? '{}') as MoveResult;
   }
 }

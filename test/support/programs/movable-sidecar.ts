@@ -1,6 +1,7 @@
 /**
  * A sidecar of the product's parts whose records can be told to take another path: `MovableOptions` as JSON. Each line on stdin,
- * `{"id":1,"prefer":"direct"}`, moves the records of every session of this end by the fence, and is answered when they have moved.
+ * `{"id":1,"prefer":"direct"}`, moves the records of every session of this end by the fence, and is answered when they have
+ * moved; with `"until"` in place of `"prefer"` it is left to the policy.
  */
 import process from 'node:process';
 import { createInterface } from 'node:readline';
@@ -41,7 +42,8 @@ export interface MoveResult {
 
 interface Command {
   readonly id: number;
-  readonly prefer: PathKind;
+  readonly prefer?: PathKind;
+  readonly until?: PathKind;
 }
 
 const { hub, token, expose = [], tcp, dialThrough } = JSON.parse(process.argv[2] ?? '') as MovableOptions;
@@ -96,13 +98,13 @@ for await (const line of createInterface({ input: process.stdin })) {
 process.exit(0);
 
 /** Resolves when records of this end take a path of that kind, whoever has moved them. */
-function move({ prefer }: Command): Promise<number> {
+function move({ prefer, until = prefer }: Command): Promise<number> {
   const startedMs = performance.now();
   return new Promise((resolve) => {
     const look = (): void => {
-      const waiting = [...agent.peers.all()].filter(({ session }) => session.activePath?.kind !== prefer);
+      const waiting = [...agent.peers.all()].filter(({ session }) => session.activePath?.kind !== until);
       if (waiting.length === 0) return resolve(performance.now() - startedMs);
-      for (const { session } of waiting) session.preferPath(({ kind }) => kind === prefer);
+      if (prefer !== undefined) for (const { session } of waiting) session.preferPath(({ kind }) => kind === prefer);
       setTimeout(look, 1);
     };
     look();

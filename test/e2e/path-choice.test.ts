@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Cutter } from '../support/cutter.ts';
+import { printFigures } from '../support/figures.ts';
+import { LastingStreams, throughTcp } from '../support/lasting-streams.ts';
+import { TestMesh } from '../support/mesh.ts';
+import { MovableSidecar } from '../support/movable-sidecar.ts';
+
+/** One way. The relay is the longer one; a direct path may be 20 ms slower, there and back, before it is left. */
+const RELAY = { delayMs: 10 };
+const GOOD = { delayMs: 2 };
+const BAD = { delayMs: 60 };
+const STREAMS = 10;
+const LINE_EVERY_MS = 50;
+/** Long enough to see that it stays. */
+const STAY_MS = 7_000;
+
+describe('A direct path between real processes', () => {
+  it('is left when it has become slower than the relay, and taken again when it is better, by itself', async () => {
+    const mesh = await TestMesh.start();
+    try {
+      const origin = await mesh.startOrigin();
+      const b = await MovableSidecar.start('sidecar b', {
+        ...{ hub: mesh.hubUrl, token: await mesh.createToken(['lines']) },
+        expose: [{ service: 'lines', target: `tcp://${origin.tcp}` }],
+      });
+      const relay = await Cutter.start(mesh.hubAddress, RELAY, 'way to the hub');
+      const direct = await Cutter.start(b.direct, GOOD, 'way to the peer');
+      const a = await MovableSidecar.start('sidecar a', {
+        ...{ hub: relay.url, token: await mesh.createToken(['client']), tcp: 'lines' },
+        dialThrough: Number(new URL(direct.url).port),
+      });
+      mesh.programs.push(b.program, relay.program, direct.program, a.program);
+      const streams = await LastingStreams.start(STREAMS, throughTcp(a.tcp('lines')), { periodMs: LINE_EVERY_MS });
+      const moved = async (kind: 'relay' | 'direct') => {
+        const startedMs = performance.now();
+        const [ofA, ofB] = await Promise.all([a.until(kind), b.until(kind)]);
+        return {
+          kind,
+          tookMs: Math.round(performance.now() - startedMs),
+          switches: { a: ofA.switches, b: ofB.switches },
+        };
+      };
+      const moves = [await moved('direct')];
+      for (const [shape, kind] of [
+        [BAD, 'relay'],
+        [GOOD, 'direct'],
+      ] as const) {
+        await wait(STAY_MS);
+        await direct.reshape(shape);
+        moves.push(await moved(kind));
+      }
+      await wait(STAY_MS);
+      const [endA, endB] = [await a.until('direct'), await b.until('direct')];
+      const result = await streams.finish();
+      printFigures('paths by themselves', { moves, switches: { a: endA.switches, b: endB.switches }, ...result });
+      const { broken, lost, duplicated, errors, sent, received } = result;
+      assert.deepEqual(
+        { broken, lost, duplicated, errors, received },
+        { broken: 0, lost: 0, duplicated: 0, errors: [], received: sent },
+      );
+      assert.ok(endA.switches >= moves.length && endB.switches >= moves.length);
+      assert.deepEqual(mesh.accidents(), []);
+    } finally {
+      await mesh.close();
+    }
+  });
+});

@@ -26,13 +26,16 @@ const UNTRUSTED: ReadonlySet<string> = new Set([
 ]);
 const UNTRUSTED_PREFIXES: readonly string[] = ['x-forwarded-', 'x-envoy-', 'x-skein-'];
 
+/** What CGI, and PHP behind it, turn into the one separator of their variables. */
+const NOT_IN_VARIABLES = /[^a-z0-9-]/g;
+
 /** True for a field by which somebody outside could claim an identity, an origin or another target. */
 export function isUntrusted(name: string): boolean {
   const first = name.charCodeAt(0);
   // x, f, v: nothing else can match, and this runs for every field of every message.
   if (first !== 0x78 && first !== 0x66 && first !== 0x76) return false;
-  // Application servers that map names to variables read `x_real_ip` and `x-real-ip` as one; gRPC adds `-bin`.
-  let plain = name.includes('_') ? name.replaceAll('_', '-') : name;
+  // Application servers that map names to variables read `x_real_ip`, `x.real.ip` and `x-real-ip` as one; gRPC adds `-bin`.
+  let plain = name.replace(NOT_IN_VARIABLES, '-');
   if (plain.endsWith('-bin')) plain = plain.slice(0, -4);
   return UNTRUSTED.has(plain) || UNTRUSTED_PREFIXES.some((prefix) => plain.startsWith(prefix));
 }

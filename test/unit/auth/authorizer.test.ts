@@ -310,4 +310,31 @@ describe('Authorizer laws', () => {
       { numRuns: 2_000 },
     );
   });
+
+  it('holds them for single rules too, in any order, where one policy allows, denies and shadows at once', () => {
+    const rules = fc.array(rule, { maxLength: 3 });
+    const mixed = fc.record({ deny: rules, allow: rules, shadowDeny: rules });
+    const list = fc.array(fc.tuple(fc.constantFrom('mesh', 'default', 'shop'), mixed), { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(list, rule, access, fc.infiniteStream(fc.nat()), (specs, extra, a, chance) => {
+        const pick = (below: number): number => (chance.next().value as number) % Math.max(1, below);
+        const shuffle = <T>(items: readonly T[]): T[] =>
+          items.reduce<T[]>((out, item) => out.toSpliced(pick(out.length + 1), 0, item), []);
+        const allows = (changed: typeof specs): boolean => decide(build(changed as [string, object][]), a).allow;
+        const isAllowed = allows(specs);
+        const mixedUp = specs.map(([namespace, { deny, allow, shadowDeny }]): (typeof specs)[number] => [
+          namespace,
+          { deny: shuffle(deny), allow: shuffle(allow), shadowDeny: shuffle(shadowDeny) },
+        ]);
+        assert.equal(allows(shuffle(mixedUp)), isAllowed);
+        const at = pick(specs.length);
+        const change = (edit: (spec: (typeof specs)[number][1]) => object): typeof specs =>
+          specs.map(([namespace, value], i) => [namespace, i === at ? { ...value, ...edit(value) } : value]);
+        if (allows(change(({ deny }) => ({ deny: [...deny, extra] })))) assert.ok(isAllowed);
+        if (allows(change(({ allow }) => ({ allow: allow.toSpliced(pick(allow.length), 1) })))) assert.ok(isAllowed);
+        if (isAllowed) assert.ok(allows(change(({ allow }) => ({ allow: [...allow, extra] }))));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
 });

@@ -91,7 +91,7 @@ describe('The hub in use, of two', { skip: lacking('nats-server') }, () => {
     printMixed('the hub in use killed', result, { kills: KILLS, switches, stallsMs, longestMs: result.longestMs });
     assertUnharmed(result);
     assert.ok(switches.requests >= KILLS, 'each kill hit the hub in use');
-    assert.ok(Math.max(...stallsMs) <= STALL_WITHIN_MS, `${stallsMs} ms`);
+    assert.ok(result.longestLineMs <= STALL_WITHIN_MS, `${result.longestLineMs} ms`);
     assert.deepEqual(pair.accidents(), []);
   });
 
@@ -121,7 +121,7 @@ describe('The hub in use, of two', { skip: lacking('nats-server') }, () => {
       longestMs: result.longestMs,
     });
     assertUnharmed(result);
-    assert.ok(Math.max(...stallsMs) <= STALL_WITHIN_MS, `${stallsMs} ms`);
+    assert.ok(result.longestLineMs <= STALL_WITHIN_MS, `${result.longestLineMs} ms`);
     assert.deepEqual(pair.accidents(), []);
   });
 });

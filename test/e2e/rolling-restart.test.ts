@@ -69,7 +69,7 @@ describe('A rolling restart', { skip: lacking('nats-server') }, () => {
     const result = await load.finish(origin.http);
     printMixed('hubs restarted in turn', result, { drainedMs, longestMs: result.longestMs });
     assertUnharmed(result);
-    assert.ok(result.longestMs <= STALL_WITHIN_MS, `${result.longestMs} ms`);
+    assert.ok(result.longestLineMs <= STALL_WITHIN_MS, `${result.longestLineMs} ms`);
   });
 
   it('Of the sidecars of a service: no request fails, none is done twice', async () => {
@@ -89,7 +89,6 @@ describe('A rolling restart', { skip: lacking('nats-server') }, () => {
     const result = await load.finish(origin.http);
     printMixed('sidecars restarted in turn', result, { drainedMs, longestMs: result.longestMs });
     assertUnharmed(result);
-    assert.ok(result.longestMs <= STALL_WITHIN_MS, `${result.longestMs} ms`);
     assert.deepEqual(pair.accidents(), []);
   });
 });

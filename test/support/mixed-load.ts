@@ -32,7 +32,9 @@ export interface MixedResult {
   readonly streams: Readonly<Record<string, LastingResult>>;
   /** The longest that a request or a line took: the longest stall. */
   readonly longestMs: number;
-  /** The same, of what was under way or due between two moments of `performance.now()`. */
+  /** The same of lines alone: requests at a fixed rate also queue at their client where a machine is too slow for it. */
+  readonly longestLineMs: number;
+  /** The longest of all that was under way or due between two moments of `performance.now()`. */
   longestBetween(fromMs: number, toMs: number): number;
 }
 
@@ -65,11 +67,13 @@ export class MixedLoad {
     for (const [kind, each] of Object.entries(this.#streams)) streams[kind] = await each.finish();
     const lines = Object.values(this.#streams).flatMap((each) => each.lines);
     const slow = requests.slow.map(({ atMs, tookMs }) => ({ sentMs: atMs - performance.timeOrigin, tookMs }));
+    const longestLineMs = Math.max(...Object.values(streams).map(({ maxMs }) => maxMs));
     return {
       requests,
       posts: judgePosts({ answered, failed }, await countIds(...origins)),
       streams,
-      longestMs: Math.max(requests.maxMs, ...Object.values(streams).map(({ maxMs }) => maxMs)),
+      longestMs: Math.max(requests.maxMs, longestLineMs),
+      longestLineMs,
       longestBetween: (fromMs, toMs) =>
         [...lines, ...slow].reduce(
           (most, { sentMs, tookMs }) =>

@@ -5,6 +5,24 @@ export type AppProtocol = 'http' | 'h2c' | 'tcp';
 
 export const APP_PROTOCOLS = ['http', 'h2c', 'tcp'] as const satisfies readonly AppProtocol[];
 
+/**
+ * What a declaration may call them: `appProtocol` of a Kubernetes Service (KEP-3726), IANA's names, and ours. WebSockets begin as
+ * requests of HTTP/1.1. `https` and `kubernetes.io/wss` are none: applications are spoken to without TLS, on their own host.
+ */
+const DECLARED: ReadonlyMap<string, AppProtocol> = new Map([
+  ['http', 'http'],
+  ['kubernetes.io/ws', 'http'],
+  ['h2c', 'h2c'],
+  ['kubernetes.io/h2c', 'h2c'],
+  ['grpc', 'h2c'],
+  ['tcp', 'tcp'],
+]);
+export const DECLARED_APP_PROTOCOLS: readonly string[] = [...DECLARED.keys()];
+
+export function tryParseAppProtocol(text: string): AppProtocol | undefined {
+  return DECLARED.get(text);
+}
+
 export interface Endpoint {
   readonly kind: 'Endpoint';
   /** `name.namespace` */

@@ -24,6 +24,7 @@ const exposeSchema = v.strictObject({
   service: text,
   port: v.optional(port),
   target: v.union([text, v.pipe(port, v.transform(String))], 'must be an address or a port'),
+  appProtocol: v.optional(text),
   labels: v.optional(v.record(v.string(), text)),
   health: v.optional(v.strictObject({ path: text, interval: v.optional(text) })),
 });

@@ -1,6 +1,7 @@
 /** `skein.yaml` of a sidecar, from text to settings: every value is read before any issue is told. */
 
 import { basename, dirname, resolve } from 'node:path';
+import { type AppProtocol, DECLARED_APP_PROTOCOLS, tryParseAppProtocol } from '../catalog/endpoint.ts';
 import { DEFAULT_NAMESPACE } from '../catalog/service.ts';
 import { decodeUtf8 } from '../core/bytes.ts';
 import { tryParseDuration } from '../core/duration.ts';
@@ -95,17 +96,21 @@ function toDirect(reader: FileReader, { direct }: SidecarFile): DirectSettings {
 }
 
 function toExpose(reader: FileReader, file: SidecarFile, namespace: string): ExposeSetting[] {
-  return (file.expose ?? []).flatMap(({ service, port, target, labels, health }, i) => {
+  return (file.expose ?? []).flatMap(({ service, port, target, appProtocol, labels, health }, i) => {
     const named = reader.at(`expose[${i}].service`, () => parseServicePort(service, namespace));
     const at = reader.at(`expose[${i}].target`, () => parseTarget(target));
+    const protocol =
+      appProtocol === undefined
+        ? at?.protocol
+        : reader.at(`expose[${i}].appProtocol`, () => parseAppProtocol(appProtocol));
     const interval = health?.interval;
     const intervalMs =
       interval === undefined ? undefined : reader.at(`expose[${i}].health.interval`, () => parseInterval(interval));
-    if (named === undefined || at === undefined) return [];
+    if (named === undefined || at === undefined || protocol === undefined) return [];
     return {
       ...named,
       port: port ?? named.port,
-      target: at,
+      target: { ...at, protocol },
       labels: labels ?? {},
       health: health === undefined ? undefined : { path: health.path, intervalMs },
     };
@@ -118,6 +123,15 @@ function toListenTcp(reader: FileReader, file: SidecarFile, namespace: string): 
     const listen = reader.address(`listen.tcp[${i}].address`, address);
     return named === undefined || listen === undefined ? [] : { ...named, listen };
   });
+}
+
+function parseAppProtocol(text: string): AppProtocol {
+  const protocol = tryParseAppProtocol(text);
+  if (protocol !== undefined) return protocol;
+  throw new SkeinError(
+    'SKEIN_CONFIG',
+    `Cannot read appProtocol "${text}": expected one of ${DECLARED_APP_PROTOCOLS.join(', ')}; applications are spoken to without TLS`,
+  );
 }
 
 function parseInterval(text: string): number {

@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import type { DirectOptions } from '../agent/direct/options.ts';
 import type { AgentOptions } from '../agent/options.ts';
+import { DECLARED_APP_PROTOCOLS, tryParseAppProtocol } from '../catalog/endpoint.ts';
 import { DEFAULT_NAMESPACE, isLabel, tryParseServiceName } from '../catalog/service.ts';
 import { SkeinError } from '../core/errors.ts';
 import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
@@ -39,6 +40,11 @@ export interface ExposeOptions {
   readonly port?: number | undefined;
   /** Where the application listens: `http://127.0.0.1:3000` or `tcp://127.0.0.1:5432`. */
   readonly target: string | TargetOptions;
+  /**
+   * How the application speaks, as `appProtocol` of a Kubernetes Service says it; goes before the scheme of `target`:
+   * `http`, `kubernetes.io/ws`, `h2c`, `kubernetes.io/h2c`, `grpc` or `tcp`. @default the scheme of `target`
+   */
+  readonly appProtocol?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** @default a TCP connection is tried every 5 s */
   readonly health?: HealthOptions | undefined;
@@ -143,6 +149,7 @@ const schema = v.object({
         service,
         port,
         target,
+        appProtocol: v.optional(v.picklist(DECLARED_APP_PROTOCOLS)),
         labels: v.optional(v.record(v.string(), v.string())),
         health: v.optional(
           v.strictObject({
@@ -220,10 +227,16 @@ function toExposed(item: ExposeOptions, namespace: string): Exposed {
   return {
     service: toServiceKey(item.service, namespace),
     port: item.port ?? SERVICE_PORT,
-    target: typeof item.target === 'string' ? (tryParseTarget(item.target) as TargetOptions) : item.target,
+    target: toTarget(item),
     labels: item.labels ?? {},
     health: { path: item.health?.path, intervalMs: item.health?.intervalMs ?? PROBE_INTERVAL_MS },
   };
+}
+
+/** The texts were checked by the schema. */
+function toTarget({ target: said, appProtocol }: ExposeOptions): TargetOptions {
+  const at = typeof said === 'string' ? (tryParseTarget(said) as TargetOptions) : said;
+  return { ...at, protocol: tryParseAppProtocol(appProtocol ?? at.protocol) ?? at.protocol };
 }
 
 function toTcpListen(item: TcpListenOptions, namespace: string): TcpListen {

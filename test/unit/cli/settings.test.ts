@@ -1,5 +1,5 @@
 /** What a sidecar is asked to be: flags before environment before file, and every mistake of a file at once. */
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -100,6 +100,16 @@ test('every form of --expose and --listen-tcp', async () => {
       ['db.default', 6000, '127.0.0.1', 7000],
     ],
   );
+});
+
+test('appProtocol of the file goes before the scheme of the target, and names that are none are told with their place', async () => {
+  const file = (appProtocol: string) => `expose: [{ service: api, target: 3000, appProtocol: ${appProtocol} }]`;
+  const { expose } = await read([], {}, file('kubernetes.io/h2c'));
+  deepEqual(expose[0]?.target, { protocol: 'h2c', host: '127.0.0.1', port: 3000 });
+  await rejects(read([], {}, file('kubernetes.io/wss')), (error: SkeinError) => {
+    match(JSON.stringify(error.details), /expose\[0\]\.appProtocol.*without TLS/);
+    return true;
+  });
 });
 
 test('direct paths are on unless somebody says no, and flags go before the file', async () => {

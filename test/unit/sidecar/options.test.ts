@@ -27,6 +27,25 @@ for (const [target, expected] of TARGETS) {
   });
 }
 
+const APP_PROTOCOLS: readonly [appProtocol: string, target: string, protocol: string | undefined][] = [
+  ['kubernetes.io/h2c', 'http://app:1', 'h2c'],
+  ['grpc', 'http://app:1', 'h2c'],
+  ['kubernetes.io/ws', 'tcp://app:1', 'http'],
+  ['http', 'h2c://app:1', 'http'],
+  ['tcp', 'http://app:1', 'tcp'],
+  ['kubernetes.io/wss', 'http://app:1', undefined],
+  ['https', 'http://app:1', undefined],
+  ['constructor', 'http://app:1', undefined],
+];
+
+for (const [appProtocol, target, expected] of APP_PROTOCOLS) {
+  test(`appProtocol ${appProtocol} is ${expected === undefined ? 'refused' : `${expected}, whatever ${target} says`}`, () => {
+    const read = () => resolve({ expose: [{ service: 'api', target, appProtocol }] }).expose[0]?.target.protocol;
+    if (expected === undefined) throws(read, /appProtocol/);
+    else equal(read(), expected);
+  });
+}
+
 test('Names are read in the namespace of the sidecar, and the agent gets the rest', () => {
   const { agent, expose, tcp, http, drainMs } = resolve({
     namespace: 'shop',

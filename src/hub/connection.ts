@@ -204,6 +204,8 @@ export class Connection {
 
   /** From now on others find this sidecar. */
   #join(member: Member): void {
+    // It may have gone while its SVID was being signed: nobody would ever hear that it has left.
+    if (this.#isClosed) throw new SkeinError('SKEIN_CANCELLED', 'Cannot join mesh: the link has ended meanwhile');
     const { presence, registrations, log } = this.#options;
     const before = presence.get(member.instance);
     // Who is away for a moment is still known by what it serves.
@@ -223,6 +225,7 @@ export class Connection {
   }
 
   #extend(expiresAtMs: number): void {
+    if (this.#isClosed) return;
     const leftMs = Math.max(0, expiresAtMs - this.#options.platform.clock.epochMs()) + EXPIRY_LEEWAY_MS;
     this.#deadline.cancel();
     this.#deadline = this.#setDeadline(leftMs, 'SKEIN_IDENTITY', 'its SVID has expired');

@@ -261,19 +261,21 @@ export class VirtualMesh {
       isOver = true;
     };
     work.then(end, end);
-    let isDone = await this.clock.advanceUntil(() => isOver, limitMs);
-    // Deno gives chains of promises few turns where few timers fire: what needs no more time may need more of those.
-    for (let turn = 0; turn < 64 && !isDone; turn++) {
-      await this.clock.settle();
-      isDone = isOver;
-    }
+    const isDone = await this.#comesAbout(() => isOver, limitMs);
     if (!isDone) throw new Error(`not done after ${limitMs} ms`);
     return work;
   }
 
   /** Lets time pass until `done`. */
   async until(done: () => boolean, limitMs = PATIENCE_MS): Promise<void> {
-    if (!(await this.clock.advanceUntil(done, limitMs))) throw new Error(`it did not come about in ${limitMs} ms`);
+    if (!(await this.#comesAbout(done, limitMs))) throw new Error(`it did not come about in ${limitMs} ms`);
+  }
+
+  async #comesAbout(done: () => boolean, limitMs: number): Promise<boolean> {
+    if (await this.clock.advanceUntil(done, limitMs)) return true;
+    // Deno gives chains of promises few turns where few timers fire: what needs no more time may need more of those.
+    for (let turn = 0; turn < 64 && !done(); turn++) await this.clock.settle();
+    return done();
   }
 }
 

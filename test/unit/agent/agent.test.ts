@@ -100,6 +100,36 @@ test('An agent that is closed while it joins gives up, wherever it was', async (
   }
 });
 
+test('An agent that goes while the hub signs for it leaves nothing there', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const idle = mesh.clock.pendingTimers;
+  const { agent } = await mesh.createAgent({ token: await mesh.token('api') });
+  const { subtle } = crypto;
+  const { sign } = subtle;
+  const setSign = (value: typeof sign) =>
+    Object.defineProperty(subtle, 'sign', { value, configurable: true, writable: true });
+  let signNow: () => void = () => undefined;
+  const mayDo = new Promise<void>((resolve) => {
+    signNow = resolve;
+  });
+  // What the hub has to sign for a newcomer that it has admitted is its SVID.
+  mesh.log.waitFor('sidecar-enrolled').then(() => {
+    setSign((...args) => mayDo.then(() => sign.apply(subtle, args)));
+  }, t.diagnostic);
+  agent.start().catch(() => undefined);
+  await mesh.until(() => mesh.log.of('sidecar-enrolled').length > 0);
+  await mesh.clock.advanceAsync(100);
+  agent.close();
+  await mesh.clock.advanceAsync(1_000);
+  signNow();
+  setSign(sign);
+  await mesh.until(() => mesh.log.of('svid-issued').length === 2); // the first is the hub's own
+  await mesh.clock.advanceAsync(1_000);
+  equal(mesh.log.of('sidecar-joined').length, mesh.log.of('sidecar-left').length);
+  equal(mesh.clock.pendingTimers, idle);
+});
+
 test('A closed agent refuses what comes after', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();

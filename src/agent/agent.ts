@@ -173,6 +173,7 @@ export class Agent {
       onLeaving: (connection) => this.peers.leaveHub(connection),
       onDisconnected: (error) => this.events.emit('disconnected', { error }),
       isUsed: (connection) => this.peers.isUsing(connection),
+      isAwaited: () => this.peers.hasWaitingStreams,
     });
   }
 

@@ -199,6 +199,12 @@ export class Peers implements Connector {
     return false;
   }
 
+  /** Is there a stream whose peer is out of reach? */
+  get hasWaitingStreams(): boolean {
+    for (const session of this.#sessions.values()) if (session.isDetached && session.openStreams > 0) return true;
+    return false;
+  }
+
   connect(endpoint: Endpoint): Upstream | Promise<Upstream> {
     if (this.#closedBy !== undefined) throw this.#closedBy;
     if (endpoint.instance === this.#options.instance) return this.#options.local;

@@ -24,6 +24,8 @@ export interface UplinkOwner {
   /** The connection, which was in use, should be left; that is done when nothing uses it any more. */
   onLeaving(connection: HubConnection): void;
   isUsed(connection: HubConnection): boolean;
+  /** Streams wait for a hub, any hub. */
+  isAwaited(): boolean;
   /** The connection, which was in use, has ended. */
   onLost(uplink: Uplink, error: SkeinError): void;
   /** None came about. */
@@ -52,6 +54,8 @@ const REPLACE_EVERY_MS = 2_000;
  */
 const WAIT_OF_AWAY = 0.25;
 const WAIT_WHILE_ABSENT = 0.1;
+/** Those for whom streams wait come before the others: their part of these waits. */
+const WAIT_WHILE_AWAITED = 0.3;
 /** A hub that is full says when to come back: then, or up to three times as late. */
 const FULL_SPREAD = 0.5;
 const BAD_GATEWAY = 502;
@@ -345,8 +349,10 @@ export class Uplink {
   async #pause(stop: AbortSignal): Promise<boolean> {
     this.#state = 'waiting';
     const awayMs = this.#options.platform.clock.monotonicMs() - this.#awaySinceMs;
-    const share = this.#isAbsent ? WAIT_WHILE_ABSENT : WAIT_OF_AWAY;
-    const backoffMs = this.#mayDialAtOnce ? 0 : this.#backoff.nextMs(awayMs * share);
+    const isAbsent = this.#isAbsent;
+    const part = isAbsent && this.#options.owner.isAwaited() ? WAIT_WHILE_AWAITED : 1;
+    const share = isAbsent ? WAIT_WHILE_ABSENT : WAIT_OF_AWAY;
+    const backoffMs = this.#mayDialAtOnce ? 0 : this.#backoff.nextMs(awayMs * share) * part;
     const waitMs = Math.max(backoffMs, this.#returnAfterMs);
     this.#returnAfterMs = 0;
     this.#mayDialAtOnce = false;

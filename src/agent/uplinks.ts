@@ -22,6 +22,8 @@ export interface UplinksOptions extends Omit<UplinkOptions, 'url' | 'owner'> {
   readonly onDisconnected: (error: SkeinError) => void;
   /** Would a stream end with the connection? */
   readonly isUsed: (connection: HubConnection) => boolean;
+  /** Do streams wait for a hub? */
+  readonly isAwaited: () => boolean;
 }
 
 /** What is known of one hub. */
@@ -72,6 +74,7 @@ export class Uplinks {
       onConnected: (uplink: Uplink, connection: HubConnection) => this.#onConnected(uplink, connection),
       onLeaving: (connection: HubConnection) => this.#onLeaving(connection),
       isUsed: options.isUsed,
+      isAwaited: options.isAwaited,
       onLost: (_: Uplink, error: SkeinError) => this.#onLost(error),
       onFailed: (uplink: Uplink, error: SkeinError) => this.#onFailed(uplink, error),
       onChange: () => this.#settle(),

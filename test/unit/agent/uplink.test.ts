@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { SkeinError } from '../../../src/core/errors.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -120,6 +121,32 @@ test('A hub that is back soon is found soon: while nobody listens no wait is lon
       ok(waitedMs <= 100 + Math.max(500, awayMs / 10), `${waitedMs} ms after ${awayMs} ms`);
     }
   }
+});
+
+test('While streams wait, a hub that is not there is looked for more often', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const hub = await mesh.startHub();
+  const [server, caller] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
+  await mesh.join(['idle']);
+  const handler = new RecordingHandler((request) => request.answer(200, 'begun'));
+  await mesh.serve(server, 'api.default', { protocol: 'http', handler });
+  const reply = new ReplyRecorder();
+  reply.body = caller.outbound.request(requestHead({ method: 'POST' }), false, reply);
+  await mesh.run(reply.done); // answered, and still being asked
+  await mesh.run(hub.close());
+  await mesh.clock.advanceAsync(2_000);
+  const dials = { awaited: 0, idle: 0 };
+  const { length } = mesh.network.dials;
+  await mesh.clock.advanceAsync(3_000);
+  dials.awaited = mesh.network.dials.length - length;
+  reply.body?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot go on: test'));
+  await mesh.clock.advanceAsync(1_000);
+  dials.idle = mesh.network.dials.length;
+  await mesh.clock.advanceAsync(3_000);
+  dials.idle = mesh.network.dials.length - dials.idle;
+  // Two of the three have a stream: mean waits of 75 ms and 250 ms.
+  ok(dials.awaited > 60 && dials.awaited < 130, `${dials.awaited} dials in 3 s`);
+  ok(dials.idle > 20 && dials.idle < 60, `${dials.idle} dials in 3 s`);
 });
 
 test('A hub that takes nobody for a while is asked again when it said, and not by all at one moment', async (t) => {

@@ -1,7 +1,7 @@
 /** The command of `skein run`: its environment, its signals, its exit code. */
 
 import { constants } from 'node:os';
-import type { ProcessPort } from '../core/process.ts';
+import type { ChildProcess, ProcessPort } from '../core/process.ts';
 import type { Environment } from './environment.ts';
 import { withoutSecrets } from './secret.ts';
 
@@ -33,14 +33,16 @@ export interface CommandLine {
 
 /** Runs a command to its end, passing on signals. @returns its exit code, or 128 and the number of its signal */
 export async function runChild(process: ProcessPort, { command, args, env }: CommandLine): Promise<number> {
-  const child = process.spawn(command, args, { env });
+  // First of all: by a signal that comes while the command starts this process would die, and leave it running.
+  let child: ChildProcess | undefined;
   const giveBack = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) =>
     process.onSignal(signal, () => {
       // A terminal sends Ctrl-C to every process of the group: the child has it already.
-      if (signal !== 'SIGINT' || !process.stdin.isTerminal) child.kill(signal);
+      if (signal !== 'SIGINT' || !process.stdin.isTerminal) child?.kill(signal);
     }),
   );
   try {
+    child = process.spawn(command, args, { env });
     const end = await child.ended;
     return typeof end === 'number' ? end : exitCodeOfSignal(end);
   } catch (error) {

@@ -87,8 +87,8 @@ describe('Commands as processes', () => {
     printFigures('second signal', { ...figures, answerMs: Math.round(performance.now() - begun) });
     assert.equal(code, 1);
     // It was told, and so does not wait for a session that may come back.
-    // A GET may be done twice and is tried elsewhere, where nobody is: 503.
-    assert.equal(figures.answer, 503);
+    // A GET may be done twice and is tried elsewhere, where nobody is: what became of the first attempt is told, or that.
+    assert.ok([502, 503].includes(figures.answer), `${figures.answer}`);
     assert.ok(performance.now() - begun < 5_000);
     assert.equal(callee.program.stdout.trim().split('\n').length, 1, 'stdout holds the ready line alone');
   });

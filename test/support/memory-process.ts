@@ -9,6 +9,8 @@ export interface MemoryProcess extends ProcessPort {
   waitForOut(pattern: RegExp): Promise<void>;
   waitForErr(pattern: RegExp): Promise<void>;
   readonly spawned: readonly Spawned[];
+  /** A process that does not listen for a signal dies of it. */
+  listensFor(signal: ProcessSignal): boolean;
   /** What `exit` was called with. */
   readonly exited: readonly number[];
   send(signal: ProcessSignal): void;
@@ -58,6 +60,7 @@ export function memoryProcess(options: MemoryProcessOptions): MemoryProcess {
       handlers.set(signal, all.add(run));
       return () => void all.delete(run);
     },
+    listensFor: (signal) => (handlers.get(signal)?.size ?? 0) > 0,
     send(signal) {
       for (const run of handlers.get(signal) ?? []) run();
     },

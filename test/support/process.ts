@@ -161,7 +161,7 @@ export class Program {
     try {
       await this.#waitUntil(() => this.#exit !== undefined, withinMs, 'its end');
     } catch (error) {
-      await this.kill();
+      this.signal('SIGKILL'); // its end is not waited for: a child of it may hold its streams open
       throw error;
     }
     return this.exited;

@@ -35,9 +35,10 @@ export const run: CommandSpec = {
       async ({ addresses }, stopping) => {
         const { http } = addresses;
         if (http === undefined) throw new SkeinError('SKEIN_INTERNAL', 'Cannot run command: there is no HTTP proxy');
-        // From here on signals are the command's.
+        // From here on signals are the command's; at no moment are they nobody's.
+        const ended = runChild(context.process, { command, args, env: childEnvironment(context.process.env, http) });
         stopping.release();
-        return runChild(context.process, { command, args, env: childEnvironment(context.process.env, http) });
+        return ended;
       },
     );
   },

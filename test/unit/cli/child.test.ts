@@ -58,6 +58,20 @@ test('signals are passed on', async () => {
   deepEqual(process.spawned[0]?.signals, ['SIGTERM', 'SIGINT']);
 });
 
+test('a signal that comes while the command starts does not end the process that starts it', async () => {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  let listening: boolean[] = [];
+  const process = memoryProcess({
+    folder: '/',
+    child: () => {
+      listening = signals.map((signal) => process.listensFor(signal));
+      return Promise.resolve(0);
+    },
+  });
+  equal(await runChild(process, { command: 'x', args: [], env: {} }), 0);
+  deepEqual(listening, [true, true, true]);
+});
+
 test('a command that is not there makes the exit code 127 and says so', async () => {
   const process = memoryProcess({
     folder: '/',

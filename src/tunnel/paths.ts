@@ -185,7 +185,8 @@ export class Paths {
       path.suspectMs = nowMs;
       this.#prober.probeAll();
       // What has killed this path may have killed the ways around it: their links have been idle, and nobody has noticed.
-      for (const { circuit } of this.#attached()) circuit.doubt();
+      // Its own link is busy, and judged by what it carries: on a line that loses packets a PING would be one more to wait for.
+      for (const other of this.#attached()) if (other !== path) other.circuit.doubt();
       this.#options.onChange();
       return true;
     }

@@ -68,7 +68,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'A connection of the caller, in what it sends: another takes its place, and no stream ends',
         'A connection of the caller, in what it hears: another takes its place, and no stream ends',
         'A connection of the callee, in both directions: another takes its place, and no stream ends',
-        'Of five packets one is lost, for half a minute: the mesh stays together, and no stream ends',
+        'Of five packets one is lost, for half a minute: no link is lost, and no stream ends',
         'The hub is stopped for 7 s, and a sidecar for 15 s: no stream ends, and the hub loses no link',
         'A site goes dark while nothing is said: the hub lets go of its sidecar within 15 s',
       ],

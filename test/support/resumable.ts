@@ -2,6 +2,7 @@
 
 import type { Bytes } from '../../src/core/bytes.ts';
 import { fromHex } from '../../src/core/bytes.ts';
+import type { SkeinError } from '../../src/core/errors.ts';
 import type { MemoryLinkOptions } from '../../src/testing/memory-pipe.ts';
 import { type Circuit, LINK_HEADER_BYTES } from '../../src/tunnel/circuit.ts';
 import type { PathInfo, PathStatus } from '../../src/tunnel/path.ts';
@@ -41,6 +42,29 @@ export async function createResumable(options: Parameters<typeof createSessions>
 /** Waits for the first record on a circuit that somebody else has opened. */
 export function onFirstRecord(circuit: Circuit, take: (first: Bytes) => void): void {
   circuit.attach({ onRecord: take, onWritable: () => undefined, onClose: () => undefined });
+}
+
+/** What comes on a circuit and how it ends, of whoever stands at its other end. */
+export class Probe {
+  readonly records: Bytes[] = [];
+  error: SkeinError | undefined;
+
+  constructor(circuit: Circuit) {
+    circuit.attach({
+      onRecord: (message) => {
+        this.records.push(message.slice());
+        circuit.consumed(message.length - LINK_HEADER_BYTES);
+      },
+      onWritable: () => undefined,
+      onClose: (error) => {
+        this.error = error;
+      },
+    });
+  }
+
+  get code(): string | undefined {
+    return this.error?.code;
+  }
 }
 
 /** Names of the paths in a state, in order of age. */

@@ -1,10 +1,9 @@
 /** A member without an agent, which does with its circuits what it likes, and what it is told on one. */
 
 import type { Bytes } from '../../src/core/bytes.ts';
-import type { SkeinError } from '../../src/core/errors.ts';
 import type { Platform } from '../../src/core/platform.ts';
-import { type Circuit, LINK_HEADER_BYTES } from '../../src/tunnel/circuit.ts';
 import { createIdentity, HubClient } from './hub-client.ts';
+import { Probe } from './resumable.ts';
 import type { VirtualMesh } from './virtual-mesh.ts';
 
 export async function joinRogue(
@@ -29,22 +28,4 @@ export async function openSilent(mesh: VirtualMesh, rogue: HubClient, instance: 
   await mesh.run(rogue.channel.call('openCircuit', { instance, circuit: circuit.id }));
   if (first !== undefined) circuit.send(first);
   return probe;
-}
-
-export class Probe {
-  readonly records: Bytes[] = [];
-  error: SkeinError | undefined;
-
-  constructor(circuit: Circuit) {
-    circuit.attach({
-      onRecord: (message) => {
-        this.records.push(message.slice());
-        circuit.consumed(message.length - LINK_HEADER_BYTES);
-      },
-      onWritable: () => undefined,
-      onClose: (error) => {
-        this.error = error;
-      },
-    });
-  }
 }

@@ -6,7 +6,8 @@ import type { Agent } from '../../../src/agent/agent.ts';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import { RecordingHandler, ReplyRecorder, requestHead, responseHead } from '../../support/http.ts';
-import { joinRogue, openSilent, type Probe } from '../../support/rogue-member.ts';
+import type { Probe } from '../../support/resumable.ts';
+import { joinRogue, openSilent } from '../../support/rogue-member.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;

@@ -20,8 +20,9 @@ import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { fromWireCode } from '../../../src/tunnel/codes.ts';
 import type { Session } from '../../../src/tunnel/session.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import type { Probe } from '../../support/resumable.ts';
 import { forgeAttach } from '../../support/resumable.ts';
-import { joinRogue, openSilent, type Probe } from '../../support/rogue-member.ts';
+import { joinRogue, openSilent } from '../../support/rogue-member.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const A = 'ws://10.0.0.1:7000';

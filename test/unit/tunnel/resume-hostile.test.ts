@@ -12,32 +12,20 @@ import { toWireCode } from '../../../src/tunnel/codes.ts';
 import { TUNNEL_DEFAULTS } from '../../../src/tunnel/options.ts';
 import { readAttach, refuseAttach } from '../../../src/tunnel/path-records.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
-import { createResumable, forgeAttach, onFirstRecord, pathsOf, type ResumablePair } from '../../support/resumable.ts';
+import {
+  createResumable,
+  forgeAttach,
+  onFirstRecord,
+  Probe,
+  pathsOf,
+  type ResumablePair,
+} from '../../support/resumable.ts';
 import { createLinks, createRogue, RecordingSink } from '../../support/tunnel.ts';
 
 const META = encodeUtf8('meta');
 const relay = (via: string) => ({ kind: 'relay', via }) as const;
 const SESSION_LOST = 16;
 const { attachTimeoutMs, resumeGraceMs, maxPaths, pathRecordsBurst } = TUNNEL_DEFAULTS;
-
-/** What comes on a circuit and how it ends, of whoever stands at its other end. */
-class Watched {
-  readonly records: Bytes[] = [];
-  code: string | undefined;
-
-  constructor(circuit: Circuit) {
-    circuit.attach({
-      onRecord: (message) => {
-        this.records.push(message.slice());
-        circuit.consumed(message.length - LINK_HEADER_BYTES);
-      },
-      onWritable: () => undefined,
-      onClose: ({ code }) => {
-        this.code = code;
-      },
-    });
-  }
-}
 
 /** Offers a path to the responder, and keeps the ATTACH away from it. */
 async function captureAttach(pair: ResumablePair): Promise<Bytes> {
@@ -52,9 +40,9 @@ async function captureAttach(pair: ResumablePair): Promise<Bytes> {
 }
 
 /** Hands `message` to the responder as the first one on a new circuit. */
-async function present(pair: ResumablePair, message: Bytes, via = 'relay'): Promise<{ taken: boolean; far: Watched }> {
+async function present(pair: ResumablePair, message: Bytes, via = 'relay'): Promise<{ taken: boolean; far: Probe }> {
   const links = pair.addLink();
-  const far = new Watched(links.a.control);
+  const far = new Probe(links.a.control);
   await pair.clock.settle();
   const taken = pair.responder.session.acceptPath(links.b.control, relay(via), message.slice());
   await pair.clock.settle();
@@ -66,7 +54,7 @@ describe('An ATTACH', () => {
     const pair = await createResumable();
     const { clock, initiator } = pair;
     const links = pair.addLink();
-    const far = new Watched(links.b.control); // a relay or a peer that takes everything and says nothing
+    const far = new Probe(links.b.control); // a relay or a peer that takes everything and says nothing
     initiator.session.offerPath(links.a.control, relay('silent'));
     await clock.advanceAsync(attachTimeoutMs - 1);
     assert.deepEqual(pathsOf(initiator.session.paths, 'proving'), ['silent']);
@@ -108,7 +96,7 @@ describe('An ATTACH', () => {
     const { clock, responder } = pair;
     const attach = await captureAttach(pair);
     const links = pair.addLink();
-    new Watched(links.a.control);
+    new Probe(links.a.control);
     await clock.settle();
     assert.equal(responder.session.acceptPath(links.b.control, relay('first'), attach.slice()), true);
     const before = responder.session.paths.map(({ via, state }) => [via, state]);
@@ -162,9 +150,9 @@ describe('An ATTACH', () => {
     const { clock, rogue, responder } = world;
     const records = rogue.pathRecords();
     const kept = Array.from({ length: 20 }, () => records.attach(true, 0).message);
-    const deliver = async (attach: Bytes, via: string): Promise<Watched> => {
+    const deliver = async (attach: Bytes, via: string): Promise<Probe> => {
       const links = createLinks({}, clock);
-      const far = new Watched(links.a.control);
+      const far = new Probe(links.a.control);
       await clock.settle();
       responder.session.acceptPath(links.b.control, relay(via), attach);
       await clock.settle();
@@ -270,7 +258,7 @@ describe('A session whose grace is over', () => {
       await clock.advanceAsync(waitMs);
       assert.equal(initiator.session.isOpen, isBack);
       const links = pair.addLink({ latencyMs: 5 });
-      const closed = new Watched(links.a.control);
+      const closed = new Probe(links.a.control);
       if (isBack) pair.offer('initiator', relay('second'));
       else {
         // The other end of a session that lives there a little longer.

@@ -1,23 +1,18 @@
 /** `skein check` against a hub of this process: each step, what stands in the way, and what it must not use up. */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
-import { runProgram } from '../../../src/cli/main.ts';
-import { createHub, createMesh, type Hub, nodePlatform } from '../../../src/node.ts';
+import { createMesh, type Hub } from '../../../src/node.ts';
 import { lacking } from '../../runtime/capabilities.ts';
-import { memoryProcess } from '../../support/memory-process.ts';
+import { type OwnHub, runCommand, type Said, startOwnHub } from '../../support/command.ts';
 import { TestAuthority } from '../../support/nginx.ts';
 
-interface World {
-  readonly hub: Hub;
-  readonly folder: string;
-  token(...services: string[]): Promise<string>;
-  check(args: readonly string[], env?: Record<string, string>): Promise<{ code: number; out: string; err: string }>;
+interface World extends OwnHub {
+  check(args: readonly string[], env?: Record<string, string>): Promise<Said>;
 }
 
 interface Report {
@@ -34,22 +29,8 @@ interface Step {
 }
 
 async function createWorld(t: TestContext): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), 'skein-check-'));
-  const hub = await createHub({ listen: { host: '127.0.0.1', port: 0 }, dataFolder: join(folder, 'hub') });
-  t.after(async () => {
-    await hub.close();
-    await rm(folder, { recursive: true });
-  });
-  return {
-    hub,
-    folder,
-    token: async (...services) => (await hub.createJoinToken({ services })).text,
-    async check(args, env = {}) {
-      const process = memoryProcess({ folder, env });
-      const code = await runProgram(['check', ...args], { platform: nodePlatform(), process, version: '1.2.3' });
-      return { code, out: process.out(), err: process.err() };
-    },
-  };
+  const own = await startOwnHub(t);
+  return { ...own, check: (args, env = {}) => runCommand(['check', ...args], { folder: own.folder, env }) };
 }
 
 async function listen(t: TestContext, server: Server): Promise<number> {

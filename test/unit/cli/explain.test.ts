@@ -4,11 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { runProgram } from '../../../src/cli/main.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { runCommand, type Said } from '../../support/command.ts';
 import { LocalMesh, policy } from '../../support/local-mesh.ts';
 import { ANY_PORT, startHttpApp, startSidecar } from '../../support/local-sidecars.ts';
-import { memoryProcess } from '../../support/memory-process.ts';
 
 const ROUTES = `
 apiVersion: gateway.networking.k8s.io/v1
@@ -42,17 +40,8 @@ metadata: { name: web-only }
 spec: { allow: [{ from: [{ ids: ["spiffe://skein.mesh/ns/default/sa/web"] }] }] }
 `;
 
-interface Said {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function explain(folder: string, ...argv: readonly string[]): Promise<Said> {
-  const process = memoryProcess({ folder });
-  const code = await runProgram(['explain', ...argv], { platform: nodePlatform(), process, version: '1.2.3' });
-  return { code, out: process.out(), err: process.err() };
-}
+const explain = (folder: string, ...argv: readonly string[]): Promise<Said> =>
+  runCommand(['explain', ...argv], { folder });
 
 async function folderWith(t: TestContext, content: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'skein-explain-'));
@@ -159,13 +148,10 @@ test('Of a sidecar: its instances and its hub’s policies, from the table by wh
   match(alone.out, /v2\.default:80 \(next\) .* not known here$/m);
   match(alone.out, /^v2\.default:80 +\S+ +usable +unknown +[\d.]+ ms +100 % +0 +1$/m);
   const token = mesh.hub.adminToken.reveal();
-  const process = memoryProcess({ folder, env: { SKEIN_ADMIN_TOKEN: token, SKEIN_SIDECAR: address } });
   const argv = ['explain', 'GET', 'api/orders/secret', '--hub', mesh.hub.url];
-  equal(await runProgram(argv, { platform: nodePlatform(), process, version: '1.2.3' }), 0, process.err());
-  match(
-    process.out(),
-    /: 403 authz at v2\.default:80, by AuthorizationPolicy\/default\/allow-same-namespace deny\[0\]$/m,
-  );
+  const denied = await runCommand(argv, { folder, env: { SKEIN_ADMIN_TOKEN: token, SKEIN_SIDECAR: address } });
+  equal(denied.code, 0, denied.err);
+  match(denied.out, /: 403 authz at v2\.default:80, by AuthorizationPolicy\/default\/allow-same-namespace deny\[0\]$/m);
   const elsewhere = await explain(folder, 'GET', 'api/', '--sidecar', address, '--from', 'web.shop');
   match(elsewhere.err, /for callers of namespace "default"/);
 });

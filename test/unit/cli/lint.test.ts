@@ -4,9 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { runProgram } from '../../../src/cli/main.ts';
-import { nodePlatform } from '../../../src/node.ts';
-import { memoryProcess } from '../../support/memory-process.ts';
+import { runCommand } from '../../support/command.ts';
 
 let folder = '';
 before(async () => {
@@ -16,10 +14,7 @@ after(() => rm(folder, { recursive: true }));
 
 async function lint(files: Readonly<Record<string, string>>, ...options: readonly string[]) {
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
-  const process = memoryProcess({ folder });
-  const argv = ['lint', ...Object.keys(files), ...options];
-  const code = await runProgram(argv, { platform: nodePlatform(), process, version: '1.2.3' });
-  return { code, out: process.out(), err: process.err() };
+  return runCommand(['lint', ...Object.keys(files), ...options], { folder });
 }
 
 const route = (rules: string, spec = ''): string => `kind: HTTPRoute

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { COMMANDS } from '../../../src/cli/commands.ts';
-import { runProgram } from '../../../src/cli/main.ts';
 import { nodePlatform } from '../../../src/node.ts';
-import { type MemoryProcess, memoryProcess } from '../../support/memory-process.ts';
+import { startCommand } from '../../support/command.ts';
+import type { MemoryProcess } from '../../support/memory-process.ts';
 
 let folder = '';
 /** Where nothing listens, and two times so. */
@@ -28,8 +28,8 @@ async function skein(
   argv: readonly string[],
   options: { env?: Record<string, string>; stdin?: string } = {},
 ): Promise<{ code: number; process: MemoryProcess }> {
-  const process = memoryProcess({ folder, ...options });
-  return { code: await runProgram(argv, { platform: nodePlatform(), process, version: '1.2.3' }), process };
+  const { process, code } = startCommand(argv, { folder, ...options });
+  return { code: await code, process };
 }
 
 test('--version prints the version alone', async () => {

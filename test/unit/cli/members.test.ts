@@ -1,57 +1,44 @@
 /** The commands that join the mesh — sidecar, run, expose, call — against a hub of this process, on real sockets. */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { askThrough } from '../../../src/cli/demo-apps.ts';
-import { runProgram } from '../../../src/cli/main.ts';
-import { createHub, type Hub, nodePlatform } from '../../../src/node.ts';
-import { type MemoryProcess, type MemoryProcessOptions, memoryProcess } from '../../support/memory-process.ts';
+import { createHub } from '../../../src/node.ts';
+import { type OwnHub, type Running, startCommand, startOwnHub } from '../../support/command.ts';
+import type { MemoryProcessOptions } from '../../support/memory-process.ts';
 
-interface Running {
-  readonly process: MemoryProcess;
-  readonly code: Promise<number>;
-}
-
-interface World {
-  readonly hub: Hub;
-  readonly folder: string;
+interface World extends OwnHub {
   /** Target of an application that says who called. */
   readonly app: string;
-  token(...services: string[]): Promise<string>;
   /** Starts a command; one that still runs when the test is over is told to end. */
   start(argv: readonly string[], options?: Partial<MemoryProcessOptions>): Running;
 }
 
 async function createWorld(t: TestContext): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), 'skein-members-'));
-  const hub = await createHub({ listen: { host: '127.0.0.1', port: 0 }, dataFolder: join(folder, 'hub') });
-  const server = createServer((request, response) => response.end(`caller ${request.headers['x-skein-client-id']}`));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const running: Running[] = [];
   t.after(async () => {
     for (const { process, code } of running.reverse()) {
       process.send('SIGTERM');
       await code;
     }
-    await hub.close();
+  });
+  const own = await startOwnHub(t);
+  const server = createServer((request, response) => response.end(`caller ${request.headers['x-skein-client-id']}`));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
     server.closeAllConnections();
     server.close();
-    await rm(folder, { recursive: true });
   });
   return {
-    hub,
-    folder,
+    ...own,
     app: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    token: async (...services) => (await hub.createJoinToken({ services })).text,
     start(argv, options = {}) {
-      const process = memoryProcess({ folder, ...options });
-      const code = runProgram(argv, { platform: nodePlatform(), process, version: '1.2.3' });
-      running.push({ process, code });
-      return { process, code };
+      const command = startCommand(argv, { folder: own.folder, ...options });
+      running.push(command);
+      return command;
     },
   };
 }

@@ -5,10 +5,8 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { runProgram } from '../../../src/cli/main.ts';
-
 import { createHub, type Hub, nodePlatform } from '../../../src/node.ts';
-import { memoryProcess } from '../../support/memory-process.ts';
+import { runCommand } from '../../support/command.ts';
 
 interface Place {
   /** A hub that runs, and the address of one that does not. */
@@ -159,15 +157,14 @@ function policy(name: string, member: string): string {
 
 for (const { name, line, code, says } of mistakes) {
   test(`Says what is wrong, and what to do: ${name}`, async () => {
-    const process = memoryProcess({ folder });
-    const argv = await line(place);
-    equal(await runProgram(argv, { platform: nodePlatform(), process, version: '1.2.3' }), code, process.err());
-    const lines = process.err().split('\n');
+    const said = await runCommand(await line(place), { folder });
+    equal(said.code, code, said.err);
+    const lines = said.err.split('\n');
     for (const part of says) {
       const found = (text: string): boolean => (part instanceof RegExp ? part.test(text) : text.includes(part(place)));
-      ok(lines.some(found), `${part}\n${process.err()}`);
+      ok(lines.some(found), `${part}\n${said.err}`);
     }
-    match(process.err(), /remedy: \S/);
-    equal(process.out(), '');
+    match(said.err, /remedy: \S/);
+    equal(said.out, '');
   });
 }

@@ -6,7 +6,7 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
 import { withTimeLeft } from '../http/deadline.ts';
 import type { ReplySink, RequestBody } from '../http/handler.ts';
-import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { type Fields, getField, NO_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { isIdempotent } from '../http/methods.ts';
 import type { Bond } from './affinity.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
@@ -179,7 +179,11 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
     this.#load?.awaiting.delete(this);
     // What follows is a conversation, and no answer that could be late.
     if (head.status === 101) this.#timer?.cancel();
-    if (complete) this.#finishAnswer();
+    if (complete) {
+      // One of gRPC that ends here has not said how the call went.
+      if (this.#grpc !== 'none') this.#learnGrpc(NO_FIELDS);
+      this.#finishAnswer();
+    }
     this.#reply.onHead(told, complete);
   }
 
@@ -240,7 +244,12 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   }
 
   #begin(load: EndpointLoad, nowMs: number): void {
-    this.#backend.breaker.enterRequest();
+    try {
+      this.#backend.breaker.enterRequest();
+    } catch (thrown) {
+      load.outlier.cancelProbe(); // it may have been chosen to be probed, and will not be asked
+      throw thrown;
+    }
     this.#attempts++;
     this.#attemptMs = nowMs;
     this.#tried.push(load);

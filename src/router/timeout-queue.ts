@@ -51,14 +51,20 @@ export class TimeoutQueue {
     this.#clock.setTimer(delayMs, this.#fire);
   }
 
-  /** The timer is set again for the oldest that is left, which is once per period and not per request. */
+  /**
+   * The timer is set again for the oldest that is left, which is once per period and not per request; not before all that is
+   * due has ended, for what begins meanwhile has more time than those who wait.
+   */
   readonly #fire = (): void => {
-    this.#isArmed = false;
     const nowMs = this.#clock.monotonicMs();
-    for (let item = this.#first; item !== undefined && item.dueMs <= nowMs; item = this.#first) {
-      this.delete(item);
-      item.expire();
+    try {
+      for (let item = this.#first; item !== undefined && item.dueMs <= nowMs; item = this.#first) {
+        this.delete(item);
+        item.expire();
+      }
+    } finally {
+      this.#isArmed = false;
+      if (this.#first !== undefined) this.#arm(this.#first.dueMs - nowMs);
     }
-    if (this.#first !== undefined && !this.#isArmed) this.#arm(this.#first.dueMs - nowMs);
   };
 }

@@ -1,5 +1,5 @@
 /** Calls of gRPC, all of them 200 to HTTP: what they say at their end counts, fast failures first of all. */
-import { equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Bench } from './bench.ts';
 import { endpoint, type ReceivedRequest } from './endpoints.ts';
@@ -100,4 +100,32 @@ test('a stream that has said something proves that its endpoint works, long befo
   await bench.clock.advanceAsync(2_000);
   await call(bench, 10);
   equal(told.join(), 'ejected,readmitted');
+});
+
+test('a probe whose answer ends before it said how the call went has told: another one follows', async () => {
+  const bench = served();
+  let state: 'unavailable' | 'cut short' | 'well' = 'unavailable';
+  bench.behave = ({ reply }, { instance }) => {
+    const end = { unavailable: ['grpc-status', '14'], 'cut short': [], well: ['grpc-status', '0'] }[state];
+    const fields = [...TYPE, ...(instance === 'b' ? end : ['grpc-status', '0'])];
+    // The others take longer, so that this one is chosen whenever it is not left alone.
+    bench.clock.setTimer(instance === 'b' ? 1 : 50, () =>
+      reply.onHead({ status: 200, fields, upgrade: undefined }, true),
+    );
+  };
+  const told: string[] = [];
+  bench.events.on('ejected', ({ endpoint: { instance } }) => told.push(`ejected ${instance}`));
+  bench.events.on('readmitted', ({ endpoint: { instance } }) => told.push(`readmitted ${instance}`));
+  for (let i = 0; i < 200 && told.length === 0; i++) {
+    await call(bench, 1);
+    await bench.clock.advanceAsync(2_000); // who failed is asked again
+  }
+  deepEqual(told, ['ejected b']);
+  state = 'cut short';
+  await bench.clock.advanceAsync(10_000);
+  await call(bench, 10);
+  state = 'well';
+  await bench.clock.advanceAsync(600_000);
+  await call(bench, 10);
+  deepEqual(told, ['ejected b', 'readmitted b']);
 });

@@ -5,7 +5,7 @@ import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import { NO_FIELDS } from '../../../src/http/head.ts';
 import type { WithheldFact } from '../../../src/router/events.ts';
 import { RetryBudget } from '../../../src/router/retry-budget.ts';
-import { type Bench, failure, routed } from './bench.ts';
+import { Bench, failure, routed } from './bench.ts';
 import { endpoint, type ReceivedRequest, ReplyRecorder, requestHead } from './endpoints.ts';
 
 const V1 = { name: 'v1', port: 80 };
@@ -257,4 +257,39 @@ test('the budget: a fifth of what was asked in the last ten seconds, and ten a s
   equal(takeAll(9_999), 0);
   equal(takeAll(12_000), 100, 'the first hundred are forgotten');
   equal(takeAll(40_000), 100, 'as at the beginning');
+});
+
+test('a request that finds no room is no probe: the endpoint that waits for one is probed by the next', async () => {
+  const bench = new Bench({ maxPendingRequests: 2, outlierFailures: 2 });
+  bench.source.tell(
+    'api.default',
+    ['a', 'b'].map((instance) => endpoint(instance)),
+  );
+  const told: string[] = [];
+  bench.events.on('ejected', ({ endpoint: { instance } }) => told.push(`ejected ${instance}`));
+  bench.events.on('readmitted', ({ endpoint: { instance } }) => told.push(`readmitted ${instance}`));
+  const held: ReceivedRequest[] = [];
+  let state: 'broken' | 'held' | 'well' = 'broken';
+  bench.behave = (request, { instance }) => {
+    if (state === 'held') held.push(request);
+    // The other one takes longer, so that this one is chosen whenever it is not left alone.
+    else if (instance === 'a') bench.clock.setTimer(50, () => request.answer(200));
+    else request.answer(state === 'broken' ? 503 : 200);
+  };
+  for (let i = 0; i < 100 && told.length === 0; i++) {
+    await bench.clock.advanceAsync(2_000); // who failed is asked again
+    await bench.finish(bench.get({ method: 'POST' }));
+  }
+  deepEqual(told, ['ejected b']);
+  state = 'held';
+  const waiting = [bench.get({ method: 'POST' }), bench.get({ method: 'POST' })];
+  deepEqual(bench.asked.slice(-2), ['a', 'a']);
+  await bench.clock.advanceAsync(10_000); // a probe is due by now, and all room is taken
+  const refused = await bench.finish(bench.get({ method: 'POST' }));
+  equal(refused.error?.code, 'SKEIN_OVERFLOW');
+  state = 'well';
+  for (const request of held) request.answer(200);
+  for (const reply of waiting) await bench.finish(reply);
+  for (let i = 0; i < 10; i++) await bench.finish(bench.get({ method: 'POST' }));
+  deepEqual(told, ['ejected b', 'readmitted b']);
 });

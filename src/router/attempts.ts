@@ -19,7 +19,15 @@ import { FAULT_REASON } from './filters/fault.ts';
 import { type FilterContext, wrapAll } from './filters/filter.ts';
 import { type GrpcProgress, learnFromGrpc, learnFromHead } from './lessons.ts';
 import type { RouterOptions } from './options.ts';
-import { type AttemptFacts, chooseBackoffMs, judgeError, judgeStatus, mayRepeat, toLastError } from './retry.ts';
+import {
+  type AttemptFacts,
+  chooseBackoffMs,
+  judgeError,
+  judgeStatus,
+  mayRepeat,
+  type RetryVerdict,
+  toLastError,
+} from './retry.ts';
 import type { Connector, Upstream } from './upstream.ts';
 
 export interface AttemptsOptions {
@@ -236,8 +244,7 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   }
 
   giveUp(): void {
-    const isAllSent = this.#complete || this.#trailers !== undefined;
-    if (this.#state !== 'sending' || !isAllSent) return;
+    if (this.#state !== 'sending' || !this.#isAllSent) return;
     const out = this.#out;
     this.onAbort(new SkeinError('SKEIN_SESSION_LOST', 'Cannot wait for answer: no hub has a link to the instance'));
     out?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: nobody waits for it'));
@@ -311,11 +318,7 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   /** True when another attempt follows, or was refused by the budget, and the request is taken care of. */
   #retryError(error: SkeinError): boolean {
     const { retry } = this.#plan;
-    const facts = this.#facts();
-    const verdict = judgeError(retry, error, facts);
-    if (verdict === 'no' && judgeError(retry, error, { ...facts, isReplayable: true }) !== 'no') {
-      this.#withhold('body-too-long');
-    }
+    const verdict = this.#judge((facts) => judgeError(retry, error, facts));
     if (verdict === 'no' || !this.#prepareOther(retry.isAsked || mayRepeat(error))) return false;
     if (!error.notProcessed) this.#maybeDone = true;
     const { random } = this.#options;
@@ -328,23 +331,32 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   /** The same for an answer whose status counts as a failure. */
   #retryAnswer({ status }: ResponseHead, complete: boolean): boolean {
     const { retry } = this.#plan;
-    const facts = this.#facts();
-    if (judgeStatus(retry, status, facts) === 'no') {
-      if (judgeStatus(retry, status, { ...facts, isReplayable: true }) !== 'no') this.#withhold('body-too-long');
-      return false;
-    }
-    if (!this.#prepareOther(true)) return false;
+    if (this.#judge((facts) => judgeStatus(retry, status, facts)) === 'no' || !this.#prepareOther(true)) return false;
     this.#maybeDone = true;
     const out = this.#out;
     this.#out = undefined;
-    const isAllSent = this.#complete || this.#trailers !== undefined;
-    if (!complete || !isAllSent) out?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: it is tried again'));
+    if (!complete || !this.#isAllSent)
+      out?.abort(new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: it is tried again'));
     if (this.#takeBudget()) {
       this.#again(`status-${status}`, chooseBackoffMs(retry, this.#attempts, this.#options.random));
     } else {
       this.#fail(overBudget(undefined, status));
     }
     return true;
+  }
+
+  /** What `judge` says; where the length of the body alone keeps the request from being sent again, that is told. */
+  #judge(judge: (facts: AttemptFacts) => RetryVerdict): RetryVerdict {
+    const facts = this.#facts();
+    const verdict = judge(facts);
+    if (verdict === 'no' && !facts.isReplayable && judge({ ...facts, isReplayable: true }) !== 'no') {
+      this.#withhold('body-too-long');
+    }
+    return verdict;
+  }
+
+  get #isAllSent(): boolean {
+    return this.#complete || this.#trailers !== undefined;
   }
 
   #facts(): AttemptFacts {
@@ -429,7 +441,7 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   }
 
   #finishAnswer(): void {
-    this.#state = this.#complete || this.#trailers !== undefined ? 'over' : 'answered';
+    this.#state = this.#isAllSent ? 'over' : 'answered';
     this.#settle();
   }
 

@@ -81,16 +81,12 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     this.#environment.events.emit('started', { service: this.#destination.service });
     const askedMs = timeAskedFor(this.#head);
     if (askedMs !== undefined) {
-      const error = outOfTime(askedMs);
       if (askedMs <= 0) {
-        this.#out = refuseLater(this, error);
+        this.#out = refuseLater(this, outOfTime(askedMs));
         return;
       }
-      this.#limitTime(
-        askedMs,
-        error,
-        new SkeinError('SKEIN_CANCELLED', 'Cannot use answer: its caller gave it no more time'),
-      );
+      const cancel = 'Cannot use answer: its caller gave it no more time';
+      this.#limitTime(askedMs, () => this.#endBy(outOfTime(askedMs), new SkeinError('SKEIN_CANCELLED', cancel)));
     }
     this.#out = this.#withBackend(this.#destination, this, (own) => this.#route(own));
   }
@@ -129,8 +125,8 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     if (timeoutMs === undefined) {
       this.#limitByDefault();
     } else if (timeoutMs > 0) {
-      const error = tooLate(`it took longer than the ${timeoutMs} ms of timeouts.request`);
-      this.#limitTime(timeoutMs, error, error);
+      const late = `it took longer than the ${timeoutMs} ms of timeouts.request`;
+      this.#limitTime(timeoutMs, () => this.#endBy(tooLate(late)));
     }
     if (rule.filters.length === 0) return this.request(this.#head, this.#complete, this);
     return wrapAll(rule.filters, this, filters).request(this.#head, this.#complete, this);
@@ -160,17 +156,20 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
     return attempts;
   }
 
-  /** After `timeoutMs` its attempts end by `cause`, and who asked is told `error`; a shorter time that it has already stays. */
-  #limitTime(timeoutMs: number, error: SkeinError, cause: SkeinError): void {
+  /** After `timeoutMs` it ends; a shorter time that it has already stays. */
+  #limitTime(timeoutMs: number, end: () => void): void {
     const { clock } = this.#environment.options;
     const deadlineMs = this.#startedMs + timeoutMs;
     if (deadlineMs >= this.#deadlineMs) return;
     this.#deadlineMs = deadlineMs;
     this.#timer?.cancel();
-    this.#timer = clock.setTimer(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
-      this.#out?.abort(cause);
-      this.onAbort(error);
-    });
+    this.#timer = clock.setTimer(Math.max(0, deadlineMs - clock.monotonicMs()), end);
+  }
+
+  /** Who asked is told `error`, its endpoint `cause`. */
+  #endBy(error: SkeinError, cause = error): void {
+    this.#out?.abort(cause);
+    this.onAbort(error);
   }
 
   #limitByDefault(): void {
@@ -187,9 +186,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
       waiting.add(this, options.clock.monotonicMs());
       return;
     }
-    const error = tooLate(`no answer began within ${waiting.limitMs} ms`);
-    this.#out?.abort(error);
-    this.onAbort(error);
+    this.#endBy(tooLate(`no answer began within ${waiting.limitMs} ms`));
   }
 
   // What the client gives.
@@ -246,7 +243,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   onHead(head: ResponseHead, complete: boolean): void {
     if (this.#state !== 'waiting') return;
     this.#state = 'answering';
-    if (this.#hasDefaultTime) this.#environment.waiting.delete(this);
+    this.#environment.waiting.delete(this);
     this.#status = head.status;
     // What follows is a conversation, and no answer that could be late.
     if (head.status === 101) this.#timer?.cancel();
@@ -289,7 +286,7 @@ export class Call implements RequestBody, ReplySink, AttemptsObserver, HttpHandl
   #finish(error: SkeinError | undefined): void {
     this.#timer?.cancel();
     const { events, options, waiting } = this.#environment;
-    if (this.#hasDefaultTime) waiting.delete(this);
+    waiting.delete(this);
     events.emit('finished', {
       head: this.#head,
       service: this.#destination.service,

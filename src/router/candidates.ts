@@ -153,7 +153,8 @@ export class Candidates {
   #walk(key: number, tried: readonly EndpointLoad[], nowMs: number, canBeAsked: (load: EndpointLoad) => boolean) {
     const tier = this.#tiers.length > 1 ? drawTier(this.#tiers, key / 2 ** 32) : this.#tiers[0];
     if (tier === undefined) return undefined;
-    return this.#ring.walk(key, (load, isOwn) => {
+    const isAnyLeft = tier.warm.some(canBeAsked) || tier.cold.some(canBeAsked);
+    return this.#ring.walk(key, isAnyLeft, (load, isOwn) => {
       if (canBeAsked(load)) return tier.warm.includes(load) || tier.cold.includes(load);
       // Who is left alone is probed by a request that would be its own.
       return isOwn && tried.length === 0 && load.endpoint.healthy && load.outlier.isProbeDue(nowMs);

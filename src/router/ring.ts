@@ -27,11 +27,19 @@ export class Ring {
     return this.#byTag.get(tag);
   }
 
-  /** The first endpoint on the walk of `key` that `accepts` takes; `isOwn`: it is the first of all. */
-  walk(key: number, accepts: (load: EndpointLoad, isOwn: boolean) => boolean): EndpointLoad | undefined {
+  /**
+   * The first endpoint on the walk of `key` that `accepts` takes; `isOwn`: it is the first of all.
+   * @param isFarToGo false: nobody but the first will be taken
+   */
+  walk(
+    key: number,
+    isFarToGo: boolean,
+    accepts: (load: EndpointLoad, isOwn: boolean) => boolean,
+  ): EndpointLoad | undefined {
     if (this.#loads.length === 0) return undefined;
     const maglev = this.#maglev ?? this.#make();
-    for (let step = 0; step < this.#members.length * STEPS_PER_ENDPOINT; step++) {
+    const steps = isFarToGo ? this.#members.length * STEPS_PER_ENDPOINT : 1;
+    for (let step = 0; step < steps; step++) {
       const load = this.#members[maglev.at(key, step)] as EndpointLoad;
       if (accepts(load, step === 0)) return load;
     }

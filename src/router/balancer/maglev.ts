@@ -48,9 +48,15 @@ function fill(entries: readonly MaglevEntry[]): Uint16Array {
       const walk = walks[index] as (typeof walks)[number];
       if (walk.turns + 1 > round * walk.share + 1e-9) continue;
       walk.turns++;
-      while (taken[walk.slot] === 1) walk.slot = (walk.slot + walk.stride) % MAGLEV_SLOTS;
-      slots[walk.slot] = index;
-      taken[walk.slot] = 1;
+      // No division: most of the time goes here, while a request waits.
+      let { slot } = walk;
+      while (taken[slot] === 1) {
+        slot += walk.stride;
+        if (slot >= MAGLEV_SLOTS) slot -= MAGLEV_SLOTS;
+      }
+      walk.slot = slot;
+      slots[slot] = index;
+      taken[slot] = 1;
       if (--left === 0) return slots;
     }
   }

@@ -5,14 +5,13 @@
 
 import * as v from 'valibot';
 import { type Parsed, toIssues } from './issue.ts';
-import { kindName, namespaceName, objectName } from './meta.ts';
+import { kindName, namespaceName, objectName, ROUTE_GROUP } from './meta.ts';
 import type { Manifest } from './resource.ts';
 import { namespaceOf } from './service.ts';
 
 export const EXPORT = 'Export';
 /** In `from[].namespace`: every namespace. */
 export const ANY_NAMESPACE = '*';
-const ROUTE_GROUP = 'gateway.networking.k8s.io';
 const MAX_ENTRIES = 16;
 
 const list = <T extends v.GenericSchema>(item: T) =>

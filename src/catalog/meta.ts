@@ -60,8 +60,11 @@ export const duration = v.pipe(
   v.transform((text) => tryParseDuration(text) ?? 0),
 );
 
+/** API group of the routes of Gateway API. */
+export const ROUTE_GROUP = 'gateway.networking.k8s.io';
+
 const parentRef = v.strictObject({
-  group: v.optional(group, 'gateway.networking.k8s.io'),
+  group: v.optional(group, ROUTE_GROUP),
   kind: v.optional(kindName, 'Gateway'),
   namespace: v.optional(namespaceName),
   name: objectName,

@@ -25,6 +25,16 @@ export function toServiceKey(ref: ObjectRef, namespace: string): string | undefi
   return tryParseServiceName(`${ref.name}.${ref.namespace ?? namespace}`)?.key;
 }
 
+/** A reference in words: `Service "api"`, `Gateway.gateway.networking.k8s.io "edge"`. */
+export function describeRef({ group, kind, name }: ObjectRef): string {
+  return `${group === '' ? kind : `${kind}.${group}`} "${name}"`;
+}
+
+/** Services that a route is attached to, each once. */
+export function parentsOf(route: AttachedRoute): readonly string[] {
+  return [...new Set(route.parentRefs.flatMap((ref) => toServiceKey(ref, route.namespace) ?? []))];
+}
+
 /** Ports of `service` that a route is attached to; undefined for all of them, empty when it is not attached. */
 export function attachedPorts(route: AttachedRoute, service: string): ReadonlySet<number> | undefined {
   const ports = new Set<number>();
@@ -35,6 +45,12 @@ export function attachedPorts(route: AttachedRoute, service: string): ReadonlySe
     ports.add(ref.port);
   }
   return ports;
+}
+
+/** Is a route attached to this port of `service`? @param port undefined: one that no route names */
+export function isAttached(route: AttachedRoute, service: string, port: number | undefined): boolean {
+  const ports = attachedPorts(route, service);
+  return ports === undefined || (port !== undefined && ports.has(port));
 }
 
 /**
@@ -49,10 +65,7 @@ export function chooseRoutes<T extends AttachedRoute>(
   callerNamespace: string,
 ): readonly T[] {
   const producerNamespace = namespaceOf(service);
-  const attached = routes.filter((route) => {
-    const ports = attachedPorts(route, service);
-    return ports === undefined || (port !== undefined && ports.has(port));
-  });
+  const attached = routes.filter((route) => isAttached(route, service, port));
   const consumer = attached.filter(({ namespace }) => namespace !== producerNamespace && namespace === callerNamespace);
   if (consumer.length > 0) return ofOneKind(consumer);
   return ofOneKind(attached.filter(({ namespace }) => namespace === producerNamespace));

@@ -4,7 +4,7 @@ import { accepted, type Condition, type ConditionReason, refused, type Subject }
 import { EXTENSION_GROUP, MIDDLEWARE } from './extension.ts';
 import { listPorts, type MeshView, type ServicePorts } from './mesh-view.ts';
 import type { ParentRef } from './meta.ts';
-import { attachedPorts, isPermitted, toServiceKey } from './reference.ts';
+import { describeRef, isAttached, isPermitted, parentsOf, toServiceKey } from './reference.ts';
 import { manifestKey } from './resource.ts';
 import { ROUTE_KINDS, type Route } from './route.ts';
 import { backendReferences, extensionReferences, type RouteReference } from './route-reference.ts';
@@ -23,15 +23,15 @@ export function assessRoute(route: Route, view: MeshView): readonly Subject[] {
 
 /** Everything whose change may change the status of a route: services, extensions, exports of a namespace. */
 export function dependenciesOf(route: Route): readonly string[] {
-  const parents = route.parentRefs.flatMap((ref) => toServiceKey(ref, route.namespace) ?? []);
   const backends = backendReferences(route).flatMap(({ ref }) => toServiceKey(ref, route.namespace) ?? []);
   const extensions = extensionReferences(route).map(({ ref }) => manifestKey(ref.kind, route.namespace, ref.name));
-  return [...parents, ...backends, ...extensions, ...backends.map(toExportsKey)];
+  const exports = backends.map((service) => toExportsKey(namespaceOf(service)));
+  return [...parentsOf(route), ...backends, ...extensions, ...exports];
 }
 
-/** Stands for all exports of the namespace of `service`. */
-export function toExportsKey(service: string): string {
-  return `Export/${namespaceOf(service)}`;
+/** Stands for all exports of a namespace. */
+export function toExportsKey(namespace: string): string {
+  return `Export/${namespace}`;
 }
 
 function assessParent(route: Route, ref: ParentRef, service: string, view: MeshView): Condition {
@@ -71,13 +71,12 @@ function fits(route: Route, ports: ServicePorts, port: number): boolean {
 
 /** A more particular kind that holds at a port, among the routes that this one would be merged with. */
 function strongerAt(route: Route, service: string, port: number, view: MeshView): string | undefined {
-  const others = view.routes(service).filter((other) => {
-    if (other.namespace !== route.namespace) return false;
-    const ports = attachedPorts(other, service);
-    return ports === undefined || ports.has(port);
-  });
-  const kind = ROUTE_KINDS.find((each) => others.some((other) => other.kind === each));
-  return kind !== undefined && ROUTE_KINDS.indexOf(kind) < ROUTE_KINDS.indexOf(route.kind) ? kind : undefined;
+  const stronger = ROUTE_KINDS.slice(0, ROUTE_KINDS.indexOf(route.kind));
+  return stronger.find((kind) =>
+    view
+      .routes(service)
+      .some((other) => other.kind === kind && other.namespace === route.namespace && isAttached(other, service, port)),
+  );
 }
 
 interface Fault {
@@ -110,8 +109,7 @@ function assessReferences(route: Route, view: MeshView): Condition {
 function assessBackend(route: Route, { path, ref }: RouteReference, view: MeshView): Fault | undefined {
   const service = toServiceKey(ref, route.namespace);
   if (service === undefined) {
-    const kind = ref.group === '' ? ref.kind : `${ref.kind}.${ref.group}`;
-    return { reason: 'InvalidKind', message: `${path}: ${kind} "${ref.name}" is no service of a mesh` };
+    return { reason: 'InvalidKind', message: `${path}: ${describeRef(ref)} is no service of a mesh` };
   }
   if (!isPermitted(route, service, view.exports)) {
     const state = `no Export of ${namespaceOf(service)} lets a ${route.kind} of ${route.namespace} refer to ${service}`;

@@ -4,7 +4,7 @@ import type { Exports } from './export.ts';
 import { EXTENSION_GROUP, MIDDLEWARE } from './extension.ts';
 import type { ValueMatch } from './http-match.ts';
 import type { Issue } from './issue.ts';
-import { attachedPorts, isPermitted, toServiceKey } from './reference.ts';
+import { describeRef, isAttached, isPermitted, toServiceKey } from './reference.ts';
 import { manifestKey } from './resource.ts';
 import { ROUTE_KINDS, type Route } from './route.ts';
 import { backendReferences, extensionReferences } from './route-reference.ts';
@@ -63,11 +63,10 @@ function findStronger(
   routes: readonly Route[],
 ): string | undefined {
   const rank = ROUTE_KINDS.indexOf(route.kind);
-  const found = routes.find((other) => {
-    if (other.namespace !== route.namespace || ROUTE_KINDS.indexOf(other.kind) >= rank) return false;
-    const ports = attachedPorts(other, service);
-    return ports === undefined || (port !== undefined && ports.has(port));
-  });
+  const found = routes.find(
+    (other) =>
+      other.namespace === route.namespace && ROUTE_KINDS.indexOf(other.kind) < rank && isAttached(other, service, port),
+  );
   return found === undefined ? undefined : `${found.kind}/${found.name}`;
 }
 
@@ -89,8 +88,7 @@ function checkBackends(route: Route, { exports, services }: RouteSurroundings): 
   return backendReferences(route).flatMap(({ path, ref }) => {
     const service = toServiceKey(ref, route.namespace);
     if (service === undefined) {
-      const kind = ref.group === '' ? ref.kind : `${ref.kind}.${ref.group}`;
-      return [{ path, message: `${kind} "${ref.name}" is no service of a mesh`, rule: 'backend-kind' }];
+      return [{ path, message: `${describeRef(ref)} is no service of a mesh`, rule: 'backend-kind' }];
     }
     const issues: Issue[] = [];
     if (services?.has(service) === false) {

@@ -122,7 +122,7 @@ function assessExport({ namespace, spec: { to } }: Export, view: MeshView): Asse
 /** Everything that a change of a manifest itself may change: its own services, those who refer to it. */
 export function affectedBy(manifest: Manifest): readonly string[] {
   const { kind, metadata } = manifest;
-  if (kind === EXPORT) return [toExportsKey(`x.${metadata.namespace}`)];
+  if (kind === EXPORT) return [toExportsKey(metadata.namespace)];
   return subjectsOf(manifest) ?? [];
 }
 

@@ -5,15 +5,11 @@
 
 import type { AuthorizationPolicy } from './authorization-policy.ts';
 import { AUTHORIZATION_POLICY } from './authorization-policy.ts';
-import {
-  BACKEND_TRAFFIC_POLICY,
-  type BackendTrafficPolicy,
-  choosePolicies,
-  targetsOf,
-} from './backend-traffic-policy.ts';
+import { BACKEND_TRAFFIC_POLICY, type BackendTrafficPolicy, choosePolicies } from './backend-traffic-policy.ts';
 import { EXPORT, type Export, Exports } from './export.ts';
-import { DIRECT_RESPONSE, EXTENSION_GROUP, FAULT_INJECTION } from './extension.ts';
+import { EXTENSION_GROUP } from './extension.ts';
 import type { Issue } from './issue.ts';
+import { ROUTE_GROUP } from './meta.ts';
 import { parseKind } from './parse.ts';
 import { type Manifest, resourceKey } from './resource.ts';
 import { isRouteKind, type Route } from './route.ts';
@@ -53,16 +49,8 @@ export function findWarnings(manifests: readonly Manifest[], services?: Readonly
   });
 }
 
-const OWN_KINDS: readonly string[] = [
-  AUTHORIZATION_POLICY,
-  BACKEND_TRAFFIC_POLICY,
-  EXPORT,
-  DIRECT_RESPONSE,
-  FAULT_INJECTION,
-];
-
 function checkVersion({ apiVersion, kind }: Manifest): Issue[] {
-  const group = OWN_KINDS.includes(kind) ? EXTENSION_GROUP : 'gateway.networking.k8s.io';
+  const group = isRouteKind(kind) ? ROUTE_GROUP : EXTENSION_GROUP;
   if (apiVersion === undefined || apiVersion.startsWith(`${group}/`)) return [];
   return [{ path: 'apiVersion', message: `is of another group: a ${kind} is of ${group}`, rule: 'api-version' }];
 }
@@ -75,8 +63,9 @@ function checkPolicy(
   if (Object.values(policy.spec).filter((member) => member !== undefined).length === 1) {
     issues.push({ path: 'spec', message: 'says nothing about its targets', rule: 'without-effect' });
   }
-  for (const [i, service] of targetsOf(policy).entries()) {
-    const holder = holders.get(service);
+  for (const [i, { name }] of policy.spec.targetRefs.entries()) {
+    const service = tryParseServiceName(`${name}.${policy.namespace}`)?.key;
+    const holder = service === undefined ? undefined : holders.get(service);
     if (holder === undefined || holder === policy) continue;
     const state = `BackendTrafficPolicy/${holder.name} holds for ${service}: of two as old the first by name`;
     issues.push({ path: `spec.targetRefs[${i}]`, message: state, rule: 'conflicted' });

@@ -4,8 +4,10 @@ import type { GrpcMatch } from '../catalog/grpc-route.ts';
 import { GRPC_ROUTE } from '../catalog/grpc-route.ts';
 import type { HttpMatch, ValueMatch } from '../catalog/http-match.ts';
 import { HTTP_ROUTE } from '../catalog/http-route.ts';
+import type { RouteMeta } from '../catalog/meta.ts';
 import { attachedPorts, toServiceKey } from '../catalog/reference.ts';
-import type { Route } from '../catalog/route.ts';
+import { manifestKey } from '../catalog/resource.ts';
+import type { Route, RouteKind } from '../catalog/route.ts';
 import { namespaceOf } from '../catalog/service.ts';
 import type { RequestHead } from '../http/head.ts';
 import { isGrpc } from '../http/reply.ts';
@@ -23,15 +25,12 @@ export function explainRoutes(
   destination: Destination,
   namespace: string,
 ): readonly ExplainedRoute[] {
-  const chosen = new Set(used?.ordered().map(({ route }) => `${route.kind}/${route.namespace}/${route.name}`));
-  return attached.map((route) => {
-    const name = `${route.kind}/${route.namespace}/${route.name}`;
-    return {
-      route: name,
-      parentRef: toParentRef(route, destination),
-      unused: chosen.has(name) ? undefined : whyUnused(route, used, destination, namespace),
-    };
-  });
+  const holding = new Set<RouteMeta>(used?.ordered().map(({ route }) => route));
+  return attached.map((route) => ({
+    route: manifestKey(route.kind, route.namespace, route.name),
+    parentRef: toParentRef(route, destination),
+    unused: holding.has(route) ? undefined : whyUnused(route, used?.kind, holding, destination, namespace),
+  }));
 }
 
 function toParentRef(route: Route, { service, port }: Destination): string {
@@ -41,7 +40,13 @@ function toParentRef(route: Route, { service, port }: Destination): string {
   return `Service ${service}${ref?.port === undefined ? '' : ` port ${ref.port}`}${section}`;
 }
 
-function whyUnused(route: Route, used: PortRoutes | undefined, { service, port }: Destination, caller: string): string {
+function whyUnused(
+  route: Route,
+  kind: RouteKind | undefined,
+  holding: ReadonlySet<RouteMeta>,
+  { service, port }: Destination,
+  caller: string,
+): string {
   const ports = attachedPorts(route, service);
   if (ports !== undefined && !ports.has(port)) {
     return ports.size === 0 ? 'it names a section, and ports have no names' : `it is for port ${[...ports].join(', ')}`;
@@ -50,10 +55,10 @@ function whyUnused(route: Route, used: PortRoutes | undefined, { service, port }
   if (route.namespace !== producer && route.namespace !== caller) {
     return `it is for callers of namespace "${route.namespace}"`;
   }
-  const isReplaced = used?.ordered().some((each) => each.route.namespace !== producer) === true;
+  const isReplaced = [...holding].some((each) => each.namespace !== producer);
   if (route.namespace === producer && isReplaced)
     return `routes of namespace "${caller}" take its place for callers there`;
-  return `a ${used?.kind} on the same port takes its place`;
+  return `a ${kind} on the same port takes its place`;
 }
 
 /** @param chosen the one that the router has found */

@@ -38,9 +38,9 @@ export class GrpcIndex {
 
   /** The first candidate, in the order of precedence, that takes the call. */
   find(request: RequestView): Candidate<GrpcMatch> | undefined {
-    // "/" Service-Name "/" {method name}: two parts, no more (gRPC over HTTP/2, Requests).
-    const [before, service, method, ...rest] = request.path.split('/');
-    if (before !== '' || service === undefined || method === undefined || rest.length > 0) return undefined;
+    const call = parseCall(request.path);
+    if (call === undefined) return undefined;
+    const { service, method } = call;
     const own = findFirst(this.#byService.get(service), service, method, request);
     const other = findFirst(this.#others, service, method, request);
     if (own === undefined || other === undefined) return (own ?? other)?.candidate;
@@ -50,14 +50,19 @@ export class GrpcIndex {
 
 /** The first condition of a match that does not hold, in words; undefined when all hold. */
 export function findGrpcMismatch({ method, headers }: GrpcMatch, request: RequestView): string | undefined {
-  const [before, service, name, ...rest] = request.path.split('/');
-  if (before !== '' || service === undefined || name === undefined || rest.length > 0) {
-    return 'the path is not that of a call: /service/method';
-  }
+  const call = parseCall(request.path);
+  if (call === undefined) return 'the path is not that of a call: /service/method';
   const isExact = method?.type === 'Exact';
-  if (!compileName(method?.service, isExact)(service)) return `the service is not "${method?.service}"`;
-  if (!compileName(method?.method, isExact)(name)) return `the method is not "${method?.method}"`;
+  if (!compileName(method?.service, isExact)(call.service)) return `the service is not "${method?.service}"`;
+  if (!compileName(method?.method, isExact)(call.method)) return `the method is not "${method?.method}"`;
   return findFieldMismatch(headers, request);
+}
+
+/** "/" Service-Name "/" {method name}: two parts, no more (gRPC over HTTP/2, Requests). */
+function parseCall(path: string): { readonly service: string; readonly method: string } | undefined {
+  const [before, service, method, ...rest] = path.split('/');
+  if (before !== '' || service === undefined || method === undefined || rest.length > 0) return undefined;
+  return { service, method };
 }
 
 function compileName(name: string | undefined, isExact: boolean): TextTest {

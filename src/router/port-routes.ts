@@ -10,7 +10,7 @@ import { isGrpc } from '../http/reply.ts';
 import { GrpcIndex } from './grpc-index.ts';
 import { RequestView } from './match.ts';
 import { PathIndex } from './path-index.ts';
-import { type Candidate, compareGrpc, compareHttp, compareOrigin } from './precedence.ts';
+import { type Candidate, comparePlaces } from './precedence.ts';
 import { compileRule, type References, type Rule } from './rule.ts';
 
 export class PortRoutes {
@@ -27,7 +27,7 @@ export class PortRoutes {
     this.#all = all;
     if (this.kind === HTTP_ROUTE) this.#http = new PathIndex(all as Candidate<HttpMatch>[]);
     else if (this.kind === GRPC_ROUTE) this.#grpc = new GrpcIndex(all as Candidate<GrpcMatch>[]);
-    else this.#tcp = [...all].sort(compareOrigin)[0]?.rule;
+    else this.#tcp = this.ordered()[0]?.rule;
   }
 
   /** The rule that takes a request, with the match that does. */
@@ -38,9 +38,7 @@ export class PortRoutes {
 
   /** Everything that could take a request, in the order of precedence. */
   ordered(): readonly Candidate[] {
-    if (this.#http !== undefined) return [...(this.#all as Candidate<HttpMatch>[])].sort(compareHttp);
-    if (this.#grpc !== undefined) return [...(this.#all as Candidate<GrpcMatch>[])].sort(compareGrpc);
-    return [...this.#all].sort(compareOrigin);
+    return [...this.#all].sort((a, b) => comparePlaces(this.kind, a, b));
   }
 
   /** The rule that takes connections; undefined where the routes are for requests. */

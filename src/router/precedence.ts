@@ -82,8 +82,15 @@ export function compareGrpc(a: Placed<GrpcMatch>, b: Placed<GrpcMatch>): number 
   return compareBy(GRPC_ORDER, a, b);
 }
 
-export function compareOrigin(a: Placed<unknown>, b: Placed<unknown>): number {
-  return compareBy(ORIGIN_ORDER, a, b);
+/** The same for matches of routes of `kind`. */
+export function comparePlaces(kind: RouteKind, a: Placed<unknown>, b: Placed<unknown>): number {
+  return compareBy(orderOf(kind), a, b);
+}
+
+/** For matches of that kind alone. */
+function orderOf(kind: RouteKind): readonly Criterion<unknown>[] {
+  const order = kind === HTTP_ROUTE ? HTTP_ORDER : kind === GRPC_ROUTE ? GRPC_ORDER : ORIGIN_ORDER;
+  return order as readonly Criterion<unknown>[];
 }
 
 function compareBy<M>(order: readonly Criterion<M>[], a: Placed<M>, b: Placed<M>): number {
@@ -96,9 +103,7 @@ function compareBy<M>(order: readonly Criterion<M>[], a: Placed<M>, b: Placed<M>
 
 /** Why the first of two candidates for the same requests comes first. */
 export function whyFirst(kind: RouteKind, first: Placed<unknown>, other: Placed<unknown>): string {
-  const order = kind === HTTP_ROUTE ? HTTP_ORDER : kind === GRPC_ROUTE ? GRPC_ORDER : ORIGIN_ORDER;
-  const decisive = (order as readonly Criterion<unknown>[]).find(({ compare }) => compare(first, other) !== 0);
-  return decisive?.says ?? '';
+  return orderOf(kind).find(({ compare }) => compare(first, other) !== 0)?.says ?? '';
 }
 
 function pathLength(path: PathMatch): number {

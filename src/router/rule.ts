@@ -4,7 +4,7 @@ import type { Exports } from '../catalog/export.ts';
 import type { HttpFilter } from '../catalog/http-filter.ts';
 import type { HttpRetry } from '../catalog/http-retry.ts';
 import type { BackendObjectRef } from '../catalog/meta.ts';
-import { type AttachedRoute, isPermitted, toServiceKey } from '../catalog/reference.ts';
+import { type AttachedRoute, describeRef, isPermitted, toServiceKey } from '../catalog/reference.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { AttemptPlan } from './attempt-plan.ts';
 import { type Destination, SERVICE_PORT, toDestination } from './destination.ts';
@@ -92,8 +92,7 @@ function toRetryPolicy(retry: HttpRetry | undefined): RetryPolicy {
 
 function toRuleBackend(ref: BackendSource, plan: AttemptPlan, place: FilterPlace): RuleBackend {
   const service = toServiceKey(ref, place.namespace);
-  const kind = ref.group === '' ? ref.kind : `${ref.kind}.${ref.group}`;
-  const label = service ?? `${kind} "${ref.name}"`;
+  const label = service ?? describeRef(ref);
   const filters = compileFilters(ref.filters ?? [], place);
   return {
     weight: ref.weight,

@@ -5,7 +5,7 @@
 
 import type { Exports } from '../catalog/export.ts';
 import type { Extension } from '../catalog/extension.ts';
-import { attachedPorts, chooseRoutes, toServiceKey } from '../catalog/reference.ts';
+import { attachedPorts, chooseRoutes, parentsOf } from '../catalog/reference.ts';
 import { manifestKey } from '../catalog/resource.ts';
 import type { Route } from '../catalog/route.ts';
 import { backendReferences, extensionReferences } from '../catalog/route-reference.ts';
@@ -36,7 +36,7 @@ export class RouteTable {
   constructor(set: RouteSet, before?: RouteTable) {
     const byService = new Map<string, Route[]>();
     for (const route of set.routes) {
-      for (const service of new Set(route.parentRefs.flatMap((ref) => toServiceKey(ref, route.namespace) ?? []))) {
+      for (const service of parentsOf(route)) {
         byService.set(service, [...(byService.get(service) ?? []), route]);
       }
     }

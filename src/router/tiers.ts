@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../catalog/endpoint.ts';
 import { type EndpointLoad, INITIAL_LATENCY_MS } from './endpoint-load.ts';
+import type { DoubtfulLocalityFact } from './events.ts';
 import { type Locality, measureDistance, orderByRtt, shareByDistance, shareOfSpill } from './locality.ts';
 
 /** Endpoints at one distance, and which share of the requests is theirs. */
@@ -20,11 +21,7 @@ export interface Weighed {
   readonly isSpilling: boolean;
 }
 
-export interface Doubt {
-  readonly endpoint: Endpoint;
-  readonly rttMs: number;
-  readonly elsewhereRttMs: number;
-}
+export type Doubt = Omit<DoubtfulLocalityFact, 'service'>;
 
 export type FindRtt = (endpoint: Endpoint) => number | undefined;
 

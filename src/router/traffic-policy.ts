@@ -1,6 +1,6 @@
 /** What a BackendTrafficPolicy says, in the words of the router; what it leaves open stays as the member has it. */
 
-import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts';
+import type { BackendTrafficPolicy, BackendTrafficSpec } from '../catalog/backend-traffic-policy.ts';
 import { hashText } from '../core/hash.ts';
 import type { AffinityPolicy, HashSource } from './affinity.ts';
 import type { RouterOptions } from './options.ts';
@@ -40,8 +40,6 @@ export function affinityOf(policy: BackendTrafficPolicy | undefined, service: st
   return hashOn === undefined && persistence === undefined ? undefined : { hashOn, persistence };
 }
 
-type Spec = BackendTrafficPolicy['spec'];
-
 /** How often callers may ask an instance of the service. */
 export function rateLimitOf(policy: BackendTrafficPolicy | undefined): RateLimitPolicy | undefined {
   const limit = policy?.spec.rateLimit;
@@ -57,7 +55,7 @@ function toRate({
   requests,
   interval,
   burst,
-}: Omit<NonNullable<NonNullable<Spec['rateLimit']>['total']>, 'ids'>): Rate {
+}: NonNullable<NonNullable<BackendTrafficSpec['rateLimit']>['total']>): Rate {
   return { requests, intervalMs: interval, burst };
 }
 
@@ -65,20 +63,23 @@ function toHashSource({
   header,
   cookie,
   queryParam,
-}: NonNullable<NonNullable<Spec['loadBalancer']>['consistentHash']>): HashSource | undefined {
+}: NonNullable<NonNullable<BackendTrafficSpec['loadBalancer']>['consistentHash']>): HashSource | undefined {
   if (header !== undefined) return { kind: 'header', name: header.name.toLowerCase() };
   if (cookie !== undefined) return { kind: 'cookie', name: cookie.name };
   return queryParam && { kind: 'queryParam', name: queryParam.name };
 }
 
-function toPersistence(session: NonNullable<Spec['sessionPersistence']>, service: string): PersistencePolicy {
+function toPersistence(
+  session: NonNullable<BackendTrafficSpec['sessionPersistence']>,
+  service: string,
+): PersistencePolicy {
   const { sessionName, type, absoluteTimeout, idleTimeout, cookieConfig } = session;
   const kind = type === 'Cookie' ? 'cookie' : 'header';
   // Cookies of several services under one host must not be taken for each other.
-  const unnamed = kind === 'cookie' ? `mesh-session-${hashText(service).toString(36)}` : 'mesh-session';
+  const named = sessionName ?? (kind === 'cookie' ? `mesh-session-${hashText(service).toString(36)}` : 'mesh-session');
   return {
     kind,
-    name: kind === 'cookie' ? (sessionName ?? unnamed) : (sessionName ?? unnamed).toLowerCase(),
+    name: kind === 'cookie' ? named : named.toLowerCase(),
     absoluteTimeoutMs: absoluteTimeout,
     idleTimeoutMs: idleTimeout,
     isPermanent: cookieConfig?.lifetimeType === 'Permanent',

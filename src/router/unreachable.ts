@@ -3,10 +3,10 @@
 import { GRPC_ROUTE, type GrpcMatch } from '../catalog/grpc-route.ts';
 import type { HttpMatch, PathMatch, ValueMatch } from '../catalog/http-match.ts';
 import { HTTP_ROUTE } from '../catalog/http-route.ts';
-import { attachedPorts, toServiceKey } from '../catalog/reference.ts';
+import { attachedPorts, isAttached, parentsOf } from '../catalog/reference.ts';
 import { ROUTE_KINDS, type Route, type RouteKind } from '../catalog/route.ts';
 import { firstOfEachName, toPrefixKey } from './match.ts';
-import { compareGrpc, compareHttp, compareOrigin, type Placed } from './precedence.ts';
+import { comparePlaces, type Placed } from './precedence.ts';
 
 /** A match, or a whole rule, and what takes its requests. */
 export interface Unreachable {
@@ -25,8 +25,7 @@ interface Place extends Placed<unknown> {
 export function findUnreachable(routes: readonly Route[]): readonly Unreachable[] {
   /** Where something was found to be reached, or what is before it everywhere so far. */
   const verdicts = new Map<Route, Map<string, Place | 'reached'>>();
-  for (const service of new Set(routes.flatMap(servicesOf))) {
-    const attached = routes.filter((route) => servicesOf(route).includes(service));
+  for (const [service, attached] of byService(routes)) {
     const named = attached.flatMap((route) => [...(attachedPorts(route, service) ?? [])]);
     // One port that nobody names stands for all others.
     for (const port of new Set<number | undefined>([...named, undefined])) {
@@ -45,17 +44,20 @@ export function findUnreachable(routes: readonly Route[]): readonly Unreachable[
   return routes.flatMap((route) => toFindings(route, verdicts.get(route)));
 }
 
-function servicesOf(route: Route): string[] {
-  return [...new Set(route.parentRefs.flatMap((ref) => toServiceKey(ref, route.namespace) ?? []))];
-}
-
-function isAttached(route: Route, service: string, port: number | undefined): boolean {
-  const ports = attachedPorts(route, service);
-  return ports === undefined || (port !== undefined && ports.has(port));
+function byService(routes: readonly Route[]): ReadonlyMap<string, readonly Route[]> {
+  const found = new Map<string, Route[]>();
+  for (const route of routes) {
+    for (const service of parentsOf(route)) {
+      const known = found.get(service);
+      if (known === undefined) found.set(service, [route]);
+      else known.push(route);
+    }
+  }
+  return found;
 }
 
 function judge(kind: RouteKind, routes: readonly Route[], verdicts: Map<Route, Map<string, Place | 'reached'>>): void {
-  const places = routes.flatMap(toPlaces).sort(compareBy(kind));
+  const places = routes.flatMap(toPlaces).sort((a, b) => comparePlaces(kind, a, b));
   for (const [i, place] of places.entries()) {
     const known = verdicts.get(place.route) ?? new Map<string, Place | 'reached'>();
     verdicts.set(place.route, known);
@@ -70,11 +72,6 @@ function toPlaces(route: Route): Place[] {
     const matches: readonly unknown[] = 'matches' in rule ? rule.matches : [undefined];
     return matches.map((match, matchIndex) => ({ route, ruleIndex, matchIndex, match }));
   });
-}
-
-function compareBy(kind: RouteKind): (a: Place, b: Place) => number {
-  if (kind === HTTP_ROUTE) return (a, b) => compareHttp(a as Placed<HttpMatch>, b as Placed<HttpMatch>);
-  return kind === GRPC_ROUTE ? (a, b) => compareGrpc(a as Placed<GrpcMatch>, b as Placed<GrpcMatch>) : compareOrigin;
 }
 
 function toFindings(route: Route, known: ReadonlyMap<string, Place | 'reached'> = new Map()): Unreachable[] {

@@ -132,6 +132,11 @@ const cases: readonly [what: string, text: string, found: readonly string[], opt
     ['7:22 spec.targetRefs[0]: conflicted'],
   ],
   [
+    'two policies of one service, behind a name that no service has',
+    `${policy('a', 'retryConstraint: {}')}---\n${policy('b', 'retryConstraint: {}').replace('[{ name: api }]', '[{ name: Bad_Name }, { name: api }]')}`,
+    ['7:40 spec.targetRefs[1]: conflicted'],
+  ],
+  [
     'a policy of nothing',
     'kind: BackendTrafficPolicy\nmetadata: { name: a }\nspec: { targetRefs: [{ name: api }] }\n',
     ['3:1 spec: without-effect'],

@@ -134,7 +134,7 @@ const cases: readonly [what: string, text: string, found: readonly string[], opt
   [
     'two policies of one service, behind a name that no service has',
     `${policy('a', 'retryConstraint: {}')}---\n${policy('b', 'retryConstraint: {}').replace('[{ name: api }]', '[{ name: Bad_Name }, { name: api }]')}`,
-    ['7:40 spec.targetRefs[1]: conflicted'],
+    ['7:42 spec.targetRefs[1]: conflicted'],
   ],
   [
     'a policy of nothing',

@@ -6,7 +6,6 @@ export class Cutter {
   readonly program: Program;
   /** `ws://host:port`, to be given to a sidecar as its hub. */
   readonly url: string;
-  #commands = 0;
 
   private constructor(program: Program, address: string) {
     this.program = program;
@@ -22,32 +21,24 @@ export class Cutter {
 
   /** Cuts all connections that stand. */
   cut(cut: Cut): Promise<RelayCounts> {
-    return this.#command({ cut });
+    return this.program.command({ cut });
   }
 
   /** Passes nothing any more, in silence. */
   hold(): Promise<RelayCounts> {
-    return this.#command({ hold: true });
+    return this.program.command({ hold: true });
   }
 
   release(): Promise<RelayCounts> {
-    return this.#command({ hold: false });
+    return this.program.command({ hold: false });
   }
 
   /** Bytes take another time from now on. */
   reshape(shape: RelayShape): Promise<RelayCounts> {
-    return this.#command({ shape });
+    return this.program.command({ shape });
   }
 
   counts(): Promise<RelayCounts> {
-    return this.#command({});
-  }
-
-  async #command(command: object): Promise<RelayCounts> {
-    const id = ++this.#commands;
-    this.program.write(`${JSON.stringify({ id, ...command })}\n`);
-    const answer = new RegExp(`^\\{"id":${id},.*\\}$`, 'm');
-    const printed = await this.program.waitForOutput(answer);
-    return JSON.parse(answer.exec(printed)?.[0] ?? '{}') as RelayCounts;
+    return this.program.command({});
   }
 }

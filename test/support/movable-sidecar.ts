@@ -2,6 +2,9 @@
 import { type Program, startHelper } from './process.ts';
 import type { MovableOptions, MoveResult } from './programs/movable-sidecar.ts';
 
+/** A path may be watched for long before it is trusted, on a busy machine longer. */
+const MOVE_WITHIN_MS = 120_000;
+
 export class MovableSidecar {
   readonly program: Program;
   /** `host:port` of the HTTP listener. */
@@ -9,7 +12,6 @@ export class MovableSidecar {
   /** `host:port` of the listener for direct paths; empty: there is none. */
   readonly direct: string;
   readonly #addresses: Readonly<Record<string, string>>;
-  #commands = 0;
 
   private constructor(program: Program, addresses: Readonly<Record<string, string>>) {
     this.program = program;
@@ -31,19 +33,11 @@ export class MovableSidecar {
 
   /** Moves what this end sends to a path of that kind; resolves when it has moved. */
   prefer(kind: 'relay' | 'direct'): Promise<MoveResult> {
-    return this.#ask({ prefer: kind });
+    return this.program.command({ prefer: kind }, MOVE_WITHIN_MS);
   }
 
   /** Resolves when it has moved there by itself. */
   until(kind: 'relay' | 'direct'): Promise<MoveResult> {
-    return this.#ask({ until: kind });
-  }
-
-  async #ask(command: object): Promise<MoveResult> {
-    const id = ++this.#commands;
-    this.program.write(`${JSON.stringify({ id, ...command })}\n`);
-    const answer = new RegExp(`^\\{"id":${id},.*\\}$`, 'm');
-    const printed = await this.program.waitForOutput(answer, 120_000);
-    return JSON.parse(answer.exec(printed)?.[0] ?? '{}') as MoveResult;
+    return this.program.command({ until: kind }, MOVE_WITHIN_MS);
   }
 }

@@ -67,6 +67,7 @@ export class Program {
   #stdout = '';
   #stderrRest = '';
   #exit: Exit | undefined;
+  #commands = 0;
   readonly #watchers = new Set<() => void>();
 
   constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
@@ -135,6 +136,15 @@ export class Program {
   /** Writes to its stdin. */
   write(text: string): void {
     this.#child.stdin?.write(text);
+  }
+
+  /** Tells a helper what to do, as a line of JSON on its stdin, and gives its answer: the line of stdout with the same id. */
+  async command<T>(command: object, withinMs?: number): Promise<T> {
+    const id = ++this.#commands;
+    this.write(`${JSON.stringify({ id, ...command })}\n`);
+    const answer = new RegExp(`^\\{"id":${id},.*\\}$`, 'm');
+    const printed = await this.waitForOutput(answer, withinMs);
+    return JSON.parse(answer.exec(printed)?.[0] ?? '{}') as T;
   }
 
   /** Ends its stdin. */

@@ -5,13 +5,8 @@ import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { Cutter } from '../support/cutter.ts';
 import { Download } from '../support/downloads.ts';
 import { printFigures } from '../support/figures.ts';
-import {
-  LastingStreams,
-  type LineTime,
-  throughHttp,
-  throughTcp,
-  throughWebSocket,
-} from '../support/lasting-streams.ts';
+import { assertAllUnbroken, isDuring, LastingKinds, printKinds, type Window } from '../support/lasting-kinds.ts';
+import type { LineTime } from '../support/lasting-streams.ts';
 import { percentiles } from '../support/load.ts';
 import { TestMesh } from '../support/mesh.ts';
 import { MovableSidecar } from '../support/movable-sidecar.ts';
@@ -35,11 +30,6 @@ const DOWNLOAD_BYTES_PER_SECOND = 1024 ** 2;
 const WANTED_MS = 50;
 /** Half of the migrations: twice what the fence waits for at most. */
 const BOUND_MS = 600;
-
-interface Window {
-  readonly fromMs: number;
-  readonly toMs: number;
-}
 
 interface Migration extends Window {
   readonly to: 'relay' | 'direct';
@@ -86,12 +76,8 @@ describe('Streams that migrate between relay and direct path', () => {
 
   it(`lose, double and reorder nothing in ${MIGRATIONS} of them, and hardly wait`, async () => {
     const target = { through: a.http, host: 'files.mesh' };
-    const period = { periodMs: LINE_EVERY_MS };
-    const streams = {
-      raw: await LastingStreams.start(STREAMS, throughTcp(a.tcp('lines')), period),
-      http: await LastingStreams.start(STREAMS, throughHttp(target), period),
-      sockets: await LastingStreams.start(STREAMS, throughWebSocket(target), period),
-    };
+    const kinds = { ...target, tcp: a.tcp('lines'), count: STREAMS, periodMs: LINE_EVERY_MS };
+    const streams = await LastingKinds.start(kinds);
     const client = await SteadyClient.start({ ...target, perSecond: REQUESTS_PER_SECOND });
     mesh.programs.push(client.program);
     const seconds = Math.round((MIGRATIONS * EVERY_MS) / 1_000);
@@ -114,20 +100,16 @@ describe('Streams that migrate between relay and direct path', () => {
     const done = await Promise.all(downloads.map((download) => download.done));
     const { answered, failed, slow: _, ...requests } = await client.finish();
     const posts = judgePosts({ answered, failed }, await countIds(origin.http));
-    const finished = {
-      raw: await streams.raw.finish(),
-      http: await streams.http.finish(),
-      sockets: await streams.sockets.finish(),
-    };
+    const finished = await streams.finish();
 
-    const lines = Object.values(streams).flatMap((each) => each.lines);
+    const { lines } = streams;
     const usual = percentiles(pauses.filter(({ to }) => to === 'relay').flatMap((pause) => timesIn(lines, pause)));
     const added = (windows: readonly Window[]): number[] =>
       windows.map((window) => Math.max(0, ...timesIn(lines, window).map((tookMs) => tookMs - usual.p50Ms)));
     const addedMs = added(migrations);
     const last = migrations.at(-1) ?? before;
     const switches = { a: last.a.switches - before.a.switches, b: last.b.switches - before.b.switches };
-    for (const [kind, figures] of Object.entries(finished)) printFigures(`migration: ${kind}`, { ...figures });
+    printKinds('migration', finished);
     printFigures('migration: requests', { ...requests, ...posts });
     printFigures('migration', {
       ...{ seed: random.seed, migrations: migrations.length, switches, delaysMs: DELAYS_MS },
@@ -142,13 +124,7 @@ describe('Streams that migrate between relay and direct path', () => {
       aboveWantedInPauses: added(pauses).filter((ms) => ms > WANTED_MS).length,
     });
 
-    for (const [kind, { sent, received, lost, duplicated, broken, errors }] of Object.entries(finished)) {
-      assert.deepEqual(
-        { kind, broken, lost, duplicated, errors },
-        { kind, broken: 0, lost: 0, duplicated: 0, errors: [] },
-      );
-      assert.equal(received, sent);
-    }
+    assertAllUnbroken(finished);
     assert.ok(
       done.every(({ isIntact }) => isIntact),
       JSON.stringify(done),
@@ -161,6 +137,6 @@ describe('Streams that migrate between relay and direct path', () => {
 });
 
 /** What the lines took that were under way at any moment of the window. */
-function timesIn(lines: readonly LineTime[], { fromMs, toMs }: Window): number[] {
-  return lines.filter(({ sentMs, tookMs }) => sentMs <= toMs && sentMs + tookMs >= fromMs).map(({ tookMs }) => tookMs);
+function timesIn(lines: readonly LineTime[], window: Window): number[] {
+  return lines.filter((line) => isDuring(line, window)).map(({ tookMs }) => tookMs);
 }

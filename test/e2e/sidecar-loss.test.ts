@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { printFigures } from '../support/figures.ts';
-import { LastingStreams, throughHttp, throughTcp, throughWebSocket } from '../support/lasting-streams.ts';
+import { assertAllUnbroken, LastingKinds, printKinds } from '../support/lasting-kinds.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
 import { countIds, judgePosts, SteadyClient } from '../support/steady-client.ts';
 
@@ -36,12 +36,7 @@ describe('A sidecar that is stopped for 15 s', () => {
   ] as const) {
     it(`Loses no stream, when it is ${who}`, async () => {
       const target = { through: a.http, host: 'api.mesh' };
-      const period = { periodMs: 500 };
-      const streams = {
-        raw: await LastingStreams.start(20, throughTcp(a.tcp('lines')), period),
-        http: await LastingStreams.start(20, throughHttp(target), period),
-        sockets: await LastingStreams.start(20, throughWebSocket(target), period),
-      };
+      const streams = await LastingKinds.start({ ...target, tcp: a.tcp('lines'), count: 20, periodMs: 500 });
       await wait(1_000);
       const { program } = choose();
       program.signal('SIGSTOP');
@@ -49,21 +44,10 @@ describe('A sidecar that is stopped for 15 s', () => {
       program.signal('SIGCONT');
       const continuedMs = performance.now();
       await wait(1_000);
-      const results = {
-        raw: await streams.raw.finish(),
-        http: await streams.http.finish(),
-        sockets: await streams.sockets.finish(),
-      };
+      const results = await streams.finish();
       const tookMs = Math.round(performance.now() - continuedMs);
-      for (const [kind, figures] of Object.entries(results))
-        printFigures(`${who} stopped for 15 s: ${kind}`, { ...figures, tookMs });
-      for (const [kind, { sent, received, lost, duplicated, broken, errors }] of Object.entries(results)) {
-        assert.deepEqual(
-          { kind, broken, lost, duplicated, errors },
-          { kind, broken: 0, lost: 0, duplicated: 0, errors: [] },
-        );
-        assert.equal(received, sent);
-      }
+      printKinds(`${who} stopped for 15 s`, results, { tookMs });
+      assertAllUnbroken(results);
     });
   }
 });

@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
+import { assertUnbroken } from '../support/lasting-kinds.ts';
 import type { LastingResult } from '../support/lasting-streams.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
 import { HUB_ADDRESS, NatLab } from '../support/netns.ts';
@@ -66,11 +67,6 @@ describe('Links that fall silent', { skip: noLab }, () => {
 
   const count = (program: Program, event: string): number => program.log.filter((line) => line.event === event).length;
 
-  function isIntact(result: LastingResult): void {
-    const { broken, lost, duplicated } = result;
-    assert.deepEqual({ broken, lost, duplicated }, { broken: 0, lost: 0, duplicated: 0 }, JSON.stringify(result));
-  }
-
   for (const [what, site, direction] of [
     ['of the caller, in both directions', 'a', ['tcp sport', 'tcp dport']],
     ['of the caller, in what it sends', 'a', ['tcp sport']],
@@ -88,7 +84,7 @@ describe('Links that fall silent', { skip: noLab }, () => {
       lab.heal(site);
       const [replaced = 0, lost = 0] = [count(sidecar.program, 'hub-replaced'), count(sidecar.program, 'hub-lost')];
       printFigures(`silence: connection ${what}`, { ...result, replaced: replaced - (before[0] ?? 0) });
-      isIntact(result);
+      assertUnbroken(result);
       assert.equal(lost - (before[1] ?? 0), 0, sidecar.program.tail());
       assert.ok(result.maxMs <= BUSY_MS + SLACK_MS, `${result.maxMs} ms`);
     });
@@ -106,7 +102,7 @@ describe('Links that fall silent', { skip: noLab }, () => {
     });
     const links = counts().map((now, at) => now.map((times, i) => times - (before[at]?.[i] ?? 0)));
     printFigures('silence: 20 % of the packets lost', { ...result, linksLostAndReplaced: links });
-    isIntact(result);
+    assertUnbroken(result);
     // TCP itself says nothing for seconds when the same segment is lost four times: then another link may take the place of the first.
     for (const [lost, replaced = 0] of links) {
       assert.equal(lost, 0, `${links}`);
@@ -123,11 +119,11 @@ describe('Links that fall silent', { skip: noLab }, () => {
     const before = count(mesh.hub, 'sidecar-joined');
     const hub = await talk(12, () => frozen(mesh.hub, 7));
     printFigures('silence: the hub stopped for 7 s', { ...hub });
-    isIntact(hub);
+    assertUnbroken(hub);
     assert.equal(count(mesh.hub, 'sidecar-joined'), before, mesh.hub.tail());
     const sidecar = await talk(22, () => frozen(callee.program, 15));
     printFigures('silence: the callee stopped for 15 s', { ...sidecar });
-    isIntact(sidecar);
+    assertUnbroken(sidecar);
   });
 
   it('A site goes dark while nothing is said: the hub lets go of its sidecar within 15 s', async () => {
@@ -146,6 +142,6 @@ describe('Links that fall silent', { skip: noLab }, () => {
     const backMs = performance.now() - healedMs;
     printFigures('silence: idle', { tookMs: Math.round(tookMs), backMs: Math.round(backMs) });
     assert.ok(tookMs <= IDLE_MS + SLACK_MS, `${tookMs} ms`);
-    isIntact(await talk(2, async () => undefined));
+    assertUnbroken(await talk(2, async () => undefined));
   });
 });

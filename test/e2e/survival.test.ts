@@ -6,14 +6,8 @@ import { Cutter } from '../support/cutter.ts';
 import { CUTS, type Cut } from '../support/cutting-relay.ts';
 import { Download } from '../support/downloads.ts';
 import { printFigures } from '../support/figures.ts';
-import {
-  type LastingResult,
-  LastingStreams,
-  type LineTime,
-  throughHttp,
-  throughTcp,
-  throughWebSocket,
-} from '../support/lasting-streams.ts';
+import { assertAllUnbroken, LastingKinds, type LastingResults, printKinds } from '../support/lasting-kinds.ts';
+import type { LineTime } from '../support/lasting-streams.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
 import { freePort } from '../support/port.ts';
 import { Postgres } from '../support/postgres.ts';
@@ -24,9 +18,8 @@ const UNDISTURBED_SECONDS = 10;
 const CUT_EVERY_MS = 1_000;
 const DOWNLOADS = 4;
 const DOWNLOAD_BYTES = 100 * 1024 ** 2;
-/** Half of them raw connections, half of them requests whose body and answer are both chunked: 100 lines a second in all. */
-const STREAMS = 100;
-const SOCKETS = 50;
+/** Of each kind: 150 lines a second in all. */
+const STREAMS = 50;
 const LINE_EVERY_MS = 1_000;
 const STATEMENT_EVERY_MS = 100;
 /** Of what is delivered undisturbed (reliability.md F2). */
@@ -40,7 +33,7 @@ interface Made {
 }
 
 interface RunResult {
-  readonly streams: Record<'raw' | 'http' | 'sockets', LastingResult>;
+  readonly streams: LastingResults;
   readonly psql: PsqlResult | undefined;
   readonly isIntact: boolean;
   readonly errors: readonly string[];
@@ -81,12 +74,8 @@ describe('WebSockets that are cut every second', () => {
 
   async function run(seconds: number, cutEachSecond: (index: number) => Promise<Made | undefined>): Promise<RunResult> {
     const target = { through: a.http, host: 'files.mesh' };
-    const period = { periodMs: LINE_EVERY_MS };
-    const streams = {
-      raw: await LastingStreams.start(STREAMS / 2, throughTcp(a.tcp('lines')), period),
-      http: await LastingStreams.start(STREAMS / 2, throughHttp(target), period),
-      sockets: await LastingStreams.start(SOCKETS, throughWebSocket(target), period),
-    };
+    const kinds = { ...target, tcp: a.tcp('lines'), count: STREAMS, periodMs: LINE_EVERY_MS };
+    const streams = await LastingKinds.start(kinds);
     const psql = postgres && (await PsqlSession.start(postgres.program('psql'), a.tcp('db'), STATEMENT_EVERY_MS));
     const bytes = Math.round((DOWNLOAD_BYTES * seconds) / SECONDS);
     const downloads = Array.from({ length: DOWNLOADS }, () => new Download({ ...target, bytes, seconds }));
@@ -100,12 +89,8 @@ describe('WebSockets that are cut every second', () => {
     const took = (performance.now() - startedMs) / 1000;
     const received = downloads.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0);
     const results = await Promise.all(downloads.map(({ done }) => done));
-    const finished = {
-      raw: await streams.raw.finish(),
-      http: await streams.http.finish(),
-      sockets: await streams.sockets.finish(),
-    };
-    const lines = Object.values(streams).flatMap((each) => each.lines);
+    const finished = await streams.finish();
+    const { lines } = streams;
     return {
       streams: finished,
       psql: await psql?.finish(),
@@ -136,9 +121,7 @@ describe('WebSockets that are cut every second', () => {
     for (const [kind, { p50Ms, p99Ms, maxMs }] of Object.entries(undisturbed.streams)) {
       printFigures(`undisturbed: ${kind}`, { p50Ms, p99Ms, maxMs });
     }
-    for (const [kind, figures] of Object.entries(cut.streams)) {
-      printFigures(`cut every second: ${kind}`, { ...figures });
-    }
+    printKinds('cut every second', cut.streams);
     if (cut.psql !== undefined) printFigures('cut every second: psql', { ...cut.psql });
     printFigures('cut every second', {
       seconds: SECONDS,
@@ -159,11 +142,8 @@ describe('WebSockets that are cut every second', () => {
     lab ??= runLab();
     const { undisturbed, cut, cuts } = await lab;
     for (const { streams, isIntact, errors } of [undisturbed, cut]) {
-      for (const [kind, { sent, received, lost, duplicated, broken, errors: why }] of Object.entries(streams)) {
-        assert.deepEqual({ kind, broken, lost, duplicated, why }, { kind, broken: 0, lost: 0, duplicated: 0, why: [] });
-        assert.equal(received, sent);
-        assert.ok(sent > 0);
-      }
+      assertAllUnbroken(streams);
+      for (const { sent } of Object.values(streams)) assert.ok(sent > 0);
       assert.deepEqual(errors, []);
       assert.ok(isIntact, 'every download has the SHA-256 of what was sent');
     }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as wait } from 'node:timers/promises';
 import { printFigures } from './figures.ts';
+import { assertUnbroken } from './lasting-kinds.ts';
 import type { LastingResult } from './lasting-streams.ts';
 import { type Sidecar, TestMesh } from './mesh.ts';
 import { runSkein, startHelper } from './process.ts';
@@ -100,13 +101,7 @@ async function run(way: Way, { name, make }: NetworkChange, lab: PunchLab, mesh:
     ...{ after: after.paths.map(({ kind, active }) => `${kind}${active ? ', in use' : ''}`) },
     ...{ streams, requests: { ...requests, ...posts } },
   });
-  const { broken, lost, duplicated, errors, sent, received } = streams;
-  assert.deepEqual(
-    { broken, lost, duplicated, errors },
-    { broken: 0, lost: 0, duplicated: 0, errors: [] },
-    `${caller.program.tail()}\n${mesh.hub.tail()}`,
-  );
-  assert.equal(received, sent);
+  assertUnbroken(streams, 'raw', `${caller.program.tail()}\n${mesh.hub.tail()}`);
   assert.deepEqual([requests.failedGets, posts.twice, posts.answeredButUnseen], [0, 0, 0], JSON.stringify(requests));
   assert.deepEqual(mesh.accidents(), []);
   return streams;

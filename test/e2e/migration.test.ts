@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
-import { Cutter } from '../support/cutter.ts';
 import { Download } from '../support/downloads.ts';
 import { printFigures } from '../support/figures.ts';
 import { assertAllUnbroken, isDuring, LastingKinds, printKinds, type Window } from '../support/lasting-kinds.ts';
 import type { LineTime } from '../support/lasting-streams.ts';
 import { percentiles } from '../support/load.ts';
 import { TestMesh } from '../support/mesh.ts';
-import { MovableSidecar } from '../support/movable-sidecar.ts';
+import { type MovableSidecar, startTwoWays } from '../support/movable-sidecar.ts';
 import type { MoveResult } from '../support/programs/movable-sidecar.ts';
 import { countIds, judgePosts, SteadyClient } from '../support/steady-client.ts';
 
@@ -46,20 +45,12 @@ describe('Streams that migrate between relay and direct path', () => {
   before(async () => {
     mesh = await TestMesh.start();
     origin = await mesh.startOrigin();
-    b = await MovableSidecar.start('sidecar b', {
-      ...{ hub: mesh.hubUrl, token: await mesh.createToken(['files', 'lines']) },
-      expose: [
-        { service: 'files', target: origin.http },
-        { service: 'lines', target: `tcp://${origin.tcp}` },
-      ],
-    });
-    const relay = await Cutter.start(mesh.hubAddress, { delayMs: DELAYS_MS.relay }, 'way to the hub');
-    const direct = await Cutter.start(b.direct, { delayMs: DELAYS_MS.direct }, 'way to the peer');
-    a = await MovableSidecar.start('sidecar a', {
-      ...{ hub: relay.url, token: await mesh.createToken(['client']), tcp: 'lines' },
-      dialThrough: Number(new URL(direct.url).port),
-    });
-    mesh.programs.push(b.program, relay.program, direct.program, a.program);
+    const expose = [
+      { service: 'files', target: origin.http },
+      { service: 'lines', target: `tcp://${origin.tcp}` },
+    ];
+    const { relay, direct } = DELAYS_MS;
+    ({ a, b } = await startTwoWays(mesh, expose, { relay: { delayMs: relay }, direct: { delayMs: direct } }));
   });
   after(() => mesh?.close());
 

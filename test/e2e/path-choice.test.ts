@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { Cutter } from '../support/cutter.ts';
 import { printFigures } from '../support/figures.ts';
 import { assertUnbroken } from '../support/lasting-kinds.ts';
 import { LastingStreams, throughTcp } from '../support/lasting-streams.ts';
 import { TestMesh } from '../support/mesh.ts';
-import { MovableSidecar } from '../support/movable-sidecar.ts';
+import { startTwoWays } from '../support/movable-sidecar.ts';
 
 /** One way. The relay is the longer one; a direct path may be 20 ms slower, there and back, before it is left. */
 const RELAY = { delayMs: 10 };
@@ -22,17 +21,8 @@ describe('A direct path between real processes', () => {
     const mesh = await TestMesh.start();
     try {
       const origin = await mesh.startOrigin();
-      const b = await MovableSidecar.start('sidecar b', {
-        ...{ hub: mesh.hubUrl, token: await mesh.createToken(['lines']) },
-        expose: [{ service: 'lines', target: `tcp://${origin.tcp}` }],
-      });
-      const relay = await Cutter.start(mesh.hubAddress, RELAY, 'way to the hub');
-      const direct = await Cutter.start(b.direct, GOOD, 'way to the peer');
-      const a = await MovableSidecar.start('sidecar a', {
-        ...{ hub: relay.url, token: await mesh.createToken(['client']), tcp: 'lines' },
-        dialThrough: Number(new URL(direct.url).port),
-      });
-      mesh.programs.push(b.program, relay.program, direct.program, a.program);
+      const expose = [{ service: 'lines', target: `tcp://${origin.tcp}` }];
+      const { a, b, direct } = await startTwoWays(mesh, expose, { relay: RELAY, direct: GOOD });
       const streams = await LastingStreams.start(STREAMS, throughTcp(a.tcp('lines')), { periodMs: LINE_EVERY_MS });
       const moved = async (kind: 'relay' | 'direct') => {
         const startedMs = performance.now();

@@ -1,4 +1,7 @@
 /** A sidecar whose paths a test chooses (programs/movable-sidecar.ts), as the test sees it. */
+import { Cutter } from './cutter.ts';
+import type { RelayShape } from './cutting-relay.ts';
+import type { TestMesh } from './mesh.ts';
 import { type Program, startHelper } from './process.ts';
 import type { MovableOptions, MoveResult } from './programs/movable-sidecar.ts';
 
@@ -40,4 +43,35 @@ export class MovableSidecar {
   until(kind: 'relay' | 'direct'): Promise<MoveResult> {
     return this.program.command({ until: kind }, MOVE_WITHIN_MS);
   }
+}
+
+/** Two ways from `a` to `b`, whose lengths a test chooses. */
+export interface TwoWays {
+  readonly a: MovableSidecar;
+  readonly b: MovableSidecar;
+  readonly relay: Cutter;
+  readonly direct: Cutter;
+}
+
+/** `b` exposes services, `lines` among them, for which `a` has a TCP listener. The mesh ends them all. */
+export async function startTwoWays(
+  mesh: TestMesh,
+  expose: NonNullable<MovableOptions['expose']>,
+  shapes: { readonly relay: RelayShape; readonly direct: RelayShape },
+): Promise<TwoWays> {
+  const keep = <T extends { readonly program: Program }>(started: T): T => {
+    mesh.programs.push(started.program);
+    return started;
+  };
+  const token = await mesh.createToken(expose.map(({ service }) => service));
+  const b = keep(await MovableSidecar.start('sidecar b', { hub: mesh.hubUrl, token, expose }));
+  const relay = keep(await Cutter.start(mesh.hubAddress, shapes.relay, 'way to the hub'));
+  const direct = keep(await Cutter.start(b.direct, shapes.direct, 'way to the peer'));
+  const a = keep(
+    await MovableSidecar.start('sidecar a', {
+      ...{ hub: relay.url, token: await mesh.createToken(['client']), tcp: 'lines' },
+      dialThrough: Number(new URL(direct.url).port),
+    }),
+  );
+  return { a, b, relay, direct };
 }

@@ -34,19 +34,37 @@ describe('A direct path between real processes', () => {
         };
       };
       const moves = [await moved('direct')];
+      /** Switches of each end while it should stay where it had moved last. */
+      const restless: { a: number; b: number }[] = [];
+      const stay = async () => {
+        const { kind, switches } = moves.at(-1) as (typeof moves)[number];
+        await wait(STAY_MS);
+        const { switches: now } = await moved(kind);
+        restless.push({ a: now.a - switches.a, b: now.b - switches.b });
+      };
       for (const [shape, kind] of [
         [BAD, 'relay'],
         [GOOD, 'direct'],
       ] as const) {
-        await wait(STAY_MS);
+        await stay();
         await direct.reshape(shape);
         moves.push(await moved(kind));
       }
-      await wait(STAY_MS);
+      await stay();
       const [endA, endB] = [await a.until('direct'), await b.until('direct')];
       const result = await streams.finish();
-      printFigures('paths by themselves', { moves, switches: { a: endA.switches, b: endB.switches }, ...result });
+      printFigures('paths by themselves', {
+        moves,
+        restless,
+        switches: { a: endA.switches, b: endB.switches },
+        ...result,
+      });
       assertUnbroken(result);
+      assert.deepEqual(
+        restless,
+        moves.map(() => ({ a: 0, b: 0 })),
+        'where it moves it stays',
+      );
       assert.ok(endA.switches >= moves.length && endB.switches >= moves.length);
       assert.deepEqual(mesh.accidents(), []);
     } finally {

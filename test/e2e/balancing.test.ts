@@ -31,18 +31,14 @@ interface Run extends SteadyResult {
 describe('Ten replicas', () => {
   let mesh: TestMesh;
   let caller: Sidecar;
-  const origins: string[] = [];
-  const replicas: Sidecar[] = [];
+  let origins: string[] = [];
+  let replicas: Sidecar[] = [];
   let runs = 0;
 
   before(async () => {
     mesh = await TestMesh.start();
-    for (let i = 0; i < REPLICAS; i++) {
-      const origin = await mesh.startOrigin(`origin ${i}`);
-      origins.push(origin.http);
-      const options = { name: `replica ${i}`, services: ['api'], expose: [`api=${origin.http}`], http: false };
-      replicas.push(await mesh.startSidecar(options));
-    }
+    const names = Array.from({ length: REPLICAS }, (_, i) => ({ name: `replica ${i}` }));
+    ({ replicas, origins } = await mesh.startReplicas('api', names));
     caller = await mesh.startSidecar({ name: 'caller', services: ['client'] });
   });
   after(() => mesh?.close());
@@ -107,18 +103,16 @@ describe('Ten replicas', () => {
 describe('Two regions', () => {
   let mesh: TestMesh;
   let caller: Sidecar;
-  const origins: string[] = [];
-  const near: Sidecar[] = [];
+  let origins: string[] = [];
+  let near: Sidecar[] = [];
 
   before(async () => {
     mesh = await TestMesh.start();
-    for (const [i, region] of ['eu', 'eu', 'us', 'us'].entries()) {
-      const origin = await mesh.startOrigin(`origin ${i}`);
-      origins.push(origin.http);
-      const options = { name: `${region} ${i}`, services: ['api'], expose: [`api=${origin.http}`], http: false };
-      const sidecar = await mesh.startSidecar({ ...options, args: ['--region', region] });
-      if (region === 'eu') near.push(sidecar);
-    }
+    const regions = ['eu', 'eu', 'us', 'us'];
+    const each = regions.map((region, i) => ({ name: `${region} ${i}`, args: ['--region', region] }));
+    const started = await mesh.startReplicas('api', each);
+    ({ origins } = started);
+    near = started.replicas.filter((_, i) => regions[i] === 'eu');
     caller = await mesh.startSidecar({ name: 'caller', services: ['client'], args: ['--region', 'eu'] });
   });
   after(() => mesh?.close());

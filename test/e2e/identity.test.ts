@@ -71,12 +71,11 @@ describe('Identity', () => {
     const stolen = join(mesh.folder, 'stolen');
     cpSync(join(mesh.folder, 'callee'), stolen, { recursive: true });
     replacePrivateKeys(stolen);
-    const joined = () => mesh.hub.log.filter(({ event }) => event === 'sidecar-joined').length;
-    const before = joined();
+    const before = mesh.hub.count('sidecar-joined');
     const thief = await mesh.launchSidecar({ name: 'thief', data: stolen, expose: [`api=${origin.http}`] });
     const { code } = await thief.waitForExit(20_000);
     assert.equal(code, REFUSED, thief.tail());
-    assert.equal(joined(), before, 'the hub let it in');
+    assert.equal(mesh.hub.count('sidecar-joined'), before, 'the hub let it in');
   });
 
   it('The callee sees the SPIFFE id of the caller, and no id that the caller claims', async () => {

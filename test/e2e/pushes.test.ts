@@ -34,11 +34,10 @@ describe('Resources that change under open WebSockets', () => {
 
   /** Applies something and waits until sidecars have taken it over. */
   async function pushAndWait(manifest: unknown, sidecars: readonly Sidecar[], event: string): Promise<void> {
-    const countOf = ({ program: { log } }: Sidecar): number => log.filter((line) => line.event === event).length;
-    const before = sidecars.map(countOf);
+    const before = sidecars.map(({ program }) => program.count(event));
     await mesh.post('/v1/resources', manifest);
     await Promise.all(
-      sidecars.map((sidecar, i) => sidecar.program.waitForLog(() => countOf(sidecar) > (before[i] ?? 0), 60_000)),
+      sidecars.map(({ program }, i) => program.waitForLog(() => program.count(event) > (before[i] ?? 0), 60_000)),
     );
   }
 

@@ -30,7 +30,7 @@ describe('Routes', () => {
     return printed;
   }
 
-  const routesChanged = (): number => caller.program.log.filter(({ event }) => event === 'routes-changed').length;
+  const routesChanged = (): number => caller.program.count('routes-changed');
 
   /** Who answers, or the reason of the mesh. */
   async function answer(path: string, headers: Readonly<Record<string, string>> = {}): Promise<string> {

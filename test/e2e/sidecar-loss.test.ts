@@ -55,24 +55,14 @@ describe('A sidecar that is stopped for 15 s', () => {
 describe('One of three replicas', () => {
   let mesh: TestMesh;
   let a: Sidecar;
-  const replicas: Sidecar[] = [];
-  const origins: string[] = [];
+  let replicas: Sidecar[] = [];
+  let origins: string[] = [];
 
   before(async () => {
     mesh = await TestMesh.start();
     a = await mesh.startSidecar({ name: 'sidecar a', services: ['client'] });
-    for (let i = 0; i < REPLICAS; i++) {
-      const origin = await mesh.startOrigin(`origin ${i}`);
-      origins.push(origin.http);
-      replicas.push(
-        await mesh.startSidecar({
-          name: `replica ${i}`,
-          services: ['api'],
-          expose: [`api=${origin.http}`],
-          http: false,
-        }),
-      );
-    }
+    const names = Array.from({ length: REPLICAS }, (_, i) => ({ name: `replica ${i}` }));
+    ({ replicas, origins } = await mesh.startReplicas('api', names));
   });
   after(() => mesh?.close());
 

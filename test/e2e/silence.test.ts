@@ -65,8 +65,6 @@ describe('Links that fall silent', { skip: noLab }, () => {
     return JSON.parse(program.stdout.trim().split('\n').at(-1) ?? '') as LastingResult;
   }
 
-  const count = (program: Program, event: string): number => program.log.filter((line) => line.event === event).length;
-
   for (const [what, site, direction] of [
     ['of the caller, in both directions', 'a', ['tcp sport', 'tcp dport']],
     ['of the caller, in what it sends', 'a', ['tcp sport']],
@@ -75,14 +73,14 @@ describe('Links that fall silent', { skip: noLab }, () => {
   ] as const) {
     it(`A connection ${what}: another takes its place, and no stream ends`, async () => {
       const sidecar = site === 'a' ? caller : callee;
-      const before = [count(sidecar.program, 'hub-replaced'), count(sidecar.program, 'hub-lost')];
+      const before = [sidecar.program.count('hub-replaced'), sidecar.program.count('hub-lost')];
       const result = await talk(12, async () => {
         const ports = lab.openPorts(site);
         assert.equal(ports.length, 1);
         for (const match of direction) lab.lose(site, `${match} ${ports[0]}`);
       });
       lab.heal(site);
-      const [replaced = 0, lost = 0] = [count(sidecar.program, 'hub-replaced'), count(sidecar.program, 'hub-lost')];
+      const [replaced = 0, lost = 0] = [sidecar.program.count('hub-replaced'), sidecar.program.count('hub-lost')];
       printFigures(`silence: connection ${what}`, { ...result, replaced: replaced - (before[0] ?? 0) });
       assertUnbroken(result);
       assert.equal(lost - (before[1] ?? 0), 0, sidecar.program.tail());
@@ -93,7 +91,7 @@ describe('Links that fall silent', { skip: noLab }, () => {
   it('Of five packets one is lost, for half a minute: no link is lost, and no stream ends', async () => {
     const programs = [caller.program, callee.program];
     const events = ['hub-lost', 'hub-replaced'] as const;
-    const counts = () => programs.map((program) => events.map((event) => count(program, event)));
+    const counts = () => programs.map((program) => events.map((event) => program.count(event)));
     const before = counts();
     const result = await talk(30, async () => {
       for (const site of ['a', 'b'] as const) lab.lose(site, 'numgen random mod 100 < 20');
@@ -116,29 +114,29 @@ describe('Links that fall silent', { skip: noLab }, () => {
       await wait(seconds * 1_000);
       program.signal('SIGCONT');
     };
-    const before = count(mesh.hub, 'sidecar-joined');
+    const before = mesh.hub.count('sidecar-joined');
     const hub = await talk(12, () => frozen(mesh.hub, 7));
     printFigures('silence: the hub stopped for 7 s', { ...hub });
     assertUnbroken(hub);
-    assert.equal(count(mesh.hub, 'sidecar-joined'), before, mesh.hub.tail());
+    assert.equal(mesh.hub.count('sidecar-joined'), before, mesh.hub.tail());
     const sidecar = await talk(22, () => frozen(callee.program, 15));
     printFigures('silence: the callee stopped for 15 s', { ...sidecar });
     assertUnbroken(sidecar);
   });
 
   it('A site goes dark while nothing is said: the hub lets go of its sidecar within 15 s', async () => {
-    const before = count(mesh.hub, 'sidecar-left');
+    const before = mesh.hub.count('sidecar-left');
     const startedMs = performance.now();
     lab.lose('b', 'ip protocol tcp');
     await mesh.hub.waitForLog(
-      (line) => line.event === 'sidecar-left' && count(mesh.hub, 'sidecar-left') > before,
+      (line) => line.event === 'sidecar-left' && mesh.hub.count('sidecar-left') > before,
       30_000,
     );
     const tookMs = performance.now() - startedMs;
-    const joined = count(mesh.hub, 'sidecar-joined');
+    const joined = mesh.hub.count('sidecar-joined');
     const healedMs = performance.now();
     lab.heal('b');
-    await mesh.hub.waitForLog(() => count(mesh.hub, 'sidecar-joined') > joined, 30_000);
+    await mesh.hub.waitForLog(() => mesh.hub.count('sidecar-joined') > joined, 30_000);
     const backMs = performance.now() - healedMs;
     printFigures('silence: idle', { tookMs: Math.round(tookMs), backMs: Math.round(backMs) });
     assert.ok(tookMs <= IDLE_MS + SLACK_MS, `${tookMs} ms`);

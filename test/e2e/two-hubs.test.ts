@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
-import { HubPair, readHub } from '../support/hub-pair.ts';
+import { HubPair } from '../support/hub-pair.ts';
 import { ask, percentiles } from '../support/load.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
 import type { NatsServer } from '../support/nats.ts';
@@ -84,14 +84,14 @@ describe('Two hubs that share a store', () => {
 
   /** `service` → whether each of its instances is healthy, as a hub tells. */
   async function catalogue(mesh: TestMesh): Promise<Record<string, readonly Endpoint[]>> {
-    const { services } = JSON.parse(await readHub(mesh, '/v1/services')) as {
+    const { services } = JSON.parse(await mesh.get('/v1/services')) as {
       services: { name: string; endpoints: Endpoint[] }[];
     };
     return Object.fromEntries(services.map(({ name, endpoints }) => [name, endpoints]));
   }
 
   async function metric(mesh: TestMesh, name: string): Promise<number> {
-    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await readHub(mesh, '/metrics'))?.[1]);
+    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await mesh.get('/metrics'))?.[1]);
   }
 
   /** Milliseconds until `holds`. */

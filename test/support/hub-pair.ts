@@ -1,6 +1,5 @@
 /** Two hubs that share a store (NATS), with one issuer; each may be killed and started again. */
-import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { TestMesh } from './mesh.ts';
 import { NatsServer } from './nats.ts';
@@ -65,14 +64,6 @@ export class HubPair {
   accidents(): string[] {
     return [...this.a.accidents(), ...this.b.accidents()];
   }
-}
-
-/** What a hub answers to its administrator. */
-export async function readHub(mesh: TestMesh, path: string): Promise<string> {
-  const authorization = `Bearer ${readFileSync(join(mesh.hubData, 'admin.token'), 'utf8').trim()}`;
-  const answer = await fetch(`http://${mesh.hubAddress}${path}`, { headers: { authorization } });
-  assert.equal(answer.status, 200, path);
-  return answer.text();
 }
 
 function storeUrl(nats: NatsServer): string {

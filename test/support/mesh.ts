@@ -117,17 +117,18 @@ export class TestMesh {
     return program.stdout;
   }
 
+  /** What this hub answers to its administrator, with 200. */
+  async get(path: string): Promise<string> {
+    const { status, text } = await this.#ask(path);
+    if (status !== 200) throw new Error(`${path} was answered with ${status}: ${text}`);
+    return text;
+  }
+
   /** Asks the admin API of this hub, and gives its answer. */
   async post(path: string, body: unknown): Promise<unknown> {
-    const token = readFileSync(join(this.hubData, 'admin.token'), 'utf8').trim();
-    const response = await fetch(`http://${this.hubAddress}${path}`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    const answer = await response.text();
-    if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${answer}`);
-    return JSON.parse(answer);
+    const headers = { 'content-type': 'application/json' };
+    const { text } = await this.#ask(path, { method: 'POST', headers, body: JSON.stringify(body) });
+    return JSON.parse(text);
   }
 
   async createToken(services: readonly string[], ...args: readonly string[]): Promise<string> {
@@ -172,6 +173,22 @@ export class TestMesh {
     return { program, http: addresses.http ?? '', tcp: addresses.tcp ?? '' };
   }
 
+  /** Sidecars that expose the same service, each with an origin of its own. `origins` are `http://host:port`. */
+  async startReplicas(
+    service: string,
+    each: readonly Pick<SidecarOptions, 'name' | 'args'>[],
+  ): Promise<{ replicas: Sidecar[]; origins: string[] }> {
+    const replicas: Sidecar[] = [];
+    const origins: string[] = [];
+    for (const [i, options] of each.entries()) {
+      const origin = await this.startOrigin(`origin ${i}`);
+      origins.push(origin.http);
+      const expose = [`${service}=${origin.http}`];
+      replicas.push(await this.startSidecar({ ...options, services: [service], expose, http: false }));
+    }
+    return { replicas, origins };
+  }
+
   /** Ends everything that was started here, the newest first. */
   async close(): Promise<void> {
     for (const program of this.programs.reverse()) await program.kill();
@@ -185,6 +202,17 @@ export class TestMesh {
         .filter(({ text }) => /unhandled|uncaught|^\s+at .*\(?(?:file|node):/i.test(text))
         .map(({ text }) => `${program.name}: ${text}`),
     );
+  }
+
+  async #ask(path: string, init: RequestInit = {}): Promise<{ status: number; text: string }> {
+    const token = readFileSync(join(this.hubData, 'admin.token'), 'utf8').trim();
+    const response = await fetch(`http://${this.hubAddress}${path}`, {
+      ...init,
+      headers: { authorization: `Bearer ${token}`, ...init.headers },
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${text}`);
+    return { status: response.status, text };
   }
 
   /** The profile of `skein` lives below the home folder: tests keep out of the user's own. */

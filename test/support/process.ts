@@ -121,6 +121,11 @@ export class Program {
     return line;
   }
 
+  /** How often it has told of that so far. */
+  count(event: string): number {
+    return this.log.filter((line) => line.event === event).length;
+  }
+
   /** The first log line, past or future, that matches. */
   async waitForLog(matches: (line: LogLine) => boolean, withinMs = 15_000): Promise<LogLine> {
     await this.#waitUntil(() => this.log.some(matches), withinMs, 'a log line');

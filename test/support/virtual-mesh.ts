@@ -1,7 +1,4 @@
 /** Hubs and members on a virtual clock and a network in memory: hours pass in milliseconds, and the same way each time. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Agent, createAgent } from '../../src/agent/agent.ts';
 import type { AgentOptions } from '../../src/agent/options.ts';
@@ -22,6 +19,7 @@ import { nodePlatform } from '../../src/runtime/node/platform.ts';
 import { MemoryLink } from '../../src/testing/memory-pipe.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { folder } from './folder.ts';
 import { EventLog } from './local-mesh.ts';
 import { SharedStore, type StoreLine } from './shared-store.ts';
 import { withRemoteAddress } from './virtual-internet.ts';
@@ -218,11 +216,8 @@ export class VirtualMesh {
   }
 
   get #sharedFolder(): string {
-    if (this.#folder !== undefined) return this.#folder;
-    const folder = mkdtempSync(join(tmpdir(), 'skein-mesh-'));
-    this.#t.after(() => rmSync(folder, { recursive: true, force: true }));
-    this.#folder = folder;
-    return folder;
+    this.#folder ??= folder(this.#t);
+    return this.#folder;
   }
 
   async token(...services: readonly string[]): Promise<string> {

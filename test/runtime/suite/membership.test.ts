@@ -2,20 +2,14 @@
 
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createMesh, type Mesh } from '../../../src/agent/mesh.ts';
+import { folder } from '../../support/folder.ts';
 import { deferred, LocalMesh, policy } from '../../support/local-mesh.ts';
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'skein-mesh-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** Status and reason of a GET. */
 async function get(mesh: Mesh, url = 'http://api.mesh/', headers: HeadersInit = {}): Promise<[number, string | null]> {

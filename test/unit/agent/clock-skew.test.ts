@@ -1,12 +1,11 @@
 /** Clocks that differ: five minutes either way cost nothing; more is refused with the times and what to do. */
 
 import { equal, match, ok, rejects } from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
+import { folder } from '../../support/folder.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
 import type { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
@@ -43,12 +42,6 @@ async function ask(mesh: VirtualMesh, agent: Agent): Promise<string> {
   reply.body = agent.outbound.request(requestHead(), true, reply);
   await mesh.run(reply.done);
   return reply.text;
-}
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'skein-skew-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
 }
 
 const answering = () => new RecordingHandler((request) => request.answer(200, 'ok'));

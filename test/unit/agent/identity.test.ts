@@ -1,8 +1,7 @@
 /** Identity and its store: kept for its owner alone, good for a restart, renewed in time, never taken for another's key. */
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Identity } from '../../../src/agent/identity.ts';
@@ -17,16 +16,11 @@ import { Redacted } from '../../../src/core/redacted.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { folder } from '../../support/folder.ts';
 import { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'skein-identity-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 test('A member that restarts with its folder needs no token, and is who it was', async (t) => {
   const data = join(folder(t), 'deep', 'er');

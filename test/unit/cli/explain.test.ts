@@ -1,10 +1,10 @@
 /** `skein explain`: of files, and of a running sidecar with what its hub adds. */
 import { deepEqual, equal, match } from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { runCommand, type Said } from '../../support/command.ts';
+import { folder } from '../../support/folder.ts';
 import { LocalMesh, policy } from '../../support/local-mesh.ts';
 import { ANY_PORT, startHttpApp, startSidecar } from '../../support/local-sidecars.ts';
 
@@ -44,10 +44,9 @@ const explain = (folder: string, ...argv: readonly string[]): Promise<Said> =>
   runCommand(['explain', ...argv], { folder });
 
 async function folderWith(t: TestContext, content: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'skein-explain-'));
-  t.after(() => rm(folder, { recursive: true }));
-  await writeFile(join(folder, 'routes.yaml'), content);
-  return folder;
+  const path = folder(t);
+  await writeFile(join(path, 'routes.yaml'), content);
+  return path;
 }
 
 test('Of files: which rule takes a request, what it makes of it, who may, and why no other', async (t) => {

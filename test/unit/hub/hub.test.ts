@@ -1,8 +1,7 @@
 /** A hub on real sockets: enrolment, registration, watching, circuits, restarts, refusals. */
 
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
@@ -13,6 +12,7 @@ import { createHub, type Hub } from '../../../src/hub/hub.ts';
 import type { HubOptions } from '../../../src/hub/options.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
+import { folder } from '../../support/folder.ts';
 import { createIdentity, HubClient, type Identity } from '../../support/hub-client.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -34,12 +34,6 @@ async function startHub(t: TestContext, options: HubOptions = {}): Promise<Hub> 
   const hub = await createHub(platform, options);
   t.after(() => hub.close());
   return hub;
-}
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'skein-hub-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
 }
 
 async function enrol(t: TestContext, hub: Hub, ...services: string[]): Promise<HubClient> {

@@ -1,8 +1,7 @@
 /** Both kinds of store keep the same contract; the file store keeps it through crashes, full disks and rot. */
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
@@ -14,13 +13,8 @@ import { encodeRecord, LOG_HEADER, readLog } from '../../../src/hub/store/log-fo
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import type { Store } from '../../../src/hub/store.ts';
 import { nodeFiles } from '../../../src/runtime/node/files.ts';
+import { folder } from '../../support/folder.ts';
 import { STORE_CASES } from '../../support/store-cases.ts';
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'skein-store-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 function recorder(): Logger & { readonly events: string[] } {
   const events: string[] = [];

@@ -1,23 +1,15 @@
 /** The life of a sidecar: its start, what it tells of its application and of itself, and its end in order. */
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { createSidecar, type Sidecar } from '../../../src/sidecar/sidecar.ts';
+import { folder } from '../../support/folder.ts';
 import { ask } from '../../support/load.ts';
 import { deferred, EventLog, LocalMesh } from '../../support/local-mesh.ts';
 import { ANY_PORT, Conversation, startHttpApp, startSidecar, startTcpApp } from '../../support/local-sidecars.ts';
 
 const LISTEN = { http: ANY_PORT };
-
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'skein-sidecar-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 const hasCode = (code: string) => (error: unknown) => error instanceof SkeinError && error.code === code;
 

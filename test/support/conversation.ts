@@ -4,7 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import type { Agent } from '../../src/agent/agent.ts';
 import type { Bytes } from '../../src/core/bytes.ts';
 import { NO_FIELDS } from '../../src/http/head.ts';
-import { latin1, type RecordingHandler, ReplyRecorder, requestHead, responseHead, type SeenRequest } from './http.ts';
+import { latin1, type RecordingHandler, type ReplyRecorder, responseHead, type SeenRequest, send } from './http.ts';
 import type { VirtualMesh } from './virtual-mesh.ts';
 
 /** What one end says, and how long it took to be heard. */
@@ -68,8 +68,7 @@ export class Conversation {
   /** `handler` is the one of `api`, which answers nothing by itself. */
   static async begin(mesh: VirtualMesh, caller: Agent, handler: RecordingHandler): Promise<Conversation> {
     const before = handler.seen.length;
-    const reply = new ReplyRecorder();
-    reply.body = caller.outbound.request(requestHead({ method: 'POST' }), false, reply);
+    const reply = send(caller.outbound, { method: 'POST' }, false);
     await mesh.until(() => handler.seen.length > before);
     const request = handler.seen.at(-1) as SeenRequest;
     request.reply.onHead(responseHead(200), false);

@@ -56,6 +56,11 @@ export class ReplyRecorder implements ReplySink {
     return toText(...this.chunks);
   }
 
+  /** Why it failed, or what it said. */
+  get outcome(): string {
+    return this.error?.code ?? this.text;
+  }
+
   get isOver(): boolean {
     return this.complete || this.trailers !== undefined || this.error !== undefined;
   }
@@ -88,6 +93,16 @@ export class ReplyRecorder implements ReplySink {
   onDrain(): void {
     this.drains++;
   }
+}
+
+/** Makes a request; credit for what is answered is given back on its body. */
+export function send(
+  handler: HttpHandler,
+  parts: Partial<RequestHead> = {},
+  complete = true,
+): ReplyRecorder & { readonly body: RequestBody } {
+  const reply = new ReplyRecorder();
+  return Object.assign(reply, { body: handler.request(requestHead(parts), complete, reply) });
 }
 
 /** One request as a handler saw it; the test answers through `reply` when it likes. */

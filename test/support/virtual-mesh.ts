@@ -13,6 +13,7 @@ import type {
   MessagePipe,
   Platform,
 } from '../../src/core/platform.ts';
+import type { RequestHead } from '../../src/http/head.ts';
 import { createHub, type Hub } from '../../src/hub/hub.ts';
 import type { HubOptions } from '../../src/hub/options.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
@@ -20,6 +21,7 @@ import { MemoryLink } from '../../src/testing/memory-pipe.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { folder } from './folder.ts';
+import { type ReplyRecorder, send } from './http.ts';
 import { EventLog } from './local-mesh.ts';
 import { SharedStore, type StoreLine } from './shared-store.ts';
 import { withRemoteAddress } from './virtual-internet.ts';
@@ -247,6 +249,13 @@ export class VirtualMesh {
 
   async serve(agent: Agent, service: string, target: LocalService['target']): Promise<void> {
     await this.run(agent.serve({ service, port: 80, labels: {}, target }).registered);
+  }
+
+  /** A request of `agent`; resolves when it is answered, or has failed. */
+  async ask(agent: Agent, parts: Partial<RequestHead> = {}): Promise<ReplyRecorder> {
+    const reply = send(agent.outbound, parts);
+    await this.run(reply.done);
+    return reply;
   }
 
   /** Lets as much time pass as `work` needs. One at a time: the clock is for all. */

@@ -6,7 +6,7 @@ import type { DirectLimits } from '../../src/agent/direct/options.ts';
 import type { DirectSockets, Platform } from '../../src/core/platform.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import type { Session } from '../../src/tunnel/session.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from './http.ts';
+import { RecordingHandler } from './http.ts';
 import type { EventLog } from './local-mesh.ts';
 import { type NatOptions, VirtualInternet } from './virtual-internet.ts';
 import { VirtualMesh } from './virtual-mesh.ts';
@@ -73,10 +73,7 @@ export class VirtualPair {
 
   /** A request to `service`. @param from whose @default that of `a` */
   async ask(service = 'b', from = this.agents.a): Promise<string> {
-    const reply = new ReplyRecorder();
-    reply.body = from.outbound.request(requestHead({ authority: `${service}.mesh` }), true, reply);
-    await this.mesh.run(reply.done);
-    return reply.text;
+    return (await this.mesh.ask(from, { authority: `${service}.mesh` })).text;
   }
 
   sessionOf(end: End): Session {

@@ -7,7 +7,7 @@ import { SkeinError } from '../../../src/core/errors.ts';
 import { NO_FIELDS } from '../../../src/http/head.ts';
 import { toDestination } from '../../../src/router/destination.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler, type ReplyRecorder, send } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 test('A request that goes on behind its answer is live until it ends, is given up, or its session is lost', async (t) => {
@@ -18,8 +18,7 @@ test('A request that goes on behind its answer is live until it ends, is given u
   await mesh.serve(server, 'api.default', { protocol: 'http', handler });
   const replies: ReplyRecorder[] = [];
   for (let n = 0; n < 3; n++) {
-    const reply = new ReplyRecorder();
-    reply.body = caller.outbound.request(requestHead({ method: 'POST' }), false, reply);
+    const reply = send(caller.outbound, { method: 'POST' }, false);
     await mesh.run(reply.done);
     equal(reply.text, 'early');
     replies.push(reply);
@@ -39,9 +38,7 @@ test('A service that becomes unhealthy, or is served no more, is told to its cal
   const [server, caller] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
   const handler = new RecordingHandler((request) => request.answer(200, 'ok'));
   const ask = async (): Promise<unknown> => {
-    const reply = new ReplyRecorder();
-    reply.body = caller.outbound.request(requestHead(), true, reply);
-    await mesh.run(reply.done);
+    const reply = await mesh.ask(caller);
     return reply.error?.code ?? reply.head?.status;
   };
   const served = server.serve({ service: 'api.default', port: 80, labels: {}, target: { protocol: 'http', handler } });
@@ -65,9 +62,7 @@ test('Members that have left leave no session, no link and no timer', async (t) 
   const agents = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent] as const;
   const handler = new RecordingHandler((request) => request.answer(200, 'ok'));
   await mesh.serve(agents[0], 'api.default', { protocol: 'http', handler });
-  const reply = new ReplyRecorder();
-  reply.body = agents[1].outbound.request(requestHead(), true, reply);
-  await mesh.run(reply.done);
+  await mesh.ask(agents[1]);
   for (const agent of agents) agent.close();
   await mesh.clock.advanceAsync(60_000);
   deepEqual([agents[0].peers.size, agents[1].peers.size, agents[0].hub, agents[1].hub], [0, 0, undefined, undefined]);
@@ -137,9 +132,7 @@ test('A closed agent refuses what comes after', async (t) => {
   await mesh.run(agent.mirror.watch('api.default'));
   agent.close();
   agent.close();
-  const reply = new ReplyRecorder();
-  reply.body = agent.outbound.request(requestHead(), true, reply);
-  await mesh.run(reply.done);
+  const reply = await mesh.ask(agent);
   equal(reply.error?.code, 'SKEIN_NO_SUCH_SERVICE');
   await rejects(mesh.run(agent.connect(toDestination('api.default', 80))), SkeinError);
 });

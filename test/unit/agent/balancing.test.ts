@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { AgentOptions } from '../../../src/agent/options.ts';
 import { setPeriodic } from '../../../src/core/clock.ts';
-import { ReplyRecorder, requestHead } from '../../support/http.ts';
+import { type ReplyRecorder, send } from '../../support/http.ts';
 import { Replica } from '../../support/replica.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -37,15 +37,13 @@ class Fleet {
     const { clock } = this.mesh;
     const replies: { readonly id: string; readonly isPost: boolean; readonly reply: ReplyRecorder }[] = [];
     const before = this.replicas.map(({ seen }) => seen.length);
-    const send = (): void => {
+    const sendOne = (): void => {
       const id = `r${this.#sent++}`;
       const isPost = this.#sent % 4 === 0;
-      const reply = new ReplyRecorder();
-      const head = requestHead({ method: isPost ? 'POST' : 'GET', path: `/${id}` });
-      reply.body = this.#caller.outbound.request(head, true, reply);
+      const reply = send(this.#caller.outbound, { method: isPost ? 'POST' : 'GET', path: `/${id}` });
       replies.push({ id, isPost, reply });
     };
-    const timer = setPeriodic(clock, 1000 / perSecond, send);
+    const timer = setPeriodic(clock, 1000 / perSecond, sendOne);
     await clock.advanceAsync(forMs);
     timer.cancel();
     await this.mesh.until(() => replies.every(({ reply }) => reply.isOver));

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import { folder } from '../../support/folder.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler } from '../../support/http.ts';
 import type { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 import { WrongClock } from '../../support/wrong-clock.ts';
@@ -37,13 +37,6 @@ async function joinSkewed(mesh: VirtualMesh, service: string, byMs: number, data
   return made;
 }
 
-async function ask(mesh: VirtualMesh, agent: Agent): Promise<string> {
-  const reply = new ReplyRecorder();
-  reply.body = agent.outbound.request(requestHead(), true, reply);
-  await mesh.run(reply.done);
-  return reply.text;
-}
-
 const answering = () => new RecordingHandler((request) => request.answer(200, 'ok'));
 
 for (const [server, caller] of [
@@ -60,19 +53,19 @@ for (const [server, caller] of [
     const a = await joinSkewed(mesh, 'api', server);
     await mesh.serve(a.agent, 'api.default', { protocol: 'http', handler: answering() });
     const b = await joinSkewed(mesh, 'web', caller, data);
-    equal(await ask(mesh, b.agent), 'ok');
+    equal((await mesh.ask(b.agent)).outcome, 'ok');
 
     const renewals = (): number => Math.min(...[a, b].map(({ log }) => log.of('identity-renewed').length));
     await mesh.until(() => renewals() >= 2, 4 * RENEW_AFTER_MS);
     ok(mesh.clock.monotonicMs() >= 1.8 * RENEW_AFTER_MS, 'renewed more often than asked for');
-    equal(await ask(mesh, b.agent), 'ok');
+    equal((await mesh.ask(b.agent)).outcome, 'ok');
     for (const { log } of [a, b]) equal(log.of('hub-connected').length, 1, 'the link stays');
 
     b.agent.close();
     const clock = new WrongClock(mesh.clock, caller);
     const again = await mesh.createAgent({ data }, { ...mesh.platform, clock });
     await mesh.run(again.agent.start());
-    equal(await ask(mesh, again.agent), 'ok');
+    equal((await mesh.ask(again.agent)).outcome, 'ok');
     for (const { log } of [a, b, again]) equal(log.of('session-refused').length, 0);
     await mesh.run(hub.close());
   });
@@ -148,12 +141,12 @@ test('A clock that is set during the run ends no session and no link', async (t)
   const a = await joinSkewed(mesh, 'api', 0);
   await mesh.serve(a.agent, 'api.default', { protocol: 'http', handler: answering() });
   const b = await joinSkewed(mesh, 'web', 0);
-  equal(await ask(mesh, b.agent), 'ok');
+  equal((await mesh.ask(b.agent)).outcome, 'ok');
   for (const byMs of [TOLERATED_MS, -TOLERATED_MS, HOUR_MS, -HOUR_MS, 0]) {
     a.clock.aheadMs = byMs;
     b.clock.aheadMs = -byMs;
     await mesh.clock.advanceAsync(MINUTE_MS);
-    equal(await ask(mesh, b.agent), 'ok');
+    equal((await mesh.ask(b.agent)).outcome, 'ok');
   }
   for (const { log } of [a, b]) {
     equal(log.of('hub-connected').length, 1);

@@ -3,7 +3,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import { type Fields, getField } from '../../../src/http/head.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler, type ReplyRecorder, send } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 /** `web` calls `api`, whose application takes 300 ms and calls `db` with what it was given, which never answers. */
@@ -21,8 +21,7 @@ async function chain(t: TestContext) {
     };
     const fields = ['content-type', 'grpc-timeout', 'x-skein-deadline'].flatMap(handOn);
     mesh.clock.setTimer(300, () => {
-      const reply = new ReplyRecorder();
-      reply.body = api.agent.outbound.request(requestHead({ authority: 'db.mesh', fields }), complete, reply);
+      const reply = send(api.agent.outbound, { authority: 'db.mesh', fields }, complete);
       further.push(reply);
     });
   });
@@ -38,9 +37,7 @@ async function chain(t: TestContext) {
 }
 
 function ask(agent: Agent, fields: Fields): ReplyRecorder {
-  const reply = new ReplyRecorder();
-  reply.body = agent.outbound.request(requestHead({ fields }), true, reply);
-  return reply;
+  return send(agent.outbound, { fields });
 }
 
 for (const fields of [

@@ -4,7 +4,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import { Conversation } from '../../support/conversation.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler, type ReplyRecorder, send } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const A = 'ws://10.0.0.1:7000';
@@ -208,9 +208,7 @@ test('Every request is done once, whichever hub goes while it is under way', asy
   const { mesh, server, caller, handler, hubs } = talkers;
   const replies: ReplyRecorder[] = [];
   const ask = (): void => {
-    const reply = new ReplyRecorder();
-    const head = requestHead({ method: 'POST', path: `/${replies.length}` });
-    reply.body = caller.outbound.request(head, true, reply);
+    const reply = send(caller.outbound, { method: 'POST', path: `/${replies.length}` });
     replies.push(reply);
   };
   const goOn = async (ms: number): Promise<void> => {

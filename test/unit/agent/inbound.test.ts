@@ -11,7 +11,7 @@ import { decodeLatin1 } from '../../../src/core/text.ts';
 import { getField, NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
 import type { RateLimitPolicy } from '../../../src/router/rate-limit.ts';
 import { Catalogue } from '../../support/catalogue.ts';
-import { latin1, RecordingHandler, ReplyRecorder, requestHead, responseHead } from '../../support/http.ts';
+import { latin1, RecordingHandler, type ReplyRecorder, responseHead, send } from '../../support/http.ts';
 
 const web = parseSpiffeId('spiffe://skein.mesh/ns/default/sa/web');
 
@@ -26,12 +26,8 @@ async function createInbound(spec: unknown = { allow: [{}] }, rateLimit?: RateLi
   catalogue.onPolicies = () => inbound.reconsider();
   mirror.attach(catalogue.connect().channel).catch(() => undefined);
   await catalogue.apply(spec);
-  const ask = (parts: Partial<RequestHead> = {}, complete = true, caller = web): ReplyRecorder => {
-    const reply = new ReplyRecorder();
-    const head = requestHead({ service: 'api.default:80', ...parts });
-    reply.body = inbound.handlerFor(caller).request(head, complete, reply);
-    return reply;
-  };
+  const ask = (parts: Partial<RequestHead> = {}, complete = true, caller = web): ReplyRecorder =>
+    send(inbound.handlerFor(caller), { service: 'api.default:80', ...parts }, complete);
   return { catalogue, services, inbound, handler, ask };
 }
 

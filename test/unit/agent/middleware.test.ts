@@ -3,7 +3,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMiddlewareHandler, type Middleware } from '../../../src/agent/middleware.ts';
 import { getField, NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler, type ReplyRecorder, send } from '../../support/http.ts';
 import { EventLog } from '../../support/local-mesh.ts';
 
 function bench(middleware: Middleware) {
@@ -14,8 +14,7 @@ function bench(middleware: Middleware) {
   });
   const handler = createMiddlewareHandler(middleware, backend, { log, windowBytes: 65_536 });
   const ask = async (head: Partial<RequestHead> = {}, body?: string): Promise<ReplyRecorder> => {
-    const reply = new ReplyRecorder();
-    reply.body = handler.request(requestHead({ service: 'api.default:80', ...head }), body === undefined, reply);
+    const reply = send(handler, { service: 'api.default:80', ...head }, body === undefined);
     if (body !== undefined) {
       reply.body.write(new TextEncoder().encode(body));
       reply.body.end(NO_FIELDS);

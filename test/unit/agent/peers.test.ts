@@ -5,21 +5,13 @@ import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
-import { RecordingHandler, ReplyRecorder, requestHead, responseHead } from '../../support/http.ts';
+import { RecordingHandler, type ReplyRecorder, responseHead, send } from '../../support/http.ts';
 import type { Probe } from '../../support/resumable.ts';
 import { joinRogue, openSilent } from '../../support/rogue-member.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
 const ok200 = (): RecordingHandler => new RecordingHandler((request) => request.answer(200, 'ok'));
-
-/** Lets the agent ask once; resolves when the answer is there. */
-async function ask(mesh: VirtualMesh, agent: Agent, authority = 'api.mesh'): Promise<ReplyRecorder> {
-  const reply = new ReplyRecorder();
-  reply.body = agent.outbound.request(requestHead({ authority }), true, reply);
-  await mesh.run(reply.done);
-  return reply;
-}
 
 /** What the catalogue tells `agent` of the one instance of a service. */
 function endpointOf(agent: Agent, service: string): Endpoint {
@@ -34,14 +26,10 @@ test('Requests to one instance share one session, and use the one that the other
   const [a, b] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
   await mesh.serve(a, 'api.default', { protocol: 'http', handler: ok200() });
   await mesh.serve(b, 'web.default', { protocol: 'http', handler: ok200() });
-  const replies = Array.from({ length: 20 }, () => {
-    const reply = new ReplyRecorder();
-    reply.body = b.outbound.request(requestHead(), true, reply);
-    return reply;
-  });
+  const replies = Array.from({ length: 20 }, () => send(b.outbound));
   await mesh.run(Promise.all(replies.map(({ done }) => done)));
   deepEqual([...new Set(replies.map(({ text }) => text))], ['ok']);
-  equal((await ask(mesh, a, 'web.mesh')).text, 'ok');
+  equal((await mesh.ask(a, { authority: 'web.mesh' })).text, 'ok');
   deepEqual([a.peers.size, b.peers.size], [1, 1]);
 });
 
@@ -82,15 +70,14 @@ test('A session ends with the SVID of its peer; new requests get another before'
   });
   await mesh.serve(server, 'api.default', { protocol: 'http', handler });
   mesh.clock.shiftEpoch(23.5 * HOUR_MS);
-  const hanging = new ReplyRecorder();
-  hanging.body = caller.outbound.request(requestHead({ method: 'POST', path: '/hang' }), true, hanging);
+  const hanging = send(caller.outbound, { method: 'POST', path: '/hang' });
   await mesh.until(() => handler.seen.length === 1);
-  equal((await ask(mesh, caller)).text, 'ok');
+  equal((await mesh.ask(caller)).text, 'ok');
   equal(caller.peers.size, 1);
   // At four fifths of what is left: another session for what is new, the old one for what is open.
   await mesh.clock.advanceAsync(25 * 60_000);
   equal(hanging.isOver, false);
-  equal((await ask(mesh, caller)).text, 'ok');
+  equal((await mesh.ask(caller)).text, 'ok');
   equal(caller.peers.size, 2);
   await mesh.clock.advanceAsync(5 * 60_000 + 1000);
   equal(hanging.error?.code, 'SKEIN_SESSION_LOST');
@@ -133,7 +120,7 @@ test('Handshakes that nobody goes on with are few, per member and in all, and no
   // Somebody honest has to wait no longer than a handshake may take.
   await mesh.clock.advanceAsync(11_000);
   const caller = (await mesh.join(['web'])).agent;
-  equal((await ask(mesh, caller)).text, 'ok');
+  equal((await mesh.ask(caller)).text, 'ok');
   equal(probes.filter(({ error }) => error === undefined).length, 0);
 });
 
@@ -142,12 +129,12 @@ test('A session without a stream is closed after a while, and made again when it
   await mesh.startHub();
   const [server, caller] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
   await mesh.serve(server, 'api.default', { protocol: 'http', handler: ok200() });
-  await ask(mesh, caller);
+  await mesh.ask(caller);
   await mesh.clock.advanceAsync(4 * 60_000);
   equal(caller.peers.size, 1);
   await mesh.clock.advanceAsync(3 * 60_000);
   deepEqual([caller.peers.size, server.peers.size], [0, 0]);
-  equal((await ask(mesh, caller)).text, 'ok');
+  equal((await mesh.ask(caller)).text, 'ok');
 });
 
 test('A member that is gone is avoided at once; what it owes is asked of another one if that may be done twice', async (t) => {
@@ -161,11 +148,7 @@ test('A member that is gone is avoided at once; what it owes is asked of another
   const caller = (await mesh.join(['web'])).agent;
   await mesh.serve(x, 'api.default', { protocol: 'http', handler: atX });
   await mesh.serve(y, 'api.default', { protocol: 'http', handler: atY });
-  const request = (method: string, path: string): ReplyRecorder => {
-    const reply = new ReplyRecorder();
-    reply.body = caller.outbound.request(requestHead({ method, path }), true, reply);
-    return reply;
-  };
+  const request = (method: string, path: string): ReplyRecorder => send(caller.outbound, { method, path });
   const pathsAt = ({ seen }: RecordingHandler): string[] => seen.map(({ head }) => head.path);
   const replies = new Map<string, ReplyRecorder>();
   for (let i = 0; i < 20; i++) replies.set(`/get/${i}`, request('GET', `/get/${i}`));
@@ -205,12 +188,11 @@ test('A member that leaves finishes what it began, and takes nothing more', asyn
   const [server, caller] = [(await mesh.join(['api'])).agent, (await mesh.join(['web'])).agent];
   const handler = new RecordingHandler();
   await mesh.serve(server, 'api.default', { protocol: 'http', handler });
-  const begun = new ReplyRecorder();
-  begun.body = caller.outbound.request(requestHead(), true, begun);
+  const begun = send(caller.outbound);
   await mesh.until(() => handler.seen.length === 1);
   await mesh.run(server.leave());
   const finished = server.finish(10_000);
-  const late = await ask(mesh, caller);
+  const late = await mesh.ask(caller);
   deepEqual([late.head?.status ?? late.error?.status, handler.seen.length], [503, 1]);
   handler.seen[0]?.answer(200, 'to the end');
   equal(await mesh.run(finished), true);

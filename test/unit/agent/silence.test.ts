@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { RequestBody } from '../../../src/http/handler.ts';
 import type { MemoryLink } from '../../../src/testing/memory-pipe.ts';
-import { latin1, RecordingHandler, ReplyRecorder, requestHead, type SeenRequest } from '../../support/http.ts';
+import { latin1, RecordingHandler, type ReplyRecorder, type SeenRequest, send } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const A = 'ws://10.0.0.1:7000';
@@ -40,11 +40,9 @@ async function talk(t: TestContext, hubs: readonly string[] = [A]): Promise<Talk
   const caller = await join('web');
   const handler = new RecordingHandler();
   await mesh.serve(server.agent, 'api.default', { protocol: 'http', handler });
-  const reply = new ReplyRecorder();
-  const body = caller.agent.outbound.request(requestHead({ method: 'POST' }), false, reply);
-  reply.body = body;
+  const reply = send(caller.agent.outbound, { method: 'POST' }, false);
   await mesh.until(() => handler.seen.length === 1);
-  const upload = new Upload(mesh, body, handler.seen[0] as SeenRequest, reply);
+  const upload = new Upload(mesh, reply.body, handler.seen[0] as SeenRequest, reply);
   await upload.goOn(3_000);
   upload.longestStallMs = 0;
   return { mesh, server, caller, upload };

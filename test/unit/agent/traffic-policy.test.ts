@@ -3,7 +3,6 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import { type Fields, getField } from '../../../src/http/head.ts';
-import { ReplyRecorder, requestHead } from '../../support/http.ts';
 import { Replica } from '../../support/replica.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -30,9 +29,7 @@ async function start(t: TestContext, count: number) {
 /** Asks, and tells which replica has got it. */
 async function ask(mesh: VirtualMesh, agent: Agent, replicas: readonly Replica[], fields: Fields = []) {
   const before = replicas.map(({ seen }) => seen.length);
-  const reply = new ReplyRecorder();
-  reply.body = agent.outbound.request(requestHead({ fields }), true, reply);
-  await mesh.run(reply.done);
+  const reply = await mesh.ask(agent, { fields });
   return { reply, index: replicas.findIndex(({ seen }, i) => seen.length > (before[i] as number)) };
 }
 

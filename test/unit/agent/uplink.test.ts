@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler, send } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
@@ -130,8 +130,7 @@ test('While streams wait, a hub that is not there is looked for more often', asy
   await mesh.join(['idle']);
   const handler = new RecordingHandler((request) => request.answer(200, 'begun'));
   await mesh.serve(server, 'api.default', { protocol: 'http', handler });
-  const reply = new ReplyRecorder();
-  reply.body = caller.outbound.request(requestHead({ method: 'POST' }), false, reply);
+  const reply = send(caller.outbound, { method: 'POST' }, false);
   await mesh.run(reply.done); // answered, and still being asked
   await mesh.run(hub.close());
   await mesh.clock.advanceAsync(2_000);
@@ -227,8 +226,7 @@ test('A hub that drains is held while a request is under way; another hub is ask
   const caller = (await mesh.join(['web'], { hub: hubs })).agent;
   const handler = new RecordingHandler();
   await mesh.serve(agent, 'api.default', { protocol: 'http', handler });
-  const reply = new ReplyRecorder();
-  reply.body = caller.outbound.request(requestHead(), true, reply);
+  const reply = send(caller.outbound);
   await mesh.until(() => handler.seen.length === 1);
   const draining = hub.drain();
   await mesh.clock.advanceAsync(5000);

@@ -11,7 +11,7 @@ import { H2_PREFACE } from '../../../src/http/h2-preface.ts';
 import { serveH2 } from '../../../src/http/h2-server.ts';
 import type { HttpHandler } from '../../../src/http/handler.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler, ReplyRecorder, requestHead, send } from '../../support/http.ts';
 
 const platform = nodePlatform();
 const { clock, decodeLatin1 } = platform;
@@ -250,8 +250,7 @@ test('Our client: a refused stream may be tried elsewhere, a cancelled one is ov
   const to = { host: '127.0.0.1', port: listener.port };
   const client = new H2Client(platform.connectTcp!(to), { clock, decodeLatin1 });
   const outcome = async (): Promise<[string | undefined, boolean | undefined]> => {
-    const reply = new ReplyRecorder();
-    reply.body = client.request(requestHead(), true, reply);
+    const reply = send(client);
     await reply.done;
     return [reply.error?.code, reply.error?.notProcessed];
   };

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { Member } from '../../../src/hub/presence.ts';
 import { Rendezvous } from '../../../src/hub/rendezvous.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
-import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
+import { RecordingHandler } from '../../support/http.ts';
 import { createIdentity, HubClient } from '../../support/hub-client.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -75,8 +75,5 @@ test('A hub introduces those who share a circuit, as long as they do', async (t)
   await rejects(introduce(), { code: 'SKEIN_REFUSED' });
   // A member finds out where it stands without any help of a test.
   const { agent: caller } = await mesh.join(['other']);
-  const reply = new ReplyRecorder();
-  reply.body = caller.outbound.request(requestHead(), true, reply);
-  await mesh.run(reply.done);
-  equal(reply.head?.status, 200);
+  equal((await mesh.ask(caller)).head?.status, 200);
 });

@@ -27,11 +27,11 @@ class Draw {
   }
 
   below(count: number): number {
-    return Math.floor(this.#random.ratio() * count);
+    return this.#random.integer(count);
   }
 
   of<T>(...items: readonly T[]): T {
-    return items[this.below(items.length)] as T;
+    return this.#random.pick(items);
   }
 
   chance(ratio: number): boolean {

@@ -63,6 +63,11 @@ export function without(fields: Fields, drop: (name: string) => boolean): string
   return pairsOf(fields).flatMap(([name, value]) => (drop(name) ? [] : [name, value]));
 }
 
+/** Every value that a field of this name has. */
+export function valuesOf(fields: Fields, name: string): string[] {
+  return pairsOf(fields).flatMap(([each, value]) => (each === name ? [value] : []));
+}
+
 /** Fields that frame `message`, on HTTP/1.1. */
 function framingFields({ framing, body }: Message): string[] {
   if (framing === 'length') return ['content-length', String(body.length)];
@@ -117,7 +122,7 @@ function readH1(text: string, hasBody: (startLine: string) => boolean, ended: bo
   if (!hasBody(startLine) || framing === 'none') return { ...message, body: '', rest: behind };
   if (framing === 'bare') return ended ? { ...message, body: behind, rest: '' } : undefined;
   if (framing === 'length') {
-    const length = Number(fields[fields.indexOf('content-length') + 1]);
+    const length = Number(valuesOf(fields, 'content-length')[0]);
     return behind.length < length
       ? undefined
       : { ...message, body: behind.slice(0, length), rest: behind.slice(length) };
@@ -193,7 +198,7 @@ export async function startH1App(t: Pick<TestContext, 'after'>, respond: Respond
         text = message.rest;
         hasContinued = false;
         const [method = '', path = ''] = message.startLine.split(' ');
-        const authority = String(message.fields[message.fields.indexOf('host') + 1]);
+        const authority = String(valuesOf(message.fields, 'host')[0]);
         const request = { ...message, method, path, authority };
         app.seen.push(request);
         const response = respond(request);
@@ -222,7 +227,7 @@ export async function startH2App(
     const finish = (peer: H2Peer, id: number): void => {
       const { fields, body, trailers } = begun.get(id) ?? { fields: [], body: '', trailers: [] };
       begun.delete(id);
-      const pseudo = (name: string): string => String(fields[fields.indexOf(name) + 1]);
+      const pseudo = (name: string): string => String(valuesOf(fields, name)[0]);
       const request: SeenRequest = {
         method: pseudo(':method'),
         path: pseudo(':path'),
@@ -356,7 +361,7 @@ export function askH2(
     const peer = new H2Peer(socket, 'client', {
       onFields(_, id, fields, isEnd) {
         if (id !== 1) return;
-        const status = Number(fields[fields.indexOf(':status') + 1]);
+        const status = Number(valuesOf(fields, ':status')[0]);
         const others = without(fields, (name) => name === ':status');
         if (answer.status !== 0) answer = { ...answer, trailers: fields };
         else if (status < 200) {

@@ -6,10 +6,11 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { noteFailure, tellFailures } from './failures.mjs';
 import { binOf, build, closing, ensureInstalled, root, run } from './house.mjs';
 
 const node = (name, ...args) => run(process.execPath, [binOf(name), ...args], { output: 'capture' });
-const own = (...args) => run(process.execPath, args, { output: 'capture' });
+const own = (...args) => run(process.execPath, args, { output: 'capture', env: { SKEIN_TEST_FAILURES: '' } });
 const good = { code: 0, text: '' };
 const bad = (...lines) => ({ code: 1, text: lines.join('\n') });
 
@@ -79,9 +80,13 @@ for (const [name, check] of Object.entries(CHECKS)) {
   const started = performance.now();
   const { code, text } = await check();
   console.log(`${code === 0 ? '✔' : '✖'} ${name} (${Math.round(performance.now() - started)} ms)`);
-  if (code !== 0) console.log(text.trimEnd().replace(/^/gm, '    '));
+  if (code !== 0) {
+    console.log(text.trimEnd().replace(/^/gm, '    '));
+    noteFailure({ stage: 'gate', name, text });
+  }
   counts[code === 0 ? 'passed' : 'failed'] += 1;
 }
 rmSync(tarballs, { recursive: true, force: true });
+tellFailures();
 console.log(`\n${closing(counts)}`);
 process.exitCode = counts.failed === 0 ? 0 : 1;

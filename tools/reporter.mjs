@@ -1,10 +1,11 @@
 /**
  * Reporter for `node --test`: a line per file, failures in full, skips with their reason; writes the counts as JSON
  * to the file that SKEIN_TEST_REPORT names. A test that holds subtests is a container and not counted, unless it
- * failed by itself.
+ * failed by itself. Each failure is noted as it comes, for the end of the whole run; SKEIN_TEST_STAGE says of what.
  */
 import { writeFileSync } from 'node:fs';
 import { relative, sep } from 'node:path';
+import { noteFailure } from './failures.mjs';
 
 /** `/…/build/test/a.test.js` → `test/a.test.ts`. */
 function sourceOf(file) {
@@ -14,11 +15,7 @@ function sourceOf(file) {
 
 function explain(error) {
   const cause = error?.cause ?? error;
-  const text = cause?.stack ?? String(cause?.message ?? cause);
-  return text
-    .split('\n')
-    .map((line) => `      ${line}`)
-    .join('\n');
+  return cause?.stack ?? String(cause?.message ?? cause);
 }
 
 // biome-ignore lint/style/noDefaultExport: node:test takes a reporter from the default export
@@ -55,6 +52,9 @@ export default async function* report(events) {
       Object.assign(self, { state: 'failed', error: new Error('The file holds no test') });
     }
     tests.push(self);
+    if (self.state === 'failed') {
+      noteFailure({ stage: process.env.SKEIN_TEST_STAGE, file, name, text: explain(self.error) });
+    }
     const sums = perFile.get(file) ?? { passed: 0, failed: 0, skipped: 0, todo: 0, ms: 0 };
     sums[self.state] += 1;
     sums.ms += details.duration_ms ?? 0;
@@ -70,7 +70,7 @@ export default async function* report(events) {
     yield `  skipped: ${file}: ${name}: ${reason}\n`;
   }
   for (const { file, name, error } of tests.filter(({ state }) => state === 'failed')) {
-    yield `\n✖ ${file}: ${name}\n${explain(error)}\n`;
+    yield `\n✖ ${file}: ${name}\n${explain(error).replace(/^/gm, '      ')}\n`;
   }
   const path = process.env.SKEIN_TEST_REPORT;
   if (path) writeFileSync(path, JSON.stringify(tests.map(({ file, name, state }) => ({ file, name, state }))));

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { failuresEnv, noteFailure, tellFailures } from './failures.mjs';
 import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs';
 
 const FAST = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/'];
@@ -39,7 +40,7 @@ function select(folders) {
 }
 
 /** Runs files with `node --test`; `compiled` takes them from build/. */
-async function runNode(binary, files, { compiled, timeoutMs, concurrency }) {
+async function runNode(binary, files, { stage, compiled, timeoutMs, concurrency }) {
   const report = join(cache, `report-${process.pid}.json`);
   rmSync(report, { force: true });
   const { code } = await run(
@@ -53,7 +54,7 @@ async function runNode(binary, files, { compiled, timeoutMs, concurrency }) {
       '--test-reporter-destination=stdout',
       ...(compiled ? files.map((path) => `build/${path.replace(/\.ts$/, '.js')}`) : files),
     ],
-    { output: 'stdout', env: { SKEIN_TEST_REPORT: report } },
+    { output: 'stdout', env: { SKEIN_TEST_REPORT: report, SKEIN_TEST_STAGE: stage, ...failuresEnv } },
   );
   const tests = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : [];
   rmSync(report, { force: true });
@@ -75,6 +76,7 @@ async function runBunOrDeno(binary, files, name) {
   rmSync(report, { force: true });
   for (const line of text.split('\n')) if (line.startsWith('{"figures":')) say(line);
   if (code !== 0) process.stdout.write(failuresOf(text).slice(-20_000));
+  for (const test of tests) if (test.state === 'failed') noteFailure({ stage: name, ...test });
   return { code, tests };
 }
 
@@ -86,7 +88,10 @@ async function checkWithDeno() {
     ['check', '--quiet', ...entries.filter((path) => existsSync(join(root, path)))],
     { output: 'capture', env: { NO_COLOR: '1' } },
   );
-  if (code !== 0) process.stdout.write(text);
+  if (code !== 0) {
+    process.stdout.write(text);
+    noteFailure({ stage: 'runtimes', name: 'deno check', text });
+  }
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 }
 
@@ -108,6 +113,7 @@ function readJunit(xml) {
       .replaceAll('&gt;', '>')
       .replaceAll('&quot;', '"')
       .replaceAll('&apos;', "'")
+      .replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)))
       .replaceAll('&amp;', '&');
   const cases = [...xml.matchAll(/<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)].map(([, head, body = '']) => {
     const attribute = (key) => plain(new RegExp(`\\b${key}="([^"]*)"`).exec(head)?.[1] ?? '');
@@ -116,6 +122,7 @@ function readJunit(xml) {
       file: file.endsWith('.ts') && !file.startsWith('ext:') ? file : undefined,
       name: attribute('name'),
       state: /<failure|<error/.test(body) ? 'failed' : body.includes('<skipped') ? 'skipped' : 'passed',
+      text: plain(/<(?:failure|error)\b[^>]*?(?:\/>|>([\s\S]*?)<\/)/.exec(body)?.[1] ?? body),
     };
   });
   const parents = new Set(
@@ -148,14 +155,17 @@ function judgeSkips(tests, files, expected) {
 }
 
 /** Counts one run; what went wrong outside any test counts as failed too. */
-function judge({ code, tests }, files, expected) {
+function judge(stage, { code, tests }, files, expected) {
   const count = (state) => tests.filter((test) => test.state === state).length;
+  const complain = (name) => {
+    say(name);
+    noteFailure({ stage, name });
+  };
   const surprises = judgeSkips(tests, files, expected);
-  for (const surprise of surprises) say(surprise);
+  surprises.forEach(complain);
   const failed = count('failed') + surprises.length;
-  if (tests.length === 0) say('no test was run');
   const broken = failed === 0 && (code !== 0 || tests.length === 0) ? 1 : 0;
-  if (broken) say(`the runner ended with ${code}`);
+  if (broken) complain(`the runner ended with ${code}${tests.length === 0 ? ', and no test was run' : ''}`);
   return { passed: count('passed'), failed: failed + broken, skipped: count('skipped') + count('todo') };
 }
 
@@ -172,7 +182,10 @@ mkdirSync(cache, { recursive: true });
 // Both outputs hold src/, so an error in it is counted once. Only the compiled program needs dist/.
 let errors = await build('build');
 if (mode === undefined || mode === 'e2e' || mode === 'conformance') errors = Math.max(errors, await build('dist'));
-if (errors > 0) add({ passed: 0, failed: errors, skipped: 0 }, 'types');
+if (errors > 0) {
+  noteFailure({ stage: 'types', name: `${errors} errors` });
+  add({ passed: 0, failed: errors, skipped: 0 }, 'types');
+}
 const { currentHost, expectedSkips } = await import(
   pathToFileURL(join(root, 'build/test/runtime/capabilities.js')).href
 );
@@ -187,9 +200,9 @@ if (mode === 'runtimes') {
     if (files.length === 0) say('no test file found');
     else if (!existsSync(path)) say(`${name} is not installed: its package serves Linux on x64 only`);
     else if (host.runtime === 'node') {
-      result = await runNode(path, files, { ...GROUPS.fast, compiled: false });
+      result = await runNode(path, files, { stage: name, ...GROUPS.fast, compiled: false });
     } else result = await runBunOrDeno(path, files, name);
-    add(judge(result, files, expected), name.replace(' ', '-'));
+    add(judge(name, result, files, expected), name.replace(' ', '-'));
   }
   add(await checkWithDeno(), 'deno-types');
 } else {
@@ -199,8 +212,8 @@ if (mode === 'runtimes') {
     say(`\n${name}: ${files.length} files`);
     let result = { code: 1, tests: [] };
     if (files.length === 0) say(`no test file found in ${GROUPS[name].folders.join(' ')}`);
-    else result = await runNode(process.execPath, files, { ...GROUPS[name], compiled: true });
-    add(judge(result, files, expectedSkips(currentHost())), name);
+    else result = await runNode(process.execPath, files, { stage: name, ...GROUPS[name], compiled: true });
+    add(judge(name, result, files, expectedSkips(currentHost())), name);
   }
 }
 
@@ -208,6 +221,7 @@ if (lines.length === 0) {
   say(`no test file matches ${words.join(' ')}`);
   process.exitCode = 1;
 } else {
+  tellFailures();
   console.log('');
   for (const line of lines) console.log(line);
   if (lines.length > 1) console.log(closing(total));

@@ -12,6 +12,9 @@ import { TestMesh } from '../support/mesh.ts';
 import { Program } from '../support/process.ts';
 import { root } from '../support/repository.ts';
 
+/** Half of what a drain may take, and of what a session waits for that may come back; both take 30 s, and a busy machine a part of this. */
+const AT_ONCE_MS = 15_000;
+
 describe('Commands as processes', () => {
   let mesh: TestMesh;
   /** Takes requests and never answers. */
@@ -82,14 +85,14 @@ describe('Commands as processes', () => {
     assert.equal(callee.program.hasExited, false);
     const begun = performance.now();
     callee.program.signal('SIGTERM');
-    const { code } = await callee.program.waitForExit(5_000);
+    const { code } = await callee.program.waitForExit(AT_ONCE_MS);
     const figures = { exit: code, ms: Math.round(performance.now() - begun), answer: await answer };
     printFigures('second signal', { ...figures, answerMs: Math.round(performance.now() - begun) });
     assert.equal(code, 1);
     // It was told, and so does not wait for a session that may come back.
     // A GET may be done twice and is tried elsewhere, where nobody is: what became of the first attempt is told, or that.
     assert.ok([502, 503].includes(figures.answer), `${figures.answer}`);
-    assert.ok(performance.now() - begun < 5_000);
+    assert.ok(performance.now() - begun < AT_ONCE_MS);
     assert.equal(callee.program.stdout.trim().split('\n').length, 1, 'stdout holds the ready line alone');
   });
 

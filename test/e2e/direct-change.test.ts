@@ -4,10 +4,8 @@ import { describe, it } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { CHANGES, changeUnderStreams } from '../support/network-change.ts';
 
-/** A path that is dead is left within 3 s, and what a busy machine may add. */
-const DEAD_MS = 4_500;
-/** The relay may be dead as well. */
-const ALL_DEAD_MS = 8_000;
+/** A path that is dead is left within 3 s, the relay may be dead as well; what would find it else takes 15 s. The rest is for a busy machine. */
+const LONGEST_STALL_MS = 10_000;
 
 const skip = lacking('delay link');
 
@@ -15,12 +13,12 @@ describe('Streams by a punched path', () => {
   for (const change of CHANGES) {
     it(`Lose nothing when ${change.name}`, { skip }, async () => {
       const { maxMs } = await changeUnderStreams('direct', change);
-      assert.ok(maxMs <= ALL_DEAD_MS, `${maxMs} ms`);
+      assert.ok(maxMs <= LONGEST_STALL_MS, `${maxMs} ms`);
     });
   }
 
   it('Lose nothing when nothing passes', { skip }, async () => {
     const { maxMs } = await changeUnderStreams('direct', { name: 'nothing passes', make: (lab) => lab.loseDirect() });
-    assert.ok(maxMs <= DEAD_MS, `${maxMs} ms`);
+    assert.ok(maxMs <= LONGEST_STALL_MS, `${maxMs} ms`);
   });
 });

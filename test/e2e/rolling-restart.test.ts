@@ -12,7 +12,8 @@ import { waitForPaths } from '../support/paths.ts';
 const REQUESTS_PER_SECOND = 500;
 const REPLICAS = 2;
 const ROUNDS = 2;
-const STALL_WITHIN_MS = 5_000;
+/** Nothing is to be waited for; what came of it on a busy machine is printed. */
+const STALL_WITHIN_MS = 10_000;
 
 describe('A rolling restart', { skip: lacking('nats-server') }, () => {
   let pair: HubPair;

@@ -12,7 +12,7 @@ const REQUESTS_PER_SECOND = 300;
 /** The word of a hub on who is gone counts when the link to it has held for so long. */
 const STEADY_MS = 31_000;
 /** 4 to 7 s after that, and the work of a busy machine; a session waits for 30. */
-const TOLD_WITHIN_MS = 15_000;
+const TOLD_WITHIN_MS = 20_000;
 /** A request that went to the replica that is gone is tried elsewhere after a second. */
 const CAUGHT_MS = 900;
 

@@ -42,6 +42,8 @@ export class StatusBoard {
   #snapshot = Snapshot.empty();
   #exports = NO_EXPORTS;
   #policies: ReadonlyMap<string, BackendTrafficPolicy> = new Map();
+  /** Routes of a service, as of this change: each of them asks for all of them. */
+  readonly #routes = new Map<string, readonly Route[]>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -83,6 +85,7 @@ export class StatusBoard {
     }
     for (const [key, manifest] of manifests) this.#read(key, manifest);
     this.#index([...manifests.keys()]);
+    this.#routes.clear();
     for (const key of manifests.keys()) this.#assess(key);
     const dependents = new Set([...touched].flatMap((each) => [...(this.#dependents.get(each) ?? [])]));
     for (const key of dependents) if (!manifests.has(key)) this.#assess(key);
@@ -167,11 +170,15 @@ export class StatusBoard {
   }
 
   #routesOf(service: string): readonly Route[] {
-    return [...(this.#dependents.get(service) ?? [])].flatMap((key) => {
+    const known = this.#routes.get(service);
+    if (known !== undefined) return known;
+    const routes = [...(this.#dependents.get(service) ?? [])].flatMap((key) => {
       const entry = this.#entries.get(key);
       if (entry === undefined || !isRouteKind(entry.manifest.kind) || entry.reading.value === undefined) return [];
       return subjectsOf(entry.manifest)?.includes(service) ? [entry.reading.value as Route] : [];
     });
+    this.#routes.set(service, routes);
+    return routes;
   }
 
   #valuesOf<T>(kind: string): T[] {

@@ -1,5 +1,5 @@
 /** Status of resources: every reason with what brings it about, and conditions that follow the catalogue and know since when. */
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   type AncestorStatus,
@@ -269,6 +269,25 @@ test('of a route that cannot be read any more the last version holds, and its st
   deepEqual(bench.faults(unread), ['ResolvedRefs BackendNotFound', 'PartiallyInvalid UnsupportedValue']);
   bench.put(http(to('v1')));
   deepEqual(bench.faults(unread), ['ResolvedRefs BackendNotFound']);
+});
+
+test('a change of one of many routes of a service reads each of them a few times, however many there are', () => {
+  const bench = new Bench();
+  let reads = 0;
+  const routes = Array.from({ length: 300 }, (_, i) => {
+    const { kind, ...rest } = http(to('v1'), {}, { name: `r${i}` });
+    return {
+      ...rest,
+      get kind() {
+        reads++;
+        return kind;
+      },
+    };
+  });
+  bench.put(serve('api.default'), serve('v1.default'), ...routes);
+  reads = 0;
+  bench.put(http(to('v2'), {}, { name: 'r0' }));
+  ok(reads <= 20 * routes.length, `${reads} reads of ${routes.length} routes`);
 });
 
 test('in a few words a status is what is wrong with it', () => {

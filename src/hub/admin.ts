@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts';
 import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Enrolment } from './enroll.ts';
+import { statusOf } from './journal.ts';
 import type { Leases } from './leases.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
@@ -162,10 +163,7 @@ export class Admin {
     return {
       revisions: revisions.map(({ revision, at, action, to, changes }) => ({
         ...{ revision, at, action, to },
-        changes: changes.map(({ key, before, after }) => ({
-          key,
-          status: after === undefined ? 'deleted' : before === undefined ? 'created' : 'changed',
-        })),
+        changes: changes.map((change) => ({ key: change.key, status: statusOf(change) })),
       })),
     };
   }

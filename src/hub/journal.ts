@@ -7,7 +7,7 @@
 import { toCanonicalJson } from '../catalog/digest.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { encodeUtf8 } from '../core/bytes.ts';
-import { type Store, type StoreEntry, tryParseJson } from './store.ts';
+import { askAll, type Store, type StoreEntry, tryParseJson } from './store.ts';
 
 /** One resource in a revision, by `Kind/namespace/name`; undefined: there was none, or is none. */
 export interface ResourceChange {
@@ -61,15 +61,16 @@ export class Journal {
   /** The revisions, after all that they say was carried out. @throws SkeinError SKEIN_STORE */
   async settle(): Promise<readonly Revision[]> {
     const revisions = await this.read();
-    const told = new Map((await this.#store.list(RESOURCE_PREFIX)).map((entry) => [entry.key, versionOf(entry)]));
+    const told = new Map((await this.#store.list(RESOURCE_PREFIX)).map((entry) => [entry.key, entry]));
     const last = new Map<string, { readonly revision: number; readonly after: Manifest | undefined }>();
     for (const { revision, changes } of revisions) {
       for (const { key, after } of changes) last.set(RESOURCE_PREFIX + key, { revision, after });
     }
-    for (const [key, { revision, after }] of last) {
-      if (told.get(key) === (after === undefined ? undefined : revision)) continue;
-      await this.#carryOut(key, revision, after);
-    }
+    const late = [...last].filter(([key, { revision, after }]) => {
+      const entry = told.get(key);
+      return (entry && versionOf(entry)) !== (after && revision);
+    });
+    await askAll(late, ([key, { revision, after }]) => this.#carryOut(key, revision, after));
     return revisions;
   }
 
@@ -106,6 +107,11 @@ export class Journal {
       }
     }
   }
+}
+
+/** What a change makes of its resource. */
+export function statusOf({ before, after }: ResourceChange): 'created' | 'changed' | 'deleted' {
+  return after === undefined ? 'deleted' : before === undefined ? 'created' : 'changed';
 }
 
 /** 0 before the first. */

@@ -9,10 +9,18 @@ import { encodeUtf8 } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import { Journal, newestOf, RESOURCE_PREFIX, type ResourceChange, type Revision, undoneSince } from './journal.ts';
+import {
+  Journal,
+  newestOf,
+  RESOURCE_PREFIX,
+  type ResourceChange,
+  type Revision,
+  statusOf,
+  undoneSince,
+} from './journal.ts';
 import type { HubLimits } from './options.ts';
 import type { Publisher } from './publisher.ts';
-import { type Store, type StoreEntry, tryParseJson } from './store.ts';
+import { askAll, type Store, type StoreEntry, tryParseJson } from './store.ts';
 
 export interface ResourcesOptions {
   readonly store: Store;
@@ -41,6 +49,15 @@ export interface ApplyOutcome {
   readonly results: readonly Applied[];
   /** The newest revision of the mesh after it. */
   readonly revision: number;
+}
+
+/** What somebody wants a resource to be. */
+interface Wish {
+  readonly key: string;
+  /** Undefined: gone. */
+  readonly manifest: Manifest | undefined;
+  /** The version that it is to replace; undefined: whichever there is. */
+  readonly seen?: string | undefined;
 }
 
 /** What is to change, and what comes of each resource that was named. */
@@ -89,14 +106,12 @@ export class Resources {
     const checked = checkManifests(manifests);
     for (const manifest of checked) this.#checkSize(manifest);
     await this.#checkRoom(checked);
-    const seen = manifests.map(versionSeen);
-    return this.#change('apply', options, async (revision) => {
-      const planned = await Promise.all(checked.map((manifest, i) => this.#planOne(manifest, seen[i], revision)));
-      return {
-        changes: planned.flatMap(({ change }) => change ?? []),
-        results: planned.map(({ result }) => result),
-      };
-    });
+    const wishes = checked.map((manifest, i) => ({
+      key: resourceKey(manifest),
+      manifest,
+      seen: versionSeen(manifests[i]),
+    }));
+    return this.#change('apply', options, (revision) => this.#plan(wishes, revision));
   }
 
   /** Every manifest, by kind, namespace and name. */
@@ -111,11 +126,9 @@ export class Resources {
 
   /** False when there is none. @throws SkeinError SKEIN_STORE */
   async delete(kind: string, namespace: string, name: string): Promise<boolean> {
-    const key = manifestKey(kind, namespace, name);
-    const { results } = await this.#change('delete', {}, (revision) =>
-      this.#planUndo(new Map([[key, undefined]]), revision),
-    );
-    return results.length > 0;
+    const wishes = [{ key: manifestKey(kind, namespace, name), manifest: undefined }];
+    const { results } = await this.#change('delete', {}, (revision) => this.#plan(wishes, revision));
+    return results.every(({ status }) => status === 'deleted');
   }
 
   /** The revisions that are kept, oldest first. @throws SkeinError SKEIN_STORE */
@@ -139,7 +152,9 @@ export class Resources {
         }
         // This version of the hub may be stricter than the one that took them.
         checkManifests([...wanted.values()].filter((manifest) => manifest !== undefined));
-        return this.#planUndo(wanted, revision);
+        const wishes = [...wanted].map(([key, manifest]) => ({ key, manifest }));
+        const { changes, results } = await this.#plan(wishes, revision);
+        return { changes, results: results.filter(({ status }) => status !== 'unchanged') };
       },
       to,
     );
@@ -199,38 +214,20 @@ export class Resources {
     }
   }
 
-  async #planOne(
-    manifest: Manifest,
-    seen: string | undefined,
-    revision: number,
-  ): Promise<{ readonly change?: ResourceChange; readonly result: Applied }> {
-    const key = resourceKey(manifest);
-    const before = await this.#read(key);
-    const version = String(before?.metadata.resourceVersion ?? 0);
-    if (seen !== undefined && seen !== version) {
-      throw new SkeinError('SKEIN_CONFLICT', `Cannot apply ${key}: it has changed since version ${seen}`, {
-        details: { resourceVersion: version },
-      });
-    }
-    const after = this.#write(manifest, before, revision);
-    if (after === before) return { result: { key, status: 'unchanged', resourceVersion: version } };
-    const status = before === undefined ? 'created' : 'changed';
-    return { change: { key, before, after }, result: { key, status, resourceVersion: String(revision) } };
-  }
-
-  /** What has to change for the resources to be as they were once, by key. */
-  async #planUndo(wanted: ReadonlyMap<string, Manifest | undefined>, revision: number): Promise<Plan> {
-    const changes: ResourceChange[] = [];
-    const results: Applied[] = [];
-    for (const [key, manifest] of wanted) {
+  async #plan(wishes: readonly Wish[], revision: number): Promise<Plan> {
+    const changes = await askAll(wishes, async ({ key, manifest, seen }) => {
       const before = await this.#read(key);
-      const after = manifest === undefined ? undefined : this.#write(manifest, before, revision);
-      if (after === before) continue;
-      changes.push({ key, before, after });
-      const status = after === undefined ? 'deleted' : before === undefined ? 'created' : 'changed';
-      results.push({ key, status, resourceVersion: String(revision) });
-    }
-    return { changes, results };
+      checkSeen(key, seen, before);
+      return { key, before, after: manifest && this.#write(manifest, before, revision) };
+    });
+    return {
+      changes: changes.filter(isChange),
+      results: changes.map((change): Applied => {
+        const { key, before } = change;
+        if (isChange(change)) return { key, status: statusOf(change), resourceVersion: String(revision) };
+        return { key, status: 'unchanged', resourceVersion: versionOf(before) };
+      }),
+    };
   }
 
   /** The form in which a manifest is kept; `before` itself when it means the same. */
@@ -285,6 +282,24 @@ function readManifest(key: string, { value }: StoreEntry): Manifest | undefined 
   const { name, namespace } = manifest.metadata;
   if (typeof name !== 'string' || typeof namespace !== 'string') return undefined;
   return manifestKey(manifest.kind, namespace, name) === key ? (manifest as unknown as Manifest) : undefined;
+}
+
+function isChange({ before, after }: ResourceChange): boolean {
+  return after !== before;
+}
+
+/** The revision that has changed a resource last; 0 where there is none. */
+function versionOf(manifest: Manifest | undefined): string {
+  return String(manifest?.metadata.resourceVersion ?? 0);
+}
+
+/** @throws SkeinError SKEIN_CONFLICT when it is another version than its writer has seen */
+function checkSeen(key: string, seen: string | undefined, present: Manifest | undefined): void {
+  const resourceVersion = versionOf(present);
+  if (seen === undefined || seen === resourceVersion) return;
+  throw new SkeinError('SKEIN_CONFLICT', `Cannot apply ${key}: it has changed since version ${seen}`, {
+    details: { resourceVersion },
+  });
 }
 
 /** The version of a manifest that its writer has seen, and wants to replace. */

@@ -56,6 +56,18 @@ export function checkValue(bytes: number, limitBytes: number = MAX_VALUE_BYTES):
     throw new SkeinError('SKEIN_LIMIT', `Cannot write to store: ${bytes} bytes in one value, ${limit} allowed`);
 }
 
+/** Questions at once: few enough that a shared store answers the last of them in time. */
+const AT_ONCE = 64;
+
+/** Asks a store something about each of `items`, many at a time. @returns the answers in their order */
+export async function askAll<T, R>(items: readonly T[], ask: (item: T) => Promise<R>): Promise<readonly R[]> {
+  const answers: R[] = [];
+  for (let i = 0; i < items.length; i += AT_ONCE) {
+    answers.push(...(await Promise.all(items.slice(i, i + AT_ONCE).map(ask))));
+  }
+  return answers;
+}
+
 /** The JSON value of an entry, or undefined: what an older or a younger hub wrote may be anything. */
 export function tryParseJson(text: string): unknown {
   try {

@@ -14,6 +14,7 @@ import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import type { Store } from '../../../src/hub/store.ts';
 import { nodeFiles } from '../../../src/runtime/node/files.ts';
 import { folder } from '../../support/folder.ts';
+import { openResources, split } from '../../support/resources.ts';
 import { STORE_CASES } from '../../support/store-cases.ts';
 
 function recorder(): Logger & { readonly events: string[] } {
@@ -56,7 +57,8 @@ test('File store holds what was answered when it is opened again', async (t) => 
   await after.close();
 });
 
-test('File store shares one fsync among changes that come together', async (t) => {
+/** Files of this machine that count what is forced to the disk. */
+function countedFiles(): { readonly files: Files; readonly appends: () => number } {
   let appends = 0;
   const files: Files = {
     ...nodeFiles,
@@ -75,9 +77,25 @@ test('File store shares one fsync among changes that come together', async (t) =
       };
     },
   };
+  return { files, appends: () => appends };
+}
+
+test('File store shares one fsync among changes that come together', async (t) => {
+  const { files, appends } = countedFiles();
   const store = await FileStore.open(join(folder(t), 'store.log'), { files, log: SILENT_LOGGER });
   await Promise.all(Array.from({ length: 500 }, (_, i) => store.compareAndSet(`key/${i}`, 0, 'x')));
-  ok(appends <= 2, `${appends} appends for 500 changes`);
+  ok(appends() <= 2, `${appends()} appends for 500 changes`);
+  await store.close();
+});
+
+test('A revision of five hundred resources costs the disk no fsync for each of them', async (t) => {
+  const { files, appends } = countedFiles();
+  const store = await FileStore.open(join(folder(t), 'store.log'), { files, log: SILENT_LOGGER });
+  const { resources } = await openResources(store);
+  await resources.apply(Array.from({ length: 500 }, (_, i) => split(`r${i}`, 1)));
+  equal((await resources.list()).length, 500);
+  ok(appends() <= 20, `${appends()} appends for 500 resources`);
+  resources.close();
   await store.close();
 });
 

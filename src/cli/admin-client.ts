@@ -39,10 +39,6 @@ export class AdminClient {
     return this.#call('POST', path, body);
   }
 
-  delete(path: string): Promise<unknown> {
-    return this.#call('DELETE', path);
-  }
-
   /** @throws SkeinError SKEIN_HUB_UNREACHABLE, or what was answered */
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {
     const headers: Record<string, string> = { accept: 'application/json' };

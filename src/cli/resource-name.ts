@@ -47,6 +47,12 @@ export function resourcePath(kind: string, namespace: string, name: string): str
   return `/v1/resources/${[kind, namespace, name].map(encodeURIComponent).join('/')}`;
 }
 
+/** `HTTPRoute/api in shop` of `HTTPRoute/shop/api`. */
+export function formatResource(key: string): string {
+  const [kind = '', namespace = '', name = ''] = key.split('/');
+  return `${kind}/${name} in ${namespace}`;
+}
+
 export interface ResourceMetadata {
   readonly kind: string;
   readonly name: string;

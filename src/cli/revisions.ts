@@ -1,14 +1,29 @@
-/** The revisions of the mesh as `skein get --revisions` prints them. */
+/** What changes of the mesh are told as: the one that was just made, and the revisions that are kept. */
 
-import { toRecords } from './admin-client.ts';
+import { asRecord, toRecords } from './admin-client.ts';
 import type { CommandContext } from './context.ts';
 import { formatJson, formatTable } from './output.ts';
+import { formatResource } from './resource-name.ts';
 import { formatYaml } from './yaml.ts';
 
 /** Changes of one revision in its row; the other forms have all. */
 const MOST = 3;
 
 type Fields = Readonly<Record<string, unknown>>;
+
+/** What the hub answered to a change: one line per resource, and which revision it is now. */
+export async function printOutcome({ print, say }: CommandContext, answer: unknown, isDryRun: boolean): Promise<void> {
+  const { results, revision } = asRecord(answer);
+  const applied = toRecords(results);
+  const lines = applied.map(
+    ({ key, status }) => `${formatResource(String(key))}: ${status}${isDryRun ? ' (dry run)' : ''}\n`,
+  );
+  await print(lines.join(''));
+  if (lines.length === 0) say('Nothing to change.');
+  if (!isDryRun && applied.some(({ status }) => status !== 'unchanged')) {
+    say(`Revision ${revision}; \`skein apply --rollback\` undoes it.`);
+  }
+}
 
 /** Prints those that have changed something that is meant, with that alone. */
 export async function printRevisions(
@@ -27,10 +42,7 @@ export async function printRevisions(
 }
 
 function toRow({ revision, at, action, to, changes }: Fields): string[] {
-  const what = toRecords(changes).map(({ key, status }) => {
-    const [kind, namespace, name] = String(key).split('/');
-    return `${kind}/${name} in ${namespace} ${status}`;
-  });
+  const what = toRecords(changes).map(({ key, status }) => `${formatResource(String(key))} ${status}`);
   const more = what.length > MOST ? [`and ${what.length - MOST} more`] : [];
   return [
     String(revision),

@@ -1,7 +1,7 @@
 /** What administrators may ask of a hub, without HTTP: tokens, services, status, resources. */
 
 import * as v from 'valibot';
-import type { Manifest } from '../catalog/resource.ts';
+import { type Manifest, manifestKey } from '../catalog/resource.ts';
 import type { Clock } from '../core/clock.ts';
 import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
@@ -12,7 +12,7 @@ import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
-import type { ApplyOptions, ApplyOutcome, Resources } from './resources.ts';
+import { type ApplyOptions, type ApplyOutcome, notFound, type Resources } from './resources.ts';
 import type { StatusBoard } from './status-board.ts';
 
 export interface AdminOptions {
@@ -45,6 +45,7 @@ const tokenRequest = v.strictObject({
   ttl: v.optional(v.string()),
 });
 
+const deleteRequest = v.pipe(v.array(v.pipe(v.string(), v.regex(/^[^/]+\/[^/]+\/[^/]+$/))), v.minLength(1));
 const rollbackRequest = v.strictObject({ to: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
 
 /** What the URL of a change says beside its body. */
@@ -181,15 +182,18 @@ export class Admin {
   async resource(kind: string, namespace: string, name: string): Promise<object> {
     const { publisher, resources } = this.#options;
     const manifest = await resources.get(kind, namespace, name);
-    if (manifest === undefined) throw notFound(kind, namespace, name);
+    if (manifest === undefined) throw notFound([manifestKey(kind, namespace, name)]);
     publisher.flush();
     return this.#withStatus(manifest);
   }
 
-  /** @throws SkeinError SKEIN_RESOURCE_INVALID (404) */
-  async deleteResource(kind: string, namespace: string, name: string): Promise<{ deleted: string }> {
-    if (!(await this.#options.resources.delete(kind, namespace, name))) throw notFound(kind, namespace, name);
-    return { deleted: `${kind}/${namespace}/${name}` };
+  /** A list of `Kind/namespace/name`: all of them, or none. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT */
+  delete(body: unknown, query: ApplyQuery): Promise<ApplyOutcome> {
+    const parsed = v.safeParse(deleteRequest, body);
+    if (!parsed.success) {
+      throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot delete: expected a list of Kind/namespace/name');
+    }
+    return this.#options.resources.delete(parsed.output, toApplyOptions(query));
   }
 
   #withStatus(manifest: Manifest): object {
@@ -204,12 +208,6 @@ function toApplyOptions({ ifRevision, dryRun }: ApplyQuery): ApplyOptions {
     throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot change resources: ifRevision is no number');
   }
   return { ifRevision: ifRevision === undefined ? undefined : Number(ifRevision), dryRun: dryRun === 'true' };
-}
-
-function notFound(kind: string, namespace: string, name: string): SkeinError {
-  return new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot find ${kind}/${name} in namespace "${namespace}"`, {
-    status: 404,
-  });
 }
 
 function compare(a: string, b: string): number {

@@ -1,6 +1,7 @@
 /** The hub's HTTP: health, metrics, public keys, and the admin API behind a bearer token; the only door to hono in the hub. */
 
 import { type Context, Hono } from 'hono';
+import { manifestKey } from '../catalog/resource.ts';
 import { REFLECTION_PATH, type Reflections } from '../control/reflection.ts';
 import { type Bytes, concatBytes, decodeUtf8, encodeUtf8, equalBytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -73,8 +74,11 @@ export function createApp(options: AppOptions): App {
   });
   app.delete('/v1/resources/:kind/:namespace/:name', async (c) => {
     const { kind, namespace, name } = c.req.param();
-    return c.json(await admin.deleteResource(kind, namespace, name), 200, NO_STORE);
+    return c.json(await admin.delete([manifestKey(kind, namespace, name)], c.req.query()), 200, NO_STORE);
   });
+  app.post('/v1/resources/delete', async (c) =>
+    c.json(await admin.delete(await readJson(c, options), c.req.query()), 200, NO_STORE),
+  );
 
   app.get('/v1/revisions', async (c) => c.json(await admin.revisions(), 200, NO_STORE));
   app.post('/v1/revisions/rollback', async (c) =>

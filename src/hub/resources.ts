@@ -124,11 +124,19 @@ export class Resources {
     return this.#read(manifestKey(kind, namespace, name));
   }
 
-  /** False when there is none. @throws SkeinError SKEIN_STORE */
-  async delete(kind: string, namespace: string, name: string): Promise<boolean> {
-    const wishes = [{ key: manifestKey(kind, namespace, name), manifest: undefined }];
-    const { results } = await this.#change('delete', {}, (revision) => this.#plan(wishes, revision));
-    return results.every(({ status }) => status === 'deleted');
+  /**
+   * Deletes all or, when one of them is not there, none.
+   * @param keys `Kind/namespace/name`
+   * @throws SkeinError SKEIN_RESOURCE_INVALID (404), SKEIN_CONFLICT, SKEIN_STORE
+   */
+  async delete(keys: readonly string[], options: ApplyOptions = {}): Promise<ApplyOutcome> {
+    const wishes = [...new Set(keys)].map((key) => ({ key, manifest: undefined }));
+    return this.#change('delete', options, async (revision) => {
+      const plan = await this.#plan(wishes, revision);
+      const missing = plan.results.filter(({ status }) => status !== 'deleted');
+      if (missing.length > 0) throw notFound(missing.map(({ key }) => key));
+      return plan;
+    });
   }
 
   /** The revisions that are kept, oldest first. @throws SkeinError SKEIN_STORE */
@@ -273,6 +281,15 @@ export class Resources {
       throw new SkeinError('SKEIN_LIMIT', `Cannot apply resources: there would be more than ${limits.maxResources}`);
     }
   }
+}
+
+/** @param keys `Kind/namespace/name` */
+export function notFound(keys: readonly string[]): SkeinError {
+  const names = keys.map((key) => {
+    const [kind, namespace, name] = key.split('/');
+    return `${kind}/${name} in namespace "${namespace}"`;
+  });
+  return new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot find ${names.join(', ')}`, { status: 404 });
 }
 
 /** A manifest as some version of the hub has checked it; no more than what everybody needs to pass it on is checked again. */

@@ -122,7 +122,7 @@ export const STORE_CASES: readonly StoreCase[] = [
     async run(store) {
       const { resources, publisher } = await openResources(store, { maxRevisions: 3 });
       for (let weight = 1; weight <= 5; weight++) await resources.apply([split('a', weight), split('b', weight)]);
-      await resources.delete('HTTPRoute', 'default', 'b');
+      await resources.delete(['HTTPRoute/default/b']);
       await resources.rollback(4);
       deepEqual(
         (await resources.revisions()).map(({ revision, changes }) => [revision, changes.length]),

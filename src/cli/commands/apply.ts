@@ -6,6 +6,7 @@ import { type AdminClient, asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
+import { printOutcome } from '../revisions.ts';
 import { FILE_OPTION, inWordsOfFiles, NAMESPACE_OPTION, readSources } from '../sources.ts';
 
 export const apply: CommandSpec = {
@@ -38,6 +39,7 @@ export const apply: CommandSpec = {
   async run(context) {
     const { input } = context;
     const to = readNumber(context, 'to');
+    const isDryRun = input.flag('dry-run');
     const isRollback = input.flag('rollback') || to !== undefined;
     if (isRollback && (input.args.length > 0 || input.list('file') !== undefined)) {
       throw new SkeinError('SKEIN_CONFIG', 'Cannot apply: --rollback takes no files');
@@ -47,7 +49,8 @@ export const apply: CommandSpec = {
     if (isRollback) {
       const newest = readNumber(context, 'if-revision') ?? (await readNewest(admin));
       const target = { to: to ?? newest - 1 };
-      await tell(context, await admin.post(`/v1/revisions/rollback${queryOf(context, newest)}`, target));
+      const answer = await admin.post(`/v1/revisions/rollback${queryOf(context, newest)}`, target);
+      await printOutcome(context, answer, isDryRun);
       return EXIT.done;
     }
     const manifests = sources.map(({ manifest }) => manifest);
@@ -55,7 +58,7 @@ export const apply: CommandSpec = {
     const answer = await admin.post(path, manifests).catch((thrown) => {
       throw inWordsOfFiles(thrown, sources);
     });
-    await tell(context, answer);
+    await printOutcome(context, answer, isDryRun);
     return EXIT.done;
   },
 };
@@ -80,19 +83,4 @@ function queryOf({ input }: CommandContext, ifRevision: number | undefined): str
   if (ifRevision !== undefined) query.set('ifRevision', String(ifRevision));
   if (input.flag('dry-run')) query.set('dryRun', 'true');
   return query.size === 0 ? '' : `?${query}`;
-}
-
-/** One line per resource, and which revision it is now. */
-async function tell(context: CommandContext, answer: unknown): Promise<void> {
-  const { results, revision } = asRecord(answer);
-  const isDry = context.input.flag('dry-run');
-  const lines = toRecords(results).map(({ key, status }) => {
-    const [kind = '', namespace = '', name = ''] = String(key).split('/');
-    return { text: `${kind}/${name} in ${namespace}: ${status}${isDry ? ' (dry run)' : ''}\n`, status };
-  });
-  await context.print(lines.map(({ text }) => text).join(''));
-  if (lines.length === 0) context.say('Nothing to change.');
-  if (!isDry && lines.some(({ status }) => status !== 'unchanged')) {
-    context.say(`Revision ${revision}; \`skein apply --rollback\` undoes it.`);
-  }
 }

@@ -1,17 +1,20 @@
 /** `skein delete`: routes and policies leave the hub, by name or by the files they came from. */
 
+import { manifestKey } from '../../catalog/resource.ts';
 import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
 import { SkeinError } from '../../core/errors.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
 import { readManifests } from '../manifest.ts';
-import { metadataOf, parseResourceQuery, type ResourceMetadata, resourcePath } from '../resource-name.ts';
+import { metadataOf, parseResourceQuery } from '../resource-name.ts';
+import { printOutcome } from '../revisions.ts';
 import { FILE_OPTION, NAMESPACE_OPTION } from '../sources.ts';
 
 export const remove: CommandSpec = {
   name: 'delete',
   summary: 'remove routes and policies',
+  description: 'All of what is named goes, or none of it, as one revision of the mesh.',
   args: [{ form: '[resources...]', description: 'Kind/name of each' }],
   options: [FILE_OPTION, NAMESPACE_OPTION, ...ADMIN_OPTIONS],
   examples: [
@@ -20,10 +23,10 @@ export const remove: CommandSpec = {
   ],
   async run(context) {
     const namespace = context.input.text('namespace') ?? DEFAULT_NAMESPACE;
-    const targets: ResourceMetadata[] = context.input.args.map((text) => {
+    const keys = context.input.args.map((text) => {
       const { kind, name } = parseResourceQuery(text);
       if (name === undefined) throw new SkeinError('SKEIN_CONFIG', `Cannot delete "${text}": expected Kind/name`);
-      return { kind, name, namespace };
+      return manifestKey(kind, namespace, name);
     });
     for (const path of context.input.list('file') ?? []) {
       for (const { source, manifest } of await readManifests(context, path)) {
@@ -31,15 +34,12 @@ export const remove: CommandSpec = {
         if (meta.kind === '' || meta.name === '') {
           throw new SkeinError('SKEIN_CONFIG', `Cannot delete ${source}: no kind or no metadata.name`);
         }
-        targets.push(meta);
+        keys.push(manifestKey(meta.kind, meta.namespace, meta.name));
       }
     }
-    if (targets.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot delete: no resource named');
+    if (keys.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot delete: no resource named');
     const admin = await openAdmin(context);
-    for (const target of targets) {
-      await admin.delete(resourcePath(target.kind, target.namespace, target.name));
-      await context.print(`${target.kind}/${target.name} in ${target.namespace}: deleted\n`);
-    }
+    await printOutcome(context, await admin.post('/v1/resources/delete', keys), false);
     return EXIT.done;
   },
 };

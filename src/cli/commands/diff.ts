@@ -12,7 +12,7 @@ import type { ConfigIssue } from '../environment.ts';
 import { EXIT } from '../exit-code.ts';
 import type { SourcedManifest } from '../manifest.ts';
 import { formatJson, toPrintable } from '../output.ts';
-import { metadataOf } from '../resource-name.ts';
+import { formatResource, metadataOf } from '../resource-name.ts';
 import { FILE_OPTION, NAMESPACE_OPTION, readSources } from '../sources.ts';
 import { toList } from './get.ts';
 
@@ -91,8 +91,7 @@ function compare(wanted: Manifest, present: Manifest | undefined): Comparison {
 }
 
 function format({ key, status, differences }: Comparison, { paint }: CommandContext): string {
-  const [kind = '', namespace = '', name = ''] = key.split('/');
-  const title = paint('bold', `${kind}/${name} in ${namespace}`);
+  const title = paint('bold', formatResource(key));
   if (status === 'new') return `${title}: not in the mesh\n`;
   const lines = differences.map(({ path, before, after }) => {
     const [old, now] = [show(before), show(after)];

@@ -37,6 +37,25 @@ test('skein apply says what became of each resource, and --rollback undoes the l
   match(refused.err, /Cannot go back to revision 99: 0 to 5 can be gone back to/);
 });
 
+test('skein delete takes away all that it names in one revision, or nothing', async (t) => {
+  const { run, write } = await createAdministrator(t);
+  await write('a.yaml', `${route('one', 1)}---\n${route('two', 1)}`);
+  await run('apply', '-f', 'a.yaml');
+  const missing = await run('delete', 'HTTPRoute/one', 'HTTPRoute/three');
+  equal(missing.code, 1);
+  match(missing.err, /^error: Cannot find HTTPRoute\/three in namespace "default" \(SKEIN_RESOURCE_INVALID\)$/m);
+  match((await run('get', 'routes')).out, /one .*\n.* two /);
+  deepEqual(await run('delete', '-f', 'a.yaml', 'HTTPRoute/one'), {
+    code: 0,
+    out: 'HTTPRoute/one in default: deleted\nHTTPRoute/two in default: deleted\n',
+    err: 'Revision 3; `skein apply --rollback` undoes it.\n',
+  });
+  match(
+    (await run('apply', '--rollback')).out,
+    /^HTTPRoute\/one in default: created\nHTTPRoute\/two in default: created\n$/,
+  );
+});
+
 test('skein get --revisions lists what has changed the mesh, or one resource', async (t) => {
   const { run, write } = await createAdministrator(t);
   for (const weight of [1, 2]) {

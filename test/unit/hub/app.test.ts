@@ -223,6 +223,25 @@ test('Resources are applied, listed, read and deleted; one bad one spoils the ba
   await hub.close();
 });
 
+test('Resources are deleted together, in one revision, or none of them', async () => {
+  const { hub, admin } = await start();
+  const named = (name: string): object => ({ ...POLICY, metadata: { name, namespace: 'shop' } });
+  await admin('/v1/resources', json([named('p'), named('q')]));
+  const remove = (query: string, ...names: string[]): Promise<Response> =>
+    admin(`/v1/resources/delete${query}`, json(names.map((name) => `AuthorizationPolicy/shop/${name}`)));
+  equal((await remove('', 'p', 'x')).status, 404);
+  equal((await remove('?ifRevision=1', 'p', 'q')).status, 409);
+  for (const body of [[], {}, 'AuthorizationPolicy/shop/p', [7], [POLICY], ['AuthorizationPolicy/p']]) {
+    equal((await admin('/v1/resources/delete', json(body))).status, 422, JSON.stringify(body));
+  }
+  const results = ['p', 'q'].map((name) => ({
+    ...{ key: `AuthorizationPolicy/shop/${name}`, status: 'deleted', resourceVersion: '3' },
+  }));
+  deepEqual(await (await remove('?dryRun=true', 'p', 'q')).json(), { results, revision: 2 });
+  deepEqual(await (await remove('', 'p', 'q')).json(), { results, revision: 3 });
+  await hub.close();
+});
+
 test('Revisions are listed, and gone back to', async () => {
   const { hub, admin } = await start();
   await admin('/v1/resources', json(POLICY));

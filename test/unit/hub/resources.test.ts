@@ -1,6 +1,6 @@
 /** Resources in a hub: all or nothing, revisions, going back, and hubs that die or meet in the middle of a change. */
 
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Manifest } from '../../../src/catalog/resource.ts';
 import { isErrorCode, SkeinError } from '../../../src/core/errors.ts';
@@ -115,11 +115,35 @@ test('One name twice in one change is refused', async () => {
   deepEqual(await resources.list(), []);
 });
 
+test('What is deleted together goes in one revision, and stays where one of it is not there', async () => {
+  const { resources } = await openResources(new MemoryStore());
+  await resources.apply(['a', 'b', 'c'].map((name) => split(name, 1)));
+  const missing = resources.delete(['HTTPRoute/default/a', 'HTTPRoute/default/x', 'HTTPRoute/default/y']);
+  await rejects(missing, (error) => {
+    ok(error instanceof SkeinError);
+    deepEqual([error.code, error.status], ['SKEIN_RESOURCE_INVALID', 404]);
+    match(error.message, /HTTPRoute\/x in namespace "default", HTTPRoute\/y in namespace "default"/);
+    return true;
+  });
+  deepEqual(await weightsOf(resources), { a: [1], b: [1], c: [1] });
+  const both = ['HTTPRoute/default/a', 'HTTPRoute/default/b', 'HTTPRoute/default/a'];
+  equal((await resources.delete(both, { dryRun: true })).revision, 1);
+  await rejects(resources.delete(both, { ifRevision: 7 }), failsWith('SKEIN_CONFLICT'));
+  const { results, revision } = await resources.delete(both);
+  deepEqual(
+    [results.map(({ key, status }) => `${key} ${status}`), revision],
+    [['HTTPRoute/default/a deleted', 'HTTPRoute/default/b deleted'], 2],
+  );
+  deepEqual(await weightsOf(resources), { c: [1] });
+  await resources.rollback(1);
+  deepEqual(await weightsOf(resources), { a: [1], b: [1], c: [1] });
+});
+
 test('Going back makes all as it was, as a revision of its own; twice goes forward again', async () => {
   const { resources } = await openResources(new MemoryStore());
   await resources.apply([split('a', 1), split('b', 1)]);
   await resources.apply([split('a', 2), split('c', 1)]);
-  await resources.delete('HTTPRoute', 'default', 'b');
+  await resources.delete(['HTTPRoute/default/b']);
   const made = (await read(resources, 'a')).creationTimestamp;
   const { results, revision } = await resources.rollback(1);
   equal(revision, 4);
@@ -200,6 +224,22 @@ test('A hub that dies at any write of a change leaves all of it or nothing', asy
     const { resources: after } = await openResources(store);
     const wanted = writes === 0 ? { a: [1], b: [1] } : { a: [2], b: [2], c: [2] };
     deepEqual(await weightsOf(after), wanted, `${writes} writes`);
+  }
+});
+
+test('A hub that dies at any write of a deletion leaves all or nothing of it', async () => {
+  for (let writes = 0; writes <= 3; writes++) {
+    const store = new MortalStore();
+    const { resources } = await openResources(store);
+    await resources.apply([split('a', 1), split('b', 1), split('c', 1)]);
+    store.writesLeft = writes;
+    const change = resources.delete(['HTTPRoute/default/a', 'HTTPRoute/default/b']);
+    if (writes < 3) await rejects(change, failsWith('SKEIN_STORE'));
+    else await change;
+    resources.close();
+    store.writesLeft = Number.POSITIVE_INFINITY;
+    const { resources: after } = await openResources(store);
+    deepEqual(await weightsOf(after), writes === 0 ? { a: [1], b: [1], c: [1] } : { c: [1] }, `${writes} writes`);
   }
 });
 

@@ -13,8 +13,8 @@ import { Tap } from '../support/tap.ts';
 const noProc = lacking('/proc');
 /** The record that holds a message of this size is larger than any other that passes. */
 const SENT_BYTES = 5_000;
-/** A record that is missing is given 2 s, a new circuit some round trips. */
-const RECOVERED_WITHIN_MS = 15_000;
+/** A record that is missing is given 2 s, a new circuit some round trips; without them it never comes. The rest is for a busy machine. */
+const RECOVERED_WITHIN_MS = 60_000;
 
 const canary = (place: string): string => `canary-${place}-${randomBytes(12).toString('hex')}`;
 

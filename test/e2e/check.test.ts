@@ -45,7 +45,7 @@ describe('skein check', { skip: lacking('network namespaces') }, () => {
       env: { HOME: mesh.folder },
     });
     mesh.programs.push(program);
-    const { code } = await program.waitForExit(60_000);
+    const { code } = await program.waitForExit();
     assert.notEqual(program.stdout, '', program.tail());
     return { code, report: JSON.parse(program.stdout) as Report };
   }

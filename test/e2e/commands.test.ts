@@ -58,7 +58,7 @@ describe('Commands as processes', () => {
   for (const [script, code] of ends) {
     it(`run -- sh -c '${script}' ends with ${code}`, async () => {
       const program = await startRun(script);
-      assert.equal((await program.waitForExit(20_000)).code, code, program.tail());
+      assert.equal((await program.waitForExit()).code, code, program.tail());
       assert.equal(program.stdout, script.includes('inside') ? 'inside\n' : '');
     });
   }
@@ -67,7 +67,7 @@ describe('Commands as processes', () => {
     const program = await startRun('trap "echo told; exit 9" TERM; echo ready; while :; do sleep 0.1; done');
     await program.waitForOutput(/ready/);
     program.signal('SIGTERM');
-    assert.equal((await program.waitForExit(20_000)).code, 9, program.tail());
+    assert.equal((await program.waitForExit()).code, 9, program.tail());
     assert.equal(program.stdout, 'ready\ntold\n');
   });
 
@@ -101,7 +101,7 @@ describe('Commands as processes', () => {
     const { port } = silent.address() as AddressInfo;
     const args = ['--listen-http', `127.0.0.1:${port}`];
     const busy = await mesh.launchSidecar({ name: 'busy', token, http: false, args });
-    assert.equal((await busy.waitForExit(20_000)).code, 2, busy.tail());
+    assert.equal((await busy.waitForExit()).code, 2, busy.tail());
     assert.match(busy.tail(), /EADDRINUSE|in use/);
     await mesh.startSidecar({ name: 'second', token });
   });

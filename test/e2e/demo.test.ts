@@ -13,7 +13,7 @@ import { Program, runProgram } from '../support/process.ts';
 /** Dials until nobody listens there any more. */
 async function untilRefused(address: string): Promise<void> {
   const { hostname, port } = new URL(`tcp://${address}`);
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const socket = connect({ host: hostname, port: Number(port) });
     const isOpen = await once(socket, 'connect').then(
@@ -33,7 +33,7 @@ describe('npm start', () => {
     const program = new Program('npm', ['start', '--silent', ...args], {
       name: 'npm start',
       env: { HOME: home, XDG_CONFIG_HOME: home, XDG_STATE_HOME: home },
-      readyWithinMs: 60_000,
+      readyWithinMs: 120_000,
     });
     started.push(program);
     return program;
@@ -78,7 +78,7 @@ describe('npm start', () => {
 
   it('Shows a person the call and what to try', { skip: lacking('curl') }, async () => {
     const demo = start();
-    const shown = await demo.waitForOutput(/curl .*hello\.mesh/, 60_000);
+    const shown = await demo.waitForOutput(/curl .*hello\.mesh/);
     assert.match(shown, /spiffe:\/\//);
     const command = /curl .*hello\.mesh\S*/.exec(shown)?.[0] ?? '';
     const out = await runProgram('sh', ['-c', `${command} -s -S -o /dev/null -w '%{http_code}'`]);

@@ -20,7 +20,7 @@ describe('DNS of a machine', () => {
     const etc = `/etc/netns/${inside.at(-1)}`;
     mkdirSync(etc, { recursive: true });
     t.after(() => rmSync(etc, { recursive: true, force: true }));
-    writeFileSync(`${etc}/resolv.conf`, 'nameserver 127.0.0.1\noptions timeout:2 attempts:1\n');
+    writeFileSync(`${etc}/resolv.conf`, 'nameserver 127.0.0.1\noptions timeout:10 attempts:2\n');
 
     const mesh = await TestMesh.start({ listen: `0.0.0.0:${HUB_PORT}`, within: lab.within('hub') });
     t.after(() => mesh.close());

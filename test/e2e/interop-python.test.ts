@@ -55,7 +55,7 @@ describe('What the hub mints and publishes', () => {
     mesh.programs.push(program);
     program.write(JSON.stringify(given));
     program.endInput();
-    const { code } = await program.waitForExit(60_000);
+    const { code } = await program.waitForExit();
     assert.equal(code, 0, program.tail());
     return JSON.parse(program.stdout);
   }

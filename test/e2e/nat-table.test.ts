@@ -119,7 +119,7 @@ async function observe(
     };
     const within = lab.within(`site-${end}`);
     const program = startHelper('nat-peer', [JSON.stringify(options)], {
-      ...{ name: end, within, runtime, readyWithinMs: 60_000 },
+      ...{ name: end, within, runtime },
     });
     mesh.programs.push(program);
     return program;
@@ -127,7 +127,7 @@ async function observe(
   const callee = start('b', right);
   await callee.ready();
   const caller = start('a', left);
-  const { code } = await caller.waitForExit(60_000);
+  const { code } = await caller.waitForExit();
   const tail = `${caller.tail()}\n${callee.tail()}\n${mesh.hub.tail()}`;
   assert.equal(code, 0, tail);
   await callee.kill();

@@ -37,7 +37,7 @@ describe('Resources that change under open WebSockets', () => {
     const before = sidecars.map(({ program }) => program.count(event));
     await mesh.post('/v1/resources', manifest);
     await Promise.all(
-      sidecars.map(({ program }, i) => program.waitForLog(() => program.count(event) > (before[i] ?? 0), 60_000)),
+      sidecars.map(({ program }, i) => program.waitForLog(() => program.count(event) > (before[i] ?? 0))),
     );
   }
 

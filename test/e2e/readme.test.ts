@@ -108,7 +108,7 @@ async function stop(but: string | undefined): Promise<void> {
       continue;
     }
     terminal.signal('SIGINT');
-    const end = await terminal.waitForEnd(20_000);
+    const end = await terminal.waitForEnd(STEP_WITHIN_MS);
     assert.ok([0, 130, 'SIGINT'].includes(end), `ended with ${end}\n$ ${terminal.text}\n${terminal.output}`);
   }
   terminals.push(...going);

@@ -6,8 +6,8 @@ import { printFigures } from '../support/figures.ts';
 import { type Answer, ask, percentiles } from '../support/load.ts';
 import { type Sidecar, TestMesh } from '../support/mesh.ts';
 
-/** Base of the back-off is 250 ms and full jitter (reliability.md F10); a hub alone is back at once. */
-const BACK_WITHIN_MS = 15_000;
+/** Base of the back-off is 250 ms and full jitter (reliability.md F10); a hub alone is back at once, if the machine is not busy. */
+const BACK_WITHIN_MS = 30_000;
 
 describe('Restarts', () => {
   let mesh: TestMesh;
@@ -91,7 +91,7 @@ describe('Restarts', () => {
 
   it('Two hubs cannot share one data folder', async () => {
     const second = await mesh.launchSecondHub();
-    const { code } = await second.waitForExit(30_000);
+    const { code } = await second.waitForExit();
     assert.equal(code, 1, second.tail());
     assert.match(second.tail(), /SKEIN_STORE/);
     assert.equal((await call()).status, 200);

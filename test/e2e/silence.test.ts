@@ -128,15 +128,12 @@ describe('Links that fall silent', { skip: noLab }, () => {
     const before = mesh.hub.count('sidecar-left');
     const startedMs = performance.now();
     lab.lose('b', 'ip protocol tcp');
-    await mesh.hub.waitForLog(
-      (line) => line.event === 'sidecar-left' && mesh.hub.count('sidecar-left') > before,
-      60_000,
-    );
+    await mesh.hub.waitForLog((line) => line.event === 'sidecar-left' && mesh.hub.count('sidecar-left') > before);
     const tookMs = performance.now() - startedMs;
     const joined = mesh.hub.count('sidecar-joined');
     const healedMs = performance.now();
     lab.heal('b');
-    await mesh.hub.waitForLog(() => mesh.hub.count('sidecar-joined') > joined, 60_000);
+    await mesh.hub.waitForLog(() => mesh.hub.count('sidecar-joined') > joined);
     const backMs = performance.now() - healedMs;
     printFigures('silence: idle', { tookMs: Math.round(tookMs), backMs: Math.round(backMs) });
     assert.ok(tookMs <= IDLE_MS + SLACK_MS, `${tookMs} ms`);

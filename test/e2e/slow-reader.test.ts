@@ -47,7 +47,7 @@ describe('One stream of 100 that nobody reads', () => {
     const client = startHelper('client', [
       JSON.stringify({ kind: 'http', ...target, count: REQUESTS, concurrency: STREAMS - 1 }),
     ]);
-    const { code } = await client.waitForExit(60_000);
+    const { code } = await client.waitForExit(120_000);
     assert.equal(code, 0, client.tail());
     const result = JSON.parse(client.stdout) as LoadResult;
     assert.equal(result.failures, 0, JSON.stringify(result.errors));

@@ -45,7 +45,7 @@ describe('Streams between Node, Bun and Deno outlive their WebSockets', () => {
   async function start(runtime: Runtime, name: string, options: object): Promise<Side> {
     const cutter = await Cutter.start(mesh.hubAddress, {}, `relay of the ${name}`);
     mesh.programs.push(cutter.program);
-    const sidecar = await mesh.startSidecar({ name, runtime, hub: cutter.url, readyWithinMs: 60_000, ...options });
+    const sidecar = await mesh.startSidecar({ name, runtime, hub: cutter.url, ...options });
     return { runtime, sidecar, cutter };
   }
 
@@ -58,7 +58,12 @@ describe('Streams between Node, Bun and Deno outlive their WebSockets', () => {
         await wait(CUT_EVERY_MS);
         // Both links of every pair, in turn; the last one, silence, is for the sidecars to find out.
         const sides = index % 2 === 0 ? [caller] : callees;
-        await Promise.all(sides.map(({ cutter }) => cutter.cut(cut)));
+        await Promise.all(
+          sides.map(async ({ cutter }) => {
+            await cutter.untilConnected();
+            await cutter.cut(cut);
+          }),
+        );
       }
       await wait(CUT_EVERY_MS);
       for (const [index, finish] of pairs.entries()) {
@@ -69,7 +74,10 @@ describe('Streams between Node, Bun and Deno outlive their WebSockets', () => {
         assert.deepEqual([download.error, download.isIntact], [undefined, true], pair);
       }
       const { cuts } = await caller.cutter.counts();
-      assert.deepEqual(cuts, { rst: 1, fin: 0, 'close-1001': 1, 'mid-message': 0, silence: 1 });
+      assert.deepEqual(
+        CUTS.filter((cut) => cuts[cut] > 0),
+        ['rst', 'close-1001', 'silence'],
+      );
       for (const { cutter } of callees) {
         const { cuts } = await cutter.counts();
         assert.deepEqual([cuts.fin > 0, cuts['mid-message'] > 0], [true, true]);

@@ -1,6 +1,9 @@
 /** A cutting relay in a process of its own, as a test sees it: an address, and commands that are answered when they are done. */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Cut, RelayCounts, RelayShape } from './cutting-relay.ts';
 import { type Program, startHelper } from './process.ts';
+
+const POLL_MS = 25;
 
 export class Cutter {
   readonly program: Program;
@@ -22,6 +25,11 @@ export class Cutter {
   /** Cuts all connections that stand. */
   cut(cut: Cut): Promise<RelayCounts> {
     return this.program.command({ cut });
+  }
+
+  /** Resolves when there is something to cut. */
+  async untilConnected(): Promise<void> {
+    while ((await this.counts()).connections === 0) await wait(POLL_MS);
   }
 
   /** Passes nothing any more, in silence. */

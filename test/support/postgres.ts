@@ -42,7 +42,7 @@ export class Postgres {
     const start = (program: string, args: readonly string[]) =>
       new Program(join(programs, program), args, { within: [...(options.within ?? []), ...user], cwd: folder });
     const made = start('initdb', ['--no-sync', '-A', 'trust', '-U', 'postgres', '-E', 'UTF8', '--locale=C', data]);
-    const { code } = await made.waitForExit(60_000);
+    const { code } = await made.waitForExit();
     if (code !== 0) throw new Error(`initdb ended with ${code}\n${made.stdout}\n${made.tail()}`);
     // fsync would measure the disk; the tests are about connections.
     const settings = ['-h', '127.0.0.1', '-p', String(options.port), '-k', folder, '-c', 'fsync=off'];
@@ -59,7 +59,7 @@ export class Postgres {
   async stop(): Promise<void> {
     // SIGINT is its fast shutdown: connections are ended, the data are written.
     this.#server.signal('SIGINT');
-    await this.#server.waitForExit(20_000);
+    await this.#server.waitForExit();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

@@ -33,7 +33,7 @@ export class PsqlSession {
   async finish(): Promise<PsqlResult> {
     clearInterval(this.#timer);
     this.#psql.write(`select 'rows', count(*) from seen;\n\\q\n`);
-    await this.#psql.waitForExit(60_000);
+    await this.#psql.waitForExit();
     const lines = this.#psql.stdout.trim().split('\n');
     return {
       statements: this.#statements,

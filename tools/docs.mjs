@@ -80,6 +80,7 @@ ${names.map((name) => `[${name}](#skein-${name.replaceAll(' ', '-')})`).join(' Â
 
 Flags go before environment variables, those before \`skein.yaml\`, that before the profile. A list in an environment
 variable is separated by commas. \`SKEIN_ADMIN_TOKEN\` is the hub's admin token where its data folder is not at hand;
+\`SKEIN_SIDECAR_ADMIN_TOKEN\` is that of a sidecar's admin port, for the sidecar and for commands that share no profile with it;
 \`SKEIN_HOME\` is the folder of the profile (default: \`~/.skein\`). Exit codes: 0 done, 1 other failure, 2 usage,
 3 the hub cannot be reached, 4 refused (identity or policy).
 

@@ -6,6 +6,10 @@ import type { Redacted } from '../core/redacted.ts';
 import { toHttpUrl } from './address.ts';
 
 const START_REMEDY = 'Start a hub on this machine with `skein hub`, or name another one with --hub.';
+const TOKEN_REMEDIES = {
+  hub: 'Give the admin token of the hub: --data with its data folder, or SKEIN_ADMIN_TOKEN.',
+  sidecar: 'Ask as the user who started the sidecar, or set SKEIN_SIDECAR_ADMIN_TOKEN there and here.',
+} as const;
 /** A hub answers these from memory or from one write to disk; longer means that it is not there. */
 const TIMEOUT_MS = 10_000;
 
@@ -74,7 +78,7 @@ export class AdminClient {
       const state = this.#token === undefined ? 'no admin token given' : 'the admin token is not valid';
       return new SkeinError(known ?? 'SKEIN_DENIED', `Cannot use ${this.#subject}: ${state}`, {
         details: {
-          remedy: 'Give the admin token of the hub: --data with its data folder, or SKEIN_ADMIN_TOKEN.',
+          remedy: TOKEN_REMEDIES[this.#role],
         },
       });
     }

@@ -8,6 +8,7 @@ import { AdminClient } from './admin-client.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
 import { openProfile, requireFiles } from './profile.ts';
+import { findSidecarToken } from './sidecar-token.ts';
 
 export const DEFAULT_HUB = 'ws://127.0.0.1:7000';
 export const DEFAULT_HUB_DATA = './hub';
@@ -35,9 +36,10 @@ export async function openAdmin(context: CommandContext): Promise<AdminClient> {
 }
 
 /** The sidecar whose admin address is `text`: `host:port` or `http://host:port`. @throws SkeinError SKEIN_CONFIG */
-export function openSidecar(text: string): AdminClient {
-  const address = parseListenAddress(text.replace(/^http:\/\//, '').replace(/\/$/, ''));
-  return new AdminClient({ role: 'sidecar', url: `http://${formatAddress(address)}`, token: undefined });
+export async function openSidecar(context: CommandContext, text: string): Promise<AdminClient> {
+  const address = formatAddress(parseListenAddress(text.replace(/^http:\/\//, '').replace(/\/$/, '')));
+  const token = await findSidecarToken(context, address);
+  return new AdminClient({ role: 'sidecar', url: `http://${address}`, token });
 }
 
 export interface FoundHub {

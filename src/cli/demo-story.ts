@@ -40,7 +40,7 @@ export function tell({ hub, a, b, webUrl }: DemoMesh, { status, text, ms, dialle
     [`curl ${webUrl}/`, 'web, which makes it for its visitors'],
     [`curl -x ${proxy} ${HELLO_URL} -H 'x-skein-client-id: spiffe://nobody'`, 'an identity that is only claimed'],
     [`curl -i -x ${proxy} http://nobody.mesh/`, 'an answer of the mesh itself, with its reason'],
-    [`curl ${a.addresses.admin}/v1/status`, 'what the sidecar of site A knows'],
+    [`curl ${a.addresses.admin}/metrics`, 'what the sidecar of site A has counted'],
   ];
   return `
   web ── sidecar A ═══ hub ═══ sidecar B ── hello

@@ -7,6 +7,7 @@ import { EXIT } from './exit-code.ts';
 import { findMembership, rememberMembership } from './membership.ts';
 import { formatReady } from './ready.ts';
 import type { SidecarSettings } from './sidecar-settings.ts';
+import { findNamedSidecarToken, leaveSidecarToken } from './sidecar-token.ts';
 import { describeUse } from './sidecar-use.ts';
 import { Stopping, type StopSignal } from './stopping.ts';
 
@@ -32,11 +33,14 @@ export async function withSidecar(
   try {
     const sidecar = await startSidecar(context, { settings, remember }, stopping.signal);
     stopping.farewell = () => sidecar.close();
+    const { admin } = sidecar.addresses;
+    const takeTokenAway = admin && (await leaveSidecarToken(context, new URL(admin).host, sidecar.adminToken));
     let code: number;
     try {
       code = await use(sidecar, stopping);
     } finally {
       await sidecar.drain();
+      if (takeTokenAway) await takeTokenAway();
     }
     return stopping.isUrgent ? EXIT.other : code;
   } catch (thrown) {
@@ -83,6 +87,7 @@ async function startSidecar(
     },
     direct: settings.direct,
     admin: settings.admin,
+    adminToken: findNamedSidecarToken(context),
     log: context.logger,
     signal,
   });

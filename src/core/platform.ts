@@ -83,12 +83,23 @@ export interface RequestInfo {
 }
 
 /** An HTTP server that also accepts mesh WebSockets: the hub's one port, and a sidecar's admin port. */
+export interface UpgradeRequest extends RequestInfo {
+  /** A field of the request by its name in lower case. */
+  readonly field: (name: string) => string | undefined;
+}
+
+export interface UpgradeRefusal {
+  readonly status: number;
+  /** Absent: coming back changes nothing. */
+  readonly retryAfterSeconds?: number;
+}
+
 export interface HttpServerOptions extends ListenAddress {
   readonly fetch: (request: Request, info: RequestInfo) => Response | Promise<Response>;
   /** Absent: upgrades are refused. */
   readonly onWebSocket?: (pipe: MessagePipe) => void;
-  /** False, with the reason, refuses an upgrade before any state is made. */
-  readonly admitWebSocket?: () => { readonly status: number; readonly retryAfterSeconds: number } | undefined;
+  /** Refuses an upgrade before any state is made; undefined takes it. */
+  readonly admitWebSocket?: (asked: UpgradeRequest) => UpgradeRefusal | undefined;
   /** Connections at once, of all kinds; more are closed as they come. @default 16_384 */
   readonly maxConnections?: number;
   /**

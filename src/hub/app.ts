@@ -3,14 +3,18 @@
 import { type Context, Hono } from 'hono';
 import { manifestKey } from '../catalog/resource.ts';
 import { REFLECTION_PATH, type Reflections } from '../control/reflection.ts';
-import { type Bytes, concatBytes, decodeUtf8, encodeUtf8, equalBytes } from '../core/bytes.ts';
+import { isBearer } from '../core/bearer.ts';
+import { type Bytes, concatBytes, decodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
-import type { Crypto, RequestInfo } from '../core/platform.ts';
+import { isAskedByPage } from '../core/page.ts';
+import type { Crypto, RequestInfo, UpgradeRefusal, UpgradeRequest } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 import type { Admin } from './admin.ts';
+import type { Audit, AuditedChange } from './audit.ts';
+import type { ApplyOutcome } from './resources.ts';
 
 export interface AppOptions {
   readonly admin: Admin;
@@ -18,6 +22,7 @@ export interface AppOptions {
   readonly crypto: Crypto;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly audit: Audit;
   readonly isReady: () => boolean;
   /** Keys that verify SVIDs, as JWKS (`jwt-svid` only) and as SPIFFE bundle; undefined in a hub that is no issuer. */
   readonly jwks: () => unknown;
@@ -29,11 +34,27 @@ export interface AppOptions {
   readonly reflections: Reflections;
 }
 
-export type App = (request: Request, info: RequestInfo) => Promise<Response>;
+export interface App {
+  fetch(request: Request, info: RequestInfo): Promise<Response>;
+  /** What it answers, for those who must know all of it. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
+}
 
-type Env = { Bindings: RequestInfo };
+type Env = {
+  Bindings: RequestInfo;
+  Variables: {
+    isAdmin: boolean;
+    /** What a change was about, for the audit. */
+    what: AuditedChange['what'];
+  };
+};
+
+/** Those that change nothing. A change is never made by one of them: a page may send them without asking first. */
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
+/** For those who were refused: what they still send is not waited for. */
+const GOODBYE = { ...NO_STORE, connection: 'close' } as const;
 
 export function createApp(options: AppOptions): App {
   const { admin, metrics } = options;
@@ -57,32 +78,40 @@ export function createApp(options: AppOptions): App {
   });
 
   app.use('/v1/*', async (c, next) => {
+    await next();
+    if (!SAFE_METHODS.has(c.req.method)) options.audit.note(toAudited(c));
+  });
+  app.use('/v1/*', async (c, next) => {
     refuseForeignPages(c);
     authorize(c, options);
+    c.set('isAdmin', true);
+    if (!SAFE_METHODS.has(c.req.method)) requireJson(c);
     await next();
   });
-  app.post('/v1/tokens', async (c) => c.json(await admin.createToken(await readJson(c, options)), 201, NO_STORE));
+  app.post('/v1/tokens', async (c) => {
+    const made = await admin.createToken(await readJson(c, options));
+    c.set('what', { token: made.id, expiresAt: made.expiresAt });
+    return c.json(made, 201, NO_STORE);
+  });
   app.get('/v1/services', (c) => c.json(admin.services() as object, 200, NO_STORE));
   app.get('/v1/status', (c) => c.json(admin.status() as object, 200, NO_STORE));
   app.get('/v1/resources', async (c) => c.json(await admin.resources(), 200, NO_STORE));
-  app.post('/v1/resources', async (c) =>
-    c.json(await admin.apply(await readJson(c, options), c.req.query()), 200, NO_STORE),
-  );
+  app.post('/v1/resources', async (c) => tellChange(c, await admin.apply(await readJson(c, options), c.req.query())));
   app.get('/v1/resources/:kind/:namespace/:name', async (c) => {
     const { kind, namespace, name } = c.req.param();
     return c.json(await admin.resource(kind, namespace, name), 200, NO_STORE);
   });
   app.delete('/v1/resources/:kind/:namespace/:name', async (c) => {
     const { kind, namespace, name } = c.req.param();
-    return c.json(await admin.delete([manifestKey(kind, namespace, name)], c.req.query()), 200, NO_STORE);
+    return tellChange(c, await admin.delete([manifestKey(kind, namespace, name)], c.req.query()));
   });
   app.post('/v1/resources/delete', async (c) =>
-    c.json(await admin.delete(await readJson(c, options), c.req.query()), 200, NO_STORE),
+    tellChange(c, await admin.delete(await readJson(c, options), c.req.query())),
   );
 
   app.get('/v1/revisions', async (c) => c.json(await admin.revisions(), 200, NO_STORE));
   app.post('/v1/revisions/rollback', async (c) =>
-    c.json(await admin.rollback(await readJson(c, options), c.req.query()), 200, NO_STORE),
+    tellChange(c, await admin.rollback(await readJson(c, options), c.req.query())),
   );
 
   app.notFound((c) => failure(c, new SkeinError('SKEIN_BAD_REQUEST', 'Cannot answer: no such page', { status: 404 })));
@@ -92,20 +121,33 @@ export function createApp(options: AppOptions): App {
     return failure(c, new SkeinError('SKEIN_INTERNAL', 'Cannot answer: internal error'));
   });
 
-  return async (request, info) => {
-    const error = checkHost(request, info, options.hosts);
-    if (error !== undefined) return Response.json(toBody(error), { status: error.status, headers: NO_STORE });
-    return app.fetch(request, info);
+  return {
+    routes: app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => ({ method, path })),
+    fetch: async (request, info) => {
+      const error = checkHost(request.headers.get('host'), info, options.hosts);
+      if (error !== undefined) return Response.json(toBody(error), { status: error.status, headers: GOODBYE });
+      return app.fetch(request, info);
+    },
   };
+}
+
+/** Members dial the hub; a page that opens a WebSocket to it, or makes a browser use a name that leads here, is none. */
+export function refuseUpgrade(asked: UpgradeRequest, hosts: readonly string[]): UpgradeRefusal | undefined {
+  if (checkHost(asked.field('host') ?? null, asked, hosts) !== undefined) return { status: 421 };
+  return isAskedByPage(asked.field) ? { status: 403 } : undefined;
 }
 
 /**
  * A page of the web can make a browser ask this machine under a name that its author controls (DNS rebinding). Whoever
  * comes over loopback must therefore mean this machine, or the name that a proxy in front of it is known by.
  */
-function checkHost(request: Request, { remoteAddress }: RequestInfo, hosts: readonly string[]): SkeinError | undefined {
+function checkHost(
+  field: string | null,
+  { remoteAddress }: RequestInfo,
+  hosts: readonly string[],
+): SkeinError | undefined {
   if (!isLoopbackAddress(remoteAddress)) return undefined;
-  const host = hostName(request.headers.get('host') ?? '');
+  const host = hostName(field ?? '');
   if (isLoopbackName(host) || hosts.includes(host)) return undefined;
   return new SkeinError('SKEIN_MISDIRECTED', 'Cannot answer: this hub is not known by that host name');
 }
@@ -124,26 +166,24 @@ function hostName(host: string): string {
 
 /** There is no page that may call this API: a browser that names one is being used. */
 function refuseForeignPages(c: Context<Env>): void {
-  const site = c.req.header('sec-fetch-site');
-  if (c.req.header('origin') === undefined && (site === undefined || site === 'none')) return;
+  if (!isAskedByPage((name) => c.req.header(name))) return;
   throw new SkeinError('SKEIN_DENIED', 'Cannot use admin API: it is not for pages');
 }
 
 function authorize(c: Context<Env>, { adminToken, crypto }: AppOptions): void {
-  const [scheme = '', token = ''] = (c.req.header('authorization') ?? '').split(' ');
-  // Hashes are compared, so that neither contents nor length show in the time it takes.
-  const given = crypto.sha256(encodeUtf8(token));
-  const wanted = crypto.sha256(encodeUtf8(adminToken.reveal()));
-  if (scheme.toLowerCase() === 'bearer' && equalBytes(given, wanted)) return;
+  if (isBearer(c.req.header('authorization'), adminToken, crypto)) return;
   throw new SkeinError('SKEIN_TOKEN_INVALID', 'Cannot use admin API: the bearer token is missing or wrong');
 }
 
-/** A JSON body. Its type is required, because a page may send others without asking first. */
+/** Its type is required of every change that has a body, because a page may send others without asking first. */
+function requireJson(c: Context<Env>): void {
+  const type = c.req.header('content-type');
+  if (type === undefined && c.req.method === 'DELETE') return;
+  if (type?.split(';', 1)[0]?.trim().toLowerCase() === 'application/json') return;
+  throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read request: it is not application/json', { status: 415 });
+}
+
 async function readJson(c: Context<Env>, { maxBodyBytes }: AppOptions): Promise<unknown> {
-  const type = (c.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase();
-  if (type !== 'application/json') {
-    throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read request: it is not application/json', { status: 415 });
-  }
   const body = await readBody(c.req.raw, maxBodyBytes);
   try {
     return JSON.parse(decodeUtf8(body));
@@ -177,8 +217,32 @@ function publish(c: Context<Env>, document: unknown): Response {
 
 function failure(c: Context<Env>, error: SkeinError): Response {
   if (error.status === 401) c.header('www-authenticate', 'Bearer');
-  return c.json(toBody(error), error.status as 400, NO_STORE);
+  const isAdmin = c.get('isAdmin') === true;
+  if (!SAFE_METHODS.has(c.req.method)) c.set('what', { ...c.get('what'), code: error.code, error: error.message });
+  return c.json(toBody(error), error.status as 400, isAdmin ? NO_STORE : GOODBYE);
 }
+
+function tellChange(c: Context<Env>, answer: ApplyOutcome): Response {
+  const { revision, results } = answer;
+  const dryRun = c.req.query('dryRun');
+  const changed = results.filter(({ status }) => status !== 'unchanged').map(({ key }) => key);
+  c.set('what', { revision, changed, ...(dryRun === 'true' ? { dryRun: true } : {}) });
+  return c.json(answer, 200, NO_STORE);
+}
+
+function toAudited(c: Context<Env>): AuditedChange {
+  const { code, ...what } = c.get('what') ?? {};
+  return {
+    action: `${c.req.method} ${c.req.path.slice(0, MAX_AUDITED_PATH)}`,
+    by: c.get('isAdmin') === true ? 'admin-token' : 'nobody',
+    from: c.env.remoteAddress,
+    outcome: typeof code === 'string' ? code : 'done',
+    status: c.res.status,
+    what,
+  };
+}
+
+const MAX_AUDITED_PATH = 512;
 
 function toBody({ code, message, details }: SkeinError): object {
   return { code, message, details };

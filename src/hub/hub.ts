@@ -8,14 +8,15 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
 import { LimitedLog } from '../core/limited-log.ts';
 import { type Logger, SILENT_LOGGER } from '../core/log.ts';
-import type { Listener, MessagePipe, Platform } from '../core/platform.ts';
+import type { Listener, MessagePipe, Platform, UpgradeRefusal } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import { Admin } from './admin.ts';
 import { claimAnchor, readAnchor } from './anchor.ts';
-import { createApp } from './app.ts';
+import { createApp, refuseUpgrade } from './app.ts';
+import { Audit } from './audit.ts';
 import type { CallServices } from './calls.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
@@ -328,24 +329,26 @@ class RunningHub implements Hub {
       throw new SkeinError('SKEIN_CONFIG', `Cannot start hub: ${this.#platform.name} cannot listen`);
     }
     const { listen = { host: '127.0.0.1', port: 0 }, url } = this.#options;
+    const hosts = url === undefined ? [] : [new URL(url).hostname];
     const app = createApp({
       admin: this.#admin,
       adminToken: this.adminToken,
       crypto,
       metrics: this.metrics,
       log: this.#log,
+      audit: new Audit(this.#log, this.#platform.clock, this.#limits.refusalsLogged),
       isReady: () => this.#life === 'ready',
       jwks: () => this.#issuer.jwks(),
       bundle: () => this.#issuer.bundle(),
-      hosts: url === undefined ? [] : [new URL(url).hostname],
+      hosts,
       maxBodyBytes: this.#limits.maxBodyBytes,
       reflections: new Reflections(this.#platform.clock, this.#limits.reflections),
     });
     this.#listener = await listenHttp({
       ...listen,
-      fetch: app,
+      fetch: app.fetch,
       onWebSocket: (pipe) => this.#accept(pipe),
-      admitWebSocket: () => this.#admit(),
+      admitWebSocket: (asked) => refuseUpgrade(asked, hosts) ?? this.#admit(),
       trustsProxy: this.#options.trustsProxy ?? false,
     });
     this.#life = 'ready';
@@ -360,7 +363,7 @@ class RunningHub implements Hub {
   }
 
   /** Refuses a WebSocket before it costs anything. */
-  #admit(): { readonly status: number; readonly retryAfterSeconds: number } | undefined {
+  #admit(): UpgradeRefusal | undefined {
     const full = this.#links.halfOpen.isFull || this.#connections.size >= this.#limits.maxLinks;
     if (this.#life === 'ready' && !full) return undefined;
     this.#countRefusal(full ? 'limit' : 'draining');

@@ -1,14 +1,19 @@
-/** The sidecar's admin port: health, readiness, metrics, status; nothing can be changed here. The only door to hono in the sidecar. */
+/** The sidecar's admin port: health, readiness, metrics, and behind a token what it knows; nothing can be changed here. The only door to hono in the sidecar. */
 
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { isBearer } from '../core/bearer.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { isLoopbackName } from '../core/loopback.ts';
-import type { HttpServerOptions } from '../core/platform.ts';
+import { isAskedByPage } from '../core/page.ts';
+import type { Crypto } from '../core/platform.ts';
+import type { Redacted } from '../core/redacted.ts';
 import { tryParseAuthority } from '../http/target.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 
 export interface AdminAppOptions {
+  readonly token: Redacted<string>;
+  readonly crypto: Pick<Crypto, 'sha256'>;
   readonly metrics: Metrics;
   readonly isReady: () => boolean;
   readonly status: () => object;
@@ -18,68 +23,88 @@ export interface AdminAppOptions {
   readonly explain: (query: unknown) => Promise<object>;
 }
 
+export interface AdminApp {
+  fetch(request: Request): Response | Promise<Response>;
+  /** What it answers, for those who must know all of it. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
+}
+
 /** More than any head that a listener takes. */
 const MAX_QUERY_BYTES = 262_144;
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
+/** For those who were refused: what they still send is not waited for. */
+const GOODBYE = { ...NO_STORE, connection: 'close' } as const;
 
-export function createAdminApp({
-  metrics,
-  isReady,
-  status,
-  paths,
-  backends,
-  explain,
-}: AdminAppOptions): HttpServerOptions['fetch'] {
+export function createAdminApp(options: AdminAppOptions): AdminApp {
+  const { metrics, isReady, status, paths, backends, explain } = options;
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n', 200, NO_STORE));
   app.get('/readyz', (c) => (isReady() ? c.text('ready\n', 200, NO_STORE) : c.text('not ready\n', 503, NO_STORE)));
   app.get('/metrics', async (c) =>
     c.body(await metrics.render(), 200, { 'content-type': metrics.contentType, ...NO_STORE }),
   );
+  // Who may open local ports may use the sidecar's listeners too, but not read who its peers are and what policies say.
+  app.use('/v1/*', async (c, next) => {
+    authorize(c, options);
+    await next();
+  });
   app.get('/v1/status', (c) => c.json(status(), 200, NO_STORE));
   app.get('/v1/paths', (c) => c.json(paths(), 200, NO_STORE));
   app.get('/v1/backends', (c) => c.json(backends(), 200, NO_STORE));
   // It asks and changes nothing; POST, because a head is more than an address holds.
   app.post(
     '/v1/explain',
+    async (c, next) => {
+      requireJson(c);
+      await next();
+    },
     bodyLimit({
       maxSize: MAX_QUERY_BYTES,
-      onError: (c) => c.json(toBody('SKEIN_LIMIT', 'Cannot explain: the request is too long'), 413, NO_STORE),
+      onError: () => {
+        throw new SkeinError('SKEIN_LIMIT', 'Cannot explain: the request is too long', { status: 413 });
+      },
     }),
-    async (c) => {
-      try {
-        return c.json(await explain(await c.req.json().catch(() => undefined)), 200, NO_STORE);
-      } catch (thrown) {
-        const { code, message, status: httpStatus } = toSkeinError(thrown);
-        return Response.json(toBody(code, message), { status: httpStatus, headers: NO_STORE });
-      }
-    },
+    async (c) => c.json(await explain(await c.req.json().catch(() => undefined)), 200, NO_STORE),
   );
   app.notFound((c) => c.json(toBody('SKEIN_BAD_REQUEST', 'Cannot answer: no such page'), 404, NO_STORE));
-  app.onError((_, c) => c.json(toBody('SKEIN_INTERNAL', 'Cannot answer: internal error'), 500, NO_STORE));
-  return (request) => {
-    const error = checkOrigin(request);
-    if (error === undefined) return app.fetch(request);
-    const { code, message, status: httpStatus } = error;
-    return Response.json(toBody(code, message), { status: httpStatus, headers: NO_STORE });
+  app.onError((thrown) => {
+    if (thrown instanceof SkeinError) return refuse(thrown);
+    return refuse(new SkeinError('SKEIN_INTERNAL', 'Cannot answer: internal error', { cause: toSkeinError(thrown) }));
+  });
+  return {
+    routes: app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => ({ method, path })),
+    fetch: (request) => {
+      const error = checkOrigin(request);
+      return error === undefined ? app.fetch(request) : refuse(error);
+    },
   };
 }
 
-/**
- * Without a token, because who may open local ports may also use the sidecar's listeners, which is more. A page of the
- * web may not: neither under a name of its own that leads here (DNS rebinding), nor across origins.
- */
+/** A page of the web may ask neither under a name of its own that leads here (DNS rebinding), nor across origins. */
 function checkOrigin({ headers }: Request): SkeinError | undefined {
   const host = tryParseAuthority(headers.get('host') ?? '')?.host;
   if (host === undefined || !isLoopbackName(host)) {
     return new SkeinError('SKEIN_MISDIRECTED', 'Cannot answer: this sidecar is not known by that host name');
   }
-  const site = headers.get('sec-fetch-site');
-  if (headers.has('origin') || (site !== null && site !== 'none')) {
-    return new SkeinError('SKEIN_DENIED', 'Cannot answer: this port is not for pages');
-  }
-  return undefined;
+  if (!isAskedByPage((name) => headers.get(name))) return undefined;
+  return new SkeinError('SKEIN_DENIED', 'Cannot answer: this port is not for pages');
+}
+
+function authorize(c: Context, { token, crypto }: AdminAppOptions): void {
+  if (isBearer(c.req.header('authorization'), token, crypto)) return;
+  throw new SkeinError('SKEIN_TOKEN_INVALID', 'Cannot use admin port: the bearer token is missing or wrong');
+}
+
+function requireJson(c: Context): void {
+  const type = c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
+  if (type === 'application/json') return;
+  throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read request: it is not application/json', { status: 415 });
+}
+
+function refuse({ code, message, status }: SkeinError): Response {
+  const challenge: Record<string, string> = status === 401 ? { 'www-authenticate': 'Bearer' } : {};
+  return Response.json(toBody(code, message), { status, headers: { ...GOODBYE, ...challenge } });
 }
 
 function toBody(code: string, message: string): object {

@@ -8,6 +8,7 @@ import { DEFAULT_NAMESPACE, isLabel, tryParseServiceName } from '../catalog/serv
 import { SkeinError } from '../core/errors.ts';
 import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
 import type { ListenAddress } from '../core/platform.ts';
+import { Redacted } from '../core/redacted.ts';
 import { tryParseAuthority } from '../http/target.ts';
 import { SERVICE_PORT } from '../router/destination.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
@@ -20,6 +21,8 @@ export interface SidecarOptions extends Omit<AgentOptions, 'services' | 'direct'
   readonly direct?: SidecarDirectOptions | false | undefined;
   /** Readiness, metrics and status over HTTP; loopback only. @default none */
   readonly admin?: string | ListenAddress | undefined;
+  /** Bearer token for what the admin port tells beside health and metrics. @default made at the start */
+  readonly adminToken?: string | Redacted<string> | undefined;
   /** Told of each request when it is over; `createAccessLog` makes lines of it. @default none */
   readonly accessLog?: AccessLog | undefined;
   /** Time for what was begun when the sidecar leaves, in milliseconds. @default 30_000 */
@@ -109,6 +112,8 @@ export interface ResolvedSidecarOptions {
   /** Undefined: no direct paths. */
   readonly direct: { readonly listen: ListenAddress; readonly isAsked: boolean } | undefined;
   readonly admin: ListenAddress | undefined;
+  /** Undefined: one is made. */
+  readonly adminToken: Redacted<string> | undefined;
   readonly accessLog: AccessLog | undefined;
   readonly drainMs: number;
 }
@@ -192,7 +197,7 @@ const schema = v.object({
 
 /** @throws SkeinError SKEIN_CONFIG with every issue in its details */
 export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarOptions {
-  const { expose, listen, direct = {}, admin, accessLog, drainMs, signal: _signal, ...agent } = options;
+  const { expose, listen, direct = {}, admin, adminToken, accessLog, drainMs, signal: _signal, ...agent } = options;
   const result = v.safeParse(schema, options);
   if (!result.success) throw invalid(result.issues.map(({ path, message }) => ({ path: toPath(path), message })));
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
@@ -212,6 +217,7 @@ export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarO
         ? undefined
         : { listen: toListen(direct.listen) ?? ANY_LOCAL_PORT, isAsked: direct.listen !== undefined },
     admin: toListen(admin),
+    adminToken: typeof adminToken === 'string' ? new Redacted(adminToken) : adminToken,
     accessLog,
     drainMs: drainMs ?? DRAIN_MS,
   };

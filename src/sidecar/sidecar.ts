@@ -2,11 +2,13 @@
 
 import { type Agent, createAgent } from '../agent/agent.ts';
 import { raceSignal } from '../core/abort.ts';
+import { toBase64Url } from '../core/bytes.ts';
 import { type Clock, wait } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import { isLoopbackAddress } from '../core/loopback.ts';
 import type { ListenAddress, Listener, Platform } from '../core/platform.ts';
+import { Redacted } from '../core/redacted.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import { logAccess } from './access.ts';
@@ -31,6 +33,8 @@ export interface Sidecar {
   readonly instance: string;
   /** `http` → `http://127.0.0.1:8080`, `tcp:db` → `127.0.0.1:5432`, `admin` → `http://127.0.0.1:9000` */
   readonly addresses: Readonly<Record<string, string>>;
+  /** Bearer token of the admin port. */
+  readonly adminToken: Redacted<string>;
   /** Resolves when the sidecar has ended, with the error if a hub has refused it for good. */
   readonly closed: Promise<SkeinError | undefined>;
   /** Leaves in order: others choose it no more, what was begun is finished within `drainMs`, then all is closed. */
@@ -41,6 +45,7 @@ export interface Sidecar {
 
 /** With a stored identity the hub is waited for so long; it may be away, and what is known keeps working. */
 const HUB_PATIENCE_MS = 2_000;
+const ADMIN_TOKEN_BYTES = 32;
 
 /**
  * Starts a sidecar. Resolves when it listens and a hub has taken it, or when it has an identity and no hub answers.
@@ -65,6 +70,7 @@ export async function createSidecar(platform: Platform, options: SidecarOptions)
 
 class RunningSidecar implements Sidecar {
   readonly addresses: Record<string, string> = {};
+  readonly adminToken: Redacted<string>;
   readonly closed: Promise<SkeinError | undefined>;
   readonly #platform: Platform;
   readonly #options: ResolvedSidecarOptions;
@@ -92,6 +98,7 @@ class RunningSidecar implements Sidecar {
     this.#clock = clock;
     this.#log = options.agent.log ?? SILENT_LOGGER;
     this.#metrics = metrics;
+    this.adminToken = options.adminToken ?? new Redacted(toBase64Url(platform.random.bytes(ADMIN_TOKEN_BYTES)));
     this.#connections = new Connections({ clock, decodeLatin1 });
     this.#capture = new Capture({ agent, connections: this.#connections, log: this.#log });
     this.#startedAtMs = clock.epochMs();
@@ -218,24 +225,24 @@ class RunningSidecar implements Sidecar {
   }
 
   async #listenAdmin(address: ListenAddress): Promise<void> {
-    const { listenHttp, name: runtime } = this.#platform;
+    const { listenHttp, crypto, name: runtime } = this.#platform;
     if (listenHttp === undefined) throw cannot(this.#platform, 'listen');
     defineSidecarMetrics(this.#metrics, { agent: this.#agent, runtime });
-    const listener = await listenHttp({
-      ...address,
-      fetch: createAdminApp({
-        metrics: this.#metrics,
-        isReady: () => this.#state === 'ready',
-        paths: () => describePaths(this.#agent, this.#clock),
-        backends: () => describeBackends(this.#agent),
-        explain: (query) => answerExplain(this.#agent, query),
-        status: () =>
-          describeSidecar({
-            ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },
-            ...{ clock: this.#clock, runtime, state: this.#state, startedAtMs: this.#startedAtMs },
-          }),
-      }),
+    const { fetch } = createAdminApp({
+      token: this.adminToken,
+      crypto,
+      metrics: this.#metrics,
+      isReady: () => this.#state === 'ready',
+      paths: () => describePaths(this.#agent, this.#clock),
+      backends: () => describeBackends(this.#agent),
+      explain: (query) => answerExplain(this.#agent, query),
+      status: () =>
+        describeSidecar({
+          ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },
+          ...{ clock: this.#clock, runtime, state: this.#state, startedAtMs: this.#startedAtMs },
+        }),
     });
+    const listener = await listenHttp({ ...address, fetch });
     this.addresses.admin = `http://${listener.address}`;
     this.#admin = listener;
     if (this.#state === 'closed') await listener.close();

@@ -47,6 +47,8 @@ export interface Sidecar {
   readonly http: string;
   /** `host:port` of the TCP listener of a service. */
   tcp(service: string): string;
+  /** Bearer token of the admin port. */
+  adminToken(): string;
 }
 
 export class TestMesh {
@@ -144,6 +146,10 @@ export class TestMesh {
       addresses,
       http: addresses.http === undefined ? '' : new URL(addresses.http).host,
       tcp: (service) => addresses[`tcp:${service}`] ?? '',
+      adminToken: () => {
+        const { port } = new URL(addresses.admin ?? '');
+        return readFileSync(join(this.folder, '.skein', 'sidecars', `${port}.token`), 'utf8').trim();
+      },
     };
   }
 

@@ -109,7 +109,8 @@ async function run(way: Way, { name, make }: NetworkChange, lab: PunchLab, mesh:
 
 async function askWays(sidecar: Sidecar, within: readonly string[]): Promise<Ways> {
   const address = new URL(sidecar.addresses.admin ?? '').host;
-  const { code, program } = await runSkein(['paths', '--sidecar', address, '-o', 'json'], { within });
+  const env = { SKEIN_SIDECAR_ADMIN_TOKEN: sidecar.adminToken() };
+  const { code, program } = await runSkein(['paths', '--sidecar', address, '-o', 'json'], { within, env });
   assert.equal(code, 0, program.tail());
   const { peers } = JSON.parse(program.stdout) as { peers: readonly Ways[] };
   return peers[0] ?? assert.fail(program.stdout);

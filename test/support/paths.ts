@@ -20,8 +20,9 @@ interface PathAnswer {
 
 const POLL_MS = 25;
 
-export async function readPaths({ addresses }: Sidecar): Promise<PeerPaths> {
-  const answer = await fetch(`${addresses.admin}/v1/paths`);
+export async function readPaths({ addresses, adminToken }: Sidecar): Promise<PeerPaths> {
+  const headers = { authorization: `Bearer ${adminToken()}` };
+  const answer = await fetch(`${addresses.admin}/v1/paths`, { headers });
   assert.equal(answer.status, 200);
   const { peers } = (await answer.json()) as { peers: { switches: number; paths: readonly PathAnswer[] }[] };
   const paths = peers.flatMap((peer) => peer.paths);

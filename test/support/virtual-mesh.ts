@@ -82,9 +82,10 @@ export class MemoryNetwork {
     const server = this.#servers.get(host);
     if (this.#silent.has(host)) throw unreachable(url, 'no answer in time', {});
     if (server?.onWebSocket === undefined) throw unreachable(url, 'nobody listens', { systemCode: 'ECONNREFUSED' });
-    const refusal = server.admitWebSocket?.();
+    const field = (name: string): string | undefined => (name === 'host' ? host : undefined);
+    const refusal = server.admitWebSocket?.({ remoteAddress: from, isProxied: false, field });
     if (refusal !== undefined) {
-      const { status: httpStatus, retryAfterSeconds } = refusal;
+      const { status: httpStatus, retryAfterSeconds = 0 } = refusal;
       throw unreachable(url, 'not now', { httpStatus, retryAfterMs: retryAfterSeconds * 1000 });
     }
     const link = new MemoryLink(this.#clock, { latencyMs: this.latencyMs });

@@ -113,7 +113,8 @@ function toAuthority(text: string): string {
 
 async function askSidecar(context: CommandContext, request: Asked, address: string): Promise<MemberExplanation> {
   const from = context.input.text('from');
-  const answer = await openSidecar(address).post('/v1/explain', {
+  const sidecar = await openSidecar(context, address);
+  const answer = await sidecar.post('/v1/explain', {
     ...request,
     ...(from === undefined ? {} : { from }),
   });

@@ -37,7 +37,7 @@ export const paths: CommandSpec = {
         details: { remedy: 'Give the admin address of one with --sidecar, or SKEIN_SIDECAR; it has one with --admin.' },
       });
     }
-    const answer = asRecord(await openSidecar(address).get('/v1/paths'));
+    const answer = asRecord(await (await openSidecar(context, address)).get('/v1/paths'));
     const [wanted] = input.args;
     const peers = toRecords(answer.peers).filter((peer) => wanted === undefined || isCalled(peer, wanted));
     if (input.text('output') === 'json') await context.print(formatJson({ ...answer, peers }));

@@ -35,7 +35,7 @@ export const status: CommandSpec = {
   ],
   async run(context) {
     const sidecar = context.input.text('sidecar');
-    const admin = sidecar === undefined ? await openAdmin(context) : openSidecar(sidecar);
+    const admin = await (sidecar === undefined ? openAdmin(context) : openSidecar(context, sidecar));
     const answer = asRecord(await admin.get('/v1/status'));
     if (context.input.text('output') === 'json') await context.print(formatJson(answer));
     else if (sidecar === undefined) await printHub(context, admin.url, answer);

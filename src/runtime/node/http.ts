@@ -2,8 +2,8 @@
 
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { getRequestListener } from '@hono/node-server';
-import type { HttpServerOptions, Listener } from '../../core/platform.ts';
+import { getRequestListener, RequestError } from '@hono/node-server';
+import type { HttpServerOptions, Listener, UpgradeRefusal } from '../../core/platform.ts';
 import { readClientAddress } from './client-address.ts';
 import { listenOn } from './listen.ts';
 import { SUBPROTOCOL, WebSocketAcceptor } from './websocket.ts';
@@ -92,7 +92,10 @@ function createRequestListener({
     {
       overrideGlobalObjects: false,
       // The default prints the failure into the answer.
-      errorHandler: () => new Response('internal error\n', { status: 500 }),
+      errorHandler: (error) =>
+        error instanceof RequestError
+          ? new Response('bad request\n', { status: 400, headers: { connection: 'close' } })
+          : new Response('internal error\n', { status: 500 }),
     },
   );
 }
@@ -107,11 +110,21 @@ function attachUpgrades(server: Server, { onWebSocket, admitWebSocket, trustsPro
     } else if (request.headers.upgrade?.toLowerCase() !== 'websocket' || !WebSocketAcceptor.isOffered(request)) {
       refuse(socket, 400, `only WebSocket with subprotocol ${SUBPROTOCOL} is spoken here`);
     } else {
-      const refusal = admitWebSocket?.();
+      const { remoteAddress = '', isProxied } = readClientAddress(request, trustsProxy);
+      const refusal = admitWebSocket?.({ remoteAddress, isProxied, field: (name) => fieldOf(request, name) });
       if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket, trustsProxy);
-      else refuse(socket, refusal.status, 'not now', { 'retry-after': String(refusal.retryAfterSeconds) });
+      else refuse(socket, refusal.status, 'not now', toRetryAfter(refusal));
     }
   });
+}
+
+function fieldOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : value?.join(', ');
+}
+
+function toRetryAfter({ retryAfterSeconds }: UpgradeRefusal): Record<string, string> {
+  return retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
 }
 
 function refuse(socket: Duplex, status: number, text: string, fields: Readonly<Record<string, string>> = {}): void {

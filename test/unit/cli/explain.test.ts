@@ -141,16 +141,21 @@ test('Of a sidecar: its instances and its hub’s policies, from the table by wh
     },
   ]);
   const address = sidecar.addresses.admin ?? '';
-  const alone = await explain(folder, 'GET', 'api/orders/7', '--sidecar', address);
+  const own = { SKEIN_SIDECAR_ADMIN_TOKEN: sidecar.adminToken.reveal() };
+  const ask = (...args: string[]) =>
+    runCommand(['explain', 'GET', ...args, '--sidecar', address], { folder, env: own });
+  const stranger = await explain(folder, 'GET', 'api/orders/7', '--sidecar', address);
+  match(stranger.err, /no admin token given.*\n.*SKEIN_SIDECAR_ADMIN_TOKEN/s);
+  const alone = await ask('api/orders/7');
   equal(alone.code, 0, alone.err);
   match(alone.out, /^GET api\/orders\/7: goes to v2\.default:80$/m);
   match(alone.out, /v2\.default:80 \(next\) .* not known here$/m);
   match(alone.out, /^v2\.default:80 +\S+ +usable +unknown +[\d.]+ ms +100 % +0 +1$/m);
   const token = mesh.hub.adminToken.reveal();
   const argv = ['explain', 'GET', 'api/orders/secret', '--hub', mesh.hub.url];
-  const denied = await runCommand(argv, { folder, env: { SKEIN_ADMIN_TOKEN: token, SKEIN_SIDECAR: address } });
+  const denied = await runCommand(argv, { folder, env: { ...own, SKEIN_ADMIN_TOKEN: token, SKEIN_SIDECAR: address } });
   equal(denied.code, 0, denied.err);
   match(denied.out, /: 403 authz at v2\.default:80, by AuthorizationPolicy\/default\/allow-same-namespace deny\[0\]$/m);
-  const elsewhere = await explain(folder, 'GET', 'api/', '--sidecar', address, '--from', 'web.shop');
+  const elsewhere = await ask('api/', '--from', 'web.shop');
   match(elsewhere.err, /for callers of namespace "default"/);
 });

@@ -55,7 +55,11 @@ test('POST /v1/explain tells what the same request then meets, denials with thei
     },
   ]);
   const explain = async (query: object): Promise<Response> =>
-    fetch(`${sidecar.addresses.admin}/v1/explain`, { method: 'POST', body: JSON.stringify(query) });
+    fetch(`${sidecar.addresses.admin}/v1/explain`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${sidecar.adminToken.reveal()}` },
+      body: JSON.stringify(query),
+    });
   const requests = [
     { method: 'GET', authority: 'api.mesh', path: '/old/a?q=1', fields: [] },
     { method: 'GET', authority: 'api.mesh', path: '/old/denied', fields: [] },

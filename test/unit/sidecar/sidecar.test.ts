@@ -293,7 +293,8 @@ test('A request that asks is told by which way its answer came; nobody else is, 
   deepEqual(new Set(seen), new Set([undefined]));
 
   const { host } = new URL(a.sidecar.addresses.admin ?? '');
-  const { body } = await ask({ through: host, host, form: 'host', path: '/v1/paths' });
+  const headers = { authorization: `Bearer ${a.sidecar.adminToken.reveal()}` };
+  const { body } = await ask({ through: host, host, form: 'host', path: '/v1/paths', headers });
   const { instance, id, peers } = JSON.parse(body.toString());
   const [peer] = peers;
   equal(peers.length, 1);
@@ -307,7 +308,7 @@ test('A request that asks is told by which way its answer came; nobody else is, 
   );
   deepEqual([peer.direct.state, typeof peer.direct.reason], ['off', 'string']);
 
-  const told = await ask({ through: host, host, form: 'host', path: '/v1/backends' });
+  const told = await ask({ through: host, host, form: 'host', path: '/v1/backends', headers });
   const { backends } = JSON.parse(told.body.toString());
   const api = backends.find(({ service }: Record<string, unknown>) => service === 'api.default');
   deepEqual([api.port, api.panic, api.spillover, api.endpoints.length], [80, false, false, 1]);
@@ -340,7 +341,9 @@ test('The admin port tells health, metrics and status, and nothing to pages of t
     match(metrics, new RegExp(`^skein_requests_total\\{${labels}\\} 1$`, 'm'));
     match(metrics, new RegExp(`^skein_requests_in_flight\\{direction="${direction}"\\} 0$`, 'm'));
   }
-  const status = JSON.parse((await get('/v1/status')).body.toString());
+  equal((await get('/v1/status')).status, 401);
+  const headers = { authorization: `Bearer ${a.sidecar.adminToken.reveal()}` };
+  const status = JSON.parse((await get('/v1/status', headers)).body.toString());
   equal(status.sidecar.state, 'ready');
   equal(status.identity.id, a.sidecar.id);
   equal(status.hub, mesh.hub.url);
@@ -353,7 +356,7 @@ test('The admin port tells health, metrics and status, and nothing to pages of t
   deepEqual(status.exposed, [
     { service: 'api.default', port: 80, target: `http://${app.address}`, healthy: true, connections: 1 },
   ]);
-  equal((await get('/v1/status', {}, 'evil.test')).status, 421);
-  equal((await get('/v1/status', { origin: 'https://evil.test' })).status, 403);
-  equal((await get('/v1/status', { 'sec-fetch-site': 'cross-site' })).status, 403);
+  equal((await get('/v1/status', headers, 'evil.test')).status, 421);
+  equal((await get('/v1/status', { ...headers, origin: 'https://evil.test' })).status, 403);
+  equal((await get('/v1/status', { ...headers, 'sec-fetch-site': 'cross-site' })).status, 403);
 });

@@ -6,6 +6,7 @@ import type { ByteStream } from '../core/byte-stream.ts';
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { DecodeLatin1 } from '../core/text.ts';
 import { createStreamHandler } from '../http/exchange.ts';
@@ -13,6 +14,7 @@ import type { HttpHandler } from '../http/handler.ts';
 import type { RequestHead } from '../http/head.ts';
 import { encodeRequestHead, MAX_BLOCK_BYTES } from '../http/head-codec.ts';
 import type { Upstream } from '../router/upstream.ts';
+import type { TunnelObserver } from '../telemetry/observe.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
 import type { Session } from '../tunnel/session.ts';
 import { STREAM_KIND } from '../tunnel/stream.ts';
@@ -159,8 +161,19 @@ export class Peer implements Upstream {
   }
 }
 
-/** @throws SkeinError SKEIN_IDENTITY: a catalogue that was tampered with cannot lead a request to a member not granted the name */
-export function checkServes(peer: Peer, { service, id, instance }: Endpoint): void {
+/**
+ * A catalogue that was tampered with cannot lead a request to a member that was not granted the name.
+ * @param refusals takes only so many lines a second
+ * @throws SkeinError SKEIN_IDENTITY
+ */
+export function checkServes(
+  peer: Peer,
+  { service, id, instance }: Endpoint,
+  observer: TunnelObserver | undefined,
+  refusals: Logger,
+): void {
   if (peer.id.uri === id && peer.mayServe(service)) return;
+  observer?.noteEndpointRefused();
+  refusals.log('warn', 'endpoint-refused', { instance, id: peer.id.uri, service });
   throw new SkeinError('SKEIN_IDENTITY', `Cannot use instance "${instance}": its identity may not serve "${service}"`);
 }

@@ -210,11 +210,11 @@ export class Peers implements Connector {
     if (endpoint.instance === this.#options.instance) return this.#options.local;
     const open = this.#find(endpoint);
     if (open !== undefined) {
-      checkServes(open, endpoint);
+      checkServes(open, endpoint, this.#options.observer, this.#refusals);
       return open;
     }
     return this.#share(endpoint).then((peer) => {
-      checkServes(peer, endpoint);
+      checkServes(peer, endpoint, this.#options.observer, this.#refusals);
       return peer;
     });
   }

@@ -24,7 +24,7 @@ import { HalfOpen } from './half-open.ts';
 import { HubIssuer } from './issuer.ts';
 import { Leases } from './leases.ts';
 import { defineHubMetrics, type LinkCounts } from './metrics.ts';
-import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions } from './options.ts';
+import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions, type HubParts } from './options.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { Registrations } from './registrations.ts';
@@ -59,23 +59,25 @@ export interface Hub {
 }
 
 /** @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
-export async function createHub(platform: Platform, options: HubOptions = {}): Promise<Hub> {
+export async function createHub(platform: Platform, options: HubOptions = {}, parts: HubParts = {}): Promise<Hub> {
   const log = options.log ?? SILENT_LOGGER;
   const state = await openState(platform, options, log);
   try {
-    return await RunningHub.start(platform, options, log, state);
+    return await RunningHub.start(platform, { ...options, ...parts }, log, state);
   } catch (thrown) {
     await state.store.close();
     throw thrown;
   }
 }
 
+type Given = HubOptions & HubParts;
+
 class RunningHub implements Hub {
   readonly trustDomain: string;
   readonly adminToken: Redacted<string>;
   readonly metrics = new Metrics();
   readonly #platform: Platform;
-  readonly #options: HubOptions;
+  readonly #options: Given;
   readonly #limits: HubLimits;
   readonly #log: Logger;
   readonly #state: HubState;
@@ -99,7 +101,7 @@ class RunningHub implements Hub {
   #closing: Promise<void> | undefined;
   #life: 'starting' | 'ready' | 'draining' | 'closed' = 'starting';
 
-  private constructor(platform: Platform, options: HubOptions, log: Logger, state: HubState, issuer: HubIssuer) {
+  private constructor(platform: Platform, options: Given, log: Logger, state: HubState, issuer: HubIssuer) {
     const limits: HubLimits = { ...HUB_LIMITS, ...options.limits };
     const { clock, random, crypto } = platform;
     const { sha256 } = crypto;
@@ -116,7 +118,8 @@ class RunningHub implements Hub {
     this.trustDomain = trustDomain;
     this.adminToken = state.adminToken;
     const board = new StatusBoard(clock);
-    this.#publisher = new Publisher({
+    const { createPublisher = (made) => new Publisher(made) } = options;
+    this.#publisher = createPublisher({
       clock,
       sha256,
       epoch,
@@ -225,7 +228,7 @@ class RunningHub implements Hub {
     });
   }
 
-  static async start(platform: Platform, options: HubOptions, log: Logger, state: HubState): Promise<RunningHub> {
+  static async start(platform: Platform, options: Given, log: Logger, state: HubState): Promise<RunningHub> {
     const { store, issuerFile } = state;
     const anchor = await readAnchor(store);
     const issuer = await HubIssuer.open({

@@ -5,6 +5,7 @@ import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import type { LeaseLimits } from './leases.ts';
+import type { Publisher, PublisherOptions } from './publisher.ts';
 import type { AbsenceLimits } from './registrations.ts';
 import type { Store } from './store.ts';
 
@@ -33,6 +34,11 @@ export interface HubOptions {
   readonly adminToken?: string;
   readonly log?: Logger;
   readonly limits?: Partial<HubLimits>;
+}
+
+/** Parts that whoever makes a hub may bring along. */
+export interface HubParts {
+  readonly createPublisher?: (options: PublisherOptions) => Publisher;
 }
 
 /**

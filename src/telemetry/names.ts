@@ -91,6 +91,16 @@ export const METRICS = {
     help: 'Sessions that are over, by reason; session-lost are those that could not be resumed',
     labels: ['reason'],
   },
+  skein_handshakes_failed_total: {
+    type: 'counter',
+    help: 'Handshakes that ended before the other end was known, by reason',
+    labels: ['reason'],
+  },
+  skein_endpoints_refused_total: {
+    type: 'counter',
+    help: 'Times an instance was not used because its SVID does not say that it serves what the catalogue says',
+    labels: [],
+  },
   skein_session_resume_seconds: {
     type: 'histogram',
     help: 'Time without a path of sessions that were resumed',
@@ -106,6 +116,11 @@ export const METRICS = {
     labels: [],
   },
   skein_session_records_forged_total: { type: 'counter', help: 'Records that were altered on the way', labels: [] },
+  skein_session_records_reordered_total: {
+    type: 'counter',
+    help: 'Records that came behind a later one on the same path, as only someone in the middle brings about',
+    labels: [],
+  },
   skein_session_records_resent_total: { type: 'counter', help: 'Records sent once more, on another path', labels: [] },
   skein_session_resent_bytes_total: {
     type: 'counter',

@@ -43,7 +43,9 @@ export class TunnelObserver {
   readonly #sessions = new Totals<Session, SessionStats>((session) => session.stats);
   readonly #ended = new Map<LinkEnd, number>(LINK_ENDS.map((end) => [end, 0]));
   readonly #closed: EventCounter<'skein_sessions_closed_total'>;
+  readonly #failed: EventCounter<'skein_handshakes_failed_total'>;
   readonly #resumed: HistogramSeries;
+  #endpointsRefused = 0;
 
   constructor(metrics: Metrics) {
     const links = this.#links;
@@ -68,7 +70,9 @@ export class TunnelObserver {
       return Object.entries(counts).map(([kind, count]) => [{ kind }, count]);
     });
     this.#closed = metrics.counter('skein_sessions_closed_total');
+    this.#failed = metrics.counter('skein_handshakes_failed_total');
     this.#resumed = metrics.histogram('skein_session_resume_seconds').of({});
+    metrics.read('skein_endpoints_refused_total', () => this.#endpointsRefused);
     metrics.read('skein_session_streams', () => {
       let streams = 0;
       for (const session of sessions.live) streams += session.openStreams;
@@ -78,6 +82,7 @@ export class TunnelObserver {
     metrics.read('skein_session_records_received_total', () => sessions.sum('recordsReceived'));
     metrics.read('skein_session_records_duplicate_total', () => sessions.sum('recordsDuplicate'));
     metrics.read('skein_session_records_forged_total', () => sessions.sum('recordsForged'));
+    metrics.read('skein_session_records_reordered_total', () => sessions.sum('recordsReordered'));
     metrics.read('skein_session_records_resent_total', () => sessions.sum('recordsResent'));
     metrics.read('skein_session_resent_bytes_total', () => sessions.sum('bytesResent'));
     metrics.read('skein_session_path_switches_total', () => sessions.sum('pathSwitches'));
@@ -99,7 +104,14 @@ export class TunnelObserver {
   }
 
   forgetSession(session: Session, { reason }: SkeinError): void {
-    if (this.#sessions.remove(session) && session.peer !== undefined) this.#closed.of({ reason }).add();
+    if (!this.#sessions.remove(session)) return;
+    if (session.peer === undefined) this.#failed.of({ reason }).add();
+    else this.#closed.of({ reason }).add();
+  }
+
+  /** The catalogue says of somebody that he serves what his SVID does not. */
+  noteEndpointRefused(): void {
+    this.#endpointsRefused++;
   }
 
   /** A session had no path for `afterMs`, and has one again. */

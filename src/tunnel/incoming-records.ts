@@ -58,6 +58,7 @@ export class IncomingRecords {
     switch (receiver.receive(message, this.#onOpened)) {
       case 'next':
         paths.noteHeard(path);
+        if (this.#gapPath === path) stats.recordsReordered++;
         if (receiver.aheadBytes > 0) return;
         this.#gapPath = undefined;
         return watch.noteOrder();

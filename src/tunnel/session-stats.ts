@@ -5,6 +5,8 @@ export interface SessionStats {
   recordsReceived: number;
   recordsDuplicate: number;
   recordsForged: number;
+  /** Came behind a later one on one and the same path, which keeps its order. */
+  recordsReordered: number;
   /** Sent once more, on another path. */
   recordsResent: number;
   bytesResent: number;
@@ -21,6 +23,7 @@ export function createSessionStats(): SessionStats {
     recordsReceived: 0,
     recordsDuplicate: 0,
     recordsForged: 0,
+    recordsReordered: 0,
     recordsResent: 0,
     bytesResent: 0,
     pathSwitches: 0,

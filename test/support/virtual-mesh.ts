@@ -1,6 +1,6 @@
 /** Hubs and members on a virtual clock and a network in memory: hours pass in milliseconds, and the same way each time. */
 import type { TestContext } from 'node:test';
-import { type Agent, createAgent } from '../../src/agent/agent.ts';
+import { type Agent, type AgentParts, createAgent } from '../../src/agent/agent.ts';
 import type { AgentOptions } from '../../src/agent/options.ts';
 import type { LocalService } from '../../src/agent/services.ts';
 import { type Clock, wait } from '../../src/core/clock.ts';
@@ -15,7 +15,7 @@ import type {
 } from '../../src/core/platform.ts';
 import type { RequestHead } from '../../src/http/head.ts';
 import { createHub, type Hub } from '../../src/hub/hub.ts';
-import type { HubOptions } from '../../src/hub/options.ts';
+import type { HubOptions, HubParts } from '../../src/hub/options.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
 import { MemoryLink } from '../../src/testing/memory-pipe.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
@@ -194,18 +194,18 @@ export class VirtualMesh {
     return this.#hub as Hub;
   }
 
-  async startHub(options: HubOptions = {}, port = 7000, clock: Clock = this.clock): Promise<Hub> {
+  async startHub(options: HubOptions = {}, port = 7000, clock: Clock = this.clock, parts: HubParts = {}): Promise<Hub> {
     const listen = { host: '10.0.0.1', port };
-    const hub = await this.run(createHub({ ...this.platform, clock }, { listen, log: this.log, ...options }));
+    const hub = await this.run(createHub({ ...this.platform, clock }, { listen, log: this.log, ...options }, parts));
     this.#hub ??= hub;
     this.#t.after(() => this.run(hub.close()));
     return hub;
   }
 
   /** One of several hubs that share a store and an issuer. */
-  async startShared(port: number, options: HubOptions = {}, clock?: Clock): Promise<Hub> {
+  async startShared(port: number, options: HubOptions = {}, clock?: Clock, parts?: HubParts): Promise<Hub> {
     const line = this.#store.connect();
-    const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port, clock);
+    const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port, clock, parts);
     this.#shared.set(hub.url, { hub, line });
     return hub;
   }
@@ -231,9 +231,12 @@ export class VirtualMesh {
   async createAgent(
     options: Partial<AgentOptions> = {},
     platform: Platform = this.platform,
+    parts: AgentParts = {},
   ): Promise<{ agent: Agent; log: EventLog }> {
     const log = new EventLog();
-    const agent = await this.run(createAgent(platform, { hub: 'ws://10.0.0.1:7000', log, direct: false, ...options }));
+    const agent = await this.run(
+      createAgent(platform, { hub: 'ws://10.0.0.1:7000', log, direct: false, ...options }, parts),
+    );
     this.#t.after(() => agent.close());
     return { agent, log };
   }

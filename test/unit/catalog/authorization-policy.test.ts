@@ -33,6 +33,36 @@ describe('parseManifest', () => {
       ],
     }),
     base({ allow: [{}], mode: 'audit', targets: [{ service: 'api', ports: [80] }] }, { name: 'p' }),
+    base({
+      deny: [
+        {
+          from: [{ notTrustDomains: ['a.b'], claims: { role: ['admin', 'x*'], 'https://a/b': ['*'] } }],
+          to: [
+            {
+              notHosts: ['*.internal'],
+              ports: [80],
+              notPorts: [81],
+              headers: [{ name: 'x', notValues: ['1'] }],
+              grpc: [{ service: 'a.B', method: 'C' }, { method: 'C' }],
+            },
+          ],
+          when: [
+            { key: 'request.headers[X-Env]', values: ['a*'] },
+            { key: 'request.auth.claims[sub]', notValues: ['*b'] },
+            { key: 'source.namespace', values: ['$same', 'shop'] },
+            { key: 'source.principal', values: ['spiffe://a.b/**'] },
+            { key: 'destination.port', values: ['80'], notValues: ['81'] },
+          ],
+        },
+      ],
+      targets: [{ service: 'api' }, { service: 'web' }],
+      tests: [
+        { from: 'spiffe://a.b/ns/x/sa/y', service: 'api', expect: 'deny' },
+        { from: 'spiffe://a.b/x', claims: { role: ['a', 'b'] }, service: 'web.default', request: {}, expect: 'allow' },
+        { from: 'spiffe://a.b/x', service: 'api', port: 81, request: { grpc: { method: 'C' } }, expect: 'deny' },
+      ],
+    }),
+    base({ permissive: true }, { name: 'p', namespace: 'mesh' }),
   ];
   it('takes what is right, and fills a silent namespace', () => {
     for (const value of good) assert.ok('value' in parseManifest(value), JSON.stringify(parseManifest(value)));
@@ -107,6 +137,63 @@ describe('parseManifest', () => {
     ],
     ['a mode that is not one', base({ allow: [{}], mode: 'Audit' }), 'spec.mode'],
     ['a number for text', base({ allow: [{ to: [{ methods: [1] }] }] }), 'spec.allow[0].to[0].methods[0]'],
+    ...(
+      [
+        ['request.url', ['a'], 'key'],
+        ['request.headers[]', ['a'], 'key'],
+        ['request.auth.claims[a][b]', ['a'], 'key'],
+        ['source.ip', ['10.0.0.0/8'], 'key'],
+        ['source.namespace', ['A'], 'values'],
+        ['source.principal', ['a.b/ns/x'], 'values'],
+        ['destination.port', ['http'], 'values'],
+        ['request.headers[x]', ['a*b'], 'values'],
+      ] as const
+    ).map(([key, values, member]): [string, unknown, string] => [
+      `the condition ${key} ${values}`,
+      base({ deny: [{ when: [{ key, values }] }] }),
+      `spec.deny[0].when[0].${member}`,
+    ]),
+    ['a condition without values', base({ deny: [{ when: [{ key: 'source.namespace' }] }] }), 'spec.deny[0].when[0]'],
+    [
+      'a claim whose name would be lost',
+      base({ allow: [{ from: [{ claims: { role: ['a'], constructor: ['b'] } }] }] }),
+      'spec.allow[0].from[0].claims',
+    ],
+    ['no claims', base({ allow: [{ from: [{ claims: {} }] }] }), 'spec.allow[0].from[0].claims'],
+    ['a claim without values', base({ allow: [{ from: [{ claims: { a: [] } }] }] }), 'spec.allow[0].from[0].claims.a'],
+    ['a call of nothing', base({ allow: [{ to: [{ grpc: [{}] }] }] }), 'spec.allow[0].to[0].grpc[0]'],
+    [
+      'a call with a slash',
+      base({ allow: [{ to: [{ grpc: [{ method: 'a/b' }] }] }] }),
+      'spec.allow[0].to[0].grpc[0].method',
+    ],
+    ['"permissive" of one namespace', base({ permissive: true }), 'spec.permissive'],
+    ...(
+      [
+        [{ from: 'spiffe://a.b/*', service: 'api', expect: 'deny' }, 'from'],
+        [{ from: 'web', service: 'api', expect: 'deny' }, 'from'],
+        [{ from: 'spiffe://a.b/x', expect: 'deny' }, 'service'],
+        [{ from: 'spiffe://a.b/x', service: 'api.shop', expect: 'deny' }, 'service'],
+        [{ from: 'spiffe://a.b/x', service: 'api', expect: 'denied' }, 'expect'],
+        [{ from: 'spiffe://a.b/x', service: 'api', request: { path: 'x' }, expect: 'deny' }, 'request.path'],
+        [
+          { from: 'spiffe://a.b/x', service: 'api', request: { grpc: { method: 'M' }, path: '/' }, expect: 'deny' },
+          'request',
+        ],
+      ] as const
+    ).map(([test, member]): [string, unknown, string] => [
+      `the test ${JSON.stringify(test)}`,
+      base({ allow: [{}], tests: [test] }),
+      `spec.tests[0].${member}`,
+    ]),
+    [
+      'a test of the whole mesh that names no namespace',
+      base(
+        { deny: [{}], tests: [{ from: 'spiffe://a.b/x', service: 'api', expect: 'deny' }] },
+        { name: 'p', namespace: 'mesh' },
+      ),
+      'spec.tests[0].service',
+    ],
     ['too many rules', base({ allow: Array.from({ length: 513 }, () => ({})) }), 'spec.allow'],
   ];
   for (const [what, value, path] of bad) {

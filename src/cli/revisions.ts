@@ -12,13 +12,20 @@ const MOST = 3;
 type Fields = Readonly<Record<string, unknown>>;
 
 /** What the hub answered to a change: one line per resource, and which revision it is now. */
-export async function printOutcome({ print, say }: CommandContext, answer: unknown, isDryRun: boolean): Promise<void> {
-  const { results, revision } = asRecord(answer);
+export async function printOutcome(
+  { paint, print, say }: CommandContext,
+  answer: unknown,
+  isDryRun: boolean,
+): Promise<void> {
+  const { results, revision, warnings } = asRecord(answer);
   const applied = toRecords(results);
   const lines = applied.map(
     ({ key, status }) => `${formatResource(String(key))}: ${status}${isDryRun ? ' (dry run)' : ''}\n`,
   );
   await print(lines.join(''));
+  for (const { resource, path, message } of toRecords(warnings)) {
+    say(`${paint('yellow', 'warning:')} ${formatResource(String(resource))}: ${path}: ${message}`);
+  }
   if (lines.length === 0) say('Nothing to change.');
   if (!isDryRun && applied.some(({ status }) => status !== 'unchanged')) {
     say(`Revision ${revision}; \`skein apply --rollback\` undoes it.`);

@@ -56,7 +56,8 @@ export function inWordsOfFiles(thrown: unknown, sources: readonly SourcedManifes
   const issues = thrown instanceof SkeinError ? thrown.details.issues : undefined;
   if (!(thrown instanceof SkeinError) || !Array.isArray(issues)) return thrown;
   const named = issues.map((issue: unknown) => {
-    const { path, ...rest } = asRecord(issue);
+    const { path, resource, ...rest } = asRecord(issue);
+    if (typeof resource === 'string') return { ...rest, path: `${resource} in the mesh: ${path}` };
     const [, index = '0', inside = ''] = /^(?:\[(\d+)\]\.?)?(.*)$/s.exec(String(path ?? '')) ?? [];
     const found = sources[Number(index)];
     if (found === undefined) return issue;
@@ -68,3 +69,10 @@ export function inWordsOfFiles(thrown: unknown, sources: readonly SourcedManifes
     details: { ...thrown.details, issues: named },
   });
 }
+
+/** Of a policy whose tests say what shall stay allowed or denied; not to be kept out of an emergency by them. */
+export const IGNORE_TESTS_OPTION: OptionSpec = {
+  flags: '--ignore-tests',
+  description: 'although tests of policies fail: it is done, and the hub logs which',
+  env: false,
+};

@@ -54,6 +54,8 @@ export interface ApplyQuery {
   readonly ifRevision?: string;
   /** `true`: only says what would come of it. */
   readonly dryRun?: string;
+  /** `true`: although tests of policies fail. */
+  readonly ignoreTests?: string;
 }
 
 export class Admin {
@@ -203,11 +205,15 @@ export class Admin {
 }
 
 /** @throws SkeinError SKEIN_BAD_REQUEST */
-function toApplyOptions({ ifRevision, dryRun }: ApplyQuery): ApplyOptions {
+function toApplyOptions({ ifRevision, dryRun, ignoreTests }: ApplyQuery): ApplyOptions {
   if (ifRevision !== undefined && !/^\d{1,12}$/.test(ifRevision)) {
     throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot change resources: ifRevision is no number');
   }
-  return { ifRevision: ifRevision === undefined ? undefined : Number(ifRevision), dryRun: dryRun === 'true' };
+  return {
+    ifRevision: ifRevision === undefined ? undefined : Number(ifRevision),
+    dryRun: dryRun === 'true',
+    ignoreTests: ignoreTests === 'true',
+  };
 }
 
 function compare(a: string, b: string): number {

@@ -1,8 +1,10 @@
 /** Resources as people apply them: checked whole, kept in the store with their revisions, told to those they concern. */
 
+import { AUTHORIZATION_POLICY } from '../catalog/authorization-policy.ts';
 import { findDifferences } from '../catalog/difference.ts';
 import { toCanonicalJson } from '../catalog/digest.ts';
 import { type Issue, valueOrThrow } from '../catalog/issue.ts';
+import { portsOf } from '../catalog/mesh-view.ts';
 import { parseManifest, toOwnWords } from '../catalog/parse.ts';
 import { type Manifest, manifestKey, resourceKey } from '../catalog/resource.ts';
 import { encodeUtf8 } from '../core/bytes.ts';
@@ -19,6 +21,7 @@ import {
   undoneSince,
 } from './journal.ts';
 import type { HubLimits } from './options.ts';
+import { judgePolicies, type ResourceIssue } from './policy-admission.ts';
 import type { Publisher } from './publisher.ts';
 import { askAll, type Store, type StoreEntry, tryParseJson } from './store.ts';
 
@@ -43,12 +46,16 @@ export interface ApplyOptions {
   readonly ifRevision?: number | undefined;
   /** Says what would come of it, and changes nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Although tests of policies fail: in an emergency they must not be in the way. */
+  readonly ignoreTests?: boolean | undefined;
 }
 
 export interface ApplyOutcome {
   readonly results: readonly Applied[];
   /** The newest revision of the mesh after it. */
   readonly revision: number;
+  /** What is likely a mistake, if anything. */
+  readonly warnings?: readonly ResourceIssue[];
 }
 
 /** What somebody wants a resource to be. */
@@ -186,7 +193,7 @@ export class Resources {
   /** Makes one revision of what `plan` says, anew as often as another revision comes first. */
   async #change(
     action: Revision['action'],
-    { ifRevision, dryRun = false }: ApplyOptions,
+    { ifRevision, dryRun = false, ignoreTests = false }: ApplyOptions,
     plan: (revision: number, revisions: readonly Revision[]) => Promise<Plan>,
     to?: number,
   ): Promise<ApplyOutcome> {
@@ -199,7 +206,10 @@ export class Resources {
         throw new SkeinError('SKEIN_CONFLICT', `Cannot change resources: ${state}`, { details: { revision: newest } });
       }
       const { changes, results } = await plan(newest + 1, revisions);
-      if (changes.length === 0 || dryRun) return { results, revision: newest };
+      const places = action === 'apply' ? results.map(({ key }) => key) : [];
+      const warnings = await this.#judge(changes, places, ignoreTests);
+      const outcome = { results, ...(warnings.length === 0 ? {} : { warnings }) };
+      if (changes.length === 0 || dryRun) return { ...outcome, revision: newest };
       const at = new Date(clock.epochMs()).toISOString();
       if (!(await this.#journal.commit({ revision: newest + 1, at, action, to, changes }))) continue;
       this.#tell(newest + 1, results);
@@ -210,8 +220,49 @@ export class Resources {
         this.#settleLater();
         throw thrown;
       }
-      return { results, revision: newest + 1 };
+      return { ...outcome, revision: newest + 1 };
     }
+  }
+
+  /**
+   * @param places keys of what was given, in its order
+   * @throws SkeinError SKEIN_RESOURCE_INVALID when policies say something else than their tests
+   */
+  async #judge(
+    changes: readonly ResourceChange[],
+    places: readonly string[],
+    ignoreTests: boolean,
+  ): Promise<readonly ResourceIssue[]> {
+    const { publisher, log } = this.#options;
+    const { failures, errors, warnings } = judgePolicies(await this.#policies(changes), changes, () => {
+      publisher.flush();
+      return new Map(
+        [...publisher.snapshot.services()].map(({ key, endpoints }) => [key, portsOf(endpoints) ?? new Map()]),
+      );
+    });
+    if (ignoreTests) {
+      for (const { resource, path, message } of failures) {
+        log.log('warn', 'policy-test-ignored', { resource, path, test: message });
+      }
+    }
+    const issues = [...errors, ...(ignoreTests ? [] : failures)];
+    if (issues.length === 0) return warnings;
+    // What was given is known by its place in the change, everything else by its name.
+    const named = issues.map(({ resource, ...issue }) => {
+      const index = places.indexOf(resource);
+      if (index < 0) return { ...issue, resource };
+      return places.length === 1 ? issue : inList(issue, index);
+    });
+    valueOrThrow({ issues: named }, 'resources');
+    return warnings;
+  }
+
+  /** Every AuthorizationPolicy, where one of them is to change. */
+  async #policies(changes: readonly ResourceChange[]): Promise<readonly Manifest[]> {
+    const prefix = `${AUTHORIZATION_POLICY}/`;
+    if (!changes.some(({ key }) => key.startsWith(prefix))) return [];
+    const entries = await this.#options.store.list(RESOURCE_PREFIX + prefix);
+    return entries.flatMap((entry) => readManifest(entry.key.slice(RESOURCE_PREFIX.length), entry) ?? []);
   }
 
   #tell(revision: number, results: readonly Applied[]): void {

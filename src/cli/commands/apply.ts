@@ -7,7 +7,7 @@ import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import { printOutcome } from '../revisions.ts';
-import { FILE_OPTION, inWordsOfFiles, NAMESPACE_OPTION, readSources } from '../sources.ts';
+import { FILE_OPTION, IGNORE_TESTS_OPTION, inWordsOfFiles, NAMESPACE_OPTION, readSources } from '../sources.ts';
 
 export const apply: CommandSpec = {
   name: 'apply',
@@ -28,6 +28,7 @@ export const apply: CommandSpec = {
     },
     { flags: '--if-revision <number>', description: 'only if this is still the newest revision', env: false },
     { flags: '--dry-run', description: 'have the hub check it, say what would change, and change nothing', env: false },
+    IGNORE_TESTS_OPTION,
     ...ADMIN_OPTIONS,
   ],
   examples: [
@@ -49,7 +50,9 @@ export const apply: CommandSpec = {
     if (isRollback) {
       const newest = readNumber(context, 'if-revision') ?? (await readNewest(admin));
       const target = { to: to ?? newest - 1 };
-      const answer = await admin.post(`/v1/revisions/rollback${queryOf(context, newest)}`, target);
+      const answer = await admin.post(`/v1/revisions/rollback${queryOf(context, newest)}`, target).catch((thrown) => {
+        throw inWordsOfFiles(thrown, []);
+      });
       await printOutcome(context, answer, isDryRun);
       return EXIT.done;
     }
@@ -82,5 +85,6 @@ function queryOf({ input }: CommandContext, ifRevision: number | undefined): str
   const query = new URLSearchParams();
   if (ifRevision !== undefined) query.set('ifRevision', String(ifRevision));
   if (input.flag('dry-run')) query.set('dryRun', 'true');
+  if (input.flag('ignore-tests')) query.set('ignoreTests', 'true');
   return query.size === 0 ? '' : `?${query}`;
 }

@@ -9,14 +9,14 @@ import { EXIT } from '../exit-code.ts';
 import { readManifests } from '../manifest.ts';
 import { metadataOf, parseResourceQuery } from '../resource-name.ts';
 import { printOutcome } from '../revisions.ts';
-import { FILE_OPTION, NAMESPACE_OPTION } from '../sources.ts';
+import { FILE_OPTION, IGNORE_TESTS_OPTION, inWordsOfFiles, NAMESPACE_OPTION } from '../sources.ts';
 
 export const remove: CommandSpec = {
   name: 'delete',
   summary: 'remove routes and policies',
   description: 'All of what is named goes, or none of it, as one revision of the mesh.',
   args: [{ form: '[resources...]', description: 'Kind/name of each' }],
-  options: [FILE_OPTION, NAMESPACE_OPTION, ...ADMIN_OPTIONS],
+  options: [FILE_OPTION, NAMESPACE_OPTION, IGNORE_TESTS_OPTION, ...ADMIN_OPTIONS],
   examples: [
     ['skein delete AuthorizationPolicy/allow-same-namespace', 'one by its name'],
     ['skein delete -f policies.yaml', 'all that a file holds'],
@@ -39,7 +39,11 @@ export const remove: CommandSpec = {
     }
     if (keys.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot delete: no resource named');
     const admin = await openAdmin(context);
-    await printOutcome(context, await admin.post('/v1/resources/delete', keys), false);
+    const query = context.input.flag('ignore-tests') ? '?ignoreTests=true' : '';
+    const answer = await admin.post(`/v1/resources/delete${query}`, keys).catch((thrown) => {
+      throw inWordsOfFiles(thrown, []);
+    });
+    await printOutcome(context, answer, false);
     return EXIT.done;
   },
 };

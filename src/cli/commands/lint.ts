@@ -1,5 +1,7 @@
 /** `skein lint`: what is wrong with files of routes and policies, or likely so, without a mesh. */
 
+import { type AppProtocol, tryParseAppProtocol } from '../../catalog/endpoint.ts';
+import type { ServicePorts } from '../../catalog/mesh-view.ts';
 import { DEFAULT_NAMESPACE, tryParseServiceName } from '../../catalog/service.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { CommandSpec } from '../command.ts';
@@ -16,14 +18,17 @@ export const lint: CommandSpec = {
   summary: 'find mistakes in files of routes and policies, without a mesh',
   description:
     'Errors are what the hub would refuse: exit code 1. Warnings are what it takes and is likely a mistake all the same: rules that\n' +
-    'no request reaches, weights that are all 0, references to nothing, and the like.',
+    'no request reaches, weights that are all 0, references to nothing, and the like. Tests of policies are judged by the policies\n' +
+    'of the files alone: give all that concern a service.',
   args: [{ form: '[files...]', description: 'the same as --file' }],
   options: [
     FILE_OPTION,
     NAMESPACE_OPTION,
     {
       flags: '--services <names>',
-      description: 'name[.namespace] of the services that there are: what refers to others is warned of',
+      description:
+        'name[.namespace][:port[/protocol]] of the services that there are: what refers to others is warned of,\n' +
+        'and what denies by requests where tcp is spoken',
       list: true,
       commas: true,
       env: false,
@@ -67,16 +72,22 @@ async function find(context: CommandContext): Promise<readonly Finding[]> {
   return [...unread, ...findAll(sources, services)];
 }
 
-function readServices({ input }: CommandContext): ReadonlySet<string> | undefined {
-  const names = input.list('services');
-  if (names === undefined) return undefined;
-  const keys = names.map((name) => {
+function readServices({ input }: CommandContext): ReadonlyMap<string, ServicePorts> | undefined {
+  const texts = input.list('services');
+  if (texts === undefined) return undefined;
+  const services = new Map<string, Map<number, AppProtocol>>();
+  for (const text of texts) {
+    const [, name = '', port, protocol = 'http'] = /^([^:/]+)(?::(\d{1,5})(?:\/(.*))?)?$/.exec(text) ?? [];
     const key = tryParseServiceName(name, input.text('namespace') ?? DEFAULT_NAMESPACE)?.key;
-    if (key === undefined)
-      throw new SkeinError('SKEIN_CONFIG', `Cannot use --services "${name}": not name[.namespace]`);
-    return key;
-  });
-  return new Set(keys);
+    const spoken = tryParseAppProtocol(protocol);
+    if (key === undefined || spoken === undefined) {
+      throw new SkeinError('SKEIN_CONFIG', `Cannot use --services "${text}": not name[.namespace][:port[/protocol]]`);
+    }
+    const ports = services.get(key) ?? new Map<number, AppProtocol>();
+    if (port !== undefined) ports.set(Number(port), spoken);
+    services.set(key, ports);
+  }
+  return services;
 }
 
 /** What is no YAML, of a file that is there. */

@@ -27,6 +27,9 @@ const BACKEND = 'backendRefs: [{ name: v1, port: 80 }]';
 const policy = (name: string, spec: string): string =>
   `kind: BackendTrafficPolicy\nmetadata: { name: ${name} }\nspec: { targetRefs: [{ name: api }], ${spec} }\n`;
 
+const access = (spec: string): string =>
+  `kind: AuthorizationPolicy\nmetadata: { name: a }\nspec:\n  targets: [{ service: api }]\n  ${spec}\n`;
+
 /** What a file is warned of, or refused for: `line:column path (rule)`. */
 const cases: readonly [what: string, text: string, found: readonly string[], options?: readonly string[]][] = [
   ['nothing', route(`    - ${BACKEND}\n`), []],
@@ -158,6 +161,36 @@ const cases: readonly [what: string, text: string, found: readonly string[], opt
     'kind: AuthorizationPolicy\nmetadata: { name: a }\nspec: { targets: [{ service: api }], allow: [{}] }\n',
     ['3:21 spec.targets[0].service: unknown-service'],
     ['--services', 'web'],
+  ],
+  [
+    'a test that fails, and one that does not',
+    access(
+      "allow: [{ from: [{ namespaces: [default] }] }]\n  tests:\n    - { from: 'spiffe://a.b/ns/default/sa/x', request: {}, expect: allow }\n    - { from: 'spiffe://a.b/ns/shop/sa/x', request: {}, expect: allow }",
+    ),
+    ['8:7 spec.tests[1]: failing-test'],
+  ],
+  [
+    'a test that fails by another policy',
+    `${access("allow: [{}]\n  tests: [{ from: 'spiffe://a.b/x', request: {}, expect: allow }]")}---\nkind: AuthorizationPolicy\nmetadata: { name: guard, namespace: mesh }\nspec: { deny: [{}] }\n`,
+    ['6:11 spec.tests[0]: failing-test'],
+  ],
+  [
+    'a rule that denies connections by what requests have',
+    access('deny: [{ to: [{ methods: [POST] }] }]'),
+    ['5:10 spec.deny[0]: denies-bytes'],
+    ['--services', 'api:5432/tcp'],
+  ],
+  [
+    'the same where requests come as well',
+    access('deny: [{ to: [{ methods: [POST] }] }]'),
+    ['5:10 spec.deny[0]: denies-bytes'],
+    ['--services', 'api:5432/tcp,api:80/http'],
+  ],
+  [
+    'the same where only requests come',
+    access('deny: [{ to: [{ methods: [POST] }] }]'),
+    [],
+    ['--services', 'api:80/http,db:5432/tcp'],
   ],
 ];
 for (const [what, text, found, options = []] of cases) {

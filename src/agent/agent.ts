@@ -166,12 +166,14 @@ export class Agent {
       events: {
         onCatalogue: (push, from) => this.mirror.receive(push, from.channel),
         onCircuit: (push, from) => this.peers.accept(push, from),
+        onRevocations: () => this.#onRevocations(),
       },
       follow: ({ channel }) => this.mirror.attach(channel),
       register: (connection) => this.#registrar.attach(connection),
       onConnected: (connection) => this.#onConnected(connection),
       onLeaving: (connection) => this.peers.leaveHub(connection),
       onDisconnected: (error) => this.events.emit('disconnected', { error }),
+      onRevoked: (error) => this.peers.giveUpLost(error),
       isUsed: (connection) => this.peers.isUsing(connection),
       isAwaited: () => this.peers.hasWaitingStreams,
     });
@@ -329,6 +331,12 @@ export class Agent {
     this.peers.onRoute(connection);
     this.events.emit('connected', { hub: connection.url });
     this.#renewIfDue();
+  }
+
+  #onRevocations(): void {
+    const { number, entries } = this.identity.revocations.list;
+    this.log.log('info', 'revocations-changed', { number, identities: entries.length });
+    this.peers.reconsider();
   }
 
   #onServices(): void {

@@ -53,6 +53,7 @@ async function admit(platform: Platform, url: string, identity: Identity, signal
     onHub: ignore,
     onCatalogue: ignore,
     onCircuit: ignore,
+    onRevocations: ignore,
     onGoAway: ignore,
     onSilent: ignore,
     onClose: ignore,

@@ -3,6 +3,7 @@
 import type { Grant } from '../auth/grant.ts';
 import { Channel } from '../control/channel.ts';
 import type { Push } from '../control/messages.ts';
+import { RevocationAssembler } from '../control/revocation-parts.ts';
 import { encodeControlOffer } from '../control/version.ts';
 import { concatBytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -24,6 +25,8 @@ export interface HubEvents {
   onCatalogue(push: Push<'catalogue'>, from: HubConnection): void;
   onCircuit(push: Push<'circuit'>, from: HubConnection): void;
   onGoAway(push: Push<'goaway'>, from: HubConnection): void;
+  /** Other identities are revoked from now on. */
+  onRevocations(): void;
   /** Once in each silence: the hub owes an answer; another connection may be made to take the place of this one. */
   onSilent(from: HubConnection): void;
   /** Called once, after the connection was open. */
@@ -181,6 +184,7 @@ export class HubConnection implements Route {
   #openChannel(session: Session): Channel {
     const { platform, identity, events } = this.#options;
     const offer = encodeControlOffer();
+    const revocations = new RevocationAssembler();
     return new Channel(toRawStream(session.openStream(STREAM_KIND.internal, offer, offer.length, false)), {
       clock: platform.clock,
       pushes: {
@@ -189,6 +193,10 @@ export class HubConnection implements Route {
         goaway: (push) => {
           this.isLeaving = true;
           events.onGoAway(push, this);
+        },
+        revocations: (push) => {
+          const list = revocations.push(push);
+          if (list !== undefined && identity.revoke(list)) events.onRevocations();
         },
         bundle: ({ bundle }) => {
           identity.updateBundle(bundle).catch((thrown) => this.#fail(toSkeinError(thrown)));

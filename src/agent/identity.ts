@@ -9,6 +9,7 @@ import {
 } from '../auth/authenticator.ts';
 import { type JoinToken, parseJoinToken } from '../auth/join-token.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
+import { type RevocationList, Revocations } from '../auth/revocation.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
 import { parseTrustBundle, type TrustBundle, whyNotNext } from '../auth/trust-bundle.ts';
 import { parseServiceName } from '../catalog/service.ts';
@@ -50,6 +51,7 @@ export class Identity {
   readonly #token: JoinToken | undefined;
   #bundle: TrustBundle | undefined;
   #membership: Membership | undefined;
+  #revocations = new Revocations();
 
   private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, token: JoinToken | undefined) {
     this.#options = options;
@@ -113,6 +115,18 @@ export class Identity {
 
   get isRenewalDue(): boolean {
     return this.#membership !== undefined && this.#options.platform.clock.epochMs() >= this.#membership.renewAtMs;
+  }
+
+  /** Identities that are good no more, as far as hubs have told. */
+  get revocations(): Revocations {
+    return this.#revocations;
+  }
+
+  /** Takes over a later list; false: it is none. */
+  revoke(list: RevocationList): boolean {
+    if (list.number <= this.#revocations.list.number) return false;
+    this.#revocations = new Revocations(list);
+    return true;
   }
 
   /** For the session with a hub. */
@@ -185,6 +199,7 @@ export class Identity {
       trustDomain: this.trustDomain,
       clock: this.#options.platform.clock,
       expect,
+      check: (peer) => this.#revocations.check(peer),
     });
   }
 

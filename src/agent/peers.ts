@@ -1,5 +1,6 @@
 /** Peers: sessions with other members, one for all requests to an instance; made when needed, through a circuit of the hub. */
 
+import { revoked } from '../auth/revocation.ts';
 import type { Endpoint } from '../catalog/endpoint.ts';
 import type { Push } from '../control/messages.ts';
 import type { Bytes } from '../core/bytes.ts';
@@ -26,8 +27,8 @@ import type { Identity } from './identity.ts';
 import type { AgentLimits } from './options.ts';
 import { PathWatch } from './path-watch.ts';
 import { checkServes, Peer } from './peer.ts';
+import { PeerDialler } from './peer-dialler.ts';
 import { Reattach } from './reattach.ts';
-import { openCircuitWithin } from './route.ts';
 import { Standby } from './standby.ts';
 
 export interface PeersOptions {
@@ -74,10 +75,6 @@ const REATTACH_WAIT_MS = 8_000;
  * at once, and again within half a second: one that is still not there has died, or its network is away.
  */
 const GONE_MS = 4_000;
-/** Time for a circuit by one hub, and then for a handshake, when there is another to try. */
-const DIAL_MS = 1_500;
-const MAX_DIAL_MS = 10_000;
-
 export class Peers implements Connector {
   readonly #options: PeersOptions;
   /** By instance. */
@@ -95,6 +92,7 @@ export class Peers implements Connector {
   /** Others decide how often they are refused. */
   readonly #refusals: Logger;
   readonly #admission: Admission;
+  readonly #dialler: PeerDialler;
   #size = 0;
   #isDraining = false;
   #closedBy: SkeinError | undefined;
@@ -112,6 +110,10 @@ export class Peers implements Connector {
       startSession: (circuit, instance, path, first) =>
         this.#start('responder', circuit, instance, path, undefined, first),
       acceptPath: (circuit, path, sessionId, first) => this.acceptPath(circuit, path, sessionId, first),
+    });
+    this.#dialler = new PeerDialler({
+      ...{ clock: platform.clock, routes },
+      startSession: (circuit, instance, path, id) => this.#start('initiator', circuit, instance, path, id),
     });
     this.#paths = new PathWatch(log, this.#refusals, options.onSuspect);
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
@@ -234,6 +236,20 @@ export class Peers implements Connector {
     return false;
   }
 
+  /** Others are revoked from now on: sessions with them end. */
+  reconsider(): void {
+    const { revocations } = this.#options.identity;
+    for (const { session } of [...this.all()]) {
+      const { peer } = session;
+      if (peer !== undefined && revocations.has(peer)) session.close(revoked(peer, 'Cannot keep session'));
+    }
+  }
+
+  /** A hub says that nobody will have this member any more: what waits for a way back waits in vain. What has one is not for a hub to end. */
+  giveUpLost(error: SkeinError): void {
+    for (const { session } of [...this.all()]) if (session.isDetached) session.close(error);
+  }
+
   /** Asks every peer to open no more streams; those that are open go on. */
   drain(): void {
     this.#isDraining = true;
@@ -293,40 +309,11 @@ export class Peers implements Connector {
   }
 
   async #dialByAny(instance: string, id: string): Promise<Peer> {
-    const { limits, routes } = this.#options;
+    const { limits } = this.#options;
     if ((this.#peers.get(instance)?.size ?? 0) >= limits.maxSessionsPerPeer || this.#size >= limits.maxSessions) {
       throw new SkeinError('SKEIN_LIMIT', 'there are too many sessions');
     }
-    let failure = new SkeinError('SKEIN_HUB_UNREACHABLE', 'no hub is connected');
-    const hubs = routes();
-    for (const [index, hub] of hubs.entries()) {
-      try {
-        return await this.#dialBy(hub, instance, id, index < hubs.length - 1);
-      } catch (thrown) {
-        failure = toSkeinError(thrown, 'SKEIN_PEER_UNREACHABLE');
-        // Another hub changes nothing about who the peer is.
-        if (failure.code === 'SKEIN_IDENTITY' || failure.code === 'SKEIN_LIMIT') break;
-      }
-    }
-    throw failure;
-  }
-
-  async #dialBy(hub: HubConnection, instance: string, id: string, hasOther: boolean): Promise<Peer> {
-    const { clock } = this.#options.platform;
-    const limitMs = hasOther ? DIAL_MS : MAX_DIAL_MS;
-    const circuit = await openCircuitWithin(clock, limitMs, hub, instance);
-    const session = this.#start('initiator', circuit, instance, { kind: 'relay', via: hub.url }, id);
-    const giveUp = clock.setTimer(limitMs, () => {
-      if (session.peer === undefined) {
-        session.close(new SkeinError('SKEIN_PEER_UNREACHABLE', 'the peer did not answer in time'));
-      }
-    });
-    try {
-      await session.ready;
-      return this.#peerOf(session);
-    } finally {
-      giveUp.cancel();
-    }
+    return this.#peerOf(await this.#dialler.dial(instance, id));
   }
 
   #peerOf(session: Session): Peer {
@@ -389,6 +376,9 @@ export class Peers implements Connector {
     const identity = session.peer;
     if (!session.isOpen || identity === undefined) return;
     if (this.#sessions.has(session.id)) return this.#refuseTwin(session);
+    // The list may have come while its proof was being verified.
+    if (this.#options.identity.revocations.has(identity))
+      return session.close(revoked(identity, 'Cannot keep session'));
     const { clock, decodeLatin1 } = platform;
     const peer = new Peer({ session, identity, isInitiator: role === 'initiator', clock, decodeLatin1 });
     this.#sessions.set(session.id, session);

@@ -20,6 +20,8 @@ export interface UplinksOptions extends Omit<UplinkOptions, 'url' | 'owner'> {
   readonly onLeaving: (connection: HubConnection) => void;
   /** The last hub that was in use is gone. */
   readonly onDisconnected: (error: SkeinError) => void;
+  /** A hub says that this member is revoked. */
+  readonly onRevoked: (error: SkeinError) => void;
   /** Would a stream end with the connection? */
   readonly isUsed: (connection: HubConnection) => boolean;
   /** Do streams wait for a hub? */
@@ -42,6 +44,7 @@ export interface HubStatus {
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SKEIN_IDENTITY',
   'SKEIN_NAME_NOT_GRANTED',
+  'SKEIN_REVOKED',
   'SKEIN_TOKEN_EXPIRED',
   'SKEIN_TOKEN_INVALID',
   'SKEIN_TOKEN_USED',
@@ -162,6 +165,7 @@ export class Uplinks {
   }
 
   #onLost(error: SkeinError): void {
+    this.#noteRevoked(error);
     this.#settle();
     if (this.#routes.length === 0 && !this.#isClosed) this.#options.onDisconnected(error);
   }
@@ -170,6 +174,7 @@ export class Uplinks {
     const isRefusal = REFUSALS.has(error.code);
     if (isRefusal) this.#refusals.set(uplink, error);
     else this.#refusals.delete(uplink);
+    this.#noteRevoked(error);
     const event = isRefusal ? 'hub-refused' : error.details.sameHub === undefined ? 'hub-unreachable' : 'hub-same';
     this.#options.log.log('warn', event, {
       hub: uplink.url,
@@ -179,6 +184,10 @@ export class Uplinks {
       ...(isRefusal ? {} : { retry: 'for ever' }),
     });
     this.#settle();
+  }
+
+  #noteRevoked(error: SkeinError): void {
+    if (error.code === 'SKEIN_REVOKED' && !this.#isClosed) this.#options.onRevoked(error);
   }
 
   /** Something has changed: which hubs are wanted, which one is followed, which ones are ways, and whether it is over. */

@@ -27,6 +27,8 @@ export interface MemberOptions {
   readonly clock: Clock;
   /** Refuses a peer that is not who was dialled. @throws SkeinError SKEIN_IDENTITY */
   readonly expect?: (wit: Wit) => void;
+  /** Refuses a peer whose proof is good, but which is not. @throws SkeinError SKEIN_REVOKED */
+  readonly check?: (peer: PeerIdentity) => void;
 }
 
 /** A member of the mesh, in either role. */
@@ -90,6 +92,8 @@ export interface HubOptions {
     join: { readonly id: string; readonly secret: Bytes },
     publicJwk: PublicJwk,
   ) => Promise<{ readonly id: PeerIdentity['id']; readonly services: readonly string[] }>;
+  /** @throws SkeinError SKEIN_REVOKED */
+  readonly check?: (peer: PeerIdentity) => void;
 }
 
 /** The hub: it shows its bundle along with its credential, and takes members and newcomers. */
@@ -106,7 +110,8 @@ export function createHubAuthenticator(options: HubOptions): Authenticator {
       // possession first: nobody can use up a token for a key that is not his
       if (!(await verifyProof(publicJwk, proof, role, hash))) throw refused('the proof of possession is wrong');
       const { id, services } = await options.admit({ id: joinId, secret: joinSecret.slice() }, publicJwk);
-      return { id, grant: await toGrant('newcomer', services, publicJwk, 0) };
+      const joinedAtMs = options.clock.epochMs();
+      return { id, grant: await toGrant('newcomer', { services, publicJwk, joinedAtMs, expiresAtMs: 0 }) };
     },
   };
 }
@@ -146,22 +151,22 @@ async function verifyMember(
   { wit: token, proof }: Credential,
   role: HandshakeRole,
   hash: Bytes,
-  options: Pick<MemberOptions, 'bundle' | 'trustDomain' | 'clock' | 'expect'>,
+  options: Pick<MemberOptions, 'bundle' | 'trustDomain' | 'clock' | 'expect' | 'check'>,
 ): Promise<PeerIdentity> {
   if (token === undefined) throw refused('the peer shows no WIT-SVID');
   const wit = await verifyWit(token, options.bundle(), options);
   if (!(await verifyProof(wit.publicJwk, proof, role, hash))) throw refused('the proof of possession is wrong');
   options.expect?.(wit);
-  return { id: wit.id, grant: await toGrant('member', wit.services, wit.publicJwk, wit.expiresAtMs) };
+  const peer = { id: wit.id, grant: await toGrant('member', wit) };
+  options.check?.(peer);
+  return peer;
 }
 
 async function toGrant(
   kind: Grant['kind'],
-  services: readonly string[],
-  publicJwk: PublicJwk,
-  expiresAtMs: number,
+  { services, publicJwk, joinedAtMs, expiresAtMs }: Pick<Wit, 'services' | 'publicJwk' | 'joinedAtMs' | 'expiresAtMs'>,
 ): Promise<Grant> {
-  return { kind, services, publicJwk, thumbprint: await toThumbprint(publicJwk), expiresAtMs };
+  return { kind, services, publicJwk, thumbprint: await toThumbprint(publicJwk), joinedAtMs, expiresAtMs };
 }
 
 function readJson(text: string | undefined): unknown {

@@ -24,6 +24,8 @@ export interface WitRequest {
   readonly publicJwk: PublicJwk;
   /** Services the holder may serve, as `name.namespace`. */
   readonly services: readonly string[];
+  /** When the holder joined the mesh. @default now */
+  readonly joinedAtMs?: number;
   /** @default WIT_LIFETIME_MS */
   readonly lifetimeMs?: number;
 }
@@ -85,6 +87,7 @@ export class Authority {
       id: request.id,
       publicJwk: request.publicJwk,
       services: request.services,
+      joinedAtMs: request.joinedAtMs ?? nowMs,
       issuedAtMs: nowMs,
       expiresAtMs: nowMs + (request.lifetimeMs ?? WIT_LIFETIME_MS),
     });

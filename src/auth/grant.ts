@@ -9,6 +9,8 @@ export interface Grant {
   readonly publicJwk: PublicJwk;
   /** RFC 7638 thumbprint of its key. */
   readonly thumbprint: string;
+  /** When the holder joined the mesh, wall time of the hub; renewals do not change it. */
+  readonly joinedAtMs: number;
   /** End of its WIT-SVID, wall time; 0 for a newcomer, who has none yet. */
   readonly expiresAtMs: number;
 }

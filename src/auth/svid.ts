@@ -19,6 +19,8 @@ export interface Wit {
   /** Services its holder may serve, as `name.namespace`. */
   readonly services: readonly string[];
   readonly issuedAtMs: number;
+  /** When its holder joined the mesh; of one that does not say it, when it was issued. */
+  readonly joinedAtMs: number;
   /** Of one that does not say it: as if it were ours. */
   readonly notBeforeMs: number;
   readonly expiresAtMs: number;
@@ -29,6 +31,7 @@ export interface WitClaims {
   readonly id: SpiffeId;
   readonly publicJwk: PublicJwk;
   readonly services: readonly string[];
+  readonly joinedAtMs: number;
   readonly issuedAtMs: number;
   readonly expiresAtMs: number;
 }
@@ -49,7 +52,10 @@ const SERVICE_KEY = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9-]
  */
 export function mintWit(signingKey: IdentityKey, keyId: string, claims: WitClaims): Promise<string> {
   const { alg: _alg, ...jwk } = claims.publicJwk;
-  return new SignJWT({ cnf: { jwk: { ...jwk, alg: 'ES256' } }, skein: { services: [...claims.services] } })
+  return new SignJWT({
+    cnf: { jwk: { ...jwk, alg: 'ES256' } },
+    skein: { services: [...claims.services], joined: claims.joinedAtMs },
+  })
     .setProtectedHeader({ alg: 'ES256', kid: keyId, typ: WIT_TYPE })
     .setSubject(claims.id.uri)
     .setIssuedAt(Math.floor(claims.issuedAtMs / 1000))
@@ -123,11 +129,14 @@ function readClaims(claims: Readonly<Record<string, unknown>>, keyId: string): W
   const services = skein === undefined ? [] : member(skein, 'services');
   if (!Array.isArray(services) || services.length > MAX_SERVICES) return undefined;
   if (!services.every((name) => typeof name === 'string' && SERVICE_KEY.test(name))) return undefined;
+  const joined = skein === undefined ? undefined : member(skein, 'joined');
+  if (joined !== undefined && !(Number.isSafeInteger(joined) && (joined as number) >= 0)) return undefined;
   return {
     id,
     publicJwk,
     services: services as string[],
     issuedAtMs: isTime(iat) ? iat * 1000 : 0,
+    joinedAtMs: (joined as number | undefined) ?? (isTime(iat) ? iat * 1000 : 0),
     notBeforeMs: isTime(nbf) ? nbf * 1000 : isTime(iat) ? iat * 1000 - TOLERATED_SKEW_MS : 0,
     expiresAtMs: exp * 1000,
     keyId,

@@ -13,6 +13,7 @@ import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
 import { lint } from './commands/lint.ts';
 import { paths } from './commands/paths.ts';
+import { revoke } from './commands/revoke.ts';
 import { run } from './commands/run.ts';
 import { services } from './commands/services.ts';
 import { sidecar } from './commands/sidecar.ts';
@@ -22,6 +23,7 @@ import { tokenCreate } from './commands/token.ts';
 export const COMMANDS: readonly CommandSpec[] = [
   hub,
   tokenCreate,
+  revoke,
   sidecar,
   run,
   expose,

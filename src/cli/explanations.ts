@@ -122,6 +122,10 @@ export const EXPLANATIONS = {
     cause: 'The peer could not prove to be who was expected: another trust domain, an expired or foreign SVID.',
     fix: 'Check that both belong to the same mesh and that their clocks are right; join again with a new token.',
   },
+  SKEIN_REVOKED: {
+    cause: 'An administrator has revoked the identity with `skein revoke`: its own, or that of the other end.',
+    fix: 'Read why with `skein revoke --list`; `skein revoke --undo` takes it back, and a new join token lets in anew who was revoked with --rejoin.',
+  },
   SKEIN_TOKEN_INVALID: {
     cause: 'The join token is malformed or was not issued by this hub.',
     fix: 'Copy it whole, and use it with the hub that made it; `skein token create` makes a new one.',

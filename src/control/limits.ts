@@ -14,5 +14,7 @@ export const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 export const PART_BYTES = 48 * 1024;
 /** Resources that a sidecar collects from the parts of one push before it gives the channel up. */
 export const MAX_PUSH_RESOURCES = 200_000;
+/** Revoked identities at once: they are one value in the store, and each member keeps them. */
+export const MAX_REVOCATIONS = 1_000;
 /** A call without an answer by then has failed. */
 export const CALL_TIMEOUT_MS = 10_000;

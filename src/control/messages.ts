@@ -144,6 +144,15 @@ export const PUSHES = {
   circuit: v.object({ circuit, instance, id: spiffeId }),
   /** This hub goes away: go to another, or come back after `reconnectInMs`. */
   goaway: v.object({ reconnectInMs: natural }),
+  /**
+   * Identities that are good no more, whole, in parts of one number; it grows with each change. `key`: only who proves that one;
+   * `joinedUntilMs`: only who had joined by then.
+   */
+  revocations: v.object({
+    number: natural,
+    more: v.boolean(),
+    entries: v.array(v.object({ id: spiffeId, key: v.optional(text(64)), joinedUntilMs: v.optional(natural) })),
+  }),
   /** The keys of the trust domain have changed. */
   bundle: v.object({ bundle }),
 } as const;

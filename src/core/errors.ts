@@ -40,6 +40,7 @@ export const ERROR_CODES = {
   SKEIN_FLOW_CONTROL: { status: 502, grpcStatus: 13, reason: 'flow-control', notProcessed: false },
   SKEIN_HANDSHAKE: { status: 503, grpcStatus: 14, reason: 'handshake', notProcessed: true },
   SKEIN_IDENTITY: { status: 403, grpcStatus: 16, reason: 'identity', notProcessed: true },
+  SKEIN_REVOKED: { status: 403, grpcStatus: 16, reason: 'revoked', notProcessed: true },
   SKEIN_TOKEN_INVALID: { status: 401, grpcStatus: 16, reason: 'token-invalid', notProcessed: true },
   SKEIN_TOKEN_USED: { status: 401, grpcStatus: 16, reason: 'token-used', notProcessed: true },
   SKEIN_TOKEN_EXPIRED: { status: 401, grpcStatus: 16, reason: 'token-expired', notProcessed: true },

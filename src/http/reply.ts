@@ -41,6 +41,7 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_PROTOCOL: 'Run compatible versions of skein on both sides.',
   SKEIN_FLOW_CONTROL: 'Run compatible versions of skein on both sides.',
   SKEIN_HANDSHAKE: 'Check clocks and versions of both sides.',
+  SKEIN_REVOKED: 'An administrator has revoked this identity; `skein revoke --list` tells why.',
   SKEIN_IDENTITY: 'Check the identities of both sides with `skein status`.',
   SKEIN_TOKEN_INVALID: 'Create a new token with `skein token create`.',
   SKEIN_TOKEN_USED: 'Create a new token with `skein token create`; each works once.',

@@ -13,6 +13,7 @@ import type { Publisher } from './publisher.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 import { type ApplyOptions, type ApplyOutcome, notFound, type Resources } from './resources.ts';
+import type { RevocationBoard, RevocationEntry } from './revocations.ts';
 import type { StatusBoard } from './status-board.ts';
 
 export interface AdminOptions {
@@ -23,6 +24,7 @@ export interface AdminOptions {
   readonly presence: Presence;
   readonly publisher: Publisher;
   readonly registrations: Registrations;
+  readonly revocations: RevocationBoard;
   readonly leases: Leases;
   readonly relay: Relay;
   readonly about: HubAbout;
@@ -46,6 +48,19 @@ const tokenRequest = v.strictObject({
 });
 
 const deleteRequest = v.pipe(v.array(v.pipe(v.string(), v.regex(/^[^/]+\/[^/]+\/[^/]+$/))), v.minLength(1));
+
+const revocationRequest = v.strictObject({
+  id: v.string(),
+  /** Thumbprint: only this key of the identity. */
+  key: v.optional(v.string()),
+  reason: v.optional(v.string()),
+  /** Who joins anew is good. */
+  rejoin: v.optional(v.boolean()),
+});
+
+const undoRequest = v.pick(revocationRequest, ['id', 'key']);
+type Named = v.InferOutput<typeof undoRequest>;
+
 const rollbackRequest = v.strictObject({ to: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
 
 /** What the URL of a change says beside its body. */
@@ -68,17 +83,7 @@ export class Admin {
   /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_REFUSED */
   async createToken(request: unknown): Promise<{ token: string; id: string; expiresAt: string }> {
     const { enrolment } = this.#options;
-    const parsed = v.safeParse(tokenRequest, request);
-    if (!parsed.success) {
-      const issues = parsed.issues.map(({ path, message }) => ({
-        path: path?.map(({ key }) => String(key)).join('.') ?? '',
-        message,
-      }));
-      throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot make token: the request is not valid', {
-        details: { issues },
-      });
-    }
-    const { services, namespace, ttl } = parsed.output;
+    const { services, namespace, ttl } = readRequest(tokenRequest, request, 'Cannot make token');
     const ttlMs = ttl === undefined ? undefined : tryParseDuration(ttl);
     if (ttl !== undefined && ttlMs === undefined) {
       throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: "${ttl}" is no duration such as 15m`);
@@ -89,6 +94,29 @@ export class Admin {
       ...(ttlMs === undefined ? {} : { ttlMs }),
     });
     return { token: token.text, id: token.id, expiresAt: new Date(token.expiresAtMs).toISOString() };
+  }
+
+  /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_LIMIT, SKEIN_STORE */
+  async revoke(
+    request: unknown,
+  ): Promise<{ readonly revoked: object; readonly number: number; readonly closed: number }> {
+    const { presence, revocations } = this.#options;
+    const before = presence.size;
+    const entry = await revocations.revoke(readRequest(revocationRequest, request, 'Cannot revoke'));
+    return { revoked: toRevocation(entry), number: revocations.known.list.number, closed: before - presence.size };
+  }
+
+  /** @throws SkeinError SKEIN_RESOURCE_INVALID (404), SKEIN_STORE */
+  async undoRevocation(request: unknown): Promise<{ readonly undone: Named; readonly number: number }> {
+    const { revocations } = this.#options;
+    const { id, key } = readRequest(undoRequest, request, 'Cannot undo revocation');
+    if (await revocations.undo({ id, key })) return { undone: { id, key }, number: revocations.known.list.number };
+    throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot undo revocation: "${id}" is not revoked`, { status: 404 });
+  }
+
+  revocations(): object {
+    const { known, entries } = this.#options.revocations;
+    return { number: known.list.number, revocations: entries.map(toRevocation) };
   }
 
   services(): unknown {
@@ -135,9 +163,10 @@ export class Admin {
       relay: { circuits, bytes, records },
       /** Other hubs on the same store. */
       hubs: leases.others().map(({ url, region }) => ({ url, region })),
-      sidecars: [...presence.all()].map(({ instance, id, link, grants, connectedAtMs }) => ({
+      sidecars: [...presence.all()].map(({ instance, id, key, link, grants, connectedAtMs }) => ({
         instance,
         id: id.uri,
+        key,
         address: link.remoteAddress ?? '',
         grants: [...grants],
         rttMs: Math.round(link.rttMs * 10) / 10,
@@ -202,6 +231,21 @@ export class Admin {
     const status = this.#options.board.statusOf(manifest);
     return status === undefined ? manifest : { ...manifest, status };
   }
+}
+
+/** @throws SkeinError SKEIN_RESOURCE_INVALID */
+function readRequest<T>(schema: v.GenericSchema<unknown, T>, request: unknown, action: string): T {
+  const parsed = v.safeParse(schema, request);
+  if (parsed.success) return parsed.output;
+  const issues = parsed.issues.map(({ path, message }) => ({
+    path: path?.map(({ key }) => String(key)).join('.') ?? '',
+    message,
+  }));
+  throw new SkeinError('SKEIN_RESOURCE_INVALID', `${action}: the request is not valid`, { details: { issues } });
+}
+
+function toRevocation({ id, key, reason, joinedUntilMs, atMs }: RevocationEntry): object {
+  return { id, key, reason, rejoin: joinedUntilMs !== undefined, at: new Date(atMs).toISOString() };
 }
 
 /** @throws SkeinError SKEIN_BAD_REQUEST */

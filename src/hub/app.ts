@@ -114,6 +114,18 @@ export function createApp(options: AppOptions): App {
     tellChange(c, await admin.rollback(await readJson(c, options), c.req.query())),
   );
 
+  app.get('/v1/revocations', (c) => c.json(admin.revocations(), 200, NO_STORE));
+  app.post('/v1/revocations', async (c) => {
+    const { closed, ...made } = await admin.revoke(await readJson(c, options));
+    c.set('what', { ...made.revoked, closed });
+    return c.json({ ...made, closed }, 201, NO_STORE);
+  });
+  app.post('/v1/revocations/undo', async (c) => {
+    const undone = await admin.undoRevocation(await readJson(c, options));
+    c.set('what', undone.undone);
+    return c.json(undone, 200, NO_STORE);
+  });
+
   app.notFound((c) => failure(c, new SkeinError('SKEIN_BAD_REQUEST', 'Cannot answer: no such page', { status: 404 })));
   app.onError((thrown, c) => {
     if (thrown instanceof SkeinError) return failure(c, thrown);

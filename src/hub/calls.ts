@@ -13,12 +13,14 @@ import type { Member, Presence } from './presence.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 import type { Rendezvous } from './rendezvous.ts';
+import type { RevocationBoard } from './revocations.ts';
 import type { Subscriber } from './subscriber.ts';
 
 /** The parts of the hub that calls reach. */
 export interface CallServices {
   readonly roles: ReadonlySet<HubRole>;
   readonly issuer: HubIssuer | undefined;
+  readonly revocations: Pick<RevocationBoard, 'known'>;
   readonly presence: Presence;
   readonly registrations: Registrations;
   readonly relay: Relay;
@@ -66,7 +68,9 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     const { issuer } = services;
     count(from, COSTLY);
     if (issuer === undefined) throw new SkeinError('SKEIN_REFUSED', 'Cannot issue SVID: this hub is no issuer');
-    const { wit, expiresAtMs } = await issuer.issue(id, grant.publicJwk, grant.services);
+    const { wit, expiresAtMs } = await issuer.issue(id, grant);
+    // It may have been revoked while its SVID was being signed.
+    services.revocations.known.check({ id, grant });
     extend(expiresAtMs);
     return { wit, bundle: issuer.bundle() };
   };

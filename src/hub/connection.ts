@@ -1,8 +1,10 @@
 /** One link to the hub from its first byte to its last: handshake, control stream, presence. */
 
 import type { Grant } from '../auth/grant.ts';
+import { revoked } from '../auth/revocation.ts';
 import { Channel } from '../control/channel.ts';
 import { isInstance, type Push } from '../control/messages.ts';
+import { splitRevocations } from '../control/revocation-parts.ts';
 import { chooseControlVersion } from '../control/version.ts';
 import { concatBytes } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
@@ -85,6 +87,13 @@ export class Connection {
     this.#caller?.member.channel.push(name, body);
   }
 
+  /** Others are revoked from now on, and perhaps this one. */
+  reconsider(): void {
+    if (this.#isRefused()) return;
+    const channel = this.#caller?.member.channel;
+    if (channel !== undefined) this.#tellRevocations(channel);
+  }
+
   close(error: SkeinError, code: number = POLICY_VIOLATION): void {
     if (this.#isClosed) return;
     this.#session?.close(error);
@@ -124,7 +133,7 @@ export class Connection {
   }
 
   #onAuthenticated(): void {
-    if (this.#isClosed || this.#isOverShare()) return;
+    if (this.#isClosed || this.#isOverShare() || this.#isRefused()) return;
     this.#settle();
     if (this.#caller !== undefined) return; // the control stream came with the last message of the handshake
     this.#deadline.cancel();
@@ -147,9 +156,25 @@ export class Connection {
     return true;
   }
 
+  /** Is the identity of the other end revoked? Then nobody should choose it any more, and its link is closed. */
+  #isRefused(): boolean {
+    const { revocations, registrations } = this.#options;
+    const peer = this.#session?.peer;
+    if (this.#isClosed || peer === undefined || !revocations.known.has(peer)) return false;
+    if (this.#hasJoined && this.#caller !== undefined) registrations.leave(this.#caller.member.instance);
+    this.close(revoked(peer, 'Cannot use link'));
+    return true;
+  }
+
+  #tellRevocations(channel: Channel): void {
+    const { list } = this.#options.revocations.known;
+    if (list.number === 0) return;
+    for (const part of splitRevocations(list)) channel.push('revocations', part);
+  }
+
   /** Sidecars open one stream to a hub: the control stream. */
   #onStream(session: Session, stream: IncomingStream): void {
-    if (this.#isOverShare()) return;
+    if (this.#isOverShare() || this.#isRefused()) return;
     try {
       const { peer } = session;
       if (peer === undefined || this.#caller !== undefined || stream.kind !== STREAM_KIND.internal || stream.complete) {
@@ -179,6 +204,7 @@ export class Connection {
     const member: Member = {
       instance: session.remoteInstance,
       id,
+      key: sidecar.thumbprint,
       grants: new Set(sidecar.services),
       link: this.#link,
       observedIp: this.#observedIp,
@@ -198,6 +224,8 @@ export class Connection {
       extend: (expiresAtMs) => this.#extend(expiresAtMs),
     };
     this.#caller = caller;
+    // First of all: it must know them before others find it.
+    this.#tellRevocations(channel);
     this.#extend(sidecar.expiresAtMs);
     if (sidecar.kind === 'member') this.#join(member);
   }

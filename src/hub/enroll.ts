@@ -1,6 +1,7 @@
 /** Enrolment: join tokens, which work once and for one key, and what becomes of those who present them. */
 
 import * as v from 'valibot';
+import type { Grant } from '../auth/grant.ts';
 import { createJoinToken, hashSecret, matchesSecret } from '../auth/join-token.ts';
 import { type PublicJwk, toThumbprint } from '../auth/key-pair.ts';
 import { MESH_NAMESPACE, namespaceOf, parseServiceName } from '../catalog/service.ts';
@@ -12,6 +13,7 @@ import type { Logger } from '../core/log.ts';
 import type { Crypto } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
 import { RESERVED_NAMESPACE, type SpiffeId, toWorkloadId } from '../core/spiffe-id.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
 import type { HubLimits } from './options.ts';
 import { type Store, type StoreEntry, tryParseJson } from './store.ts';
 
@@ -25,6 +27,8 @@ export interface EnrolmentOptions {
   /** Thumbprint of the issuer's key, which the token carries so that a newcomer knows this hub. */
   readonly issuerThumbprint: string;
   readonly limits: HubLimits;
+  /** Refuses a newcomer before its token is used up. @throws SkeinError SKEIN_REVOKED */
+  readonly check?: (newcomer: PeerIdentity) => void;
 }
 
 export interface TokenRequest {
@@ -119,7 +123,7 @@ export class Enrolment {
    */
   async admit(join: PresentedToken, publicJwk: PublicJwk): Promise<Admission> {
     try {
-      const admission = await this.#admit(join, await toThumbprint(publicJwk));
+      const admission = await this.#admit(join, publicJwk);
       this.#count('admitted');
       this.#options.log.log('info', 'sidecar-enrolled', {
         token: join.id,
@@ -141,6 +145,18 @@ export class Enrolment {
     }
   }
 
+  /** Forgets tokens for the identity `id` that wait for their use. @returns how many there were */
+  async withdraw(id: string): Promise<number> {
+    const { store, trustDomain } = this.#options;
+    let count = 0;
+    for (const entry of await store.list(PREFIX)) {
+      const token = readToken(entry);
+      if (token === undefined || token.used !== undefined || toId(trustDomain, token).uri !== id) continue;
+      if (await store.delete(entry.key, entry.revision)) count++;
+    }
+    return count;
+  }
+
   /** Forgets tokens that nobody will ask about any more. */
   async sweep(): Promise<void> {
     const { store, clock, limits } = this.#options;
@@ -151,8 +167,9 @@ export class Enrolment {
     }
   }
 
-  async #admit({ id, secret }: PresentedToken, thumbprint: string): Promise<Admission> {
-    const { store, clock, crypto, trustDomain } = this.#options;
+  async #admit({ id, secret }: PresentedToken, publicJwk: PublicJwk): Promise<Admission> {
+    const { store, clock, crypto, trustDomain, check } = this.#options;
+    const thumbprint = await toThumbprint(publicJwk);
     for (;;) {
       const entry = id.length <= MAX_ID_CHARS && /^[A-Za-z0-9_-]+$/.test(id) ? await store.get(PREFIX + id) : undefined;
       const token = entry === undefined ? undefined : readToken(entry);
@@ -166,6 +183,14 @@ export class Enrolment {
         throw refusal('SKEIN_TOKEN_USED', 'it was used already', { usedAt: new Date(used.atMs).toISOString() });
       }
       if (nowMs >= token.expiresAtMs) throw refusal('SKEIN_TOKEN_EXPIRED', 'it has expired');
+      const admission: Admission = { id: toId(trustDomain, token), services: token.services };
+      check?.({
+        id: admission.id,
+        grant: {
+          kind: 'newcomer',
+          ...{ services: token.services, publicJwk, thumbprint, joinedAtMs: nowMs, expiresAtMs: 0 },
+        } satisfies Grant,
+      });
       const marked: StoredToken = { ...token, used: used ?? { atMs: nowMs, by: thumbprint } };
       if (
         used === undefined &&
@@ -173,11 +198,7 @@ export class Enrolment {
       ) {
         continue; // somebody was faster; the next look tells who
       }
-      const [first = ''] = token.services;
-      return {
-        id: toWorkloadId(trustDomain, token.namespace, first.slice(0, -token.namespace.length - 1)),
-        services: token.services,
-      };
+      return admission;
     }
   }
 
@@ -198,6 +219,11 @@ function readNames({ services, namespace }: TokenRequest): { readonly services: 
     throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: namespace "${space}" is reserved`);
   }
   return { services: keys, namespace: space };
+}
+
+/** Whose it is: the identity of its first service. */
+function toId(trustDomain: string, { namespace, services: [first = ''] }: StoredToken): SpiffeId {
+  return toWorkloadId(trustDomain, namespace, first.slice(0, -namespace.length - 1));
 }
 
 function readToken({ value }: StoreEntry): StoredToken | undefined {

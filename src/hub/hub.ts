@@ -3,16 +3,16 @@
 import { createHubAuthenticator } from '../auth/authenticator.ts';
 import { STARTER_POLICY } from '../catalog/authorization-policy.ts';
 import { Reflections } from '../control/reflection.ts';
-import { setPeriodic, type Timer, wait } from '../core/clock.ts';
-import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { wait } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
-import { LimitedLog } from '../core/limited-log.ts';
 import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import type { Listener, MessagePipe, Platform, UpgradeRefusal } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { Admin } from './admin.ts';
 import { claimAnchor, readAnchor } from './anchor.ts';
 import { createApp, refuseUpgrade } from './app.ts';
@@ -27,15 +27,17 @@ import { defineHubMetrics, type LinkCounts } from './metrics.ts';
 import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions, type HubParts } from './options.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
+import { Refusals } from './refusals.ts';
 import { Registrations } from './registrations.ts';
 import { Relay } from './relay.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { type Applied, Resources } from './resources.ts';
+import { RevocationBoard } from './revocations.ts';
 import { Shares } from './shares.ts';
 import { type HubState, openState } from './state.ts';
 import { StatusBoard } from './status-board.ts';
+import { Sweep } from './sweep.ts';
 
-const SWEEP_TOKENS_MS = 3_600_000;
 /** Sidecars told to go come back after about this long, in milliseconds. */
 const RECONNECT_MS = 1000;
 
@@ -87,15 +89,16 @@ class RunningHub implements Hub {
   readonly #leases: Leases;
   readonly #registrations: Registrations;
   readonly #resources: Resources;
+  readonly #revocations: RevocationBoard;
+  readonly #sweep: Sweep;
   readonly #presence = new Presence();
   readonly #relay: Relay;
   readonly #admin: Admin;
   readonly #connections = new Set<Connection>();
   readonly #links: LinkCounts;
   readonly #connectionOptions: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
-  readonly #refusals: LimitedLog;
+  readonly #refusals: Refusals;
   #listener: Listener | undefined;
-  #tokenSweep: Timer | undefined;
   /** Set while draining. */
   #onEmpty: () => void = () => undefined;
   #closing: Promise<void> | undefined;
@@ -110,13 +113,21 @@ class RunningHub implements Hub {
     this.#platform = platform;
     this.#options = options;
     this.#limits = limits;
-    this.#links = { accepted: 0, halfOpen: new HalfOpen(limits), refused: new Map() };
-    this.#refusals = new LimitedLog(log, clock, limits.refusalsLogged);
+    this.#refusals = new Refusals(log, clock, limits.refusalsLogged);
+    this.#links = { accepted: 0, halfOpen: new HalfOpen(limits), refused: this.#refusals.counts };
     this.#log = log;
     this.#state = state;
     this.#issuer = issuer;
     this.trustDomain = trustDomain;
     this.adminToken = state.adminToken;
+    const check = (peer: PeerIdentity): void => this.#revocations.known.check(peer);
+    this.#revocations = new RevocationBoard({
+      ...{ store, clock, log, trustDomain },
+      withdrawTokens: (id) => this.#enrolment.withdraw(id),
+      onChange: () => {
+        for (const connection of [...this.#connections]) connection.reconsider();
+      },
+    });
     const board = new StatusBoard(clock);
     const { createPublisher = (made) => new Publisher(made) } = options;
     this.#publisher = createPublisher({
@@ -157,7 +168,9 @@ class RunningHub implements Hub {
       trustDomain,
       issuerThumbprint: issuer.thumbprint,
       limits,
+      check,
     });
+    this.#sweep = new Sweep(clock, log, [() => this.#enrolment.sweep(), () => this.#revocations.sweep()]);
     const instance = createId();
     const roles = options.roles ?? HUB_ROLES;
     const services: CallServices = {
@@ -165,6 +178,7 @@ class RunningHub implements Hub {
       issuer,
       presence: this.#presence,
       registrations: this.#registrations,
+      revocations: this.#revocations,
       relay: this.#relay,
       rendezvous: new Rendezvous(random),
       clock,
@@ -178,6 +192,7 @@ class RunningHub implements Hub {
       presence: this.#presence,
       publisher: this.#publisher,
       registrations: this.#registrations,
+      revocations: this.#revocations,
       leases: this.#leases,
       relay: this.#relay,
       about: {
@@ -201,6 +216,7 @@ class RunningHub implements Hub {
         bundle: () => issuer.bundle(),
         trustDomain,
         clock,
+        check,
         admit: async (join, publicJwk) => {
           // Before the token is used up: the newcomer may take it to another hub.
           if (!services.roles.has('issuer')) {
@@ -311,6 +327,7 @@ class RunningHub implements Hub {
   }
 
   async #load(): Promise<void> {
+    this.#revocations.load();
     this.#leases.load();
     this.#registrations.load();
     await this.#resources.load();
@@ -318,12 +335,7 @@ class RunningHub implements Hub {
       await this.#resources.apply([STARTER_POLICY]);
     }
     this.#publisher.flush();
-    await this.#enrolment.sweep();
-    this.#tokenSweep = setPeriodic(this.#platform.clock, SWEEP_TOKENS_MS, () => {
-      this.#enrolment.sweep().catch((thrown) => {
-        this.#log.log('warn', 'tokens-not-swept', { error: toSkeinError(thrown).message });
-      });
-    });
+    await this.#sweep.start();
   }
 
   async #listen(): Promise<void> {
@@ -369,14 +381,14 @@ class RunningHub implements Hub {
   #admit(): UpgradeRefusal | undefined {
     const full = this.#links.halfOpen.isFull || this.#connections.size >= this.#limits.maxLinks;
     if (this.#life === 'ready' && !full) return undefined;
-    this.#countRefusal(full ? 'limit' : 'draining');
+    this.#refusals.count(full ? 'limit' : 'draining');
     return { status: 503, retryAfterSeconds: 1 };
   }
 
   #accept(pipe: MessagePipe): void {
     const settle = this.#links.halfOpen.enter(pipe.remoteAddress);
     if (settle === undefined) {
-      this.#countRefusal('limit');
+      this.#refusals.count('limit');
       pipe.terminate();
       return;
     }
@@ -386,7 +398,7 @@ class RunningHub implements Hub {
         ...this.#connectionOptions,
         onSettled: (refusal) => {
           settle();
-          if (refusal !== undefined) this.#onRefused(pipe, refusal);
+          if (refusal !== undefined) this.#refusals.note(pipe.remoteAddress, refusal);
         },
         onClose: (connection) => {
           this.#connections.delete(connection);
@@ -396,29 +408,14 @@ class RunningHub implements Hub {
     );
   }
 
-  #onRefused(pipe: MessagePipe, refusal: SkeinError): void {
-    this.#countRefusal(refusal.reason);
-    // Who merely goes away before the end of the handshake is nobody's trouble.
-    const level = refusal.code === 'SKEIN_HUB_UNREACHABLE' ? 'debug' : 'warn';
-    this.#refusals.log(level, 'link-refused', {
-      address: pipe.remoteAddress,
-      reason: refusal.reason,
-      error: refusal.message,
-    });
-  }
-
-  #countRefusal(reason: string): void {
-    const { refused } = this.#links;
-    refused.set(reason, (refused.get(reason) ?? 0) + 1);
-  }
-
   #stop(): void {
     this.#life = 'closed';
-    this.#tokenSweep?.cancel();
+    this.#sweep.close();
     for (const connection of [...this.#connections]) connection.leave();
     this.#issuer.close();
     this.#leases.close().catch(() => undefined); // it tells of its failures itself
     this.#resources.close();
+    this.#revocations.close();
     this.#registrations.close();
     this.#publisher.close();
     this.#relay.close();

@@ -2,7 +2,8 @@
 
 import type { OwnCredential } from '../auth/authenticator.ts';
 import { Authority, type AuthorityState, WIT_LIFETIME_MS } from '../auth/authority.ts';
-import { createIdentityKey, type IdentityKey, type PublicJwk } from '../auth/key-pair.ts';
+import type { Grant } from '../auth/grant.ts';
+import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
@@ -89,11 +90,10 @@ export class HubIssuer {
 
   async issue(
     id: SpiffeId,
-    publicJwk: PublicJwk,
-    services: readonly string[],
+    { publicJwk, services, joinedAtMs }: Pick<Grant, 'publicJwk' | 'services' | 'joinedAtMs'>,
   ): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
     const expiresAtMs = this.#options.platform.clock.epochMs() + WIT_LIFETIME_MS;
-    const wit = await this.#authority.issueWit({ id, publicJwk, services });
+    const wit = await this.#authority.issueWit({ id, publicJwk, services, joinedAtMs });
     this.issued++;
     this.#options.log.log('debug', 'svid-issued', { id: id.uri, services });
     return { wit, expiresAtMs };
@@ -105,7 +105,11 @@ export class HubIssuer {
 
   async #renewOwn(): Promise<void> {
     const { platform } = this.#options;
-    const { wit } = await this.issue(toHubId(this.trustDomain), this.#key.publicJwk, []);
+    const { wit } = await this.issue(toHubId(this.trustDomain), {
+      publicJwk: this.#key.publicJwk,
+      services: [],
+      joinedAtMs: platform.clock.epochMs(),
+    });
     this.#wit = wit;
     this.#schedule(jitter(platform.random, RENEW_MS, RENEW_SPREAD));
   }

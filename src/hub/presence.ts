@@ -11,6 +11,8 @@ import type { Session } from '../tunnel/session.ts';
 export interface Member {
   readonly instance: string;
   readonly id: SpiffeId;
+  /** RFC 7638 thumbprint of the key that it has proven. */
+  readonly key: string;
   /** Services that its SVID allows it to serve, as `name.namespace`. */
   readonly grants: ReadonlySet<string>;
   readonly link: Link;

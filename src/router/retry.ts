@@ -44,7 +44,11 @@ const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /** The connection broke under the request. */
-const BROKEN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['SKEIN_SESSION_LOST', 'SKEIN_STREAM_RESET']);
+const BROKEN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'SKEIN_REVOKED',
+  'SKEIN_SESSION_LOST',
+  'SKEIN_STREAM_RESET',
+]);
 
 export function judgeError(policy: RetryPolicy, error: SkeinError, facts: AttemptFacts): RetryVerdict {
   if (!mayGoOn(policy, facts) || FINAL.has(error.code)) return 'no';

@@ -29,6 +29,7 @@ const WIRE_CODES = [
   [21, 'SKEIN_NO_ENDPOINT'],
   [22, 'SKEIN_BAD_REQUEST'],
   [23, 'SKEIN_MISDIRECTED'],
+  [24, 'SKEIN_REVOKED'],
 ] as const satisfies readonly (readonly [number, ErrorCode])[];
 
 const toWire = new Map<ErrorCode, number>(WIRE_CODES.map(([wire, code]) => [code, wire]));
@@ -48,9 +49,10 @@ export function protocolError(message: string): SkeinError {
   return new SkeinError('SKEIN_PROTOCOL', message);
 }
 
-/** The error of a stream whose session went away. */
+/** The error of a stream whose session went away. That an end of it was revoked is no loss that may be waited out, so that it keeps its name. */
 export function lostWith(cause: SkeinError, notProcessed: boolean): SkeinError {
-  return new SkeinError('SKEIN_SESSION_LOST', `Cannot use stream: its session ended (${cause.message})`, {
+  const code = cause.code === 'SKEIN_REVOKED' ? cause.code : 'SKEIN_SESSION_LOST';
+  return new SkeinError(code, `Cannot use stream: its session ended (${cause.message})`, {
     cause,
     notProcessed,
   });

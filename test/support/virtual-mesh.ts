@@ -72,6 +72,14 @@ export class MemoryNetwork {
     return reply?.status === 200 ? reply.text() : undefined;
   }
 
+  /** Any request to whoever listens at the host of its URL. */
+  async request(request: Request): Promise<Response> {
+    const { host } = new URL(request.url);
+    const server = this.#servers.get(host);
+    if (server === undefined) throw unreachable(request.url, 'nobody listens', {});
+    return server.fetch(request, { remoteAddress: '10.0.0.99:1', isProxied: false });
+  }
+
   /** @param from `ip:port` that the other end sees; empty: none */
   async dialFrom(from: string, url: string, { signal }: DialOptions = {}): Promise<MessagePipe> {
     this.dials.push({ url, atMs: this.#clock.monotonicMs() });
@@ -225,6 +233,18 @@ export class VirtualMesh {
 
   async token(...services: readonly string[]): Promise<string> {
     return (await this.run(this.hub.createJoinToken({ services }))).text;
+  }
+
+  /** Asks the admin API of a hub. @param path behind `/v1/`; without a body, with GET */
+  async admin(path: string, { body }: { readonly body?: object } = {}, hub = this.hub) {
+    const method = body === undefined ? 'GET' : 'POST';
+    const request = new Request(`http://${hub.address}/v1/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${hub.adminToken.reveal()}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const response = await this.run(this.network.request(request));
+    return { status: response.status, answer: (await response.json()) as Record<string, unknown> };
   }
 
   /** An agent that has not started. */

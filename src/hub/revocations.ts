@@ -1,0 +1,191 @@
+/**
+ * Revocations: the identities that administrators have taken back, kept in the store, so that every hub of the mesh refuses
+ * them and tells its sidecars. All are one entry of the store, written as a whole under a number that grows.
+ */
+
+import * as v from 'valibot';
+import { WIT_LIFETIME_MS } from '../auth/authority.ts';
+import { NO_REVOCATIONS, type Revocation, Revocations } from '../auth/revocation.ts';
+import { TOLERATED_SKEW_MS } from '../auth/svid.ts';
+import { MAX_REVOCATIONS } from '../control/limits.ts';
+import type { Clock } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import { toHubId, tryParseSpiffeId } from '../core/spiffe-id.ts';
+import { type Store, tryParseJson } from './store.ts';
+
+export interface RevocationsOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly trustDomain: string;
+  /** Join tokens of that identity that wait for their use are good no more. */
+  readonly withdrawTokens: (id: string) => Promise<number>;
+  /** Another list holds from now on. */
+  readonly onChange: () => void;
+}
+
+export interface RevokeRequest {
+  readonly id: string;
+  readonly key?: string | undefined;
+  readonly reason?: string | undefined;
+  /** Who joins anew is good. */
+  readonly rejoin?: boolean | undefined;
+}
+
+const KEY = 'hub/revocations';
+/**
+ * After that no SVID is left that was issued before: what is revoked until somebody joins anew, or by its key, which is
+ * renewed no more, needs not be remembered. Clocks of hubs and members may differ.
+ */
+const MEMORY_MS = WIT_LIFETIME_MS + 2 * TOLERATED_SKEW_MS;
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+/** All of them are one value in the store, which holds a million bytes. */
+const MAX_ID_CHARS = 512;
+const MAX_REASON_CHARS = 200;
+
+const STORED_ENTRY = v.object({
+  id: v.string(),
+  key: v.optional(v.string()),
+  joinedUntilMs: v.optional(v.number()),
+  reason: v.optional(v.string()),
+  atMs: v.number(),
+});
+const STORED = v.object({ number: v.pipe(v.number(), v.safeInteger()), entries: v.array(STORED_ENTRY) });
+
+export type RevocationEntry = v.InferOutput<typeof STORED_ENTRY>;
+type StoredRevocations = v.InferOutput<typeof STORED>;
+
+export class RevocationBoard {
+  readonly #options: RevocationsOptions;
+  #known: Revocations = new Revocations(NO_REVOCATIONS);
+  #entries: readonly RevocationEntry[] = [];
+  #unwatch: (() => void) | undefined;
+
+  constructor(options: RevocationsOptions) {
+    this.#options = options;
+  }
+
+  /** As far as the store has told. */
+  get known(): Revocations {
+    return this.#known;
+  }
+
+  /** With what only administrators need to know. */
+  get entries(): readonly RevocationEntry[] {
+    return this.#entries;
+  }
+
+  /** @throws SkeinError SKEIN_STORE when it is there and cannot be read */
+  load(): void {
+    let isLoaded = false;
+    this.#unwatch = this.#options.store.watch(KEY, ({ key, entry }) => {
+      if (key !== KEY || entry === undefined) return;
+      try {
+        this.#take(read(entry.value));
+      } catch (thrown) {
+        if (!isLoaded) throw thrown;
+        this.#options.log.log('error', 'revocations-unreadable', { error: toSkeinError(thrown).message });
+      }
+    });
+    isLoaded = true;
+  }
+
+  /** Resolves when the store has it. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_LIMIT, SKEIN_STORE */
+  async revoke({ id, key, reason, rejoin = false }: RevokeRequest): Promise<RevocationEntry> {
+    const { clock, trustDomain, withdrawTokens, log } = this.#options;
+    checkRequest(trustDomain, id, key, reason);
+    const atMs = clock.epochMs();
+    const entry: RevocationEntry = {
+      id,
+      atMs,
+      ...(key === undefined ? {} : { key }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(rejoin ? { joinedUntilMs: atMs } : {}),
+    };
+    await this.#change((entries) => {
+      const next = [...entries.filter((other) => !isSame(other, entry)), entry];
+      if (next.length <= MAX_REVOCATIONS) return next;
+      throw new SkeinError('SKEIN_LIMIT', `Cannot revoke: ${MAX_REVOCATIONS} identities are revoked already`);
+    });
+    // Whoever holds one could join as this identity; one key is revoked because of its holder, not of its name.
+    const tokens = key === undefined ? await withdrawTokens(id) : 0;
+    log.log('warn', 'identity-revoked', { id, key, reason, rejoin, tokens });
+    return entry;
+  }
+
+  /** False when it is not revoked. @throws SkeinError SKEIN_STORE */
+  async undo(target: { readonly id: string; readonly key?: string | undefined }): Promise<boolean> {
+    let isFound = false;
+    await this.#change((entries) => {
+      isFound = entries.some((entry) => isSame(entry, target));
+      return isFound ? entries.filter((entry) => !isSame(entry, target)) : entries;
+    });
+    if (isFound) this.#options.log.log('warn', 'revocation-undone', { id: target.id, key: target.key });
+    return isFound;
+  }
+
+  /** Forgets what nobody can be caught by any more. @throws SkeinError SKEIN_STORE */
+  async sweep(): Promise<void> {
+    await this.#change((entries) => entries);
+  }
+
+  close(): void {
+    this.#unwatch?.();
+  }
+
+  async #change(change: (entries: RevocationEntry[]) => RevocationEntry[]): Promise<void> {
+    const { store, clock } = this.#options;
+    for (;;) {
+      const before = await store.get(KEY);
+      const { number, entries }: StoredRevocations =
+        before === undefined ? { number: 0, entries: [] } : read(before.value);
+      const nowMs = clock.epochMs();
+      const next = change(entries).filter((entry) => !isOver(entry, nowMs));
+      if (next.length === entries.length && next.every((entry, index) => entry === entries[index])) return;
+      // By the clock, so that it goes on growing behind a store that was put back.
+      const list: StoredRevocations = { number: Math.max(number + 1, nowMs), entries: next };
+      if ((await store.compareAndSet(KEY, before?.revision ?? 0, JSON.stringify(list))) === undefined) continue;
+      this.#take(list);
+      return;
+    }
+  }
+
+  #take({ number, entries }: StoredRevocations): void {
+    if (number <= this.#known.list.number) return;
+    this.#entries = entries;
+    this.#known = new Revocations({ number, entries: entries.map(toRevocation) });
+    this.#options.onChange();
+  }
+}
+
+/** What members need. */
+function toRevocation({ id, key, joinedUntilMs }: RevocationEntry): Revocation {
+  return { id, ...(key === undefined ? {} : { key }), ...(joinedUntilMs === undefined ? {} : { joinedUntilMs }) };
+}
+
+function isSame(a: { id: string; key?: string | undefined }, b: { id: string; key?: string | undefined }): boolean {
+  return a.id === b.id && a.key === b.key;
+}
+
+/** An identity that is revoked as a whole stays so until that is undone. */
+function isOver({ key, joinedUntilMs, atMs }: RevocationEntry, nowMs: number): boolean {
+  return (key !== undefined || joinedUntilMs !== undefined) && nowMs - atMs > MEMORY_MS;
+}
+
+/** @throws SkeinError SKEIN_STORE: a hub that cannot read it would let in who must not be */
+function read(value: string): StoredRevocations {
+  const stored = v.safeParse(STORED, tryParseJson(value));
+  if (stored.success) return stored.output;
+  throw new SkeinError('SKEIN_STORE', `Cannot read revocations: "${KEY}" in the store is not readable`);
+}
+
+function checkRequest(trustDomain: string, id: string, key: string | undefined, reason: string | undefined): void {
+  const issue = (state: string): SkeinError => new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot revoke: ${state}`);
+  if (tryParseSpiffeId(id) === undefined || id.length > MAX_ID_CHARS) throw issue(`"${id}" is no SPIFFE id`);
+  if (id === toHubId(trustDomain).uri) throw issue('that is the identity of the hubs');
+  if (key !== undefined && !THUMBPRINT.test(key)) throw issue('the key is no thumbprint, as `skein status` shows it');
+  if (reason !== undefined && reason.length > MAX_REASON_CHARS) {
+    throw issue(`the reason is longer than ${MAX_REASON_CHARS} characters`);
+  }
+}

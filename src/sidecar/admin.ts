@@ -4,6 +4,7 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { isBearer } from '../core/bearer.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
 import { isLoopbackName } from '../core/loopback.ts';
 import { isAskedByPage } from '../core/page.ts';
 import type { Crypto } from '../core/platform.ts';
@@ -14,6 +15,7 @@ import type { Metrics } from '../telemetry/prometheus.ts';
 export interface AdminAppOptions {
   readonly token: Redacted<string>;
   readonly crypto: Pick<Crypto, 'sha256'>;
+  readonly log: Logger;
   readonly metrics: Metrics;
   readonly isReady: () => boolean;
   readonly status: () => object;
@@ -37,7 +39,7 @@ const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosni
 const GOODBYE = { ...NO_STORE, connection: 'close' } as const;
 
 export function createAdminApp(options: AdminAppOptions): AdminApp {
-  const { metrics, isReady, status, paths, backends, explain } = options;
+  const { log, metrics, isReady, status, paths, backends, explain } = options;
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n', 200, NO_STORE));
   app.get('/readyz', (c) => (isReady() ? c.text('ready\n', 200, NO_STORE) : c.text('not ready\n', 503, NO_STORE)));
@@ -68,9 +70,10 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
     async (c) => c.json(await explain(await c.req.json().catch(() => undefined)), 200, NO_STORE),
   );
   app.notFound((c) => c.json(toBody('SKEIN_BAD_REQUEST', 'Cannot answer: no such page'), 404, NO_STORE));
-  app.onError((thrown) => {
+  app.onError((thrown, c) => {
     if (thrown instanceof SkeinError) return refuse(thrown);
-    return refuse(new SkeinError('SKEIN_INTERNAL', 'Cannot answer: internal error', { cause: toSkeinError(thrown) }));
+    log.log('error', 'admin-request-failed', { path: c.req.path, error: toSkeinError(thrown).message });
+    return refuse(new SkeinError('SKEIN_INTERNAL', 'Cannot answer: internal error'));
   });
   return {
     routes: app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => ({ method, path })),

@@ -231,6 +231,7 @@ class RunningSidecar implements Sidecar {
     const { fetch } = createAdminApp({
       token: this.adminToken,
       crypto,
+      log: this.#log,
       metrics: this.#metrics,
       isReady: () => this.#state === 'ready',
       paths: () => describePaths(this.#agent, this.#clock),

@@ -242,7 +242,8 @@ function toExposed(item: ExposeOptions, namespace: string): Exposed {
 /** The texts were checked by the schema. */
 function toTarget({ target: said, appProtocol }: ExposeOptions): TargetOptions {
   const at = typeof said === 'string' ? (tryParseTarget(said) as TargetOptions) : said;
-  return { ...at, protocol: tryParseAppProtocol(appProtocol ?? at.protocol) ?? at.protocol };
+  const declared = appProtocol === undefined ? undefined : tryParseAppProtocol(appProtocol);
+  return declared === undefined ? at : { ...at, protocol: declared };
 }
 
 function toTcpListen(item: TcpListenOptions, namespace: string): TcpListen {

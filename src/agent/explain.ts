@@ -2,12 +2,12 @@
 
 import type { AccessRequest, Authorizer, Verdict } from '../auth/authorizer.ts';
 import type { Manifest } from '../catalog/resource.ts';
-import { namespaceOf } from '../catalog/service.ts';
+import { namespaceOf, tryParseServiceName } from '../catalog/service.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
 import { toSkeinError } from '../core/errors.ts';
 import { SILENT_LOGGER } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
-import type { SpiffeId } from '../core/spiffe-id.ts';
+import { type SpiffeId, toWorkloadId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import type { RequestHead } from '../http/head.ts';
 import { toDefaultPlan } from '../router/attempt-plan.ts';
 import { type Destination, parseDestination, tryParseDestination } from '../router/destination.ts';
@@ -20,8 +20,8 @@ import { Routing } from './routing.ts';
 export interface MemberExplanation extends Explanation {
   /** SPIFFE id of the caller; undefined: nobody was named. */
   readonly caller: string | undefined;
-  /** One for each backend, in their order; undefined where nothing is sent, or the policies are not known here. */
-  readonly verdicts: readonly (Verdict | undefined)[];
+  /** One for each backend, in their order; null where nothing is sent, or the policies are not known here. */
+  readonly verdicts: readonly (Verdict | null)[];
 }
 
 /** @param authorizerOf undefined: the policies of that namespace are not known here */
@@ -34,10 +34,16 @@ export function addVerdicts(
   const verdicts = explanation.backends.map((backend) => {
     const { destination } = backend;
     const authorizer = destination && authorizerOf(namespaceOf(destination.service));
-    if (destination === undefined || authorizer === undefined || caller === undefined) return undefined;
+    if (destination === undefined || authorizer === undefined || caller === undefined) return null;
     return judge(authorizer, caller, backend, [destination, ...claimed(backend)]);
   });
   return { ...explanation, caller: caller?.uri, verdicts };
+}
+
+/** A caller as people name it: a SPIFFE id, or a service account, `web` of the given namespace or `web.shop`. */
+export function tryParseCaller(text: string, trustDomain: string, namespace: string): SpiffeId | undefined {
+  const account = tryParseServiceName(text, namespace);
+  return tryParseSpiffeId(text) ?? (account && toWorkloadId(trustDomain, account.namespace, account.name));
 }
 
 /** As `Inbound` decides: it must be allowed for each of `destinations`. */
@@ -46,12 +52,12 @@ function judge(
   caller: SpiffeId,
   { sent }: ExplainedBackend,
   destinations: readonly Destination[],
-): Verdict | undefined {
-  if (sent === undefined) return undefined;
+): Verdict | null {
+  if (sent === undefined) return null;
   const { method, path, authority: host, fields } = sent;
   const http: AccessRequest['http'] = { method, path, host, fields };
   const verdicts = destinations.map(({ service, port }) => authorizer.decide({ caller, service, port, http }));
-  return verdicts.find(({ allow }) => !allow) ?? verdicts[0];
+  return verdicts.find(({ allow }) => !allow) ?? verdicts[0] ?? null;
 }
 
 /** Other services that a request names by its authority and that some of those who would be asked serve too. */

@@ -141,3 +141,11 @@ export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
 export function toRecords(value: unknown): Readonly<Record<string, unknown>>[] {
   return Array.isArray(value) ? value.map(asRecord) : [];
 }
+
+/** A bare list, or one under a name. */
+export function toList(answer: unknown): readonly unknown[] {
+  if (Array.isArray(answer)) return answer;
+  const list = Object.values(asRecord(answer)).find(Array.isArray);
+  if (list === undefined) throw new SkeinError('SKEIN_PROTOCOL', 'Cannot read answer of the hub: no list in it');
+  return list;
+}

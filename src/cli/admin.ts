@@ -30,6 +30,11 @@ export const ADMIN_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
+export const SIDECAR_OPTION: OptionSpec = {
+  flags: '--sidecar <address>',
+  description: 'admin address of the sidecar, which its ready line tells',
+};
+
 export async function openAdmin(context: CommandContext): Promise<AdminClient> {
   const { hub, data } = await findHub(context, context.input.text('hub'), context.input.text('data'));
   return new AdminClient({ url: hub, token: await findAdminToken(context, data) });

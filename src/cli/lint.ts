@@ -8,53 +8,21 @@ import {
 } from '../catalog/authorization-policy.ts';
 import type { Issue } from '../catalog/issue.ts';
 import type { ServicePorts } from '../catalog/mesh-view.ts';
-import { parseKind, parseManifest } from '../catalog/parse.ts';
+import { parseKind } from '../catalog/parse.ts';
 import { findDeniedBytes } from '../catalog/policy-reach.ts';
-import { type Manifest, resourceKey } from '../catalog/resource.ts';
+import type { Manifest } from '../catalog/resource.ts';
 import { isRouteKind, type Route } from '../catalog/route.ts';
 import { findWarnings } from '../catalog/warning.ts';
 import { findUnreachable } from '../router/unreachable.ts';
+import { checkSources, type Finding, toFinding } from './checked-sources.ts';
 import type { SourcedManifest } from './manifest.ts';
-import { metadataOf } from './resource-name.ts';
-
-export interface Finding {
-  readonly severity: 'error' | 'warning';
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-  /** `Kind/name`; empty where nothing could be read. */
-  readonly resource: string;
-  /** Path inside the resource. */
-  readonly path: string;
-  readonly message: string;
-  /** Stable name of the rule. */
-  readonly rule: string;
-}
 
 /** @param services by `name.namespace` those that there are, with what their ports take, as far as that is said; undefined when nobody says */
 export function lint(
   sources: readonly SourcedManifest[],
   services?: ReadonlyMap<string, ServicePorts>,
 ): readonly Finding[] {
-  const errors: Finding[] = [];
-  const valid: { readonly source: SourcedManifest; readonly manifest: Manifest }[] = [];
-  const seen = new Map<string, SourcedManifest>();
-  for (const source of sources) {
-    const parsed = parseManifest(source.manifest);
-    if ('issues' in parsed) {
-      errors.push(...parsed.issues.map((issue) => toFinding('error', source, issue)));
-      continue;
-    }
-    const key = resourceKey(parsed.value);
-    const before = seen.get(key);
-    if (before === undefined) {
-      seen.set(key, source);
-      valid.push({ source, manifest: parsed.value });
-    } else {
-      const message = `is in ${before.source} as well`;
-      errors.push(toFinding('error', source, { path: 'metadata.name', message, rule: 'repeated' }));
-    }
-  }
+  const { valid, errors } = checkSources(sources);
   const manifests = valid.map(({ manifest }) => manifest);
   const names = services && new Set(services.keys());
   const found = [
@@ -110,10 +78,4 @@ function findPolicyFaults(
       })),
     ),
   ];
-}
-
-function toFinding(severity: Finding['severity'], source: SourcedManifest, { path, message, rule }: Issue): Finding {
-  const { kind, name } = metadataOf(source.manifest);
-  const resource = kind === '' && name === '' ? '' : `${kind}/${name}`;
-  return { severity, file: source.file, ...source.locate(path), resource, path, message, rule };
 }

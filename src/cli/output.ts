@@ -1,5 +1,7 @@
 /** What commands print for people and for programs: aligned tables, JSON, colours where a terminal shows them. */
 
+import type { OptionSpec } from './input.ts';
+
 const ESCAPE = '\u001b[';
 
 export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
@@ -48,6 +50,11 @@ export function formatTable(
       .join('   ')
       .trimEnd();
   return [paint('bold', line(heads)), ...cells.map(line)].join('\n').concat('\n');
+}
+
+/** `-o`: in which of `forms` a command prints. @param fallback the first of them, when silent */
+export function outputOption(forms: readonly string[], fallback: string = forms[0] ?? ''): OptionSpec {
+  return { flags: '-o, --output <form>', description: 'how to print', choices: forms, fallback, env: false };
 }
 
 export function formatJson(value: unknown): string {

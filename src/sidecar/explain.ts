@@ -2,10 +2,9 @@
 
 import * as v from 'valibot';
 import type { Agent } from '../agent/agent.ts';
-import type { MemberExplanation } from '../agent/explain.ts';
-import { tryParseServiceName } from '../catalog/service.ts';
+import { type MemberExplanation, tryParseCaller } from '../agent/explain.ts';
 import { SkeinError } from '../core/errors.ts';
-import { type SpiffeId, toWorkloadId, tryParseSpiffeId } from '../core/spiffe-id.ts';
+import type { SpiffeId } from '../core/spiffe-id.ts';
 
 const MAX_FIELDS = 256;
 
@@ -33,16 +32,11 @@ export function answerExplain(agent: Agent, query: unknown): Promise<MemberExpla
   return agent.explain({ ...head, scheme: 'http', upgrade: undefined, service: '' }, caller);
 }
 
-/** `web` and `web.shop` are service accounts of the own trust domain, the former of the own namespace. @throws SkeinError SKEIN_BAD_REQUEST */
 function parseCaller(text: string, { trustDomain, namespace = '' }: SpiffeId): SpiffeId {
-  const id = tryParseSpiffeId(text);
-  if (id !== undefined) return id;
-  const account = tryParseServiceName(text, namespace);
-  if (account === undefined) {
-    throw new SkeinError(
-      'SKEIN_BAD_REQUEST',
-      'Cannot explain: the caller is neither a SPIFFE id nor account[.namespace]',
-    );
-  }
-  return toWorkloadId(trustDomain, account.namespace, account.name);
+  const caller = tryParseCaller(text, trustDomain, namespace);
+  if (caller !== undefined) return caller;
+  throw new SkeinError(
+    'SKEIN_BAD_REQUEST',
+    'Cannot explain: the caller is neither a SPIFFE id nor account[.namespace]',
+  );
 }

@@ -11,8 +11,8 @@ import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit-code.ts';
 import type { NatReport } from '../nat-check.ts';
-import { formatJson, formatTable, toPrintable } from '../output.ts';
-import { checkClock, checkNetwork, type Step } from '../reachability.ts';
+import { formatJson, formatTable, outputOption, toPrintable } from '../output.ts';
+import type { Step } from '../reachability.ts';
 import { JOIN_OPTIONS } from '../sidecar-options.ts';
 import { readSidecarSettings } from '../sidecar-settings.ts';
 
@@ -33,13 +33,7 @@ export const check: CommandSpec = {
   description: 'Changes nothing: a token is not used up, an identity in --data is shown to the hub.',
   logLevel: 'error',
   options: [
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['table', 'json'],
-      fallback: 'table',
-      env: false,
-    },
+    outputOption(['table', 'json']),
     ...JOIN_OPTIONS.filter(({ flags }) => !flags.includes('--namespace')),
     { flags: '--config <file>', description: 'a skein.yaml; flags and environment go before it' },
   ],
@@ -80,6 +74,7 @@ async function openIdentity(
 
 async function examine(context: CommandContext, hub: string, identity: Identity | undefined): Promise<HubReport> {
   const { clock } = context.platform;
+  const { checkClock, checkNetwork } = await import('../reachability.ts');
   const proxy = PROXY_VARIABLES.find((name) => (context.process.env[name] ?? '') !== '');
   const steps = await checkNetwork(hub, clock);
   const last = steps.at(-1);

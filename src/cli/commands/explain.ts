@@ -1,25 +1,18 @@
 /** `skein explain`: what would happen to a request and why, as a running sidecar sees it, or by files alone. */
 
 import type { MemberExplanation } from '../../agent/explain.ts';
-import type { Authorizer } from '../../auth/authorizer.ts';
-import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from '../../catalog/authorization-policy.ts';
-import { valueOrThrow } from '../../catalog/issue.ts';
-import { parseManifest } from '../../catalog/parse.ts';
-import type { Manifest } from '../../catalog/resource.ts';
-import { DEFAULT_NAMESPACE, tryParseServiceName } from '../../catalog/service.ts';
-import { SkeinError, toSkeinError } from '../../core/errors.ts';
-import { type SpiffeId, toWorkloadId, tryParseSpiffeId } from '../../core/spiffe-id.ts';
+import { SkeinError } from '../../core/errors.ts';
 import { toByteText } from '../../core/text.ts';
-import { DEFAULT_TRUST_DOMAIN } from '../../hub/options.ts';
-import { ADMIN_OPTIONS, openAdmin, openSidecar } from '../admin.ts';
+import { ADMIN_OPTIONS, openSidecar, SIDECAR_OPTION } from '../admin.ts';
 import { asRecord } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
+import type { AskedRequest } from '../explainer.ts';
 import { formatExplanation } from '../explanation-text.ts';
-import { formatJson } from '../output.ts';
+import type { SourcedManifest } from '../manifest.ts';
+import { formatJson, outputOption } from '../output.ts';
 import { FILE_OPTION, NAMESPACE_OPTION, readSource } from '../sources.ts';
-import { toList } from './get.ts';
 
 export const explain: CommandSpec = {
   name: 'explain',
@@ -43,14 +36,8 @@ export const explain: CommandSpec = {
       fallback: 'the sidecar itself; of files, somebody in --namespace',
       env: false,
     },
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['text', 'json'],
-      fallback: 'text',
-      env: false,
-    },
-    { flags: '--sidecar <address>', description: 'admin address of the sidecar, which its ready line tells' },
+    outputOption(['text', 'json']),
+    SIDECAR_OPTION,
     FILE_OPTION,
     NAMESPACE_OPTION,
     ...ADMIN_OPTIONS,
@@ -75,14 +62,7 @@ export const explain: CommandSpec = {
   },
 };
 
-interface Asked {
-  readonly method: string;
-  readonly authority: string;
-  readonly path: string;
-  readonly fields: readonly string[];
-}
-
-function readRequest({ input }: CommandContext): Asked {
+function readRequest({ input }: CommandContext): AskedRequest {
   const [method = '', target = ''] = input.args;
   const bare = target.replace(/^http:\/\//, '');
   const slash = bare.search(/[/?]/);
@@ -111,7 +91,7 @@ function toAuthority(text: string): string {
   return port === undefined ? whole : `${whole}:${port}`;
 }
 
-async function askSidecar(context: CommandContext, request: Asked, address: string): Promise<MemberExplanation> {
+async function askSidecar(context: CommandContext, request: AskedRequest, address: string): Promise<MemberExplanation> {
   const from = context.input.text('from');
   const sidecar = await openSidecar(context, address);
   const answer = await sidecar.post('/v1/explain', {
@@ -122,57 +102,15 @@ async function askSidecar(context: CommandContext, request: Asked, address: stri
     throw new SkeinError('SKEIN_PROTOCOL', 'Cannot read answer of the sidecar: no outcome in it');
   }
   const told = answer as MemberExplanation;
-  const isUnknown = told.backends.some(
-    ({ sent }, i) => sent !== undefined && (told.verdicts[i] ?? undefined) === undefined,
-  );
-  const caller = tryParseSpiffeId(told.caller ?? '');
-  return isUnknown && caller !== undefined ? askHub(context, told, caller) : told;
+  if (!told.backends.some(({ sent }, i) => sent !== undefined && told.verdicts[i] === null)) return told;
+  const { addVerdictsOfHub } = await import('../explainer.ts');
+  return addVerdictsOfHub(context, told);
 }
 
-/** The policies that the sidecar is not told; without the right to see them, they stay unknown. */
-async function askHub(context: CommandContext, told: MemberExplanation, caller: SpiffeId): Promise<MemberExplanation> {
-  try {
-    const admin = await openAdmin(context);
-    const manifests = toList(await admin.get('/v1/resources')).map(readManifest);
-    const authorizer = await toAuthorizer(manifests);
-    const { addVerdicts } = await import('../../agent/explain.ts');
-    return addVerdicts(told, caller, () => authorizer);
-  } catch (thrown) {
-    context.logger.log('debug', 'hub-not-asked', { error: toSkeinError(thrown).message });
-    return told;
-  }
-}
-
-async function explainFiles(context: CommandContext, request: Asked): Promise<MemberExplanation> {
-  const { input, platform } = context;
-  const caller = readCaller(input.text('from'), input.text('namespace'));
-  const manifests: Manifest[] = [];
-  for (const path of input.list('file') ?? []) {
-    for (const { manifest, source } of await readSource(context, path)) manifests.push(readManifest(manifest, source));
-  }
-  const namespace = caller?.namespace ?? input.text('namespace') ?? DEFAULT_NAMESPACE;
-  const head = { ...request, scheme: 'http', upgrade: undefined, service: '' };
-  const { addVerdicts, explainOffline } = await import('../../agent/explain.ts');
-  const authorizer = await toAuthorizer(manifests);
-  const told = await explainOffline(platform, { head, manifests, namespace });
-  return addVerdicts(told, caller, () => authorizer);
-}
-
-function readManifest(manifest: unknown, source: unknown = 'the hub'): Manifest {
-  return valueOrThrow(parseManifest(manifest), String(source));
-}
-
-async function toAuthorizer(manifests: readonly Manifest[]): Promise<Authorizer> {
-  const { Authorizer } = await import('../../auth/authorizer.ts');
-  const policies = manifests.filter(({ kind }) => kind === AUTHORIZATION_POLICY);
-  return new Authorizer(policies.map((each) => valueOrThrow(parseAuthorizationPolicy(each), each.metadata.name)));
-}
-
-function readCaller(text: string | undefined, namespace: string = DEFAULT_NAMESPACE): SpiffeId | undefined {
-  if (text === undefined) return undefined;
-  const account = tryParseServiceName(text, namespace);
-  const id = tryParseSpiffeId(text) ?? (account && toWorkloadId(DEFAULT_TRUST_DOMAIN, account.namespace, account.name));
-  if (id === undefined)
-    throw new SkeinError('SKEIN_CONFIG', `Cannot use --from "${text}": neither a SPIFFE id nor account[.namespace]`);
-  return id;
+/** What files would do, whoever serves. */
+async function explainFiles(context: CommandContext, request: AskedRequest): Promise<MemberExplanation> {
+  const sources: SourcedManifest[] = [];
+  for (const path of context.input.list('file') ?? []) sources.push(...(await readSource(context, path)));
+  const { explainSources } = await import('../explainer.ts');
+  return explainSources(context, request, sources);
 }

@@ -2,12 +2,11 @@
 
 import { type Status, summarizeStatus } from '../../catalog/condition.ts';
 import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
-import { SkeinError } from '../../core/errors.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
-import { asRecord, toRecords } from '../admin-client.ts';
+import { asRecord, toList, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
-import { formatJson, formatTable } from '../output.ts';
+import { formatJson, formatTable, outputOption } from '../output.ts';
 import {
   metadataOf,
   parseResourceQuery,
@@ -28,13 +27,7 @@ export const get: CommandSpec = {
       description: 'only this namespace',
       fallback: `all for a list, ${DEFAULT_NAMESPACE} for one name`,
     },
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['table', 'yaml', 'json'],
-      fallback: 'table for a list, yaml for one',
-      env: false,
-    },
+    outputOption(['table', 'yaml', 'json'], 'table for a list, yaml for one'),
     {
       flags: '--revisions',
       description: 'show what has changed the resources, oldest first; with a resource, what has changed that',
@@ -86,14 +79,6 @@ function isMeant(key: string, query: ResourceQuery | undefined, namespace: strin
     (query?.name === undefined || query.name === name) &&
     (wanted === undefined || wanted === space)
   );
-}
-
-/** A bare list, or one under a name. */
-export function toList(answer: unknown): readonly unknown[] {
-  if (Array.isArray(answer)) return answer;
-  const list = Object.values(asRecord(answer)).find(Array.isArray);
-  if (list === undefined) throw new SkeinError('SKEIN_PROTOCOL', 'Cannot read answer of the hub: no list in it');
-  return list;
 }
 
 function toTable(manifests: readonly unknown[], paint: Parameters<typeof formatTable>[2]): string {

@@ -4,12 +4,12 @@ import { type AppProtocol, tryParseAppProtocol } from '../../catalog/endpoint.ts
 import type { ServicePorts } from '../../catalog/mesh-view.ts';
 import { DEFAULT_NAMESPACE, tryParseServiceName } from '../../catalog/service.ts';
 import { SkeinError } from '../../core/errors.ts';
+import type { Finding } from '../checked-sources.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
-import { type Finding, lint as findAll } from '../lint.ts';
 import type { SourcedManifest } from '../manifest.ts';
-import { formatJson, toPrintable } from '../output.ts';
+import { formatJson, outputOption, toPrintable } from '../output.ts';
 import { FILE_OPTION, NAMESPACE_OPTION, readSource, sourcePaths } from '../sources.ts';
 import type { YamlIssue } from '../yaml.ts';
 
@@ -34,13 +34,7 @@ export const lint: CommandSpec = {
       env: false,
     },
     { flags: '--strict', description: 'exit with 1 for warnings, too', env: false },
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['text', 'json'],
-      fallback: 'text',
-      env: false,
-    },
+    outputOption(['text', 'json']),
   ],
   examples: [
     ['skein lint -f routes.yaml', 'every issue with its line'],
@@ -69,6 +63,7 @@ async function find(context: CommandContext): Promise<readonly Finding[]> {
       unread.push(...toFindings(thrown));
     }
   }
+  const { lint: findAll } = await import('../lint.ts');
   return [...unread, ...findAll(sources, services)];
 }
 

@@ -1,11 +1,11 @@
 /** `skein paths`: by which ways a sidecar reaches its peers, and why not directly. */
 
 import { SkeinError } from '../../core/errors.ts';
-import { openSidecar } from '../admin.ts';
+import { openSidecar, SIDECAR_OPTION } from '../admin.ts';
 import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
-import { formatAge, formatJson, formatTable } from '../output.ts';
+import { formatAge, formatJson, formatTable, outputOption } from '../output.ts';
 
 type Answer = Readonly<Record<string, unknown>>;
 
@@ -15,16 +15,7 @@ export const paths: CommandSpec = {
   name: 'paths',
   summary: 'show by which ways a sidecar reaches its peers, and why not directly',
   args: [{ form: '[peer]', description: 'only peers of this SPIFFE id, service account or instance' }],
-  options: [
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['table', 'json'],
-      fallback: 'table',
-      env: false,
-    },
-    { flags: '--sidecar <address>', description: 'admin address of the sidecar, which its ready line tells' },
-  ],
+  options: [outputOption(['table', 'json']), SIDECAR_OPTION],
   examples: [
     ['skein paths --sidecar 127.0.0.1:9901', 'every peer'],
     ['skein paths api -o json --sidecar 127.0.0.1:9901', 'the instances of one service account, for a program'],

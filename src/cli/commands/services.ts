@@ -1,24 +1,17 @@
 /** `skein services`: who serves what, as the hub knows it. */
 
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
-import { asRecord } from '../admin-client.ts';
+import { asRecord, toList } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
-import { formatJson, formatTable } from '../output.ts';
-import { toList } from './get.ts';
+import { formatJson, formatTable, outputOption } from '../output.ts';
 
 export const services: CommandSpec = {
   name: 'services',
   summary: 'list services and their instances',
   options: [
     { flags: '-n, --namespace <name>', description: 'only this namespace', fallback: 'all' },
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['table', 'json'],
-      fallback: 'table',
-      env: false,
-    },
+    outputOption(['table', 'json']),
     ...ADMIN_OPTIONS,
   ],
   examples: [

@@ -5,7 +5,7 @@ import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
-import { formatAge, formatJson, formatTable, toPrintable } from '../output.ts';
+import { formatAge, formatJson, formatTable, outputOption, toPrintable } from '../output.ts';
 
 type Answer = Readonly<Record<string, unknown>>;
 type Fact = readonly [name: string, value: string];
@@ -14,13 +14,7 @@ export const status: CommandSpec = {
   name: 'status',
   summary: 'show the hub and the sidecars connected to it, or a sidecar and its hubs',
   options: [
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['table', 'json'],
-      fallback: 'table',
-      env: false,
-    },
+    outputOption(['table', 'json']),
     {
       flags: '--sidecar <address>',
       description: 'show the sidecar with this admin address, which its ready line tells',

@@ -167,4 +167,9 @@ test('skein diff of what would be refused is no difference but a mistake, each w
   const { code, err } = await run('diff', 'a.yaml');
   equal(code, 2);
   match(err, /a\.yaml:11: HTTPRoute\/two: spec\.rules\[0\]\.backendRefs\[0\]\.weight: /);
+  await write('b.yaml', route('one', 2));
+  await write('c.yaml', route('one', 3));
+  const twice = await run('diff', 'b.yaml', 'c.yaml');
+  deepEqual([twice.code, twice.out], [2, '']);
+  match(twice.err, /c\.yaml:2: HTTPRoute\/one: metadata\.name: is in b\.yaml as well/);
 });

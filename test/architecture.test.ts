@@ -8,6 +8,7 @@ import {
   findDoorBreaches,
   findForbiddenArrows,
   findForbiddenWords,
+  findHeavyStart,
   findHiddenSkips,
   findHubSight,
   findLongFiles,
@@ -45,6 +46,7 @@ const RULES: readonly [name: string, find: () => string[]][] = [
   ['every dependency has a door', () => compareDoors(packages)],
   ['runtimes, time, chance and output are arguments', () => findForbiddenWords(sources)],
   ['the hub cannot reach a head codec, an exchange or a route', () => findHubSight(sources)],
+  ['no command loads what only others need', () => findHeavyStart(sources)],
   ['no file is too long', () => findLongFiles(sources)],
   ['every file begins with its responsibility', () => findUnexplainedFiles(sources)],
   ['every TODO names its issue', () => findUnownedTodos(sources)],
@@ -184,6 +186,28 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
           'src/hub/a.ts': "import '../auth/b.ts'",
           'src/auth/b.ts': "import '../http/head.ts'",
           'src/http/head.ts': none,
+        }),
+      ),
+    0,
+  ],
+  [
+    'a start that loads much',
+    () =>
+      findHeavyStart(
+        plant({
+          'src/cli/main.ts': "import {\n  b,\n} from '../auth/b.ts'",
+          'src/auth/b.ts': "import { SignJWT } from 'jose'",
+        }),
+      ),
+    1,
+  ],
+  [
+    'a start that loads later, or types',
+    () =>
+      findHeavyStart(
+        plant({
+          'src/cli/main.ts': "import type {\n  B,\n} from '../auth/b.ts'\nconst b = await import('../auth/b.ts')",
+          'src/auth/b.ts': "import { SignJWT } from 'jose'",
         }),
       ),
     0,

@@ -17,6 +17,8 @@ export interface SourceFile extends SourceText {
 export interface Target {
   readonly to: string;
   readonly line: number;
+  /** It is loaded with the file that names it. */
+  readonly isEager: boolean;
 }
 
 const LEVELS_0_TO_3 = ['core', 'catalog', 'http', 'tunnel', 'auth', 'router', 'control', 'telemetry'];
@@ -121,16 +123,20 @@ export const WORDS: readonly WordRule[] = [
 /** What a hub must never be able to reach: request heads, exchanges, routes. */
 export const SEALED_FROM_HUB = /^src\/(?:http\/(?:h1|exchange|head-codec)\.ts$|router\/)/;
 
+/** Packages that some commands need; the others do not wait for them to load. */
+const NOT_AT_START = new Set(['hono', 'jose', 'msgpackr', 'prom-client', 're2js']);
+const COMMAND_LINE = 'src/cli/main.ts';
+
 export const MAX_CODE_LINES = 400;
 
 /** Parses a tree once; the rules share the result. */
 export function parseTree(tree: Tree): SourceFile[] {
   return [...tree].map(([path, text]) => {
     const source = readSource(text);
-    const targets = importsOf(source).map(({ specifier, line }) => ({
+    const targets = importsOf(source).map(({ specifier, line, isEager }) => ({
       to: specifier.startsWith('.') ? resolvePath(path, specifier) : specifier,
       relative: specifier.startsWith('.'),
-      line,
+      ...{ line, isEager },
     }));
     return {
       path,
@@ -261,22 +267,36 @@ export function findForbiddenWords(files: readonly SourceFile[]): string[] {
 
 /** Chains of imports, types included, that lead from a file of `src/hub/` to what a blind hub must not know. */
 export function findHubSight(files: readonly SourceFile[]): string[] {
+  const hub = files.filter(({ folder }) => folder === 'hub').map(({ path }) => path);
+  const chains = chainsFrom(files, hub, () => true);
+  return [...chains].filter(([path]) => SEALED_FROM_HUB.test(path)).map(([, chain]) => chain);
+}
+
+/** Chains of imports by which every command would load what few of them need. */
+export function findHeavyStart(files: readonly SourceFile[]): string[] {
+  const chains = chainsFrom(files, [COMMAND_LINE], ({ isEager }) => isEager);
+  return files.flatMap(({ path, external }) => {
+    const chain = chains.get(path);
+    if (chain === undefined) return [];
+    const heavy = external.filter(({ to, isEager }) => isEager && NOT_AT_START.has(packageOf(to)));
+    return heavy.map(({ to }) => `${chain} → ${to}`);
+  });
+}
+
+/** Every file that imports lead to, with the way there. */
+function chainsFrom(
+  files: readonly SourceFile[],
+  starts: readonly string[],
+  isFollowed: (target: Target) => boolean,
+): ReadonlyMap<string, string> {
   const byPath = new Map(files.map((file) => [file.path, file]));
-  const cameFrom = new Map<string, string | undefined>();
-  const queue = files.filter(({ folder }) => folder === 'hub').map(({ path }) => path);
-  for (const path of queue) cameFrom.set(path, undefined);
-  for (const path of queue) {
-    for (const { to } of byPath.get(path)?.internal ?? []) {
-      if (cameFrom.has(to)) continue;
-      cameFrom.set(to, path);
-      queue.push(to);
+  const chains = new Map(starts.map((path) => [path, path]));
+  for (const [path, chain] of chains) {
+    for (const target of byPath.get(path)?.internal.filter(isFollowed) ?? []) {
+      if (!chains.has(target.to)) chains.set(target.to, `${chain} → ${target.to}`);
     }
   }
-  const chain = (path: string): string => {
-    const before = cameFrom.get(path);
-    return before === undefined ? path : `${chain(before)} → ${path}`;
-  };
-  return queue.filter((path) => SEALED_FROM_HUB.test(path)).map(chain);
+  return chains;
 }
 
 /** Files longer than a reader keeps in mind. */

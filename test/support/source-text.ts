@@ -10,6 +10,8 @@ export interface SourceText {
 export interface Import {
   readonly specifier: string;
   readonly line: number;
+  /** It is loaded with the file that names it. */
+  readonly isEager: boolean;
 }
 
 const BEFORE_REGEX = /(?:^|[(,=:[!&|?{;+\-*%<>~^]|\b(?:return|typeof|case|in|of|void|throw|await|yield))\s*$/;
@@ -95,6 +97,8 @@ const IMPORTS = [
   /\bimport\s*['"]([^'"]+)['"]/g,
   /\bimport\s*\(\s*['"]([^'"]+)['"]/g,
 ];
+/** Nothing is loaded for a type, and what is loaded when it is asked for is not loaded at the start. */
+const LATER = /^(?:(?:import|export)\s+type\b|import\s*\()/;
 
 /** Every module a file names: static, side-effect, dynamic and type imports and re-exports alike. */
 export function importsOf({ code, uncommented }: SourceText): Import[] {
@@ -104,7 +108,7 @@ export function importsOf({ code, uncommented }: SourceText): Import[] {
       const keyword = match[0].slice(0, 6);
       if (code.slice(match.index, match.index + 6) !== keyword) continue;
       const line = lineAt(code, match.index + match[0].length - 1);
-      found.push({ specifier: match[1] ?? '', line });
+      found.push({ specifier: match[1] ?? '', line, isEager: !LATER.test(match[0]) });
     }
   }
   return found;

@@ -1,9 +1,10 @@
 /** Admission: what others begin here — circuits that wait for their first record, handshakes — and how much of it one of them may. */
 
+import type { Grant } from '../auth/grant.ts';
 import type { Push } from '../control/messages.ts';
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
-import { type SkeinError, toSkeinError } from '../core/errors.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
 import { toWireCode } from '../tunnel/codes.ts';
@@ -20,6 +21,8 @@ export interface AdmissionOptions {
   readonly refusals: Logger;
   /** Sessions that are open, with `instance` or with all. */
   readonly countSessions: (instance?: string) => number;
+  /** All that are open. */
+  readonly sessions: () => Iterable<Session>;
   readonly state: () => 'open' | 'draining' | 'closed';
   /** Answers the handshake that `first` begins. */
   readonly startSession: (circuit: Circuit, instance: string, path: PathInfo, first: Bytes) => Session;
@@ -35,7 +38,12 @@ interface Begun {
   readonly hub: string;
 }
 
+/** As metrics name them. */
+export type AdmissionQuota = 'half-open' | 'sessions' | 'sessions-of-identity';
+
 export class Admission {
+  /** How often each was crossed. */
+  readonly crossed = new Map<AdmissionQuota, number>();
   readonly #options: AdmissionOptions;
   /** Sessions of others whose handshake is not done, and circuits of which it is not known whether they are one. */
   readonly #halfOpen = new Map<Session, Begun>();
@@ -57,7 +65,7 @@ export class Admission {
     }
     const begun: Begun = { instance, hub: hub.url };
     if (state() === 'closed' || this.#isFlooded(begun)) {
-      this.#refuse(circuit, instance);
+      this.#refuse(circuit, instance, 'half-open');
       return;
     }
     const path: PathInfo = { kind: 'relay', via: hub.url };
@@ -85,13 +93,16 @@ export class Admission {
     const { refusals, state, startSession } = this.#options;
     const { instance } = begun;
     if (state() !== 'open' || this.#isFullFor(begun)) {
-      this.#refuse(circuit, instance);
+      this.#refuse(circuit, instance, 'sessions');
       return;
     }
     const session = startSession(circuit, instance, path, first);
     this.#halfOpen.set(session, begun);
     session.ready.then(
-      () => this.#halfOpen.delete(session),
+      () => {
+        this.#halfOpen.delete(session);
+        this.#checkIdentity(session);
+      },
       (error: SkeinError) => {
         this.#halfOpen.delete(session);
         refusals.log('warn', 'session-refused', { instance, reason: error.reason, error: error.message });
@@ -99,8 +110,27 @@ export class Admission {
     );
   }
 
-  #refuse(circuit: Circuit, instance: string): void {
+  /** Names of instances are for the asking; the key was proven. */
+  #checkIdentity(session: Session): void {
+    const { limits, refusals, sessions } = this.#options;
+    const key = keyOf(session);
+    let count = 0;
+    for (const other of sessions()) if (keyOf(other) === key) count++;
+    if (count <= limits.maxSessionsPerKey) return;
+    this.#count('sessions-of-identity');
+    const error = new SkeinError('SKEIN_LIMIT', `Cannot keep session: this identity has ${count - 1} here`);
+    const { reason, message } = error;
+    refusals.log('warn', 'session-refused', { instance: session.remoteInstance, reason, error: message });
+    session.close(error);
+  }
+
+  #count(quota: AdmissionQuota): void {
+    this.crossed.set(quota, (this.crossed.get(quota) ?? 0) + 1);
+  }
+
+  #refuse(circuit: Circuit, instance: string, quota: AdmissionQuota): void {
     const { refusals, state } = this.#options;
+    if (state() === 'open') this.#count(quota);
     refusals.log('warn', 'circuit-refused', { instance, error: 'too many sessions, or leaving' });
     circuit.close(toWireCode(state() === 'draining' ? 'SKEIN_DRAINING' : 'SKEIN_LIMIT'));
   }
@@ -130,4 +160,8 @@ export class Admission {
     }
     return count;
   }
+}
+
+function keyOf({ peer }: Session): string | undefined {
+  return (peer?.grant as Grant | undefined)?.thumbprint;
 }

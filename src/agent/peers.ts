@@ -20,7 +20,7 @@ import { ReplayBudget } from '../tunnel/replay-budget.ts';
 import { Session } from '../tunnel/session.ts';
 import type { IncomingStream } from '../tunnel/stream.ts';
 import { UnreadBudget } from '../tunnel/unread-budget.ts';
-import { Admission } from './admission.ts';
+import { Admission, type AdmissionQuota } from './admission.ts';
 import { createDenialLog } from './denials.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
@@ -106,6 +106,7 @@ export class Peers implements Connector {
       limits,
       refusals: this.#refusals,
       countSessions: (instance) => (instance === undefined ? this.#size : (this.#peers.get(instance)?.size ?? 0)),
+      sessions: () => this.#sessions.values(),
       state: () => (this.#closedBy !== undefined ? 'closed' : this.#isDraining ? 'draining' : 'open'),
       startSession: (circuit, instance, path, first) =>
         this.#start('responder', circuit, instance, path, undefined, first),
@@ -150,6 +151,11 @@ export class Peers implements Connector {
 
   sessions(): IterableIterator<Session> {
     return this.#sessions.values();
+  }
+
+  /** How often others asked for more than they may have here. */
+  get quotasCrossed(): ReadonlyMap<AdmissionQuota, number> {
+    return this.#admission.crossed;
   }
 
   /** What is held for readers that sleep. */

@@ -2,6 +2,7 @@
 
 import * as v from 'valibot';
 import { SkeinError } from '../core/errors.ts';
+import { HUB_QUOTAS } from '../hub/options.ts';
 import { type ConfigIssue, type Environment, expandEnvironment } from './environment.ts';
 import { parseYaml } from './yaml.ts';
 
@@ -28,6 +29,8 @@ const exposeSchema = v.strictObject({
   labels: v.optional(v.record(v.string(), text)),
   health: v.optional(v.strictObject({ path: text, interval: v.optional(text) })),
 });
+
+const count = v.pipe(v.number('must be a number'), v.safeInteger('must be a whole number'));
 
 const sidecarSchema = v.strictObject({
   hub: v.optional(oneOrMore),
@@ -66,6 +69,9 @@ const hubSchema = v.strictObject({
   trustDomain: v.optional(text),
   starterPolicy: v.optional(v.boolean('must be true or false')),
   trustProxy: v.optional(v.boolean('must be true or false')),
+  quotas: v.optional(
+    v.strictObject(v.entriesFromList(HUB_QUOTAS, v.optional(v.pipe(count, v.minValue(1, 'must be at least 1'))))),
+  ),
 });
 
 export type SidecarFile = v.InferOutput<typeof sidecarSchema>;

@@ -6,7 +6,7 @@ import { SkeinError } from '../core/errors.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain } from '../core/spiffe-id.ts';
-import { HUB_ROLES, type HubRole } from '../hub/options.ts';
+import { HUB_ROLES, type HubQuotas, type HubRole } from '../hub/options.ts';
 import { parseHubUrl, parseListenAddress } from './address.ts';
 import { DEFAULT_HUB_DATA } from './admin.ts';
 import { parseHubFile } from './config.ts';
@@ -30,6 +30,7 @@ export interface HubSettings {
   readonly roles: readonly HubRole[];
   readonly starterPolicy: boolean;
   readonly trustsProxy: boolean;
+  readonly quotas: HubQuotas;
 }
 
 export const HUB_OPTIONS: readonly OptionSpec[] = [
@@ -106,6 +107,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     trustDomain,
     roles: roles.map(parseRole),
     trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
+    quotas: Object.fromEntries(Object.entries(file.quotas ?? {}).filter(([, value]) => value !== undefined)),
     starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
   };
 }

@@ -8,6 +8,7 @@ import type { ByteStream, HeadedSink, HeadedStream } from '../core/byte-stream.t
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { isErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
+import type { TokenBucket } from '../core/token-bucket.ts';
 import { decodeMessage, encodeMessage } from './codec.ts';
 import { frameMessage, MessageReader } from './framing.ts';
 import { CALL_TIMEOUT_MS, MAX_PENDING_CALLS, MAX_QUEUED_BYTES } from './limits.ts';
@@ -39,6 +40,8 @@ export interface ChannelOptions {
   readonly onClose: (error: SkeinError) => void;
   /** The stream takes pushes again. */
   readonly onWritable?: () => void;
+  /** How many messages are read; above it the peer gets its credit back later, and so sends later. */
+  readonly rate?: { readonly tokens: TokenBucket; readonly onBrake: () => void };
 }
 
 export interface CallOptions {
@@ -62,6 +65,9 @@ export class Channel implements HeadedSink {
   #answering = 0;
   /** Bytes written since the stream said stop; 0 while it takes more. */
   #queuedBytes = 0;
+  /** Read, and not given back before the timer. */
+  #heldBytes = 0;
+  #brake: Timer | undefined;
   #closedBy: SkeinError | undefined;
 
   constructor(stream: ByteStream | HeadedStream, options: ChannelOptions) {
@@ -116,8 +122,10 @@ export class Channel implements HeadedSink {
 
   onData(chunk: Bytes): void {
     if (this.#closedBy !== undefined) return;
+    let messages = 0;
     try {
       this.#reader.push(chunk, (message) => {
+        messages++;
         this.#onMessage(decodeMessage(message));
         return this.#closedBy === undefined;
       });
@@ -125,7 +133,26 @@ export class Channel implements HeadedSink {
       this.close(toSkeinError(thrown));
       return;
     }
-    this.#stream.consumed(chunk.length);
+    this.#giveBack(chunk.length, messages);
+  }
+
+  /** Credit that is not given back yet stays in the window of the stream, which bounds what comes meanwhile. */
+  #giveBack(bytes: number, messages: number): void {
+    const { clock, rate } = this.#options;
+    const waitMs = rate?.tokens.spend(clock.monotonicMs(), messages) ?? 0;
+    if (waitMs === 0 && this.#brake === undefined) {
+      this.#stream.consumed(bytes);
+      return;
+    }
+    this.#heldBytes += bytes;
+    if (this.#brake !== undefined) return;
+    rate?.onBrake();
+    this.#brake = clock.setTimer(waitMs, () => {
+      this.#brake = undefined;
+      const held = this.#heldBytes;
+      this.#heldBytes = 0;
+      if (this.#closedBy === undefined) this.#stream.consumed(held);
+    });
   }
 
   onHead(): void {
@@ -266,6 +293,7 @@ export class Channel implements HeadedSink {
   #finish(error: SkeinError): void {
     if (this.#closedBy !== undefined) return;
     this.#closedBy = error;
+    this.#brake?.cancel();
     const waiting = [...this.#pending.values()];
     this.#pending.clear();
     for (const pending of waiting) {

@@ -54,6 +54,8 @@ export interface MessagePipe {
   readonly remoteAddress: string | undefined;
   /** A proxy stands in between, and `remoteAddress` is the proxy's. */
   readonly isProxied: boolean;
+  /** Milliseconds that an accepted connection had been there when it asked to be one of messages. @default 0 */
+  readonly waitedMs?: number;
 }
 
 export interface DialOptions {

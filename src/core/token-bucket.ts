@@ -15,12 +15,22 @@ export class TokenBucket {
 
   /** Takes `count` tokens, or none and returns false. */
   take(nowMs: number, count = 1): boolean {
-    if (nowMs > this.#atMs) {
-      this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#atMs) * this.#perMs);
-      this.#atMs = nowMs;
-    }
+    this.#refill(nowMs);
     if (this.#tokens < count) return false;
     this.#tokens -= count;
     return true;
+  }
+
+  /** Takes `count` tokens, of those to come if there are not so many. @returns the milliseconds until the debt is paid */
+  spend(nowMs: number, count = 1): number {
+    this.#refill(nowMs);
+    this.#tokens -= count;
+    return this.#tokens >= 0 ? 0 : -this.#tokens / this.#perMs;
+  }
+
+  #refill(nowMs: number): void {
+    if (nowMs <= this.#atMs) return;
+    this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#atMs) * this.#perMs);
+    this.#atMs = nowMs;
   }
 }

@@ -10,6 +10,7 @@ import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { HubLimits, HubRole } from './options.ts';
 import type { Member, Presence } from './presence.ts';
+import type { Quotas } from './quotas.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 import type { Rendezvous } from './rendezvous.ts';
@@ -25,6 +26,7 @@ export interface CallServices {
   readonly registrations: Registrations;
   readonly relay: Relay;
   readonly rendezvous: Rendezvous;
+  readonly quotas: Quotas;
   readonly clock: Clock;
   readonly limits: HubLimits;
 }
@@ -46,7 +48,7 @@ export interface Caller {
 
 /** @param caller known by the time the first call arrives */
 export function createCallHandlers(services: CallServices, caller: () => Caller): CallHandlers {
-  const { roles, presence, registrations, relay, rendezvous, clock, limits } = services;
+  const { roles, presence, registrations, relay, rendezvous } = services;
   /** Undefined before the first call: who only registers here follows the catalogue of another hub. */
   let watched: readonly string[] | undefined;
   let isEnrolled = false;
@@ -59,10 +61,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     }
     return from;
   };
-  const count = ({ member }: Caller, calls: number): void => {
-    if (member.callTokens.take(clock.monotonicMs(), calls)) return;
-    throw new SkeinError('SKEIN_LIMIT', `Cannot answer call: more than ${limits.callsPerSecond} a second`);
-  };
+  const count = ({ member }: Caller, calls: number): void => member.allowance.takeCalls(calls);
   const issue = async (from: Caller): Promise<CallAnswer<'renew'>> => {
     const { id, grant, extend } = from;
     const { issuer } = services;
@@ -92,7 +91,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     register: (registration) => {
       const from = need('catalogue');
       count(from, COSTLY);
-      checkRegistration(registration, from.member, registrations, limits);
+      checkRegistration(registration, from.member, services);
       registrations.register(from.member.instance, from.id.uri, registration);
       rendezvous.note(from.member, registration.reach ?? {});
       updateInterest(from);
@@ -137,15 +136,25 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
 function checkRegistration(
   registration: Registration,
   member: Member,
-  registrations: Registrations,
-  { maxEndpointBytes }: HubLimits,
+  { registrations, quotas, limits }: CallServices,
 ): void {
+  const { maxEndpointBytes, maxServicesPerInstance } = limits;
   if (registration.instance !== member.instance) {
     throw new SkeinError('SKEIN_PROTOCOL', 'Cannot register: this session is of another instance');
   }
   const known = registrations.idOf(member.instance);
   if (known !== undefined && known !== member.id.uri) {
     throw new SkeinError('SKEIN_CONFLICT', 'Cannot register: another identity has registered this instance');
+  }
+  const count = registration.services.length;
+  if (count > maxServicesPerInstance) {
+    throw quotas.refuse(
+      'services',
+      `Cannot register ${count} services: at most ${maxServicesPerInstance} of one instance`,
+      {
+        limit: maxServicesPerInstance,
+      },
+    );
   }
   for (const served of registration.services) {
     const { service } = served;
@@ -161,4 +170,5 @@ function checkRegistration(
       });
     }
   }
+  if (known === undefined) member.allowance.takeInstance();
 }

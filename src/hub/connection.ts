@@ -12,7 +12,6 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
-import { TokenBucket } from '../core/token-bucket.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
 import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
 import { Link } from '../tunnel/link.ts';
@@ -21,7 +20,6 @@ import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
 import type { Member } from './presence.ts';
 import type { Publisher } from './publisher.ts';
-import type { Shares } from './shares.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export interface ConnectionOptions extends CallServices {
@@ -34,12 +32,10 @@ export interface ConnectionOptions extends CallServices {
   readonly authenticator: Authenticator;
   readonly observer: TunnelObserver;
   readonly publisher: Publisher;
-  /** Links by the thumbprint of the key that the other end has proven. */
-  readonly linksByKey: Shares;
   /** The handshake is over; with an error when the link was refused. Called once. */
   readonly onSettled: (error?: SkeinError) => void;
   /** Called once. */
-  readonly onClose: (connection: Connection) => void;
+  readonly onClose: () => void;
 }
 
 /** Close codes of RFC 6455 §7.4.1. */
@@ -65,7 +61,8 @@ export class Connection {
   constructor(pipe: MessagePipe, options: ConnectionOptions) {
     const { platform, limits, observer } = options;
     this.#options = options;
-    this.#deadline = this.#setDeadline(limits.authTimeoutMs, 'SKEIN_HANDSHAKE', 'it did not authenticate in time');
+    const leftMs = Math.max(0, limits.authTimeoutMs - (pipe.waitedMs ?? 0));
+    this.#deadline = this.#setDeadline(leftMs, 'SKEIN_HANDSHAKE', 'it did not authenticate in time');
     this.#observedIp = pipe.isProxied
       ? undefined
       : parseIp((pipe.remoteAddress ?? '').replace(/^\[?(.*?)\]?:\d+$/, '$1'));
@@ -145,14 +142,13 @@ export class Connection {
   #isOverShare(): boolean {
     const key = (this.#session?.peer?.grant as Grant | undefined)?.thumbprint;
     if (this.#leaveShare !== undefined || key === undefined) return false;
-    const { linksByKey, limits } = this.#options;
-    if (linksByKey.has(key)) {
-      this.#leaveShare = linksByKey.take(key);
+    const { quotas, limits } = this.#options;
+    if (quotas.links.has(key)) {
+      this.#leaveShare = quotas.links.take(key);
       return false;
     }
-    this.close(
-      new SkeinError('SKEIN_LIMIT', `Cannot use link: this identity has ${limits.maxLinksPerKey} links to this hub`),
-    );
+    const state = `this identity has ${limits.maxLinksPerKey} links to this hub`;
+    this.close(quotas.refuse('links', `Cannot use link: ${state}`));
     return true;
   }
 
@@ -191,12 +187,14 @@ export class Connection {
   }
 
   #listen(stream: IncomingStream, session: Session, { id, grant }: PeerIdentity): void {
-    const { platform, limits, publisher } = this.#options;
+    const { platform, publisher, quotas } = this.#options;
     const { clock } = platform;
     const sidecar = grant as Grant;
+    const allowance = quotas.of(sidecar.thumbprint);
     const channel: Channel = new Channel(stream, {
       clock,
       calls: createCallHandlers(this.#options, () => caller),
+      rate: { tokens: allowance.messages, onBrake: () => quotas.count('messages') },
       onClose: (error) => this.close(error),
       onWritable: () => subscriber.flushIfWritable(),
     });
@@ -210,8 +208,7 @@ export class Connection {
       observedIp: this.#observedIp,
       session,
       channel,
-      circuitTokens: new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, clock.monotonicMs()),
-      callTokens: new TokenBucket(limits.callsPerSecond, limits.callsBurst, clock.monotonicMs()),
+      allowance,
       connectedAtMs: clock.monotonicMs(),
       close: (error) => this.close(error),
     };
@@ -296,6 +293,6 @@ export class Connection {
         log.log('info', 'sidecar-left', { instance: member.instance, id: member.id.uri, reason });
       }
     }
-    this.#options.onClose(this);
+    this.#options.onClose();
   }
 }

@@ -1,38 +1,85 @@
 /** Links that have not authenticated yet: how many there are, in all and of one address, so that nobody alone keeps the rest out. */
 
 import { classifyIp, parseIpEndpoint, toOrigin } from '../core/ip.ts';
+import { Rates } from '../core/rates.ts';
 import type { HubLimits } from './options.ts';
-import { Shares } from './shares.ts';
+
+type HalfOpenLimits = Pick<HubLimits, 'maxHalfOpen' | 'maxHalfOpenPerAddress' | 'linksPerAddress'>;
+
+interface Entry {
+  readonly sinceMs: number;
+  /** Ends the link. */
+  readonly giveUp: () => void;
+}
+
+/** Whoever means it is done by then, two round trips and a hub that is busy with as many others. */
+const GRACE_MS = 500;
 
 export class HalfOpen {
-  readonly #limits: Pick<HubLimits, 'maxHalfOpen' | 'maxHalfOpenPerAddress'>;
-  readonly #byOrigin: Shares;
+  readonly #limits: HalfOpenLimits;
+  /** By the address they come from, the oldest first. */
+  readonly #byOrigin = new Map<string, Set<Entry>>();
+  readonly #rates: Rates;
   #size = 0;
 
-  constructor(limits: Pick<HubLimits, 'maxHalfOpen' | 'maxHalfOpenPerAddress'>) {
+  constructor(limits: HalfOpenLimits) {
     this.#limits = limits;
-    this.#byOrigin = new Shares(limits.maxHalfOpenPerAddress);
+    this.#rates = new Rates(limits.linksPerAddress);
   }
 
   get size(): number {
     return this.#size;
   }
 
-  get isFull(): boolean {
-    return this.#size >= this.#limits.maxHalfOpen;
+  /** Whether a link of `remoteAddress` (`host:port`) would be taken now: asked before it costs anything. */
+  mayTry(remoteAddress: string | undefined, nowMs: number): boolean {
+    const { origin, isLocal } = toPlace(remoteAddress);
+    return (isLocal || this.#rates.take(origin, nowMs)) && this.#hasRoom(origin, isLocal, nowMs);
   }
 
-  /** Counts a link of `remoteAddress` (`host:port`); undefined when that address has its share. Call what it returns once, at the end of the handshake. */
-  enter(remoteAddress: string | undefined): (() => void) | undefined {
-    const ip = parseIpEndpoint(remoteAddress ?? '')?.ip ?? '';
-    const origin = toOrigin(ip);
-    // A proxy on this machine speaks for everybody.
-    if (!this.#byOrigin.has(origin) && classifyIp(ip) !== 'loopback') return undefined;
-    const giveBack = this.#byOrigin.take(origin);
+  /**
+   * Counts a link of `remoteAddress`; undefined when there is no room. Call what it returns once, at the end of the
+   * handshake.
+   */
+  enter(remoteAddress: string | undefined, nowMs: number, giveUp: () => void): (() => void) | undefined {
+    const { origin, isLocal } = toPlace(remoteAddress);
+    if (!this.#hasRoom(origin, isLocal, nowMs)) return undefined;
+    if (this.#size >= this.#limits.maxHalfOpen) this.#findVictim(origin, nowMs)?.giveUp();
+    const entry: Entry = { sinceMs: nowMs, giveUp };
+    this.#byOrigin.set(origin, (this.#byOrigin.get(origin) ?? new Set()).add(entry));
     this.#size++;
-    return () => {
-      this.#size--;
-      giveBack();
-    };
+    return () => this.#leave(origin, entry);
   }
+
+  #hasRoom(origin: string, isLocal: boolean, nowMs: number): boolean {
+    const own = this.#byOrigin.get(origin)?.size ?? 0;
+    if (own >= this.#limits.maxHalfOpenPerAddress && !isLocal) return false;
+    return this.#size < this.#limits.maxHalfOpen || this.#findVictim(origin, nowMs) !== undefined;
+  }
+
+  /**
+   * When all places are taken: the oldest link of the address that has most of them. It goes at once for one of an address
+   * that has less, and for its own kind when it has had its time: many who come together do not push each other out.
+   */
+  #findVictim(origin: string, nowMs: number): Entry | undefined {
+    let most: Set<Entry> | undefined;
+    for (const entries of this.#byOrigin.values()) if (entries.size > (most?.size ?? 0)) most = entries;
+    const [oldest] = most ?? [];
+    if (most === undefined || oldest === undefined) return undefined;
+    const hasLess = (this.#byOrigin.get(origin)?.size ?? 0) + 1 < most.size;
+    return hasLess || nowMs - oldest.sinceMs >= GRACE_MS ? oldest : undefined;
+  }
+
+  #leave(origin: string, entry: Entry): void {
+    const own = this.#byOrigin.get(origin);
+    if (own?.delete(entry) !== true) return;
+    this.#size--;
+    if (own.size === 0) this.#byOrigin.delete(origin);
+  }
+}
+
+/** A proxy on this machine speaks for everybody: its address has no share of its own. */
+function toPlace(remoteAddress: string | undefined): { readonly origin: string; readonly isLocal: boolean } {
+  const ip = parseIpEndpoint(remoteAddress ?? '')?.ip ?? '';
+  return { origin: toOrigin(ip), isLocal: classifyIp(ip) === 'loopback' };
 }

@@ -7,7 +7,7 @@ import { wait } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
 import { type Logger, SILENT_LOGGER } from '../core/log.ts';
-import type { Listener, MessagePipe, Platform, UpgradeRefusal } from '../core/platform.ts';
+import type { Listener, MessagePipe, Platform, UpgradeRefusal, UpgradeRequest } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
@@ -27,13 +27,13 @@ import { defineHubMetrics, type LinkCounts } from './metrics.ts';
 import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions, type HubParts } from './options.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
+import { Quotas } from './quotas.ts';
 import { Refusals } from './refusals.ts';
 import { Registrations } from './registrations.ts';
 import { Relay } from './relay.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { type Applied, Resources } from './resources.ts';
 import { RevocationBoard } from './revocations.ts';
-import { Shares } from './shares.ts';
 import { type HubState, openState } from './state.ts';
 import { StatusBoard } from './status-board.ts';
 import { Sweep } from './sweep.ts';
@@ -172,6 +172,7 @@ class RunningHub implements Hub {
     });
     this.#sweep = new Sweep(clock, log, [() => this.#enrolment.sweep(), () => this.#revocations.sweep()]);
     const instance = createId();
+    const quotas = new Quotas(clock, limits);
     const roles = options.roles ?? HUB_ROLES;
     const services: CallServices = {
       roles: new Set(roles),
@@ -181,6 +182,7 @@ class RunningHub implements Hub {
       revocations: this.#revocations,
       relay: this.#relay,
       rendezvous: new Rendezvous(random),
+      quotas,
       clock,
       limits,
     };
@@ -227,7 +229,6 @@ class RunningHub implements Hub {
       }),
       observer: new TunnelObserver(this.metrics),
       publisher: this.#publisher,
-      linksByKey: new Shares(limits.maxLinksPerKey),
     };
     defineHubMetrics(this.metrics, {
       runtime: platform.name,
@@ -237,6 +238,7 @@ class RunningHub implements Hub {
       issuer,
       enrolment: this.#enrolment,
       links: this.#links,
+      quotas,
       leases: this.#leases,
       registrations: this.#registrations,
       store,
@@ -363,7 +365,7 @@ class RunningHub implements Hub {
       ...listen,
       fetch: app.fetch,
       onWebSocket: (pipe) => this.#accept(pipe),
-      admitWebSocket: (asked) => refuseUpgrade(asked, hosts) ?? this.#admit(),
+      admitWebSocket: (asked) => refuseUpgrade(asked, hosts) ?? this.#admit(asked),
       trustsProxy: this.#options.trustsProxy ?? false,
     });
     this.#life = 'ready';
@@ -378,34 +380,37 @@ class RunningHub implements Hub {
   }
 
   /** Refuses a WebSocket before it costs anything. */
-  #admit(): UpgradeRefusal | undefined {
-    const full = this.#links.halfOpen.isFull || this.#connections.size >= this.#limits.maxLinks;
-    if (this.#life === 'ready' && !full) return undefined;
-    this.#refusals.count(full ? 'limit' : 'draining');
+  #admit({ remoteAddress }: UpgradeRequest): UpgradeRefusal | undefined {
+    const isFull =
+      this.#connections.size >= this.#limits.maxLinks ||
+      !this.#links.halfOpen.mayTry(remoteAddress, this.#platform.clock.monotonicMs());
+    if (this.#life === 'ready' && !isFull) return undefined;
+    this.#refusals.count(isFull ? 'limit' : 'draining');
     return { status: 503, retryAfterSeconds: 1 };
   }
 
   #accept(pipe: MessagePipe): void {
-    const settle = this.#links.halfOpen.enter(pipe.remoteAddress);
+    const tooMany = new SkeinError('SKEIN_LIMIT', 'Cannot use link: newer ones wait, and it has not authenticated yet');
+    const nowMs = this.#platform.clock.monotonicMs();
+    const settle = this.#links.halfOpen.enter(pipe.remoteAddress, nowMs, () => connection.close(tooMany));
     if (settle === undefined) {
       this.#refusals.count('limit');
       pipe.terminate();
       return;
     }
     this.#links.accepted++;
-    this.#connections.add(
-      new Connection(pipe, {
-        ...this.#connectionOptions,
-        onSettled: (refusal) => {
-          settle();
-          if (refusal !== undefined) this.#refusals.note(pipe.remoteAddress, refusal);
-        },
-        onClose: (connection) => {
-          this.#connections.delete(connection);
-          if (this.#connections.size === 0) this.#onEmpty();
-        },
-      }),
-    );
+    const connection: Connection = new Connection(pipe, {
+      ...this.#connectionOptions,
+      onSettled: (refusal) => {
+        settle();
+        if (refusal !== undefined) this.#refusals.note(pipe.remoteAddress, refusal);
+      },
+      onClose: () => {
+        this.#connections.delete(connection);
+        if (this.#connections.size === 0) this.#onEmpty();
+      },
+    });
+    this.#connections.add(connection);
   }
 
   #stop(): void {

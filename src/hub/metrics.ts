@@ -8,6 +8,7 @@ import type { HubIssuer } from './issuer.ts';
 import type { Leases } from './leases.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
+import type { Quotas } from './quotas.ts';
 import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 import type { Store } from './store.ts';
@@ -20,6 +21,7 @@ export interface HubMetricsOptions {
   readonly issuer: HubIssuer | undefined;
   readonly enrolment: Enrolment | undefined;
   readonly links: LinkCounts;
+  readonly quotas: Quotas;
   readonly leases: Leases;
   readonly registrations: Registrations;
   readonly store: Store;
@@ -40,6 +42,9 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
   metrics.read('skein_hub_half_open_links', () => links.halfOpen.size);
   metrics.read('skein_hub_links_total', () => links.accepted);
   metrics.readAll('skein_hub_links_refused_total', () => [...links.refused].map(([reason, n]) => [{ reason }, n]));
+  metrics.readAll('skein_hub_quota_crossed_total', () =>
+    [...options.quotas.crossed].map(([quota, n]) => [{ quota }, n]),
+  );
   metrics.read('skein_hub_tokens_created_total', () => enrolment?.stats.tokensCreated ?? 0);
   metrics.readAll('skein_hub_enrolments_total', () =>
     [...(enrolment?.stats.outcomes ?? [])].map(([outcome, n]) => [{ outcome }, n]),

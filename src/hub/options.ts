@@ -4,6 +4,7 @@ import { REFLECTION_LIMITS, type ReflectionLimits } from '../control/reflection.
 import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
+import type { RateLimits } from '../core/rates.ts';
 import type { LeaseLimits } from './leases.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 import type { AbsenceLimits } from './registrations.ts';
@@ -52,24 +53,38 @@ export const HUB_ROLES: readonly HubRole[] = ['issuer', 'catalogue', 'signal', '
 export const DEFAULT_TRUST_DOMAIN = 'skein.mesh';
 
 export interface HubLimits {
-  /** Links with an unfinished handshake; each costs two Diffie-Hellman and a signature before it has proven anything. */
+  /** Links with an unfinished handshake, of which the oldest make room; each costs two Diffie-Hellman and a signature before it has proven anything. */
   readonly maxHalfOpen: number;
   /** Those of one address, loopback aside: alone it must not keep the others out. */
   readonly maxHalfOpenPerAddress: number;
+  /** Links that one address may begin, per second and at once, loopback aside: above it they are refused before they cost anything. */
+  readonly linksPerAddress: RateLimits;
   /** Links at once, in all. */
   readonly maxLinks: number;
   /** Links of one key at once: a member has one, and for a moment two. Replicas of a service have each a key of their own. */
   readonly maxLinksPerKey: number;
-  /** Time for a link to authenticate, in milliseconds. */
+  /** Time for a link to authenticate, from the first packet of its connection, in milliseconds. */
   readonly authTimeoutMs: number;
   /** Time for an authenticated sidecar to open its control stream, in milliseconds. */
   readonly controlTimeoutMs: number;
-  /** Circuits that one sidecar may ask for, per second and at once. */
+  /** Circuits that one identity, which is a key, may ask for, per second and at once, and have open at a time. */
   readonly circuitsPerSecond: number;
   readonly circuitsBurst: number;
-  /** Calls that one sidecar may make beside those for circuits, per second and at once; those that cost others something count fivefold. */
+  readonly maxCircuitsPerKey: number;
+  /** Calls that one identity may make beside those for circuits, per second and at once; those that cost others something count fivefold. */
   readonly callsPerSecond: number;
   readonly callsBurst: number;
+  /** Control messages of any kind of one identity, per second and at once; beyond, its control streams are read no faster. */
+  readonly messagesPerSecond: number;
+  readonly messagesBurst: number;
+  /** Services that one instance registers. */
+  readonly maxServicesPerInstance: number;
+  /** Instances under new names that one identity registers, per second and at once: each start of a process is one. */
+  readonly instancesPerSecond: number;
+  readonly instancesBurst: number;
+  /** Bytes of one identity that are relayed, per second and at once; beyond, it gets its credit back later. */
+  readonly relayedBytesPerSecond: number;
+  readonly relayedBytesBurst: number;
   /** One endpoint with its labels: it must fit into a message beside others, and is told to all who watch it. */
   readonly maxEndpointBytes: number;
   /** Refused links that are logged, and refused tokens: strangers decide how often they try. */
@@ -105,17 +120,47 @@ export interface HubLimits {
   readonly drainMs: number;
 }
 
+/** Limits of one identity, which the file of a hub may set. */
+export const HUB_QUOTAS = [
+  'maxLinksPerKey',
+  'maxServicesPerInstance',
+  'instancesPerSecond',
+  'instancesBurst',
+  'callsPerSecond',
+  'callsBurst',
+  'messagesPerSecond',
+  'messagesBurst',
+  'circuitsPerSecond',
+  'circuitsBurst',
+  'maxCircuitsPerKey',
+  'relayedBytesPerSecond',
+  'relayedBytesBurst',
+] as const satisfies readonly (keyof HubLimits)[];
+
+export type HubQuotas = Partial<Pick<HubLimits, (typeof HUB_QUOTAS)[number]>>;
+
 export const HUB_LIMITS: HubLimits = {
   maxHalfOpen: 256,
   maxHalfOpenPerAddress: 128,
+  linksPerAddress: { perSecond: 200, burst: 2_000, maxKeys: 16_384 },
   maxLinks: 16_000,
   maxLinksPerKey: 64,
   authTimeoutMs: 2_000,
   controlTimeoutMs: 5_000,
   circuitsPerSecond: 50,
   circuitsBurst: 100,
+  maxCircuitsPerKey: 1_024,
   callsPerSecond: 100,
   callsBurst: 1_200,
+  // Who is called by thousands takes a circuit of each, in one message.
+  messagesPerSecond: 500,
+  messagesBurst: 5_000,
+  maxServicesPerInstance: 64,
+  instancesPerSecond: 1,
+  instancesBurst: 64,
+  // More than one core relays: it is there to be lowered where several share a hub.
+  relayedBytesPerSecond: 1024 * 1024 * 1024,
+  relayedBytesBurst: 1024 * 1024 * 1024,
   maxEndpointBytes: 16 * 1024,
   refusalsLogged: { perSecond: 20, burst: 100 },
   reflections: REFLECTION_LIMITS,

@@ -3,9 +3,9 @@
 import type { Channel } from '../control/channel.ts';
 import type { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
-import type { TokenBucket } from '../core/token-bucket.ts';
 import type { Link } from '../tunnel/link.ts';
 import type { Session } from '../tunnel/session.ts';
+import type { Allowance } from './quotas.ts';
 
 /** One connected sidecar. */
 export interface Member {
@@ -20,10 +20,8 @@ export interface Member {
   readonly observedIp: string | undefined;
   readonly session: Session;
   readonly channel: Channel;
-  /** Limits how often it asks for circuits. */
-  readonly circuitTokens: TokenBucket;
-  /** Limits how often it makes the other calls. */
-  readonly callTokens: TokenBucket;
+  /** What its identity may still ask for. */
+  readonly allowance: Allowance;
   readonly connectedAtMs: number;
   /** Ends the link, and with it all that runs on it. */
   close(error: SkeinError): void;

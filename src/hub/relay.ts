@@ -31,6 +31,8 @@ interface Announced {
   readonly from: Circuit;
   readonly to: Circuit;
   readonly timer: Timer;
+  /** Gives back the caller's share. */
+  readonly leave: () => void;
 }
 
 const SWEEP_MS = 1000;
@@ -91,13 +93,19 @@ export class Relay {
     if (announced === undefined) {
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
     }
-    const { caller, from, to } = announced;
+    const { caller, from, to, leave } = announced;
     // A leg that has closed meanwhile is told of at once, before there is anything to count.
     let stats: RelayStats | undefined;
     // The target's leg first: it must be listening when the records that wait in the caller's are passed on.
-    stats = relayCircuits(to, from, () => {
-      if (stats !== undefined && this.#ended(stats)) this.#countPair(caller, target, -1);
-    });
+    stats = relayCircuits(
+      to,
+      from,
+      () => {
+        leave();
+        if (stats !== undefined && this.#ended(stats)) this.#countPair(caller, target, -1);
+      },
+      (leg, bytes) => (leg === from ? caller : target).allowance.relayed(leg, bytes),
+    );
     if (to.isClosed || from.isClosed) {
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
     }
@@ -113,10 +121,17 @@ export class Relay {
   }
 
   #announce(caller: Member, target: Member | undefined, circuit: number): void {
-    const { clock, limits } = this.#options;
-    if (!caller.circuitTokens.take(clock.monotonicMs())) {
-      throw new SkeinError('SKEIN_LIMIT', `Cannot open circuit: more than ${limits.circuitsPerSecond} a second`);
+    const leave = caller.allowance.takeCircuit();
+    try {
+      this.#announceTo(caller, target, circuit, leave);
+    } catch (thrown) {
+      leave();
+      throw thrown;
     }
+  }
+
+  #announceTo(caller: Member, target: Member | undefined, circuit: number, leave: () => void): void {
+    const { clock, limits } = this.#options;
     if (target === undefined || target.link.isClosed) {
       throw new SkeinError('SKEIN_NO_ENDPOINT', 'Cannot open circuit: that instance is not connected here');
     }
@@ -140,7 +155,7 @@ export class Relay {
       fail(new SkeinError('SKEIN_PEER_UNREACHABLE', 'Cannot join circuit: its target did not take it in time'));
     });
     const waiting = this.#announced.get(target);
-    const announced = { caller, from, to, timer };
+    const announced = { caller, from, to, timer, leave };
     if (waiting === undefined) this.#announced.set(target, new Map([[to.id, announced]]));
     else waiting.set(to.id, announced);
     target.channel.push('circuit', { circuit: to.id, instance: caller.instance, id: caller.id.uri });
@@ -149,6 +164,7 @@ export class Relay {
   #refuse(target: Member, circuit: number, error: SkeinError): void {
     const announced = this.#take(target, circuit);
     if (announced === undefined) return;
+    announced.leave();
     this.#count(error.reason);
     const code = toWireCode(error.code);
     announced.from.close(code);

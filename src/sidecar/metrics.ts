@@ -29,6 +29,9 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   metrics.read('skein_unread_bytes', () => agent.peers.unread.bytes);
   metrics.read('skein_resend_bytes', () => agent.peers.budget.bytes);
   metrics.read('skein_resend_limit_bytes', () => agent.peers.budget.limitBytes);
+  metrics.readAll('skein_quota_crossed_total', () =>
+    [...agent.peers.quotasCrossed].map(([quota, count]) => [{ quota }, count]),
+  );
   metrics.read('skein_catalogue_applied_total', () => agent.mirror.stats.applied);
   metrics.read('skein_catalogue_diverged_total', () => agent.mirror.stats.diverged);
   metrics.read('skein_catalogue_resyncs_total', () => agent.mirror.stats.resyncs);

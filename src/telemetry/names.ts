@@ -28,6 +28,11 @@ export const METRICS = {
     help: 'Links refused or ended before a sidecar was known, by reason',
     labels: ['reason'],
   },
+  skein_hub_quota_crossed_total: {
+    type: 'counter',
+    help: 'Times an identity asked for more than its quota and was refused or slowed, by quota',
+    labels: ['quota'],
+  },
   skein_hub_tokens_created_total: { type: 'counter', help: 'Join tokens made', labels: [] },
   skein_hub_enrolments_total: {
     type: 'counter',
@@ -80,6 +85,11 @@ export const METRICS = {
   skein_link_sent_messages_total: { type: 'counter', help: 'Link messages sent', labels: [] },
   skein_link_received_messages_total: { type: 'counter', help: 'Link messages received', labels: [] },
 
+  skein_quota_crossed_total: {
+    type: 'counter',
+    help: 'Times other members asked for more than they may have here and were refused, by quota',
+    labels: ['quota'],
+  },
   skein_sessions: { type: 'gauge', help: 'Sessions open now', labels: [] },
   skein_session_paths: {
     type: 'gauge',

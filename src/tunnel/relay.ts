@@ -15,8 +15,18 @@ export interface RelayStats {
   waitingBytes: number;
 }
 
+/** Gives back to a circuit the credit of a record that was passed on; who wants its sender slower does it later. */
+export type GiveBack = (from: Circuit, bytes: number) => void;
+
+const AT_ONCE: GiveBack = (from, bytes) => from.consumed(bytes);
+
 /** `onClose` is called once, when either leg has closed; the other leg is closed with the same code. */
-export function relayCircuits(a: Circuit, b: Circuit, onClose: (error: SkeinError) => void): RelayStats {
+export function relayCircuits(
+  a: Circuit,
+  b: Circuit,
+  onClose: (error: SkeinError) => void,
+  giveBack: GiveBack = AT_ONCE,
+): RelayStats {
   const stats: RelayStats = { messages: 0, bytes: 0, waitingBytes: 0 };
   let closed = false;
   const close = (error: SkeinError): void => {
@@ -27,11 +37,18 @@ export function relayCircuits(a: Circuit, b: Circuit, onClose: (error: SkeinErro
     b.close(code);
     onClose(error);
   };
-  const legA: Leg = new Leg(a, b, stats, close, () => legB);
-  const legB: Leg = new Leg(b, a, stats, close, () => legA);
+  const legA: Leg = new Leg(a, b, { stats, close, giveBack, opposite: () => legB });
+  const legB: Leg = new Leg(b, a, { stats, close, giveBack, opposite: () => legA });
   a.attach(legA);
   b.attach(legB);
   return stats;
+}
+
+interface LegOptions {
+  readonly stats: RelayStats;
+  readonly close: (error: SkeinError) => void;
+  readonly giveBack: GiveBack;
+  readonly opposite: () => Leg;
 }
 
 /** Records from one circuit to the other. */
@@ -40,14 +57,16 @@ class Leg implements CircuitEvents {
   readonly #to: Circuit;
   readonly #stats: RelayStats;
   readonly #close: (error: SkeinError) => void;
+  readonly #giveBack: GiveBack;
   readonly #opposite: () => Leg;
   readonly #waiting: Bytes[] = [];
 
-  constructor(from: Circuit, to: Circuit, stats: RelayStats, close: (error: SkeinError) => void, opposite: () => Leg) {
+  constructor(from: Circuit, to: Circuit, { stats, close, giveBack, opposite }: LegOptions) {
     this.#from = from;
     this.#to = to;
     this.#stats = stats;
     this.#close = close;
+    this.#giveBack = giveBack;
     this.#opposite = opposite;
   }
 
@@ -72,7 +91,7 @@ class Leg implements CircuitEvents {
     this.#stats.messages++;
     this.#stats.bytes += recordBytes;
     this.#to.send(message);
-    this.#from.consumed(recordBytes);
+    this.#giveBack(this.#from, recordBytes);
     this.#request();
   }
 

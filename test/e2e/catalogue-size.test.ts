@@ -1,5 +1,8 @@
 /** What a large catalogue costs a sidecar that uses little of it. Real processes; the many services are members of this process. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createMesh, type Mesh } from '../../src/node.ts';
 import { lacking } from '../runtime/capabilities.ts';
@@ -21,10 +24,13 @@ const ENVIRONMENT = { NODE_OPTIONS: '--max-semi-space-size=1' };
 
 describe('A catalogue of 10,000 services', () => {
   let mesh: TestMesh;
+  const folder = mkdtempSync(join(tmpdir(), 'skein-test-'));
   const members: Mesh[] = [];
 
   before(async () => {
-    mesh = await TestMesh.start();
+    const config = join(folder, 'hub.yaml');
+    writeFileSync(config, `quotas: { maxServicesPerInstance: ${SERVICES_PER_MEMBER} }\n`);
+    mesh = await TestMesh.start({ args: ['--config', config] });
     const origin = await mesh.startOrigin();
     const expose = USED.map((name) => `${name}=${origin.http}`);
     await mesh.startSidecar({ name: 'callee', services: USED, expose, http: false });
@@ -32,6 +38,7 @@ describe('A catalogue of 10,000 services', () => {
   after(async () => {
     await Promise.all(members.map((member) => member.close()));
     await mesh?.close();
+    rmSync(folder, { recursive: true, force: true });
   });
 
   async function registerMany(): Promise<void> {

@@ -43,6 +43,7 @@ export const hub: CommandSpec = {
         roles: settings.roles,
         starterPolicy: settings.starterPolicy,
         trustsProxy: settings.trustsProxy,
+        limits: settings.quotas,
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),
         log: context.logger,
       });

@@ -1,14 +1,17 @@
 /** HTTP server of hub and admin port: a fetch handler and mesh WebSockets behind one port, with hard limits. */
 
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import type { HttpServerOptions, Listener, UpgradeRefusal } from '../../core/platform.ts';
 import { readClientAddress } from './client-address.ts';
 import { listenOn } from './listen.ts';
+import { type SilentLimits, SilentSockets } from './silent-sockets.ts';
 import { SUBPROTOCOL, WebSocketAcceptor } from './websocket.ts';
 
-export interface HttpLimits {
+export interface HttpLimits extends SilentLimits {
   /** Milliseconds for a whole request head. */
   readonly headersTimeoutMs: number;
   /** Milliseconds for a whole request with its body. */
@@ -24,13 +27,16 @@ export interface HttpLimits {
 }
 
 export const HTTP_LIMITS: HttpLimits = {
-  headersTimeoutMs: 10_000,
+  // A head is one packet or two; that of a link counts as part of its handshake.
+  headersTimeoutMs: 2_000,
   requestTimeoutMs: 10_000,
-  checkIntervalMs: 1_000,
+  checkIntervalMs: 250,
   keepAliveTimeoutMs: 65_000,
   maxHeaderBytes: 16 * 1024,
   maxHeaders: 100,
   maxConnections: 16_384,
+  maxSilent: 4_096,
+  maxSilentPerAddress: 512,
 };
 
 const UPGRADE_PATHS = new Set(['/', '/skein']);
@@ -54,26 +60,30 @@ export function createHttpListener(limits: HttpLimits = HTTP_LIMITS): ListenHttp
     );
     server.maxHeadersCount = limits.maxHeaders;
     server.maxConnections = options.maxConnections ?? limits.maxConnections;
-    attachUpgrades(server, options);
-    return closingSilent(server, listenOn(server, options));
+    const silent = watchSilence(server, limits, options.trustsProxy === true);
+    attachUpgrades(server, silent, options);
+    return closingSilent(server, silent, listenOn(server, options));
   };
 }
 
+function watchSilence(server: Server, limits: HttpLimits, trustsProxy: boolean): SilentSockets {
+  // Behind a trusted proxy all connections come from its address.
+  const silent = new SilentSockets(trustsProxy ? { ...limits, maxSilentPerAddress: limits.maxSilent } : limits);
+  server.on('connection', (socket: Socket) => silent.enter(socket, performance.now()));
+  server.on('request', ({ socket }: IncomingMessage) => void silent.leave(socket));
+  // Nobody is refused for the sake of connections that do nothing.
+  server.on('drop', () => server.closeIdleConnections());
+  return silent;
+}
+
 /** Node's `close` leaves connections alone on which no request ever came, and stops the clock that would end them. */
-async function closingSilent(server: Server, listening: Promise<Listener>): Promise<Listener> {
-  const silent = new Set<Duplex>();
-  server.on('connection', (socket: Duplex) => {
-    silent.add(socket);
-    socket.once('close', () => silent.delete(socket));
-  });
-  server.on('request', ({ socket }: IncomingMessage) => silent.delete(socket));
-  server.on('upgrade', ({ socket }: IncomingMessage) => silent.delete(socket));
+async function closingSilent(server: Server, silent: SilentSockets, listening: Promise<Listener>): Promise<Listener> {
   const listener = await listening;
   return {
     ...listener,
     async close() {
       await listener.close();
-      for (const socket of silent) socket.destroy();
+      silent.destroyAll();
       // Requests under way are answered; their connections end right after.
       server.keepAliveTimeout = 1;
     },
@@ -100,9 +110,15 @@ function createRequestListener({
   );
 }
 
-function attachUpgrades(server: Server, { onWebSocket, admitWebSocket, trustsProxy = false }: HttpServerOptions): void {
+function attachUpgrades(
+  server: Server,
+  silent: SilentSockets,
+  { onWebSocket, admitWebSocket, trustsProxy = false }: HttpServerOptions,
+): void {
   const acceptor = new WebSocketAcceptor();
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const nowMs = performance.now();
+    const waitedMs = nowMs - (silent.leave(request.socket) ?? nowMs);
     socket.on('error', () => socket.destroy());
     const path = (request.url ?? '').split('?', 1)[0] as string;
     if (onWebSocket === undefined || !UPGRADE_PATHS.has(path)) {
@@ -112,7 +128,7 @@ function attachUpgrades(server: Server, { onWebSocket, admitWebSocket, trustsPro
     } else {
       const { remoteAddress = '', isProxied } = readClientAddress(request, trustsProxy);
       const refusal = admitWebSocket?.({ remoteAddress, isProxied, field: (name) => fieldOf(request, name) });
-      if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket, trustsProxy);
+      if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket, { trustsProxy, waitedMs });
       else refuse(socket, refusal.status, 'not now', toRetryAfter(refusal));
     }
   });

@@ -199,16 +199,19 @@ export class WebSocketAcceptor {
     socket: Duplex,
     head: Buffer,
     onPipe: (pipe: MessagePipe) => void,
-    trustsProxy = false,
+    { trustsProxy = false, waitedMs = 0 }: { readonly trustsProxy?: boolean; readonly waitedMs?: number } = {},
   ): void {
     const client = readClientAddress(request, trustsProxy);
-    this.#server.handleUpgrade(request, socket, head, (accepted) => onPipe(new WebSocketPipe(accepted, client)));
+    this.#server.handleUpgrade(request, socket, head, (accepted) =>
+      onPipe(new WebSocketPipe(accepted, client, waitedMs)),
+    );
   }
 }
 
 class WebSocketPipe implements MessagePipe {
   readonly remoteAddress: string | undefined;
   readonly isProxied: boolean;
+  readonly waitedMs: number;
   readonly #socket: WebSocket;
   #events: MessagePipeEvents | undefined;
   /** Came before `attach`; the socket is paused meanwhile, so these are what one read had already brought. */
@@ -223,8 +226,9 @@ class WebSocketPipe implements MessagePipe {
   #failure: Error | undefined;
   #closed: { readonly code: number; readonly reason: string } | undefined;
 
-  constructor(socket: WebSocket, { remoteAddress, isProxied }: ClientAddress) {
+  constructor(socket: WebSocket, { remoteAddress, isProxied }: ClientAddress, waitedMs = 0) {
     this.#socket = socket;
+    this.waitedMs = waitedMs;
     this.remoteAddress = remoteAddress;
     this.isProxied = isProxied;
     socket.pause();

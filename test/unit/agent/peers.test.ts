@@ -6,6 +6,7 @@ import type { Agent } from '../../../src/agent/agent.ts';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import { RecordingHandler, type ReplyRecorder, responseHead, send } from '../../support/http.ts';
+import { HubClient } from '../../support/hub-client.ts';
 import type { Probe } from '../../support/resumable.ts';
 import { joinRogue, openSilent } from '../../support/rogue-member.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
@@ -211,4 +212,29 @@ test('Refused circuits are logged so many a second, however often somebody opens
   await mesh.clock.advanceAsync(1000);
   await openSilent(mesh, rogue, agent.instance).catch(() => undefined);
   equal(log.of('circuit-refused').at(-1)?.fields.notLogged, 5);
+});
+
+test('A key holds so many sessions here under whatever names, and takes none from others', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent, log } = await mesh.join(['api'], { limits: { maxSessionsPerKey: 3 } });
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler: ok200() });
+  const first = await joinRogue(t, mesh);
+  const open: boolean[] = [];
+  for (let i = 0; i < 3; i++) {
+    // The same key in another process, as a copy of its folder would make it.
+    const twin = await mesh.run(
+      HubClient.connect(mesh.platform, 'ws://10.0.0.1:7000', { ...first.identity, instance: `twin-${i}` }),
+    );
+    t.after(() => twin.close());
+    const sessions = [await mesh.run(twin.dial(agent.instance)), await mesh.run(twin.dial(agent.instance))];
+    await mesh.clock.advanceAsync(100);
+    open.push(...sessions.map(({ isOpen }) => isOpen));
+  }
+  deepEqual(open, [true, true, true, false, false, false]);
+  equal(agent.peers.size, 3);
+  equal(agent.peers.quotasCrossed.get('sessions-of-identity'), 3);
+  equal(log.of('session-refused').length, 3);
+  const caller = (await mesh.join(['web'])).agent;
+  equal((await mesh.ask(caller)).text, 'ok');
 });

@@ -74,3 +74,13 @@ test('a credentials file that is not there is named before any server is asked',
   const opening = openSharedStore(createContext([]), store as SharedStoreSetting, new AbortController().signal);
   await rejects(opening, { code: 'SKEIN_CONFIG', message: /--store-credentials: no file ".*no\.creds"/ });
 });
+
+test('quotas of an identity come from the file, by known names and as positive numbers', async () => {
+  await writeFile(join(folder, 'quotas.yaml'), 'quotas: { callsPerSecond: 10, maxLinksPerKey: 2 }\n');
+  deepEqual((await read(['--config', 'quotas.yaml'])).quotas, { callsPerSecond: 10, maxLinksPerKey: 2 });
+  deepEqual((await read([])).quotas, {});
+  for (const bad of ['{ callsPerSecond: 0 }', '{ callsPerSecond: many }', '{ drainMs: 5 }', '[1]']) {
+    await writeFile(join(folder, 'bad.yaml'), `quotas: ${bad}\n`);
+    await rejects(read(['--config', 'bad.yaml']), { code: 'SKEIN_CONFIG' }, bad);
+  }
+});

@@ -9,24 +9,31 @@ import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { MemoryLink } from '../../../src/testing/memory-pipe.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 
-const LIMITS = { maxHalfOpen: 10, maxHalfOpenPerAddress: 3 };
+const LIMITS = {
+  maxHalfOpen: 10,
+  maxHalfOpenPerAddress: 3,
+  linksPerAddress: { perSecond: 10, burst: 20, maxKeys: 100 },
+};
+const nobody = (): void => undefined;
 
 test('An address that has its share is refused until one of its links is done', () => {
   const halfOpen = new HalfOpen(LIMITS);
-  const leave = halfOpen.enter('203.0.113.1:1');
-  halfOpen.enter('203.0.113.1:2');
-  halfOpen.enter('203.0.113.1:3');
-  equal(halfOpen.enter('203.0.113.1:4'), undefined);
-  ok(halfOpen.enter('203.0.113.2:4'));
+  const leave = halfOpen.enter('203.0.113.1:1', 0, nobody);
+  halfOpen.enter('203.0.113.1:2', 0, nobody);
+  halfOpen.enter('203.0.113.1:3', 0, nobody);
+  equal(halfOpen.mayTry('203.0.113.1:4', 0), false);
+  equal(halfOpen.enter('203.0.113.1:4', 0, nobody), undefined);
+  ok(halfOpen.enter('203.0.113.2:4', 0, nobody));
   leave?.();
-  ok(halfOpen.enter('203.0.113.1:4'));
+  leave?.();
+  ok(halfOpen.enter('203.0.113.1:4', 0, nobody));
   equal(halfOpen.size, 4);
 });
 
 test('All of an IPv6 subscriber count as one, and a proxy on this machine as many', () => {
   const halfOpen = new HalfOpen(LIMITS);
   const admitted = (addresses: readonly string[]): boolean[] =>
-    addresses.map((address) => halfOpen.enter(address) !== undefined);
+    addresses.map((address) => halfOpen.enter(address, 0, nobody) !== undefined);
   deepEqual(
     admitted(['[2001:db8:1:2::1]:5', '[2001:db8:1:2:ffff::]:5', '[2001:db8:1:2:3:4:5:6]:5', '[2001:db8:1:2::9]:5']),
     [true, true, true, false],
@@ -39,9 +46,44 @@ test('All of an IPv6 subscriber count as one, and a proxy on this machine as man
     true,
     true,
   ]);
-  equal(halfOpen.isFull, false);
-  halfOpen.enter('127.0.0.1:2');
-  equal(halfOpen.isFull, true);
+});
+
+test('Who fills all places loses the oldest to addresses that have less, and to its own kind when they had their time', () => {
+  const halfOpen = new HalfOpen({ ...LIMITS, maxHalfOpenPerAddress: 8 });
+  const lost: string[] = [];
+  const enter = (address: string, nowMs: number): boolean => {
+    const leave = halfOpen.enter(address, nowMs, () => {
+      lost.push(address);
+      leave?.();
+    });
+    return leave !== undefined;
+  };
+  for (let port = 1; port <= 8; port++) ok(enter(`203.0.113.1:${port}`, 0));
+  for (let port = 1; port <= 2; port++) ok(enter(`203.0.113.2:${port}`, 0));
+  equal(halfOpen.mayTry('203.0.113.3:1', 1), true);
+  ok(enter('203.0.113.3:1', 1), 'an address without a link gets its place at once');
+  deepEqual(lost, ['203.0.113.1:1']);
+  equal(enter('203.0.113.1:9', 2), false, 'not one more for the address that has most');
+  equal(enter('203.0.113.1:9', 600), true);
+  deepEqual(lost, ['203.0.113.1:1', '203.0.113.1:2']);
+  equal(halfOpen.size, 10);
+});
+
+test('Many addresses that come together do not push each other out', () => {
+  const halfOpen = new HalfOpen(LIMITS);
+  for (let host = 1; host <= 10; host++) ok(halfOpen.enter(`203.0.113.${host}:1`, 0, nobody));
+  equal(halfOpen.mayTry('203.0.113.11:1', 100), false);
+  equal(halfOpen.enter('203.0.113.11:1', 100, nobody), undefined);
+});
+
+test('An address begins no more links than its rate, and costs others nothing', () => {
+  const halfOpen = new HalfOpen(LIMITS);
+  const tries = (address: string, nowMs: number): number =>
+    Array.from({ length: 50 }, () => halfOpen.mayTry(address, nowMs)).filter(Boolean).length;
+  equal(tries('203.0.113.1:1', 0), 20);
+  equal(tries('203.0.113.1:2', 1_000), 10);
+  equal(tries('203.0.113.2:1', 1_000), 20);
+  equal(tries('127.0.0.1:1', 1_000), 50, 'a proxy on this machine');
 });
 
 test('A stranger who opens links and says nothing does not keep others from the hub', async (t) => {
@@ -58,7 +100,7 @@ test('A stranger who opens links and says nothing does not keep others from the 
   const hub = await createHub(platform, { limits: LIMITS });
   t.after(() => hub.close());
   /** Whether the hub keeps the link of that address. */
-  const open = async (remoteAddress: string): Promise<boolean> => {
+  const open = async (remoteAddress: string, waitedMs = 0): Promise<() => boolean> => {
     const { a, b } = new MemoryLink(clock);
     let isOpen = true;
     a.attach({
@@ -68,21 +110,28 @@ test('A stranger who opens links and says nothing does not keep others from the 
         isOpen = false;
       },
     });
-    accept?.(withAddress(b, remoteAddress));
+    accept?.(withAddress(b, remoteAddress, waitedMs));
     await clock.settle();
-    return isOpen;
+    return () => isOpen;
   };
   const kept: boolean[] = [];
-  for (let port = 1; port <= 5; port++) kept.push(await open(`203.0.113.1:${port}`));
+  for (let port = 1; port <= 5; port++) kept.push((await open(`203.0.113.1:${port}`))());
   deepEqual(kept, [true, true, true, false, false]);
-  equal(await open('203.0.113.2:1'), true);
+  equal((await open('203.0.113.2:1'))(), true);
   await clock.advanceAsync(2_100);
-  equal(await open('203.0.113.1:6'), true, 'the silent ones have had their time');
+  equal((await open('203.0.113.1:6'))(), true, 'the silent ones have had their time');
+  // Two seconds in all, however they are spent.
+  const late = await open('203.0.113.3:1', 1_900);
+  await clock.advanceAsync(90);
+  equal(late(), true);
+  await clock.advanceAsync(20);
+  equal(late(), false);
 });
 
-function withAddress(pipe: MessagePipe, remoteAddress: string): MessagePipe {
+function withAddress(pipe: MessagePipe, remoteAddress: string, waitedMs: number): MessagePipe {
   return {
     remoteAddress,
+    waitedMs,
     isProxied: false,
     get outstandingBytes() {
       return pipe.outstandingBytes;

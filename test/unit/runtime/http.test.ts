@@ -145,6 +145,32 @@ describe('listenHttp', () => {
     });
   }
 
+  it('takes the place of the oldest that said nothing when they are too many', async () => {
+    const listener = await serve({}, { maxSilent: 2 });
+    const clients = [];
+    for (let i = 0; i < 4; i++) clients.push(await rawClient(listener.port));
+    await Promise.all(clients.slice(0, 2).map(({ received }) => received));
+    const last = clients[3];
+    last?.socket.write('GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n');
+    assert.match((await last?.received) ?? '', /^HTTP\/1\.1 200 /);
+  });
+
+  it('tells how long a connection was there before it became one of messages', async () => {
+    let waitedMs: number | undefined;
+    const listener = await serve({
+      onWebSocket: (pipe) => {
+        waitedMs = pipe.waitedMs;
+        pipe.terminate();
+      },
+    });
+    const { socket, received } = await rawClient(listener.port);
+    const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n';
+    const upgrade = 'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: skein.v1\r\n';
+    socket.write(`GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n${upgrade}${key}\r\n`);
+    assert.match(await received, /^HTTP\/1\.1 101 /);
+    assert.ok(waitedMs !== undefined && waitedMs > 0, `${waitedMs}`);
+  });
+
   it('sends away a client that drips its head', async () => {
     const listener = await serve({}, slow);
     const { socket, received } = await rawClient(listener.port);

@@ -193,7 +193,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Store (nats): of two hubs that race for one key again and again, one wins each time',
         'Store (nats): a hub that was cut off is told what it missed, each change once, also of marks that are gone',
         'Store (nats): cut and healed again and again while another hub writes, it tells each change once',
-        'Store (nats): a server killed and started again has all that was answered, and is written to within 5 s',
+        'Store (nats): a server killed and started again has all that was answered, and is written to again',
         'Store (nats): a hub waits for a server that is not there yet, says so, and stops waiting when told',
         'Store (nats): a wrong login is refused, a right one works, and neither is ever printed',
         'Store (nats): a bucket that was made anew is not followed: the hub keeps what it knew and says what to do',

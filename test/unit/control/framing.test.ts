@@ -77,5 +77,6 @@ test('A message in single bytes costs as much as short ones of the same sum: a p
   };
   fastest(many); // warm
   const ratio = fastest(one) / fastest(many);
-  ok(ratio < 5, `${ratio.toFixed(1)} times`);
+  // Copied again at each byte it would be more than a hundred times.
+  ok(ratio < 20, `${ratio.toFixed(1)} times`);
 });

@@ -31,7 +31,7 @@ async function lab(t: TestContext): Promise<Lab> {
   });
   const { sidecar } = await startSidecar(t, mesh, { services: ['web'], listen: { dns: '127.0.0.1:0' } });
   const [host = '', port = ''] = (sidecar.addresses.dns ?? '').split(':');
-  const resolver = new Resolver({ timeout: 5_000, tries: 1 });
+  const resolver = new Resolver({ timeout: 20_000, tries: 1 });
   resolver.setServers([`${host}:${port}`]);
   return { resolver, address: { host, port: Number(port) } };
 }

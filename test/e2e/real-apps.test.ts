@@ -16,6 +16,9 @@ const GIB = 1024 ** 3;
 /** What one transfer may add to the hub's memory (reliability.md F2: bounded by windows, not by the transfer). */
 const HUB_ALLOWANCE_KIB = 64 * 1024;
 const POSTGRES_PORT = 5433;
+/** A transfer takes as long as the machine needs for it, but never stands still for so long. */
+const STILL_SECONDS = 60;
+const WITHIN_SECONDS = 500;
 
 const noLab = lacking('network namespaces');
 
@@ -62,8 +65,10 @@ describe('Real applications between two sites behind NAT', () => {
     }, 50);
     const started = performance.now();
     try {
-      const all = ['-sS', '--fail', '--max-time', '200', '--proxy', `http://${a.http}`, ...args];
-      const out = await runProgram('curl', all, { within: lab.within('site-a'), withinMs: 220_000 });
+      const patience = ['--speed-limit', '1', '--speed-time', `${STILL_SECONDS}`, '--max-time', `${WITHIN_SECONDS}`];
+      const all = ['-sS', '--fail', ...patience, '--proxy', `http://${a.http}`, ...args];
+      const withinMs = (WITHIN_SECONDS + STILL_SECONDS) * 1_000;
+      const out = await runProgram('curl', all, { within: lab.within('site-a'), withinMs });
       const seconds = (performance.now() - started) / 1000;
       return { out, seconds, hubGrowthKib: peakKib - idleKib, hubCpu: mesh.hub.cpuSeconds() - cpuBefore };
     } finally {

@@ -1,6 +1,7 @@
 /** The runtime-neutral API: a member of the mesh on a platform that is given; `node.ts` and its like bind one. */
 
 export type { AgentEvents } from './agent/agent.ts';
+export type { BearerToken } from './agent/bearer-tokens.ts';
 export type { IncomingSocket, MeshSocket } from './agent/connect.ts';
 export type { Fetch } from './agent/fetch.ts';
 export {
@@ -9,6 +10,7 @@ export {
   type MeshOptions,
   type ServedService,
   type ServiceOptions,
+  type TokenHolder,
 } from './agent/mesh.ts';
 export type { Middleware } from './agent/middleware.ts';
 export type { AgentLimits, AgentOptions } from './agent/options.ts';

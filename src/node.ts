@@ -10,6 +10,7 @@ import { createSidecar as createSidecarOn, type Sidecar } from './sidecar/sideca
 export type { CreatedToken, Hub, HubLimits, HubOptions, HubRole, Store, StoreEntry, TokenRequest } from './hub.ts';
 export type {
   AgentEvents,
+  BearerToken,
   Fetch,
   IncomingSocket,
   Logger,
@@ -22,6 +23,7 @@ export type {
   ServedService,
   ServeHandler,
   ServiceOptions,
+  TokenHolder,
 } from './index.ts';
 export { ERROR_CODES, type ErrorCode, SkeinError } from './index.ts';
 export type {

@@ -20,6 +20,7 @@ import type { RouterEvents } from '../router/events.ts';
 import type { Locality } from '../router/locality.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
+import { type BearerToken, BearerTokens } from './bearer-tokens.ts';
 import { Direct } from './direct/direct.ts';
 import { addVerdicts, findClaimed, type MemberExplanation } from './explain.ts';
 import { logHealth } from './health-log.ts';
@@ -93,6 +94,7 @@ export class Agent {
   readonly #tcp: TcpDispatcher;
   readonly #uplinks: Uplinks;
   readonly #here: Locality;
+  readonly #tokens: BearerTokens;
   #renewal: Timer | undefined;
   #isRenewing = false;
   #isClosed = false;
@@ -133,6 +135,7 @@ export class Agent {
     this.inboundEvents = this.#inbound.events;
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     const { direct = {} } = options;
+    this.#tokens = new BearerTokens({ clock, routes });
     this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
     this.peers = new Peers({
       ...{ platform, identity, instance, staticKey, limits, log, observer, routes, direct: this.direct },
@@ -234,6 +237,11 @@ export class Agent {
   /** Opens a raw connection. @throws SkeinError */
   connect(destination: Destination): Promise<ByteStream> {
     return this.#tcp.open(destination);
+  }
+
+  /** A token by which this member shows `audience`, somebody outside of the mesh, who it is. @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_BAD_REQUEST */
+  token(audience: string): Promise<BearerToken> {
+    return this.#tokens.get(audience);
   }
 
   /** How the service speaks. @throws SkeinError SKEIN_NO_SUCH_SERVICE, SKEIN_HUB_UNREACHABLE */

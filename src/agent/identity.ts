@@ -8,8 +8,10 @@ import {
   expectPeer,
 } from '../auth/authenticator.ts';
 import { type JoinToken, parseJoinToken } from '../auth/join-token.ts';
+import { type JwtSvid, verifyJwtSvid } from '../auth/jwt-svid.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations } from '../auth/revocation.ts';
+import { toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
 import { parseTrustBundle, type TrustBundle, whyNotNext } from '../auth/trust-bundle.ts';
 import { parseServiceName } from '../catalog/service.ts';
@@ -163,6 +165,17 @@ export class Identity {
     this.#bundle = bundle;
     this.#adopt(answer.wit, wit, platform.clock.epochMs());
     await this.#keep();
+  }
+
+  /** Verifies a bearer token that was made out to `audience`. @throws SkeinError SKEIN_IDENTITY */
+  verifyToken(token: string, audience: string): Promise<JwtSvid> {
+    const { clock } = this.#options.platform;
+    const { trustDomain } = this;
+    const bundle = this.#trustBundle;
+    return verifyJwtSvid(token, {
+      ...{ clock, trustDomain, audience },
+      keysOf: (domain) => (domain === trustDomain ? toSigningKeys(bundle, 'jwt-svid') : undefined),
+    });
   }
 
   /** Takes over the keys of the trust domain, if they follow those that are trusted. @throws SkeinError SKEIN_STORE */

@@ -9,6 +9,7 @@ import type { Platform } from '../core/platform.ts';
 import { SERVICE_PORT, toDestination } from '../router/destination.ts';
 import type { RateLimitPolicy } from '../router/rate-limit.ts';
 import { type Agent, type AgentEvents, createAgent } from './agent.ts';
+import type { BearerToken } from './bearer-tokens.ts';
 import { type IncomingSocket, type MeshSocket, toSocket } from './connect.ts';
 import { createFetch, type Fetch } from './fetch.ts';
 import { AGENT_LIMITS, type AgentOptions } from './options.ts';
@@ -31,6 +32,13 @@ export interface ServiceOptions {
 /** A service that this member serves, until `close`. */
 export type ServedService = ServiceHandle;
 
+/** Who a verified bearer token stands for. */
+export interface TokenHolder {
+  /** SPIFFE id. */
+  readonly id: string;
+  readonly expiresAtMs: number;
+}
+
 export interface Mesh {
   /** The own SPIFFE id. */
   readonly id: string;
@@ -48,6 +56,14 @@ export interface Mesh {
     onConnection: (socket: IncomingSocket) => void,
     options?: ServiceOptions,
   ): Promise<ServedService>;
+  /**
+   * A bearer token (JWT-SVID, at most 5 minutes) by which this member shows somebody who it is: `audience` is the SPIFFE id or
+   * the URL by which that one knows itself. Anybody verifies it with the keys at `/.well-known/jwks.json` of the hub.
+   * @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_BAD_REQUEST, SKEIN_LIMIT
+   */
+  token(options: { readonly audience: string }): Promise<BearerToken>;
+  /** Who it is that shows `token`, if it was made out to `audience`. @throws SkeinError SKEIN_IDENTITY */
+  verifyToken(token: string, options: { readonly audience: string }): Promise<TokenHolder>;
   /** Calls `listener` on each event; returns what stops that. */
   on<K extends keyof AgentEvents>(event: K, listener: Listener<AgentEvents[K]>): () => void;
   /** Leaves in order; what was begun is finished within `drainMs`. @default 0 */
@@ -112,6 +128,11 @@ function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
         },
         options,
       ),
+    token: ({ audience }) => agent.token(audience),
+    verifyToken: async (token, { audience }) => {
+      const { id, expiresAtMs } = await agent.identity.verifyToken(token, audience);
+      return { id: id.uri, expiresAtMs };
+    },
     on: (event, listener) => agent.events.on(event, listener),
     close: ({ drainMs } = {}) => close(drainMs),
     [Symbol.asyncDispose]: () => close(),

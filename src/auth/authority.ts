@@ -1,9 +1,10 @@
-/** The issuer: it holds the signing keys of a trust domain, signs WIT-SVIDs and publishes the bundle. */
+/** The issuer: it holds the signing keys of a trust domain, signs SVIDs and publishes the bundle. */
 
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain, type SpiffeId } from '../core/spiffe-id.ts';
+import { isAudience, JWT_SVID_LIFETIME_MS, mintJwtSvid } from './jwt-svid.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
 import { mintWit } from './svid.ts';
 import type { BundleKey, TrustBundle } from './trust-bundle.ts';
@@ -17,6 +18,8 @@ export interface AuthorityState {
   readonly trustDomain: string;
   readonly sequence: number;
   readonly wit: PrivateJwk;
+  /** Signs bearer tokens: another key, so that neither kind of token can be taken for the other. */
+  readonly jwt: PrivateJwk;
 }
 
 export interface WitRequest {
@@ -30,20 +33,34 @@ export interface WitRequest {
   readonly lifetimeMs?: number;
 }
 
+export interface IssuedJwt {
+  readonly token: string;
+  readonly expiresAtMs: number;
+}
+
 export class Authority {
   readonly trustDomain: string;
   readonly #clock: Clock;
   readonly #witKey: IdentityKey;
+  readonly #jwtKey: IdentityKey;
   readonly #sequence: number;
   readonly #bundle: TrustBundle;
 
-  private constructor(trustDomain: string, clock: Clock, witKey: IdentityKey, sequence: number) {
+  private constructor(
+    trustDomain: string,
+    clock: Clock,
+    { witKey, jwtKey, sequence }: { witKey: IdentityKey; jwtKey: IdentityKey; sequence: number },
+  ) {
     this.trustDomain = trustDomain;
     this.#clock = clock;
     this.#witKey = witKey;
+    this.#jwtKey = jwtKey;
     this.#sequence = sequence;
-    const key: BundleKey = { ...witKey.publicJwk, kid: witKey.thumbprint, use: 'wit-svid' };
-    this.#bundle = { keys: [key], spiffe_sequence: sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS };
+    const keys: readonly BundleKey[] = [
+      { ...witKey.publicJwk, kid: witKey.thumbprint, use: 'wit-svid' },
+      { ...jwtKey.publicJwk, kid: jwtKey.thumbprint, use: 'jwt-svid' },
+    ];
+    this.#bundle = { keys, spiffe_sequence: sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS };
   }
 
   /** With `state` the issuer it was, without it a new one. @throws SkeinError SKEIN_CONFIG */
@@ -55,20 +72,24 @@ export class Authority {
     const { trustDomain, clock, state } = options;
     if (!isTrustDomain(trustDomain))
       throw new SkeinError('SKEIN_CONFIG', `Cannot create issuer: "${trustDomain}" is not a trust domain`);
-    if (state === undefined) return new Authority(trustDomain, clock, await createIdentityKey(), 1);
-    const { trustDomain: stored, sequence, wit } = state as Partial<AuthorityState>;
+    if (state === undefined) {
+      const [witKey, jwtKey] = [await createIdentityKey(), await createIdentityKey()];
+      return new Authority(trustDomain, clock, { witKey, jwtKey, sequence: 1 });
+    }
+    const { trustDomain: stored, sequence, wit, jwt } = state as Partial<AuthorityState>;
     if (stored !== trustDomain) {
       throw new SkeinError(
         'SKEIN_CONFIG',
         `Cannot use issuer state: it is of trust domain "${String(stored)}", not "${trustDomain}"`,
       );
     }
-    return new Authority(
-      trustDomain,
-      clock,
-      await importIdentityKey(wit),
-      Number.isSafeInteger(sequence) ? (sequence as number) : 1,
-    );
+    const before = Number.isSafeInteger(sequence) ? (sequence as number) : 1;
+    return new Authority(trustDomain, clock, {
+      witKey: await importIdentityKey(wit),
+      // An issuer of before has none; with it the bundle becomes another one.
+      jwtKey: jwt === undefined ? await createIdentityKey() : await importIdentityKey(jwt),
+      sequence: jwt === undefined ? before + 1 : before,
+    });
   }
 
   /** RFC 7638 thumbprint of the signing key: join tokens carry it, so a newcomer knows its hub before it speaks. */
@@ -93,12 +114,27 @@ export class Authority {
     });
   }
 
+  /** A JWT-SVID that tells `audience` who its holder is. @throws SkeinError SKEIN_BAD_REQUEST */
+  async issueJwt(id: SpiffeId, audience: string, tokenId: string): Promise<IssuedJwt> {
+    if (id.trustDomain !== this.trustDomain)
+      throw new SkeinError('SKEIN_IDENTITY', 'Cannot issue JWT-SVID: the id is of another trust domain');
+    if (!isAudience(audience)) {
+      throw new SkeinError(
+        'SKEIN_BAD_REQUEST',
+        'Cannot issue JWT-SVID: the audience is no text of 1 to 512 characters',
+      );
+    }
+    const issuedAtMs = this.#clock.epochMs();
+    const token = await mintJwtSvid(this.#jwtKey, this.#jwtKey.thumbprint, { id, audience, tokenId, issuedAtMs });
+    return { token, expiresAtMs: issuedAtMs + JWT_SVID_LIFETIME_MS };
+  }
+
   /** The same object as long as nothing changes. */
   bundle(): TrustBundle {
     return this.#bundle;
   }
 
-  /** The set an ordinary OIDC verifier reads: keys of bearer tokens only, without `use`; none is issued yet. */
+  /** The set an ordinary OIDC verifier reads: keys of bearer tokens only, without `use`. */
   jwks(): { readonly keys: readonly Omit<BundleKey, 'use'>[] } {
     return {
       keys: this.bundle()
@@ -109,6 +145,7 @@ export class Authority {
 
   async exportState(): Promise<Redacted<AuthorityState>> {
     const wit = (await this.#witKey.exportPrivate()).reveal();
-    return new Redacted({ trustDomain: this.trustDomain, sequence: this.#sequence, wit });
+    const jwt = (await this.#jwtKey.exportPrivate()).reveal();
+    return new Redacted({ trustDomain: this.trustDomain, sequence: this.#sequence, wit, jwt });
   }
 }

@@ -10,9 +10,10 @@ import { parseSpiffeId, type SpiffeId, tryParseSpiffeId } from '../core/spiffe-i
 import { tryParseCompactJws } from './compact-jws.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
 import { findKey, type TrustBundle, toCryptoKey } from './trust-bundle.ts';
+import { checkValidity, isTime, TOLERATED_SKEW_MS, type Validity } from './validity.ts';
 
 /** What a verified WIT-SVID says. */
-export interface Wit {
+export interface Wit extends Validity {
   readonly id: SpiffeId;
   /** The key whose holder the token names. */
   readonly publicJwk: PublicJwk;
@@ -23,7 +24,6 @@ export interface Wit {
   readonly joinedAtMs: number;
   /** Of one that does not say it: as if it were ours. */
   readonly notBeforeMs: number;
-  readonly expiresAtMs: number;
   readonly keyId: string;
 }
 
@@ -39,10 +39,6 @@ export interface WitClaims {
 const WIT_TYPE = 'wit+jwt';
 /** Header members a WIT-SVID may have; `crit`, `jku`, `jwk`, `x5u`, `x5c` and the rest would each be a way around the bundle. */
 const HEADER_MEMBERS = new Set(['alg', 'kid', 'typ']);
-/** By how much clocks of issuer and verifiers may differ without harm. */
-export const TOLERATED_SKEW_MS = 300_000;
-/** For whole seconds, and for what is under way; less than the skew, because it also lengthens the life of every SVID. */
-const LEEWAY_MS = 30_000;
 const MAX_SERVICES = 256;
 const SERVICE_KEY = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -77,9 +73,7 @@ export async function verifyWit(
   const wit = await tryVerifyWit(token, bundle, options.trustDomain);
   if (wit === undefined)
     throw new SkeinError('SKEIN_IDENTITY', 'Cannot trust credential: it is not a valid WIT-SVID of this trust domain');
-  const nowMs = options.clock.epochMs();
-  if (nowMs + LEEWAY_MS < wit.notBeforeMs) throw untimely(`is good only from ${toTime(wit.notBeforeMs)} on`, nowMs);
-  if (nowMs - LEEWAY_MS >= wit.expiresAtMs) throw untimely(`has expired at ${toTime(wit.expiresAtMs)}`, nowMs);
+  checkValidity(wit, options.clock);
   return wit;
 }
 
@@ -99,22 +93,6 @@ async function tryVerifyWit(token: string, bundle: TrustBundle, trustDomain: str
   } catch {
     return undefined;
   }
-}
-
-function untimely(state: string, nowMs: number): SkeinError {
-  return new SkeinError(
-    'SKEIN_IDENTITY',
-    `Cannot trust credential: it ${state}, and it is ${toTime(nowMs)} here; check the clock`,
-    {
-      details: {
-        remedy: `Set the clock of this machine and that of the hub, with NTP: they may differ by ${TOLERATED_SKEW_MS / 60_000} min.`,
-      },
-    },
-  );
-}
-
-function toTime(ms: number): string {
-  return new Date(ms).toISOString();
 }
 
 function readClaims(claims: Readonly<Record<string, unknown>>, keyId: string): Wit | undefined {
@@ -147,11 +125,6 @@ function member(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
     ? (value as Record<string, unknown>)[name]
     : undefined;
-}
-
-/** NumericDate in whole seconds, up to the year 9999. */
-function isTime(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 253_402_300_800;
 }
 
 /** The id a token claims, unverified: to choose what to do next, never to believe it. */

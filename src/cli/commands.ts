@@ -19,10 +19,12 @@ import { services } from './commands/services.ts';
 import { sidecar } from './commands/sidecar.ts';
 import { status } from './commands/status.ts';
 import { tokenCreate } from './commands/token.ts';
+import { tokenSvid } from './commands/token-svid.ts';
 
 export const COMMANDS: readonly CommandSpec[] = [
   hub,
   tokenCreate,
+  tokenSvid,
   revoke,
   sidecar,
   run,

@@ -3,7 +3,7 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { TOLERATED_SKEW_MS } from '../auth/svid.ts';
+import { TOLERATED_SKEW_MS } from '../auth/validity.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { toHttpUrl } from './address.ts';

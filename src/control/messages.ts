@@ -86,6 +86,11 @@ export const CALLS = {
   enrol: { request: nothing, answer: v.object({ wit, bundle, id: spiffeId, services: v.array(serviceKey) }) },
   /** A fresh WIT-SVID for the same key. */
   renew: { request: nothing, answer: v.object({ wit, bundle }) },
+  /** A JWT-SVID that tells `audience` who the caller is: what an application shows to somebody else. */
+  token: {
+    request: v.object({ audience: v.pipe(text(512), v.nonEmpty()) }),
+    answer: v.object({ token: text(8192), expiresAtMs: natural }),
+  },
   /** What this instance serves, whole; it replaces what was registered before. */
   register: {
     request: v.object({

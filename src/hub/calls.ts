@@ -88,6 +88,13 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       return { ...issued, id: from.id.uri, services: [...from.grant.services] };
     },
     renew: () => issue(need('issuer')),
+    token: ({ audience }) => {
+      const from = need('issuer');
+      count(from, COSTLY);
+      if (services.issuer === undefined)
+        throw new SkeinError('SKEIN_REFUSED', 'Cannot issue token: this hub is no issuer');
+      return services.issuer.issueJwt(from.id, audience);
+    },
     register: (registration) => {
       const from = need('catalogue');
       count(from, COSTLY);

@@ -1,13 +1,14 @@
 /** The hub as issuer: its signing authority, kept in the data folder, and the identity it issues to itself. */
 
 import type { OwnCredential } from '../auth/authenticator.ts';
-import { Authority, type AuthorityState, WIT_LIFETIME_MS } from '../auth/authority.ts';
+import { Authority, type AuthorityState, type IssuedJwt, WIT_LIFETIME_MS } from '../auth/authority.ts';
 import type { Grant } from '../auth/grant.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { createId } from '../core/id.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
@@ -34,6 +35,8 @@ const RETRY_MS = 60_000;
 export class HubIssuer {
   /** SVIDs issued, the hub's own included. */
   issued = 0;
+  /** Bearer tokens issued. */
+  issuedJwts = 0;
   readonly #authority: Authority;
   readonly #options: HubIssuerOptions;
   readonly #key: IdentityKey;
@@ -58,7 +61,7 @@ export class HubIssuer {
     const state = stored === undefined ? undefined : readState(stored, stateFile ?? '');
     const trustDomain = options.trustDomain ?? state?.trustDomain ?? DEFAULT_TRUST_DOMAIN;
     const authority = await Authority.create({ trustDomain, clock, ...(state === undefined ? {} : { state }) });
-    if (stateFile !== undefined && stored === undefined) {
+    if (stateFile !== undefined && state?.jwt === undefined) {
       const fresh = await authority.exportState();
       await files?.replace(stateFile, encodeUtf8(`${JSON.stringify(fresh.reveal())}\n`));
     }
@@ -97,6 +100,14 @@ export class HubIssuer {
     this.issued++;
     this.#options.log.log('debug', 'svid-issued', { id: id.uri, services });
     return { wit, expiresAtMs };
+  }
+
+  /** A bearer token by which its holder shows `audience` who it is. @throws SkeinError SKEIN_BAD_REQUEST */
+  async issueJwt(id: SpiffeId, audience: string): Promise<IssuedJwt> {
+    const issued = await this.#authority.issueJwt(id, audience, createId());
+    this.issuedJwts++;
+    this.#options.log.log('debug', 'token-issued', { id: id.uri, audience });
+    return issued;
   }
 
   close(): void {

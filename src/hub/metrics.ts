@@ -50,6 +50,7 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
     [...(enrolment?.stats.outcomes ?? [])].map(([outcome, n]) => [{ outcome }, n]),
   );
   metrics.read('skein_hub_svids_issued_total', () => issuer?.issued ?? 0);
+  metrics.read('skein_hub_jwt_svids_issued_total', () => issuer?.issuedJwts ?? 0);
   metrics.read('skein_hub_services', () => [...publisher.snapshot.services()].length);
   metrics.readAll('skein_hub_endpoints', () => {
     const counts = { true: 0, false: 0 };

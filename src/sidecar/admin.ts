@@ -1,4 +1,4 @@
-/** The sidecar's admin port: health, readiness, metrics, and behind a token what it knows; nothing can be changed here. The only door to hono in the sidecar. */
+/** The sidecar's admin port: health, readiness, metrics, and behind a token what it knows, and tokens to show elsewhere; nothing can be changed here. The only door to hono in the sidecar. */
 
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -23,6 +23,10 @@ export interface AdminAppOptions {
   readonly backends: () => object;
   /** @throws SkeinError SKEIN_BAD_REQUEST */
   readonly explain: (query: unknown) => Promise<object>;
+  /** @throws SkeinError */
+  readonly issueToken: (query: unknown) => Promise<object>;
+  /** @throws SkeinError */
+  readonly verifyToken: (query: unknown) => Promise<object>;
 }
 
 export interface AdminApp {
@@ -39,7 +43,7 @@ const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosni
 const GOODBYE = { ...NO_STORE, connection: 'close' } as const;
 
 export function createAdminApp(options: AdminAppOptions): AdminApp {
-  const { log, metrics, isReady, status, paths, backends, explain } = options;
+  const { log, metrics, isReady, status, paths, backends } = options;
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n', 200, NO_STORE));
   app.get('/readyz', (c) => (isReady() ? c.text('ready\n', 200, NO_STORE) : c.text('not ready\n', 503, NO_STORE)));
@@ -54,21 +58,25 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   app.get('/v1/status', (c) => c.json(status(), 200, NO_STORE));
   app.get('/v1/paths', (c) => c.json(paths(), 200, NO_STORE));
   app.get('/v1/backends', (c) => c.json(backends(), 200, NO_STORE));
-  // It asks and changes nothing; POST, because a head is more than an address holds.
-  app.post(
-    '/v1/explain',
-    async (c, next) => {
-      requireJson(c);
-      await next();
-    },
-    bodyLimit({
-      maxSize: MAX_QUERY_BYTES,
-      onError: () => {
-        throw new SkeinError('SKEIN_LIMIT', 'Cannot explain: the request is too long', { status: 413 });
+  // They ask and change nothing; POST, because a head is more than an address holds, and a token does not belong into one.
+  const { explain, issueToken, verifyToken } = options;
+  const questions = { '/v1/explain': explain, '/v1/token': issueToken, '/v1/token/verify': verifyToken };
+  for (const [path, answer] of Object.entries(questions)) {
+    app.post(
+      path,
+      async (c, next) => {
+        requireJson(c);
+        await next();
       },
-    }),
-    async (c) => c.json(await explain(await c.req.json().catch(() => undefined)), 200, NO_STORE),
-  );
+      bodyLimit({
+        maxSize: MAX_QUERY_BYTES,
+        onError: () => {
+          throw new SkeinError('SKEIN_LIMIT', 'Cannot answer: the request is too long', { status: 413 });
+        },
+      }),
+      async (c) => c.json(await answer(await c.req.json().catch(() => undefined)), 200, NO_STORE),
+    );
+  }
   app.notFound((c) => c.json(toBody('SKEIN_BAD_REQUEST', 'Cannot answer: no such page'), 404, NO_STORE));
   app.onError((thrown, c) => {
     if (thrown instanceof SkeinError) return refuse(thrown);

@@ -25,6 +25,7 @@ import { type ResolvedSidecarOptions, resolveSidecarOptions, type SidecarOptions
 import { describePaths } from './paths.ts';
 import { listenProxy } from './proxy-listener.ts';
 import { describeSidecar, type SidecarState } from './status.ts';
+import { answerToken, answerVerifyToken } from './tokens.ts';
 
 export interface Sidecar {
   /** The own SPIFFE id. */
@@ -237,6 +238,8 @@ class RunningSidecar implements Sidecar {
       paths: () => describePaths(this.#agent, this.#clock),
       backends: () => describeBackends(this.#agent),
       explain: (query) => answerExplain(this.#agent, query),
+      issueToken: (query) => answerToken(this.#agent, query),
+      verifyToken: (query) => answerVerifyToken(this.#agent, query),
       status: () =>
         describeSidecar({
           ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },

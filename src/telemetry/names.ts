@@ -40,6 +40,7 @@ export const METRICS = {
     labels: ['outcome'],
   },
   skein_hub_svids_issued_total: { type: 'counter', help: 'WIT-SVIDs issued', labels: [] },
+  skein_hub_jwt_svids_issued_total: { type: 'counter', help: 'JWT-SVIDs (bearer tokens) issued', labels: [] },
   skein_hub_services: { type: 'gauge', help: 'Services in the catalogue', labels: [] },
   skein_hub_endpoints: { type: 'gauge', help: 'Endpoints in the catalogue', labels: ['healthy'] },
   skein_hub_policies: { type: 'gauge', help: 'Routes and policies in the catalogue', labels: ['kind'] },

@@ -6,12 +6,14 @@ import { after, before, describe, it } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
 import { TestMesh } from '../support/mesh.ts';
-import { Program } from '../support/process.ts';
+import { Program, runSkein } from '../support/process.ts';
 import { root } from '../support/repository.ts';
 
 /** Debian's, which has its packages, whatever other Python comes first in PATH. */
 const PYTHON = '/usr/bin/python3';
 const PEER = join(root, 'test/support/programs/jwt_peer.py');
+
+const AUDIENCE = 'https://shop.example.com';
 
 interface Found {
   readonly bundleWrong: readonly string[];
@@ -25,7 +27,12 @@ interface Found {
   readonly holderAlgorithmOfSpiffe: boolean;
   readonly holderIsPublic: boolean;
   readonly holderIsNotIssuer: boolean;
-  readonly jwks: unknown;
+  readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] };
+  readonly bearerHeader: Readonly<Record<string, unknown>>;
+  readonly bearerClaims: Readonly<Record<string, unknown>> & { readonly exp: number; readonly iat: number };
+  readonly bearerAgrees: boolean;
+  readonly bearerKeyOfBundle: boolean;
+  readonly bearerRefused: readonly string[];
   readonly refused: readonly string[];
 }
 
@@ -40,13 +47,18 @@ describe('What the hub mints and publishes', () => {
     if (skip) return;
     mesh = await TestMesh.start();
     const data = join(mesh.folder, 'member');
-    await mesh.startSidecar({ name: 'member', services: ['api'], data });
+    const member = await mesh.startSidecar({ name: 'member', services: ['api'], data });
+    const { admin = '' } = member.addresses;
+    const env = { SKEIN_SIDECAR_ADMIN_TOKEN: member.adminToken() };
+    const { code, program } = await runSkein(['token', 'svid', '--audience', AUDIENCE, '--sidecar', admin], { env });
+    assert.equal(code, 0, program.tail());
+    const bearer = program.stdout.trim();
     const { wit } = JSON.parse(readFileSync(join(data, 'identity.json'), 'utf8')) as { wit: string };
     const pages = ['spiffe-bundle', 'jwks.json'].map((page) => fetch(`http://${mesh.hubAddress}/.well-known/${page}`));
     const answers = await Promise.all(pages);
     types = answers.map(({ headers }) => headers.get('content-type'));
     const [bundle, jwks] = await Promise.all(answers.map((answer) => answer.text()));
-    found = (await read({ token: wit, bundle, jwks })) as Found;
+    found = (await read({ token: wit, bearer, audience: AUDIENCE, bundle, jwks })) as Found;
   });
   after(() => mesh?.close());
 
@@ -75,13 +87,30 @@ describe('What the hub mints and publishes', () => {
     assert.deepEqual(found.refused, [pyjwt, jwcrypto, pyjwt, jwcrypto]);
   });
 
-  it('The bundle is one as SPIFFE has it, and the key set for bearer tokens holds no key of it', { skip }, () => {
+  it('Both verify a JWT-SVID against the published key set, as they do that of any OpenID provider', { skip }, () => {
+    const { iat, exp, jti, ...claims } = found.bearerClaims;
+    assert.equal(found.bearerAgrees && found.bearerKeyOfBundle, true);
+    assert.deepEqual(found.bearerHeader, { alg: 'ES256', kid: found.jwks.keys[0]?.kid, typ: 'JWT' });
+    assert.deepEqual(claims, { sub: 'spiffe://skein.mesh/ns/default/sa/api', aud: AUDIENCE });
+    assert.equal(exp - iat, 300);
+    assert.match(String(jti), /^[\w-]{21}$/);
+    const [audience, signature] = [
+      ['InvalidAudienceError', 'JWTInvalidClaimValue'],
+      ['InvalidSignatureError', 'InvalidJWSSignature'],
+    ] as const;
+    assert.deepEqual(found.bearerRefused, [...audience, ...signature]);
+    printFigures('JWT-SVID as Python reads it', { seconds: exp - iat, refused: found.bearerRefused });
+  });
+
+  it('The bundle is one as SPIFFE has it, and the key set for bearer tokens holds their key alone', { skip }, () => {
     assert.deepEqual(found.bundleWrong, []);
-    assert.deepEqual(found.uses, { 'wit-svid': 1 });
+    assert.deepEqual(found.uses, { 'wit-svid': 1, 'jwt-svid': 1 });
     assert.deepEqual([found.sequence, found.refreshHint], [1, 300]);
     for (const type of types) assert.match(type ?? '', /^application\/json\b/);
     // A WIT-SVID proves nothing without its key: who verifies bearer tokens must not be led to take it for one.
-    assert.deepEqual(found.jwks, { keys: [] });
+    assert.equal(found.jwks.keys.length, 1);
+    assert.notEqual(found.jwks.keys[0]?.kid, found.header.kid);
+    assert.equal('use' in (found.jwks.keys[0] ?? {}), false);
     printFigures('bundle as Python reads it', { uses: found.uses, sequence: found.sequence, hint: found.refreshHint });
   });
 });

@@ -57,7 +57,7 @@ export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   nanoid: [/^src\/core\/id\.ts$/],
   'prom-client': [/^src\/telemetry\/prometheus\.ts$/],
   re2js: [/^src\/catalog\/regular-expression\.ts$/],
-  valibot: [/^src\/(?:catalog|control|cli|hub)\//, /^src\/sidecar\/(?:explain|options)\.ts$/],
+  valibot: [/^src\/(?:catalog|control|cli|hub)\//, /^src\/sidecar\/(?:explain|options|tokens)\.ts$/],
   ws: [/^src\/runtime\/node\/websocket\.ts$/],
   yaml: [/^src\/cli\//],
 };

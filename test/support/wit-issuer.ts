@@ -1,77 +1,63 @@
-/** An issuer, one good WIT-SVID of it, and the means to change that in any one respect and sign it anew. */
+/** An issuer with one good WIT-SVID of it and one good JWT-SVID, to be changed and signed anew. */
 import { Authority } from '../../src/auth/authority.ts';
+import { type JwtSvid, verifyJwtSvid } from '../../src/auth/jwt-svid.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey } from '../../src/auth/key-pair.ts';
+import { toSigningKeys } from '../../src/auth/signing-keys.ts';
 import { verifyWit, type Wit } from '../../src/auth/svid.ts';
-import { decodeUtf8, encodeUtf8, fromBase64Url, toBase64Url } from '../../src/core/bytes.ts';
 import { parseSpiffeId } from '../../src/core/spiffe-id.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
-
-export type Json = Readonly<Record<string, unknown>>;
+import { TokenForge } from './token-forge.ts';
 
 export const TRUST_DOMAIN = 'test.mesh';
 export const HOLDER_ID = 'spiffe://test.mesh/ns/default/sa/api';
+export const AUDIENCE = 'https://shop.example.com';
 
 export class WitIssuer {
   readonly clock = new VirtualClock();
   readonly authority: Authority;
   readonly holder: IdentityKey;
-  readonly signingKey: IdentityKey;
-  readonly good: string;
-  readonly header: Json;
-  readonly claims: Json;
+  readonly wit: TokenForge;
+  readonly jwt: TokenForge;
 
-  private constructor(authority: Authority, holder: IdentityKey, signingKey: IdentityKey, good: string) {
+  private constructor(authority: Authority, holder: IdentityKey, wit: TokenForge, jwt: TokenForge) {
     this.authority = authority;
     this.holder = holder;
-    this.signingKey = signingKey;
-    this.good = good;
-    const [header = '', claims = ''] = good.split('.');
-    this.header = JSON.parse(decodeUtf8(fromBase64Url(header))) as Json;
-    this.claims = JSON.parse(decodeUtf8(fromBase64Url(claims))) as Json;
+    this.wit = wit;
+    this.jwt = jwt;
   }
 
   static async create(): Promise<WitIssuer> {
     const authority = await Authority.create({ trustDomain: TRUST_DOMAIN, clock: new VirtualClock() });
     const holder = await createIdentityKey();
-    const signingKey = await importIdentityKey((await authority.exportState()).reveal().wit);
-    let good: string;
-    // One signature in fifteen holds neither letter that base64 writes differently, and one mutant exchanges such a letter.
-    do {
-      good = await authority.issueWit({
-        id: parseSpiffeId(HOLDER_ID),
-        publicJwk: holder.publicJwk,
-        services: ['api.default'],
-      });
-    } while (!/[-_]/.test(good));
-    return new WitIssuer(authority, holder, signingKey, good);
+    const keys = (await authority.exportState()).reveal();
+    const id = parseSpiffeId(HOLDER_ID);
+    const wit = await untilMutable(() =>
+      authority.issueWit({ id, publicJwk: holder.publicJwk, services: ['api.default'] }),
+    );
+    const jwt = await untilMutable(async () => (await authority.issueJwt(id, AUDIENCE, 'token-1')).token);
+    return new WitIssuer(
+      authority,
+      holder,
+      new TokenForge(await importIdentityKey(keys.wit), wit),
+      new TokenForge(await importIdentityKey(keys.jwt), jwt),
+    );
   }
 
-  verify(token: string, clock = this.clock): Promise<Wit> {
+  verifyWit(token: string, clock = this.clock): Promise<Wit> {
     return verifyWit(token, this.authority.bundle(), { clock, trustDomain: TRUST_DOMAIN });
   }
 
-  /** Signed with the real signing key, so that nothing but the content can be the reason of a refusal. */
-  async sign(header: string, claims: string, key = this.signingKey): Promise<string> {
-    const signed = `${toSegment(header)}.${toSegment(claims)}`;
-    return `${signed}.${toBase64Url(await key.sign(encodeUtf8(signed)))}`;
-  }
-
-  /** The good one with members that are changed, or left out where they are undefined. */
-  withHeader(change: Json): Promise<string> {
-    return this.sign(JSON.stringify({ ...this.header, ...change }), JSON.stringify(this.claims));
-  }
-
-  withClaims(change: Json): Promise<string> {
-    return this.sign(JSON.stringify(this.header), JSON.stringify({ ...this.claims, ...change }));
-  }
-
-  /** The good one with another text of its header or claims. */
-  withText(part: 'header' | 'claims', change: (text: string) => string): Promise<string> {
-    const [header, claims] = [JSON.stringify(this.header), JSON.stringify(this.claims)];
-    return part === 'header' ? this.sign(change(header), claims) : this.sign(header, change(claims));
+  verifyJwt(token: string, clock = this.clock, audience = AUDIENCE): Promise<JwtSvid> {
+    const keys = toSigningKeys(this.authority.bundle(), 'jwt-svid');
+    const keysOf = (domain: string) => (domain === TRUST_DOMAIN ? keys : undefined);
+    return verifyJwtSvid(token, { clock, trustDomain: TRUST_DOMAIN, audience, keysOf });
   }
 }
 
-function toSegment(text: string): string {
-  return toBase64Url(encodeUtf8(text));
+/** One signature in fifteen holds neither letter that base64 writes differently, and one mutant exchanges such a letter. */
+async function untilMutable(issue: () => Promise<string>): Promise<string> {
+  for (;;) {
+    const token = await issue();
+    if (/[-_]/.test(token)) return token;
+  }
 }

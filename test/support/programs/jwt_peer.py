@@ -1,7 +1,7 @@
 """Two JWT libraries of Python, and a reader of SPIFFE bundles that knows nothing of skein.
 
-Reads one JSON object {"token", "bundle", "jwks"} from stdin, the latter two as text as the hub has sent them; prints what
-came of it as one JSON object.
+Reads one JSON object {"token", "bearer", "audience", "bundle", "jwks"} from stdin, the latter two as text as the hub has sent them;
+prints what came of it as one JSON object.
 """
 
 import base64
@@ -76,11 +76,36 @@ def verify_with_jwcrypto(token, key):
     return json.loads(verified.claims), known.thumbprint()
 
 
+def verify_bearer_with_pyjwt(token, jwks, audience):
+    """As any service does that trusts an OpenID provider: the key by its id, out of the published set."""
+    key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
+    return jwt.decode(
+        token,
+        key.key,
+        algorithms=["ES256"],
+        audience=audience,
+        options={"require": ["sub", "aud", "exp", "iat", "jti"]},
+        leeway=5,
+    )
+
+
+def verify_bearer_with_jwcrypto(token, jwks_text, audience):
+    verified = jwcrypto_jwt.JWT(algs=["ES256"], check_claims={"sub": None, "exp": None, "aud": audience})
+    verified.deserialize(token, jwcrypto_jwk.JWKSet.from_json(jwks_text))
+    return json.loads(verified.claims)
+
+
 def refused(verify, *args):
-    """Whether it is refused, and not in another way than for its signature."""
+    """Whether it is refused, and not in another way than for its signature or its audience."""
     try:
         verify(*args)
-    except (jwt.InvalidSignatureError, jwcrypto_jws.InvalidJWSSignature) as error:
+    except (
+        jwt.InvalidSignatureError,
+        jwt.InvalidAudienceError,
+        jwcrypto_jws.InvalidJWSSignature,
+        jwcrypto_jwt.JWTMissingKey,
+        jwcrypto_jwt.JWTInvalidClaimValue,
+    ) as error:
         return type(error).__name__
     return "accepted"
 
@@ -104,9 +129,23 @@ def main():
     same, thumbprint = verify_with_jwcrypto(token, key)
     holder = jwcrypto_jwk.JWK(**claims["cnf"]["jwk"])
     jwks = json.loads(given["jwks"], object_pairs_hook=once)
+    bearer, audience = given["bearer"], given["audience"]
+    [bearer_key] = [key for key in by_use.get("jwt-svid", []) if key["kid"] == jwt.get_unverified_header(bearer)["kid"]]
+    bearer_claims = verify_bearer_with_pyjwt(bearer, jwks, audience)
+    elsewhere = "https://elsewhere.example.com"
     print(
         json.dumps(
             {
+                "bearerHeader": jwt.get_unverified_header(bearer),
+                "bearerClaims": bearer_claims,
+                "bearerAgrees": bearer_claims == verify_bearer_with_jwcrypto(bearer, given["jwks"], audience),
+                "bearerKeyOfBundle": {name: value for name, value in bearer_key.items() if name != "use"} == jwks["keys"][0],
+                "bearerRefused": [
+                    refused(verify_bearer_with_pyjwt, bearer, jwks, elsewhere),
+                    refused(verify_bearer_with_jwcrypto, bearer, given["jwks"], elsewhere),
+                    refused(verify_bearer_with_pyjwt, flip(bearer), jwks, audience),
+                    refused(verify_bearer_with_jwcrypto, flip(bearer), given["jwks"], audience),
+                ],
                 "bundleWrong": wrong,
                 "uses": {use: len(keys) for use, keys in by_use.items()},
                 "sequence": bundle["spiffe_sequence"],

@@ -180,7 +180,7 @@ test('A bundle is taken over only when it follows the one that is trusted', asyn
     ['the next alone, once it is trusted', [next], 3, true],
     ['the first alone, which is trusted no more', [own], 4, false],
   ];
-  let [kept, refusals] = [[own.kid], 0];
+  let [kept, refusals] = [bundle.keys.map(({ kid }) => kid), 0];
   for (const [what, keys, sequence, isTaken] of steps) {
     await identity.updateBundle({ keys, spiffe_sequence: sequence });
     if (isTaken) kept = (keys as BundleKey[]).map(({ kid }) => kid);

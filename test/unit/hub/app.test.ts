@@ -59,9 +59,15 @@ test('Health, readiness and public keys are for everybody', async () => {
   equal((await call('/healthz')).status, 200);
   equal((await call('/readyz')).status, 200);
   const bundle = (await (await call('/.well-known/spiffe-bundle')).json()) as { keys: Record<string, unknown>[] };
-  equal(bundle.keys[0]?.use, 'wit-svid');
-  ok(!('d' in (bundle.keys[0] ?? {})));
-  deepEqual(await (await call('/.well-known/jwks.json')).json(), { keys: [] });
+  deepEqual(
+    bundle.keys.map(({ use, d }) => [use, d]),
+    [
+      ['wit-svid', undefined],
+      ['jwt-svid', undefined],
+    ],
+  );
+  const { use: _use, ...bearer } = bundle.keys[1] ?? {};
+  deepEqual(await (await call('/.well-known/jwks.json')).json(), { keys: [bearer] });
   await hub.close();
   equal((await call('/readyz')).status, 503);
 });

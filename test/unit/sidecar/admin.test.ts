@@ -17,6 +17,8 @@ async function explainWith(thrown: unknown): Promise<{ answer: unknown; log: Eve
     ...{ token, crypto: nodePlatform().crypto },
     ...{ log, metrics: new Metrics(), isReady: () => true, status: nothing, paths: nothing, backends: nothing },
     explain: () => Promise.reject(thrown),
+    issueToken: async () => nothing(),
+    verifyToken: async () => nothing(),
   });
   const request = new Request('http://localhost/v1/explain', {
     method: 'POST',

@@ -1,0 +1,42 @@
+/** When a token is good: NumericDates as they are read, and the leeway for clocks that differ. */
+
+import type { Clock } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+
+/** By how much clocks of issuer and verifiers may differ without harm. */
+export const TOLERATED_SKEW_MS = 300_000;
+/** For whole seconds, and for what is under way; less than the skew, because it also lengthens the life of every token. */
+const LEEWAY_MS = 30_000;
+
+export interface Validity {
+  readonly notBeforeMs: number;
+  readonly expiresAtMs: number;
+}
+
+/** NumericDate in whole seconds, up to the year 9999. */
+export function isTime(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 253_402_300_800;
+}
+
+/** Only of what its issuer has signed may it be said that its time is not now. @throws SkeinError SKEIN_IDENTITY */
+export function checkValidity({ notBeforeMs, expiresAtMs }: Validity, clock: Clock): void {
+  const nowMs = clock.epochMs();
+  if (nowMs + LEEWAY_MS < notBeforeMs) throw untimely(`is good only from ${toTime(notBeforeMs)} on`, nowMs);
+  if (nowMs - LEEWAY_MS >= expiresAtMs) throw untimely(`has expired at ${toTime(expiresAtMs)}`, nowMs);
+}
+
+function untimely(state: string, nowMs: number): SkeinError {
+  return new SkeinError(
+    'SKEIN_IDENTITY',
+    `Cannot trust credential: it ${state}, and it is ${toTime(nowMs)} here; check the clock`,
+    {
+      details: {
+        remedy: `Set the clock of this machine and that of the hub, with NTP: they may differ by ${TOLERATED_SKEW_MS / 60_000} min.`,
+      },
+    },
+  );
+}
+
+function toTime(ms: number): string {
+  return new Date(ms).toISOString();
+}

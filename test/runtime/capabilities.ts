@@ -187,6 +187,15 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'A store that is killed and comes back costs no call, and registrations that waited are told',
         'Nobody printed the password of the store',
       ],
+      'test/unit/cli/hub-settings.test.ts': ['a hub opens its shared store with a file of credentials'],
+      'test/unit/hub/nats-login.test.ts': [
+        'tls:// to a server whose authority is trusted: the store is open, and written to',
+        'tls:// to a server under another name is not used, whoever has signed for it',
+        'tls:// to a server that nobody vouches for is not used',
+        'tls:// to a server without TLS is not used, and is told no password',
+        'A file of credentials opens the store; those of another operator are refused; neither is ever printed',
+        'A file that holds no credentials is refused at once, and nothing of it is printed',
+      ],
       'test/unit/hub/nats-store.test.ts': [
         ...STORE_CASES.map(({ name }) => `Store (nats): ${name}`),
         'Store (nats): two hubs hear of each other in the same order, each change once',
@@ -249,6 +258,11 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     on: (host) => !host.hasCommand('openssl'),
     tests: {
       'test/unit/cli/check.test.ts': ['A certificate that is not trusted is told of as such'],
+      'test/unit/hub/nats-login.test.ts': [
+        'tls:// to a server whose authority is trusted: the store is open, and written to',
+        'tls:// to a server under another name is not used, whoever has signed for it',
+        'tls:// to a server that nobody vouches for is not used',
+      ],
       'test/unit/runtime/websocket-tls.test.ts': [
         'refuses a certificate of nobody known, and says how to trust it',
         'with the CA in the environment, wss://localhost gives: echo 1,2,3',

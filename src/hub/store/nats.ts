@@ -11,11 +11,19 @@ import {
   type StorageType,
 } from '@nats-io/jetstream';
 import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
-import { AuthorizationError, connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
+import {
+  type Authenticator,
+  AuthorizationError,
+  connect,
+  credsAuthenticator,
+  type NatsConnection,
+  type TlsOptions,
+} from '@nats-io/transport-node';
 import { Backoff } from '../../core/backoff.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../../core/bytes.ts';
 import { type Clock, setPeriodic, type Timer, wait } from '../../core/clock.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
+import { parseIp } from '../../core/ip.ts';
 import type { Logger } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
 import type { Redacted } from '../../core/redacted.ts';
@@ -109,6 +117,7 @@ export class NatsStore implements Store {
         return store;
       } catch (thrown) {
         if (thrown instanceof AuthorizationError) throw loginRefused(thrown);
+        if (thrown instanceof SkeinError && thrown.code === 'SKEIN_CONFIG') throw thrown;
         const { message } = toSkeinError(thrown);
         log.log(isFirst ? 'warn' : 'debug', 'store-unreachable', { servers, bucket, error: message });
         await wait(clock, Math.max(RECONNECT_MS, backoff.nextMs()), signal).catch(() => undefined); // said above
@@ -130,9 +139,9 @@ export class NatsStore implements Store {
       reconnectJitterTLS: RECONNECT_JITTER_MS,
       // A login that is refused now, while an administrator changes it, may be good again.
       ignoreAuthErrorAbort: true,
-      ...(address.isTls ? { tls: {} } : {}),
+      ...(address.isTls ? { tls: toTls(address) } : {}),
       ...(login === undefined ? {} : 'token' in login ? login : { user: login.user, pass: login.password }),
-      ...(options.credentials === undefined ? {} : { authenticator: credsAuthenticator(options.credentials.reveal()) }),
+      ...(options.credentials === undefined ? {} : { authenticator: toAuthenticator(options.credentials) }),
     });
     try {
       const client = jetstream(nats, { timeout: REQUEST_TIMEOUT_MS });
@@ -391,6 +400,31 @@ function isConflict(thrown: unknown): boolean {
     (thrown.code === JetStreamApiCodes.StreamWrongLastSequence ||
       thrown.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
   );
+}
+
+/**
+ * To a server that is an address no name is sent, and Node would take the certificate of any "localhost" for its own: it must be for
+ * that address. Of several, for the first of them.
+ */
+function toTls({ servers }: NatsAddress): TlsOptions & { readonly host?: string } {
+  const host = servers
+    .map((server) => parseIp(server.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')))
+    .find((ip) => ip !== undefined);
+  return host === undefined ? {} : { host };
+}
+
+/** @throws SkeinError SKEIN_CONFIG when they are none */
+function toAuthenticator(credentials: Redacted<Bytes>): Authenticator {
+  const authenticator = credsAuthenticator(credentials.reveal());
+  try {
+    // It reads them when it is asked.
+    authenticator('nonce');
+  } catch {
+    throw new SkeinError('SKEIN_CONFIG', 'Cannot open store: its file holds no credentials of NATS', {
+      details: { remedy: 'Give the .creds file of a user, as `nsc generate creds` writes it.' },
+    });
+  }
+  return authenticator;
 }
 
 function loginRefused(cause: Error): SkeinError {

@@ -10,8 +10,12 @@ import { HUB_OPTIONS, type HubSettings, readHubSettings } from '../../../src/cli
 import { createPainter } from '../../../src/cli/output.ts';
 import { openSharedStore, type SharedStoreSetting } from '../../../src/cli/shared-store.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
+import type { Store } from '../../../src/hub/store.ts';
 import { nodePlatform } from '../../../src/node.ts';
+import { lacking } from '../../runtime/capabilities.ts';
 import { memoryProcess } from '../../support/memory-process.ts';
+import { NatsServer } from '../../support/nats.ts';
+import { NatsAccounts } from '../../support/nats-accounts.ts';
 
 let folder = '';
 before(async () => {
@@ -73,6 +77,21 @@ test('a credentials file that is not there is named before any server is asked',
   const { store } = await read(['--store', 'nats://127.0.0.1:1', '--store-credentials', 'no.creds']);
   const opening = openSharedStore(createContext([]), store as SharedStoreSetting, new AbortController().signal);
   await rejects(opening, { code: 'SKEIN_CONFIG', message: /--store-credentials: no file ".*no\.creds"/ });
+});
+
+test('a hub opens its shared store with a file of credentials', { skip: lacking('nats-server') }, async (t) => {
+  const accounts = new NatsAccounts();
+  const server = await NatsServer.start(accounts.config);
+  t.after(() => server.remove());
+  await writeFile(join(folder, 'hub.creds'), accounts.createUser().creds);
+  const open = async (...credentials: string[]): Promise<Store> => {
+    const { store } = await read(['--store', `nats://${server.address}/mesh`, ...credentials]);
+    return openSharedStore(createContext([]), store as SharedStoreSetting, new AbortController().signal);
+  };
+  const store = await open('--store-credentials', 'hub.creds');
+  ok((await store.compareAndSet('a', 0, '')) !== undefined);
+  await store.close();
+  await rejects(open(), { code: 'SKEIN_CONFIG', message: /the server refuses the login/ });
 });
 
 test('quotas of an identity come from the file, by known names and as positive numbers', async () => {

@@ -33,6 +33,7 @@ import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } fro
 import { createOutbound, toOutboundHead } from './outbound.ts';
 import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
+import { PolicyReporter } from './policy-report.ts';
 import { Registrar } from './registrar.ts';
 import { type LocalService, LocalServices, type ServiceHandle } from './services.ts';
 import { type HubStatus, Uplinks } from './uplinks.ts';
@@ -74,6 +75,8 @@ export class Agent {
   readonly instance = createId();
   readonly events = new Emitter<AgentEvents>();
   readonly inboundEvents: Emitter<InboundEvents>;
+  /** What policies have denied of late, or would. */
+  readonly policies: PolicyReporter;
   readonly outboundEvents = new Emitter<RouterEvents>();
   /** Performs requests of local applications to services of the mesh. */
   readonly outbound: HttpHandler;
@@ -133,6 +136,8 @@ export class Agent {
     });
     this.#inbound = new Inbound({ services: this.#services, mirror: this.mirror, clock, decodeLatin1, log, limits });
     this.inboundEvents = this.#inbound.events;
+    this.policies = new PolicyReporter(clock);
+    this.inboundEvents.on('judged', (fact) => this.policies.note(fact));
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     const { direct = {} } = options;
     this.#tokens = new BearerTokens({ clock, routes });

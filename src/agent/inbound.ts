@@ -25,6 +25,7 @@ import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
 import { LiveStreams } from './live-streams.ts';
 import type { Mirror } from './mirror.ts';
 import type { AgentLimits } from './options.ts';
+import { type PolicyFact, toFacts } from './policy-report.ts';
 import { toRawStream } from './raw-stream.ts';
 import { replyDenied, replyLimited } from './refused-reply.ts';
 import type { LocalService, LocalServices, ServedEntry } from './services.ts';
@@ -41,6 +42,8 @@ export interface InboundOptions {
 export interface InboundEvents {
   started: { readonly service: string };
   finished: InboundFact;
+  /** A rule has denied a stream, or would have decided otherwise than was decided. */
+  judged: PolicyFact;
 }
 
 const NO_DESTINATIONS: readonly Destination[] = [];
@@ -49,11 +52,14 @@ export class Inbound {
   readonly events = new Emitter<InboundEvents>();
   readonly #options: InboundOptions;
   readonly #denials: Logger;
+  /** Apart, so that neither takes the other's lines. */
+  readonly #trials: Logger;
   readonly #live = new LiveStreams();
 
   constructor(options: InboundOptions) {
     this.#options = options;
     this.#denials = createDenialLog(options.log, options.clock, options.limits);
+    this.#trials = createDenialLog(options.log, options.clock, options.limits);
   }
 
   /** Streams being served. */
@@ -90,7 +96,7 @@ export class Inbound {
 
   /** Other policies hold: streams that they do not allow any more are reset, the others go on. */
   reconsider(): void {
-    this.#live.reconsider((denial) => this.#note(denial));
+    this.#live.reconsider((denial) => this.#note({ ...denial, outcome: 'denied' }));
   }
 
   #request(head: RequestHead, complete: boolean, reply: ReplySink, caller: SpiffeId): RequestBody {
@@ -110,8 +116,8 @@ export class Inbound {
     exchange.rule = verdict.rule;
     exchange.onFinish = (fact) => this.events.emit('finished', fact);
     this.events.emit('started', { service: destination.service });
+    this.#tell(verdict, denial);
     if (!verdict.allow) {
-      this.#note({ ...denial, rule: verdict.rule });
       exchange.isMeshReply = true;
       return exchange.start(replyDenied(destination, caller), complete);
     }
@@ -142,8 +148,8 @@ export class Inbound {
     const decide = (): Verdict => this.#decide(caller, destination, undefined);
     const verdict = decide();
     const denial = toDenial(caller, destination, undefined);
+    this.#tell(verdict, denial);
     if (!verdict.allow) {
-      this.#note({ ...denial, rule: verdict.rule });
       throw new SkeinError('SKEIN_DENIED', `Cannot connect to "${destination.key}": no policy allows it`);
     }
     const { target } = service;
@@ -154,8 +160,22 @@ export class Inbound {
     target.accept(this.#live.watch(toRawStream(stream), { decide, denial }), caller);
   }
 
-  #note(denial: Denial): void {
-    this.#denials.log('warn', 'request-denied', { ...denial });
+  /** Tells what was denied, or would be; nothing of most streams. */
+  #tell(verdict: Verdict, denial: Omit<Denial, 'rule'>): void {
+    if (verdict.allow && verdict.shadow.length === 0) return;
+    for (const fact of toFacts(verdict, denial)) this.#note(fact);
+  }
+
+  #note(fact: PolicyFact): void {
+    this.events.emit('judged', fact);
+    const { outcome, ...denial } = fact;
+    if (outcome === 'denied') this.#denials.log('warn', 'request-denied', { ...denial });
+    else
+      this.#trials.log(
+        'info',
+        outcome === 'would-deny' ? 'request-would-be-denied' : 'request-would-be-allowed',
+        denial,
+      );
   }
 
   #find({ service: key }: RequestHead): ServedEntry {

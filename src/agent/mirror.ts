@@ -117,6 +117,8 @@ export class Mirror implements EndpointSource {
     this.#authorizer = new Authorizer(manifests.map((manifest) => this.#readPolicy(manifest)));
     const policies = manifests.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
     this.#options.log.log('info', 'policies-changed', { revision: snapshot.revision, policies });
+    const { permissive } = this.#authorizer;
+    if (permissive !== undefined) this.#options.log.log('warn', 'mesh-permissive', { rule: permissive });
     this.#options.onPolicies();
   }
 

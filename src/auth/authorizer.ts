@@ -170,7 +170,8 @@ export class Authorizer {
   }
 }
 
-function findPermissive(policies: readonly AuthorizationPolicy[]): string | undefined {
+/** Who says that the mesh is permissive, as verdicts name it; undefined when it is not. */
+export function findPermissive(policies: readonly AuthorizationPolicy[]): string | undefined {
   const found = policies
     .filter(({ namespace, spec }) => namespace === MESH_NAMESPACE && spec.permissive === true && spec.mode !== 'audit')
     .map(({ name }) => name)

@@ -60,3 +60,11 @@ export const STARTER_POLICY: Manifest = {
   metadata: { name: 'allow-same-namespace', namespace: 'default' },
   spec: { allow: [{ from: [{ namespaces: [SAME_NAMESPACE] }] }] },
 };
+
+/** What a hub holds that was told to be permissive: what no policy decides is allowed, and counted. */
+export const PERMISSIVE_POLICY: Manifest = {
+  apiVersion: 'skein.dev/v1',
+  kind: AUTHORIZATION_POLICY,
+  metadata: { name: 'permissive', namespace: MESH_NAMESPACE },
+  spec: { permissive: true },
+};

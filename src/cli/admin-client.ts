@@ -3,6 +3,7 @@
 import { isErrorCode, SkeinError } from '../core/errors.ts';
 import { isLoopbackName } from '../core/loopback.ts';
 import type { Redacted } from '../core/redacted.ts';
+import { PERMISSIVE_FIELD } from '../core/reserved-fields.ts';
 import { toHttpUrl } from './address.ts';
 
 const START_REMEDY = 'Start a hub on this machine with `skein hub`, or name another one with --hub.';
@@ -20,6 +21,8 @@ export interface AdminClientOptions {
   readonly url: string;
   /** Undefined: only what needs no right can be asked. */
   readonly token: Redacted<string> | undefined;
+  /** The mesh is permissive, as this policy says. */
+  readonly onPermissive?: (rule: string) => void;
 }
 
 export class AdminClient {
@@ -27,12 +30,14 @@ export class AdminClient {
   readonly #role: 'hub' | 'sidecar';
   readonly #subject: string;
   readonly #token: Redacted<string> | undefined;
+  readonly #onPermissive: (rule: string) => void;
 
   constructor(options: AdminClientOptions) {
     this.url = options.url;
     this.#role = options.role ?? 'hub';
     this.#subject = `${this.#role} ${options.url}`;
     this.#token = options.token;
+    this.#onPermissive = options.onPermissive ?? (() => undefined);
   }
 
   get(path: string): Promise<unknown> {
@@ -59,6 +64,8 @@ export class AdminClient {
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       text = await response.text();
+      const permissive = response.headers.get(PERMISSIVE_FIELD);
+      if (permissive !== null) this.#onPermissive(permissive);
     } catch (error) {
       const cause = rootOf(error);
       throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot reach ${this.#subject}: ${stateOf(cause)}`, {

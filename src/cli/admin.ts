@@ -7,6 +7,7 @@ import { formatAddress, parseHubUrl, parseListenAddress } from './address.ts';
 import { AdminClient } from './admin-client.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
+import { toPrintable } from './output.ts';
 import { openProfile, requireFiles } from './profile.ts';
 import { findSidecarToken } from './sidecar-token.ts';
 
@@ -37,14 +38,25 @@ export const SIDECAR_OPTION: OptionSpec = {
 
 export async function openAdmin(context: CommandContext): Promise<AdminClient> {
   const { hub, data } = await findHub(context, context.input.text('hub'), context.input.text('data'));
-  return new AdminClient({ url: hub, token: await findAdminToken(context, data) });
+  return new AdminClient({ url: hub, token: await findAdminToken(context, data), onPermissive: toBanner(context) });
 }
 
 /** The sidecar whose admin address is `text`: `host:port` or `http://host:port`. @throws SkeinError SKEIN_CONFIG */
 export async function openSidecar(context: CommandContext, text: string): Promise<AdminClient> {
   const address = formatAddress(parseListenAddress(text.replace(/^http:\/\//, '').replace(/\/$/, '')));
   const token = await findSidecarToken(context, address);
-  return new AdminClient({ role: 'sidecar', url: `http://${address}`, token });
+  return new AdminClient({ role: 'sidecar', url: `http://${address}`, token, onPermissive: toBanner(context) });
+}
+
+/** Nobody shall forget it: each command that asks says it, once. */
+function toBanner({ say, paint }: CommandContext): (rule: string) => void {
+  let isSaid = false;
+  return (rule) => {
+    if (isSaid) return;
+    isSaid = true;
+    const [policy = ''] = rule.split(' ');
+    say(paint('red', `THIS MESH IS PERMISSIVE: what no policy decides is allowed (${toPrintable(policy)})`));
+  };
 }
 
 export interface FoundHub {

@@ -96,6 +96,9 @@ export function helpOf(specs: readonly CommandSpec[], name: string, version: str
   return text;
 }
 
+/** What commands of a group are about, where its name is not the word for it. */
+const GROUPS: Readonly<Record<string, string>> = { authz: 'what policies allow' };
+
 type OnAction = (spec: CommandSpec, args: readonly string[], values: Readonly<Record<string, unknown>>) => void;
 
 function buildProgram(specs: readonly CommandSpec[], io: CommandLineIo, onAction: OnAction): Command {
@@ -113,7 +116,9 @@ function buildProgram(specs: readonly CommandSpec[], io: CommandLineIo, onAction
     }
     let group = groups.get(first);
     if (group === undefined) {
-      group = configure(new Command(first), io).description(`commands about ${first}s`).enablePositionalOptions();
+      group = configure(new Command(first), io)
+        .description(`commands about ${GROUPS[first] ?? `${first}s`}`)
+        .enablePositionalOptions();
       groups.set(first, group);
       program.addCommand(group);
     }

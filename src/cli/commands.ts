@@ -2,6 +2,7 @@
 
 import type { CommandSpec } from './command.ts';
 import { apply } from './commands/apply.ts';
+import { authzExplain, authzReport } from './commands/authz.ts';
 import { call } from './commands/call.ts';
 import { check } from './commands/check.ts';
 import { remove } from './commands/delete.ts';
@@ -40,5 +41,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   diff,
   lint,
   explain,
+  authzExplain,
+  authzReport,
   demo,
 ];

@@ -12,17 +12,11 @@ import { type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import { DEFAULT_TRUST_DOMAIN } from '../hub/options.ts';
 import { openAdmin } from './admin.ts';
 import { toList } from './admin-client.ts';
+import type { AskedRequest } from './asked-request.ts';
 import { parseSources } from './checked-sources.ts';
 import type { CommandContext } from './context.ts';
 import type { SourcedManifest } from './manifest.ts';
 import { metadataOf } from './resource-name.ts';
-
-export interface AskedRequest {
-  readonly method: string;
-  readonly authority: string;
-  readonly path: string;
-  readonly fields: readonly string[];
-}
 
 /** By what files say, whoever serves. @throws SkeinError SKEIN_CONFIG with every issue of every file */
 export async function explainSources(
@@ -44,11 +38,7 @@ export async function addVerdictsOfHub(context: CommandContext, told: MemberExpl
   const caller = tryParseSpiffeId(told.caller ?? '');
   if (caller === undefined) return told;
   try {
-    const admin = await openAdmin(context);
-    const policies = toList(await admin.get('/v1/resources'))
-      .filter((manifest) => metadataOf(manifest).kind === AUTHORIZATION_POLICY)
-      .map((manifest) => valueOrThrow(parseManifest(manifest), 'the hub'));
-    const authorizer = toAuthorizer(policies);
+    const authorizer = await authorizerOfHub(context);
     const { verdicts } = addVerdicts(told, caller, () => authorizer);
     return { ...told, verdicts: told.verdicts.map((known, i) => known ?? verdicts[i] ?? null) };
   } catch (thrown) {
@@ -57,12 +47,26 @@ export async function addVerdictsOfHub(context: CommandContext, told: MemberExpl
   }
 }
 
+/** By all policies of the hub. @throws SkeinError SKEIN_HUB_UNREACHABLE, and what the hub answers */
+export async function authorizerOfHub(context: CommandContext): Promise<Authorizer> {
+  const admin = await openAdmin(context);
+  const policies = toList(await admin.get('/v1/resources'))
+    .filter((manifest) => metadataOf(manifest).kind === AUTHORIZATION_POLICY)
+    .map((manifest) => valueOrThrow(parseManifest(manifest), 'the hub'));
+  return toAuthorizer(policies);
+}
+
+/** By the policies of files. @throws SkeinError SKEIN_CONFIG with every issue of every file */
+export function authorizerOfSources(sources: readonly SourcedManifest[]): Authorizer {
+  return toAuthorizer(parseSources(sources));
+}
+
 function toAuthorizer(manifests: readonly Manifest[]): Authorizer {
   const policies = manifests.filter(({ kind }) => kind === AUTHORIZATION_POLICY);
   return new Authorizer(policies.map((each) => valueOrThrow(parseAuthorizationPolicy(each), each.metadata.name)));
 }
 
-function readCaller(text: string | undefined, namespace: string = DEFAULT_NAMESPACE): SpiffeId | undefined {
+export function readCaller(text: string | undefined, namespace: string = DEFAULT_NAMESPACE): SpiffeId | undefined {
   if (text === undefined) return undefined;
   const id = tryParseCaller(text, DEFAULT_TRUST_DOMAIN, namespace);
   if (id === undefined)

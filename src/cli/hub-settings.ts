@@ -29,6 +29,7 @@ export interface HubSettings {
   readonly trustDomain: string | undefined;
   readonly roles: readonly HubRole[];
   readonly starterPolicy: boolean;
+  readonly permissive: boolean;
   readonly trustsProxy: boolean;
   readonly quotas: HubQuotas;
 }
@@ -60,6 +61,11 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
   {
     flags: '--trust-proxy',
     description: 'believe Forwarded or X-Forwarded-For: only where every connection comes through a proxy that sets it',
+  },
+  {
+    flags: '--permissive',
+    description:
+      'make the mesh permissive: what no policy decides is allowed and counted, until AuthorizationPolicy/permissive of the namespace mesh is deleted',
   },
   { flags: '--no-starter-policy', description: 'a new hub starts without the policy allow-same-namespace' },
   { flags: '--config <file>', description: 'a YAML file; flags and environment go before it' },
@@ -108,6 +114,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     roles: roles.map(parseRole),
     trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
     quotas: Object.fromEntries(Object.entries(file.quotas ?? {}).filter(([, value]) => value !== undefined)),
+    permissive: input.flag('permissive'),
     starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
   };
 }

@@ -12,6 +12,9 @@ export const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/** Of answers of admin ports: the policy that makes the mesh permissive. */
+export const PERMISSIVE_FIELD = 'x-skein-permissive';
+
 /** What says where a body ends and how it is asked for. */
 const FRAMING_FIELDS: ReadonlySet<string> = new Set(['content-length', 'expect', 'te', 'trailer']);
 

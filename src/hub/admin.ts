@@ -1,6 +1,8 @@
 /** What administrators may ask of a hub, without HTTP: tokens, services, status, resources. */
 
 import * as v from 'valibot';
+import { findPermissive } from '../auth/authorizer.ts';
+import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from '../catalog/authorization-policy.ts';
 import { type Manifest, manifestKey } from '../catalog/resource.ts';
 import type { Clock } from '../core/clock.ts';
 import { tryParseDuration } from '../core/duration.ts';
@@ -75,6 +77,10 @@ export interface ApplyQuery {
 
 export class Admin {
   readonly #options: AdminOptions;
+  #permissive: { readonly manifests: readonly Manifest[]; readonly rule: string | undefined } = {
+    manifests: [],
+    rule: undefined,
+  };
 
   constructor(options: AdminOptions) {
     this.#options = options;
@@ -179,6 +185,21 @@ export class Admin {
   /** One manifest or a list of them. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT */
   apply(body: unknown, query: ApplyQuery): Promise<ApplyOutcome> {
     return this.#options.resources.apply(Array.isArray(body) ? body : [body], toApplyOptions(query));
+  }
+
+  /** The policy that makes the mesh permissive; undefined when it is not. */
+  permissive(): string | undefined {
+    const { publisher } = this.#options;
+    publisher.flush();
+    const manifests = publisher.snapshot.manifests(AUTHORIZATION_POLICY);
+    if (manifests !== this.#permissive.manifests) {
+      const policies = manifests.flatMap((manifest) => {
+        const parsed = parseAuthorizationPolicy(manifest);
+        return 'value' in parsed ? [parsed.value] : [];
+      });
+      this.#permissive = { manifests, rule: findPermissive(policies) };
+    }
+    return this.#permissive.rule;
   }
 
   /** Every resource with its status. */

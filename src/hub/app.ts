@@ -11,6 +11,7 @@ import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
 import { isAskedByPage } from '../core/page.ts';
 import type { Crypto, RequestInfo, UpgradeRefusal, UpgradeRequest } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
+import { PERMISSIVE_FIELD } from '../core/reserved-fields.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 import type { Admin } from './admin.ts';
 import type { Audit, AuditedChange } from './audit.ts';
@@ -87,6 +88,8 @@ export function createApp(options: AppOptions): App {
     c.set('isAdmin', true);
     if (!SAFE_METHODS.has(c.req.method)) requireJson(c);
     await next();
+    const permissive = admin.permissive();
+    if (permissive !== undefined) c.header(PERMISSIVE_FIELD, permissive);
   });
   app.post('/v1/tokens', async (c) => {
     const made = await admin.createToken(await readJson(c, options));

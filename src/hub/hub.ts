@@ -1,7 +1,7 @@
 /** `createHub`: the parts of a hub put together, from its start to its end. */
 
 import { createHubAuthenticator } from '../auth/authenticator.ts';
-import { STARTER_POLICY } from '../catalog/authorization-policy.ts';
+import { PERMISSIVE_POLICY, STARTER_POLICY } from '../catalog/authorization-policy.ts';
 import { Reflections } from '../control/reflection.ts';
 import { wait } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
@@ -336,7 +336,10 @@ class RunningHub implements Hub {
     if (this.#state.isFirstStart && (this.#options.starterPolicy ?? true)) {
       await this.#resources.apply([STARTER_POLICY]);
     }
+    if (this.#options.dangerouslyPermissive === true) await this.#resources.apply([PERMISSIVE_POLICY]);
     this.#publisher.flush();
+    const permissive = this.#admin.permissive();
+    if (permissive !== undefined) this.#log.log('warn', 'mesh-permissive', { rule: permissive });
     await this.#sweep.start();
   }
 

@@ -27,6 +27,11 @@ export interface HubOptions {
   /** At the first start, allow calls inside a namespace, so that a mesh works before anybody writes a policy. @default true */
   readonly starterPolicy?: boolean;
   /**
+   * Make the mesh permissive, by the policy `permissive` of the namespace `mesh`, which stays until it is deleted: what no
+   * policy decides is allowed, and counted as what would be denied. For a mesh that is given its policies while it works. @default false
+   */
+  readonly dangerouslyPermissive?: boolean;
+  /**
    * Believe what the proxy in front says about where a connection comes from (`Forwarded`, else `X-Forwarded-For`). Only
    * where nobody reaches this hub around that proxy. @default false: behind a proxy nobody's address is known
    */

@@ -9,6 +9,7 @@ import { isLoopbackName } from '../core/loopback.ts';
 import { isAskedByPage } from '../core/page.ts';
 import type { Crypto } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
+import { PERMISSIVE_FIELD } from '../core/reserved-fields.ts';
 import { tryParseAuthority } from '../http/target.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 
@@ -27,6 +28,10 @@ export interface AdminAppOptions {
   readonly issueToken: (query: unknown) => Promise<object>;
   /** @throws SkeinError */
   readonly verifyToken: (query: unknown) => Promise<object>;
+  /** What policies have denied of late, or would. @throws SkeinError SKEIN_BAD_REQUEST */
+  readonly policies: (window: string | undefined) => object;
+  /** Who says that the mesh is permissive; undefined when it is not. */
+  readonly permissive: () => string | undefined;
 }
 
 export interface AdminApp {
@@ -54,10 +59,13 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   app.use('/v1/*', async (c, next) => {
     authorize(c, options);
     await next();
+    const permissive = options.permissive();
+    if (permissive !== undefined) c.header(PERMISSIVE_FIELD, permissive);
   });
   app.get('/v1/status', (c) => c.json(status(), 200, NO_STORE));
   app.get('/v1/paths', (c) => c.json(paths(), 200, NO_STORE));
   app.get('/v1/backends', (c) => c.json(backends(), 200, NO_STORE));
+  app.get('/v1/policies', (c) => c.json(options.policies(c.req.query('window')), 200, NO_STORE));
   // They ask and change nothing; POST, because a head is more than an address holds, and a token does not belong into one.
   const { explain, issueToken, verifyToken } = options;
   const questions = { '/v1/explain': explain, '/v1/token': issueToken, '/v1/token/verify': verifyToken };

@@ -67,6 +67,20 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   agent.outboundEvents.on('retried', ({ service }) => retries.of({ service }).add());
   agent.outboundEvents.on('withheld', (fact) => withheld.of({ ...fact }).add());
   defineHealthMetrics(metrics, agent);
+  definePolicyMetrics(metrics, agent);
+}
+
+/** What policies have denied here, or would. */
+function definePolicyMetrics(metrics: Metrics, { inboundEvents, mirror }: Agent): void {
+  const counters = {
+    denied: metrics.counter('skein_policy_denied_total'),
+    'would-deny': metrics.counter('skein_policy_would_deny_total'),
+    'would-allow': metrics.counter('skein_policy_would_allow_total'),
+  };
+  inboundEvents.on('judged', ({ outcome, service, rule }) => {
+    counters[outcome].of({ service: service.slice(0, service.lastIndexOf(':')), rule }).add();
+  });
+  metrics.read('skein_policy_permissive', () => (mirror.authorizer.permissive === undefined ? 0 : 1));
 }
 
 /** What the router thinks of the endpoints it calls. */

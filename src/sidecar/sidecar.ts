@@ -23,6 +23,7 @@ import { defineSidecarMetrics } from './metrics.ts';
 import { openDns } from './open-dns.ts';
 import { type ResolvedSidecarOptions, resolveSidecarOptions, type SidecarOptions } from './options.ts';
 import { describePaths } from './paths.ts';
+import { describePolicies } from './policies.ts';
 import { listenProxy } from './proxy-listener.ts';
 import { describeSidecar, type SidecarState } from './status.ts';
 import { answerToken, answerVerifyToken } from './tokens.ts';
@@ -240,6 +241,8 @@ class RunningSidecar implements Sidecar {
       explain: (query) => answerExplain(this.#agent, query),
       issueToken: (query) => answerToken(this.#agent, query),
       verifyToken: (query) => answerVerifyToken(this.#agent, query),
+      policies: (window) => describePolicies(this.#agent, window),
+      permissive: () => this.#agent.mirror.authorizer.permissive,
       status: () =>
         describeSidecar({
           ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },

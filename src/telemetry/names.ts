@@ -179,6 +179,26 @@ export const METRICS = {
     buckets: LATENCY_SECONDS,
   },
   skein_requests_in_flight: { type: 'gauge', help: 'Requests being performed', labels: ['direction'] },
+  skein_policy_denied_total: {
+    type: 'counter',
+    help: 'Streams that policies have denied here, by service and rule (default-deny: none allows them)',
+    labels: ['service', 'rule'],
+  },
+  skein_policy_would_deny_total: {
+    type: 'counter',
+    help: 'Streams that were allowed and would be denied: by shadowDeny rules, by policies that audit, by default in a permissive mesh',
+    labels: ['service', 'rule'],
+  },
+  skein_policy_would_allow_total: {
+    type: 'counter',
+    help: 'Streams that were denied because no rule allows them, and that a policy which audits would allow',
+    labels: ['service', 'rule'],
+  },
+  skein_policy_permissive: {
+    type: 'gauge',
+    help: '1 while the mesh is permissive: what no rule decides is allowed',
+    labels: [],
+  },
   skein_ejections_total: {
     type: 'counter',
     help: 'Endpoints left alone because they failed, by service and cause (failures in a row, or success-rate)',

@@ -10,12 +10,16 @@ export interface Administrator extends Pick<OwnHub, 'hub' | 'folder'> {
   run(...argv: readonly string[]): Promise<Said>;
 }
 
-export async function createAdministrator(t: TestContext): Promise<Administrator> {
+/** @param env of its commands, beside what leads them to the hub */
+export async function createAdministrator(
+  t: TestContext,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Administrator> {
   const { hub, folder } = await startOwnHub(t);
   return {
     hub,
     folder,
     write: (path, content) => writeFile(join(folder, path), content),
-    run: (...argv) => runCommand(argv, { folder, env: { SKEIN_HUB: hub.url, SKEIN_DATA: 'hub' } }),
+    run: (...argv) => runCommand(argv, { folder, env: { SKEIN_HUB: hub.url, SKEIN_DATA: 'hub', ...env } }),
   };
 }

@@ -2,13 +2,12 @@
 
 import type { MemberExplanation } from '../../agent/explain.ts';
 import { SkeinError } from '../../core/errors.ts';
-import { toByteText } from '../../core/text.ts';
 import { ADMIN_OPTIONS, openSidecar, SIDECAR_OPTION } from '../admin.ts';
 import { asRecord } from '../admin-client.ts';
+import { type AskedRequest, readRequest } from '../asked-request.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
-import type { AskedRequest } from '../explainer.ts';
 import { formatExplanation } from '../explanation-text.ts';
 import type { SourcedManifest } from '../manifest.ts';
 import { formatJson, outputOption } from '../output.ts';
@@ -48,7 +47,8 @@ export const explain: CommandSpec = {
   ],
   async run(context) {
     const { input } = context;
-    const request = readRequest(context);
+    const [method = '', target = ''] = input.args;
+    const request = readRequest(context, method, target);
     const address = input.text('sidecar');
     const isOffline = input.list('file') !== undefined;
     if (!isOffline && address === undefined) {
@@ -61,35 +61,6 @@ export const explain: CommandSpec = {
     return EXIT.done;
   },
 };
-
-function readRequest({ input }: CommandContext): AskedRequest {
-  const [method = '', target = ''] = input.args;
-  const bare = target.replace(/^http:\/\//, '');
-  const slash = bare.search(/[/?]/);
-  const path = slash < 0 ? '/' : bare.slice(slash);
-  const fields: string[] = [];
-  const name = slash < 0 ? bare : bare.slice(0, slash);
-  let authority = bare === target ? toAuthority(name) : name;
-  for (const field of input.list('header') ?? []) {
-    const [, name, value = ''] = /^([!#$%&'*+.^_`|~\w-]+):\s*(.*?)\s*$/.exec(field) ?? [];
-    if (name === undefined) throw new SkeinError('SKEIN_CONFIG', `Cannot use header "${field}": expected name: value`);
-    if (name.toLowerCase() !== 'host') fields.push(name.toLowerCase(), toByteText(value));
-    else if (authority === '') authority = value;
-  }
-  if (authority === '') {
-    throw new SkeinError('SKEIN_CONFIG', `Cannot explain "${target}": it names no service`, {
-      details: { remedy: 'Write the service before the path, as in api/orders, or give a Host field with -H.' },
-    });
-  }
-  return { method, authority, path: path.startsWith('/') ? path : `/${path}`, fields };
-}
-
-/** `api.shop` is a service of another namespace, as everywhere on the command line; the router wants it whole. */
-function toAuthority(text: string): string {
-  const [name = '', port] = text.split(':');
-  const whole = !name.includes('.') || name.endsWith('.mesh') ? name : `${name}.mesh`;
-  return port === undefined ? whole : `${whole}:${port}`;
-}
 
 async function askSidecar(context: CommandContext, request: AskedRequest, address: string): Promise<MemberExplanation> {
   const from = context.input.text('from');

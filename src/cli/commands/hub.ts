@@ -42,6 +42,7 @@ export const hub: CommandSpec = {
         ...(settings.trustDomain === undefined ? {} : { trustDomain: settings.trustDomain }),
         roles: settings.roles,
         starterPolicy: settings.starterPolicy,
+        dangerouslyPermissive: settings.permissive,
         trustsProxy: settings.trustsProxy,
         limits: settings.quotas,
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),

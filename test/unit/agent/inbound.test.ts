@@ -180,6 +180,35 @@ test('A change of policy ends what it forbids, in every state of a request, and 
   deepEqual([allowed.error, allowed.text, inbound.live], [undefined, 'fine', 0]);
 });
 
+test('What would be decided otherwise is told and logged, and changes nothing', async () => {
+  const { catalogue, inbound, handler, ask } = await createInbound({
+    allow: [{ to: [{ paths: ['/old', '/new'] }] }],
+    shadowDeny: [{ to: [{ paths: ['/old'] }] }],
+  });
+  await catalogue.apply({ mode: 'audit', deny: [{ to: [{ methods: ['POST'] }] }], allow: [{}] }, 'trial');
+  const facts: string[] = [];
+  inbound.events.on('judged', ({ outcome, rule }) => facts.push(`${outcome} ${rule.replace(/^.*\//, '')}`));
+  ask({ path: '/new' });
+  deepEqual(facts, []);
+  ask({ path: '/old?secret', method: 'POST' });
+  deepEqual(facts.splice(0), ['would-deny p shadowDeny[0]', 'would-deny trial deny[0]']);
+  equal(handler.seen.length, 2);
+  ask({ path: '/other' });
+  deepEqual(facts.splice(0), ['denied default-deny', 'would-allow trial allow[0]']);
+  equal(handler.seen.length, 2);
+  deepEqual(
+    catalogue.log.of('request-would-be-denied').map(({ fields }) => [fields.method, fields.path, fields.caller]),
+    [
+      ['POST', '/old', web.uri],
+      ['POST', '/old', web.uri],
+    ],
+  );
+  equal(catalogue.log.of('request-would-be-allowed').length, 1);
+  // What runs is judged again, and not counted again.
+  await catalogue.apply({ shadowDeny: [{}] }, 'more');
+  deepEqual(facts, []);
+});
+
 test('Refused requests are logged so many a second, with the number of those left out', async () => {
   const { catalogue, ask } = await createInbound({ deny: [{}] });
   const { clock, log } = catalogue;

@@ -1,24 +1,13 @@
 /** docs/routes.md from its beginning to its end: its files are written, its commands run, and they print what it says. */
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { CONDITION_REASONS } from '../../../src/catalog/condition.ts';
 import { createMesh } from '../../../src/node.ts';
 import { type Administrator, createAdministrator } from '../../support/administrator.ts';
+import { readSteps, runSteps } from '../../support/document.ts';
 import { readText } from '../../support/repository.ts';
 
 const DOCUMENT = 'docs/routes.md';
-
-type Step =
-  | { readonly file: string; readonly text: string }
-  | { readonly commands: readonly string[]; readonly prints: string };
-
-/** Blocks of YAML are files, blocks of commands may be followed by what they print. */
-function readSteps(): Step[] {
-  const pattern = /<!-- file (\S+) -->\n```yaml\n(.*?)^```$|^```sh\n(.*?)^```\n(?:```text\n(.*?)^```$)?/gms;
-  return [...readText(DOCUMENT).matchAll(pattern)].map(([, file, text = '', commands = '', prints = '']) =>
-    file === undefined ? { commands: commands.trim().split('\n'), prints } : { file, text },
-  );
-}
 
 /** A mesh as the document supposes it. */
 async function serveAll(t: TestContext, { hub }: Administrator): Promise<void> {
@@ -36,29 +25,12 @@ async function serveAll(t: TestContext, { hub }: Administrator): Promise<void> {
   await bank.serve('pay', () => new Response('pay'));
 }
 
-/** Without times, which no document knows. */
-function steady(text: string): string {
-  return text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
-}
-
 test(`${DOCUMENT}: what it shows is what the program does`, async (t) => {
   const administrator = await createAdministrator(t);
   await serveAll(t, administrator);
-  const steps = readSteps();
+  const steps = readSteps(DOCUMENT);
   ok(steps.length > 10);
-  for (const step of steps) {
-    if ('file' in step) {
-      await administrator.write(step.file, step.text);
-      continue;
-    }
-    let printed = '';
-    for (const command of step.commands) {
-      const { code, out, err } = await administrator.run(...command.replace(/^skein /, '').split(' '));
-      equal(code, command.startsWith('skein diff') ? 1 : 0, `${command}\n${err}`);
-      printed += out;
-    }
-    deepEqual(steady(printed).split('\n'), steady(step.prints).split('\n'), step.commands.join('\n'));
-  }
+  await runSteps(administrator, steps);
 });
 
 test(`${DOCUMENT} has every reason of a condition, and no other`, () => {

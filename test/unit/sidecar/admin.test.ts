@@ -19,6 +19,8 @@ async function explainWith(thrown: unknown): Promise<{ answer: unknown; log: Eve
     explain: () => Promise.reject(thrown),
     issueToken: async () => nothing(),
     verifyToken: async () => nothing(),
+    policies: () => ({}),
+    permissive: () => undefined,
   });
   const request = new Request('http://localhost/v1/explain', {
     method: 'POST',

@@ -46,7 +46,10 @@ export default async function* report(events) {
     };
     waiting[nesting] = [...(waiting[nesting] ?? []), self];
     const container = details.type === 'suite' || children.length > 0;
-    if (container && !(failed && !children.some((child) => child.failedBelow))) continue;
+    // A file that was ended by its limit has tests that nobody has seen, whatever became of those before.
+    const failedItself =
+      details.error?.failureType === 'testTimeoutFailure' || !children.some((child) => child.failedBelow);
+    if (container && !(failed && failedItself)) continue;
     // A file without any test is reported by Node as one passing test named after the file.
     if (!failed && !container && nesting === 0 && /[\\/]/.test(name) && sourceOf(name) === file) {
       Object.assign(self, { state: 'failed', error: new Error('The file holds no test') });

@@ -76,6 +76,8 @@ async function startSidecar(
     hub: membership.hubs,
     token: membership.token,
     data: membership.data,
+    // The folder that nobody has named is that of all commands of this person.
+    sharesData: settings.data === undefined,
     namespace: settings.namespace,
     region: settings.region,
     zone: settings.zone,

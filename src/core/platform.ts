@@ -122,7 +122,7 @@ export interface Files {
   makeFolder(path: string): Promise<void>;
   /**
    * Claims `path` for this process until `release`, or until the process is gone.
-   * @throws SkeinError SKEIN_STORE while another process that lives holds it
+   * @throws SkeinError SKEIN_STORE while another process that lives holds it, whose number is then `details.holder`
    */
   lock(path: string): Promise<FileLock>;
 }

@@ -27,6 +27,8 @@ export interface SidecarOptions extends Omit<AgentOptions, 'services' | 'direct'
   readonly accessLog?: AccessLog | undefined;
   /** Time for what was begun when the sidecar leaves, in milliseconds. @default 30_000 */
   readonly drainMs?: number | undefined;
+  /** Other sidecars may use the folder `data` at the same time; else a second one is refused. @default false */
+  readonly sharesData?: boolean | undefined;
   /** Gives up starting. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -116,6 +118,7 @@ export interface ResolvedSidecarOptions {
   readonly adminToken: Redacted<string> | undefined;
   readonly accessLog: AccessLog | undefined;
   readonly drainMs: number;
+  readonly sharesData: boolean;
 }
 
 const ANY_LOCAL_PORT: ListenAddress = { host: '127.0.0.1', port: 0 };
@@ -193,11 +196,23 @@ const schema = v.object({
     ),
   ),
   drainMs: v.optional(natural(0, 3_600_000)),
+  sharesData: v.optional(v.boolean()),
 });
 
 /** @throws SkeinError SKEIN_CONFIG with every issue in its details */
 export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarOptions {
-  const { expose, listen, direct = {}, admin, adminToken, accessLog, drainMs, signal: _signal, ...agent } = options;
+  const {
+    expose,
+    listen,
+    direct = {},
+    admin,
+    adminToken,
+    accessLog,
+    drainMs,
+    sharesData,
+    signal: _signal,
+    ...agent
+  } = options;
   const result = v.safeParse(schema, options);
   if (!result.success) throw invalid(result.issues.map(({ path, message }) => ({ path: toPath(path), message })));
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
@@ -220,6 +235,7 @@ export function resolveSidecarOptions(options: SidecarOptions): ResolvedSidecarO
     adminToken: typeof adminToken === 'string' ? new Redacted(adminToken) : adminToken,
     accessLog,
     drainMs: drainMs ?? DRAIN_MS,
+    sharesData: sharesData ?? false,
   };
 }
 

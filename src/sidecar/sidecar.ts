@@ -7,7 +7,7 @@ import { type Clock, wait } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import { isLoopbackAddress } from '../core/loopback.ts';
-import type { ListenAddress, Listener, Platform } from '../core/platform.ts';
+import type { FileLock, ListenAddress, Listener, Platform } from '../core/platform.ts';
 import { Redacted } from '../core/redacted.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
@@ -18,6 +18,7 @@ import { Capture } from './capture.ts';
 import { Connections } from './connections.ts';
 import { answerExplain } from './explain.ts';
 import { ExposedApp } from './exposed-app.ts';
+import { claimFolder } from './identity-folder.ts';
 import { listenForService } from './local-listeners.ts';
 import { defineSidecarMetrics } from './metrics.ts';
 import { openDns } from './open-dns.ts';
@@ -58,16 +59,37 @@ export async function createSidecar(platform: Platform, options: SidecarOptions)
   const { signal } = options;
   const resolved = resolveSidecarOptions(options);
   signal?.throwIfAborted();
+  const lock = await claimData(platform, resolved);
   const metrics = new Metrics();
-  const agent = await createAgent(platform, resolved.agent, { observer: new TunnelObserver(metrics) });
-  const sidecar = new RunningSidecar(platform, resolved, agent, metrics);
+  const agent = await createAgent(platform, resolved.agent, { observer: new TunnelObserver(metrics) }).catch(
+    async (thrown) => {
+      await lock?.release();
+      throw thrown;
+    },
+  );
+  const sidecar = new RunningSidecar(platform, resolved, { agent, metrics, lock });
   try {
     await raceSignal(sidecar.start(), signal);
   } catch (thrown) {
     sidecar.close();
+    await sidecar.closed;
     throw thrown;
   }
   return sidecar;
+}
+
+async function claimData({ files }: Platform, options: ResolvedSidecarOptions): Promise<FileLock | undefined> {
+  const { data, log = SILENT_LOGGER } = options.agent;
+  if (data === undefined || files === undefined || options.sharesData) return undefined;
+  return claimFolder(files, data, log);
+}
+
+/** What a sidecar is made of before it starts. */
+interface Parts {
+  readonly agent: Agent;
+  readonly metrics: Metrics;
+  /** On the folder of its identity. */
+  readonly lock: FileLock | undefined;
 }
 
 class RunningSidecar implements Sidecar {
@@ -80,6 +102,7 @@ class RunningSidecar implements Sidecar {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #metrics: Metrics;
+  readonly #lock: FileLock | undefined;
   readonly #connections: Connections;
   readonly #capture: Capture;
   readonly #apps: readonly ExposedApp[];
@@ -92,7 +115,7 @@ class RunningSidecar implements Sidecar {
   #drained: Promise<void> | undefined;
   #resolveClosed: (error: SkeinError | undefined) => void = () => undefined;
 
-  constructor(platform: Platform, options: ResolvedSidecarOptions, agent: Agent, metrics: Metrics) {
+  constructor(platform: Platform, options: ResolvedSidecarOptions, { agent, metrics, lock }: Parts) {
     const { clock, decodeLatin1, connectTcp } = platform;
     this.#platform = platform;
     this.#options = options;
@@ -100,6 +123,7 @@ class RunningSidecar implements Sidecar {
     this.#clock = clock;
     this.#log = options.agent.log ?? SILENT_LOGGER;
     this.#metrics = metrics;
+    this.#lock = lock;
     this.adminToken = options.adminToken ?? new Redacted(toBase64Url(platform.random.bytes(ADMIN_TOKEN_BYTES)));
     this.#connections = new Connections({ clock, decodeLatin1 });
     this.#capture = new Capture({ agent, connections: this.#connections, log: this.#log });
@@ -166,6 +190,7 @@ class RunningSidecar implements Sidecar {
     const finished = Promise.all([this.#connections.drain(), this.#agent.finish(left())]);
     await Promise.race([finished, wait(this.#clock, left())]);
     this.#end(undefined);
+    await this.closed;
   }
 
   #end(error: SkeinError | undefined): void {
@@ -180,7 +205,11 @@ class RunningSidecar implements Sidecar {
     this.#agent.close();
     for (const app of this.#apps) app.close();
     this.#log.log('info', 'sidecar-closed');
-    this.#resolveClosed(error);
+    if (this.#lock === undefined) return this.#resolveClosed(error);
+    void this.#lock
+      .release()
+      .catch((thrown) => this.#log.log('warn', 'identity-folder-not-released', { error: toSkeinError(thrown).message }))
+      .then(() => this.#resolveClosed(error));
   }
 
   async #listen(): Promise<void> {

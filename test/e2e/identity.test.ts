@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { printFigures } from '../support/figures.ts';
@@ -70,6 +70,8 @@ describe('Identity', () => {
   it('A WIT-SVID without its key opens no session', async () => {
     const stolen = join(mesh.folder, 'stolen');
     cpSync(join(mesh.folder, 'callee'), stolen, { recursive: true });
+    // That names the process of the callee, which lives.
+    rmSync(join(stolen, 'sidecar.lock'));
     replacePrivateKeys(stolen);
     const before = mesh.hub.count('sidecar-joined');
     const thief = await mesh.launchSidecar({ name: 'thief', data: stolen, expose: [`api=${origin.http}`] });

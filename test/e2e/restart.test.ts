@@ -117,12 +117,21 @@ describe('Restarts', () => {
     printFigures('sidecar back', { afterStopMs: afterStop, afterKillMs: await untilBack() });
   });
 
+  it('A second sidecar on the folder of one that runs is refused, and says what to do', async () => {
+    const second = await mesh.launchSidecar({ name: 'second', data: join(mesh.folder, 'b'), http: false });
+    const { code } = await second.waitForExit();
+    assert.equal(code, 1, second.tail());
+    assert.match(second.tail(), /another sidecar uses it/);
+    assert.match(second.tail(), /Stop that one, or give this one a folder and a token of its own/);
+    assert.equal((await call()).status, 200);
+  });
+
   it('A sidecar waits for its hub: started first, it is ready when the hub is', async () => {
+    await a.program.stop();
     await mesh.hub.kill();
     const early = await mesh.launchSidecar({ name: 'early', data: join(mesh.folder, 'a'), http: false });
     await early.waitForLog(({ level }) => level === 'warn');
     assert.equal(early.hasExited, false);
-    await a.program.stop();
     await mesh.startHub();
     await early.ready();
     await early.stop();

@@ -1,6 +1,7 @@
 /** A lock file that names the process which holds it, so that one left behind by a crash is recognised and taken over. */
 
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { SkeinError } from '../../core/errors.ts';
 import type { FileLock } from '../../core/platform.ts';
 import { systemErrorCode } from './system-error.ts';
@@ -13,6 +14,11 @@ let temporaryFiles = 0;
 
 /** @throws SkeinError SKEIN_STORE while another process that lives holds it */
 export async function lockFile(path: string): Promise<FileLock> {
+  // Whatever it is called, it is the same file.
+  return lock(join(await realpath(dirname(path)), basename(path)));
+}
+
+async function lock(path: string): Promise<FileLock> {
   const owner = await describeProcess(process.pid);
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (await create(path, owner)) {
@@ -22,18 +28,23 @@ export async function lockFile(path: string): Promise<FileLock> {
         release: async () => {
           if (released) return;
           released = true;
-          held.delete(path);
-          await rm(path, { force: true });
+          // In this order: whoever asks meanwhile is refused, and loses nothing that it has just got.
+          await rm(path, { force: true }).finally(() => held.delete(path));
         },
       };
     }
     const found = await readFile(path, 'utf8').catch(() => undefined);
     if (found === undefined) continue; // released just now
-    if (await isHeld(path, found)) break;
+    if (await isHeld(path, found)) throw isUsed(path, Number.parseInt(found, 10));
     await takeAway(path, found);
   }
-  throw new SkeinError('SKEIN_STORE', `Cannot lock '${path}': another process uses it`, {
-    details: { path, remedy: 'stop the other process, or choose another data folder' },
+  throw isUsed(path);
+}
+
+/** @param holder number of the process; undefined: it changes too fast to be told */
+function isUsed(path: string, holder?: number): SkeinError {
+  return new SkeinError('SKEIN_STORE', `Cannot lock '${path}': another process uses it`, {
+    details: { path, holder, remedy: 'stop the other process, or choose another data folder' },
   });
 }
 

@@ -7,7 +7,17 @@ import { nodePlatform } from './runtime/node/platform.ts';
 import type { SidecarOptions } from './sidecar/options.ts';
 import { createSidecar as createSidecarOn, type Sidecar } from './sidecar/sidecar.ts';
 
-export type { CreatedToken, Hub, HubLimits, HubOptions, HubRole, Store, StoreEntry, TokenRequest } from './hub.ts';
+export type {
+  CreatedToken,
+  Hub,
+  HubLimits,
+  HubOptions,
+  HubRole,
+  Store,
+  StoreEntry,
+  TokenRequest,
+  TrustedPlatform,
+} from './hub.ts';
 export type {
   AgentEvents,
   BearerToken,

@@ -62,6 +62,7 @@ export async function createAgent(platform: Platform, options: AgentOptions, par
   const identity = await Identity.open({
     platform,
     token: resolved.token,
+    knownHub: resolved.knownHub,
     data: resolved.data,
     services: resolved.services ?? [],
     renewAfterMs: resolved.limits.renewAfterMs,

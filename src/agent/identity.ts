@@ -1,4 +1,4 @@
-/** The identity of this member: a key, and a WIT-SVID that is got with a join token, kept, and renewed in time. */
+/** The identity of this member: a key, and a WIT-SVID that is got with a token, kept, and renewed in time. */
 
 import {
   createMemberAuthenticator,
@@ -7,13 +7,13 @@ import {
   expectMember,
   expectPeer,
 } from '../auth/authenticator.ts';
-import { type JoinToken, parseJoinToken } from '../auth/join-token.ts';
 import { type JwtSvid, verifyJwtSvid } from '../auth/jwt-svid.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations } from '../auth/revocation.ts';
 import { toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
 import { parseTrustBundle, type TrustBundle, whyNotNext } from '../auth/trust-bundle.ts';
+import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
 import { parseServiceName } from '../catalog/service.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -27,6 +27,8 @@ import { IdentityStore, type StoredIdentity } from './identity-store.ts';
 export interface IdentityOptions {
   readonly platform: Platform;
   readonly token: Redacted<string> | undefined;
+  /** Whom to trust when the token does not say it. */
+  readonly knownHub: KnownHub;
   readonly data: string | undefined;
   /** Services this member wants to serve, `name[.namespace]`. */
   readonly services: readonly string[];
@@ -50,16 +52,16 @@ export class Identity {
   readonly #options: IdentityOptions;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
-  readonly #token: JoinToken | undefined;
+  readonly #wayIn: WayIn | undefined;
   #bundle: TrustBundle | undefined;
   #membership: Membership | undefined;
   #revocations = new Revocations();
 
-  private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, token: JoinToken | undefined) {
+  private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, wayIn: WayIn | undefined) {
     this.#options = options;
     this.#store = store;
     this.#key = key;
-    this.#token = token;
+    this.#wayIn = wayIn;
   }
 
   /**
@@ -68,7 +70,8 @@ export class Identity {
    */
   static async open(options: IdentityOptions): Promise<Identity> {
     const store = new IdentityStore(options.platform.files, options.data);
-    const token = options.token === undefined ? undefined : parseJoinToken(options.token.reveal());
+    const { token: text, knownHub, platform } = options;
+    const token = text === undefined ? undefined : parseWayIn(text.reveal(), knownHub, platform.crypto.sha256);
     const stored = await store.readIdentity();
     const wit = stored === undefined ? undefined : await tryVerify(stored, options.platform);
     if (stored !== undefined && wit !== undefined && !(wit instanceof SkeinError)) {
@@ -93,7 +96,7 @@ export class Identity {
   }
 
   get trustDomain(): string {
-    return this.#membership?.wit.id.trustDomain ?? (this.#token as JoinToken).trustDomain;
+    return this.#membership?.wit.id.trustDomain ?? (this.#wayIn as WayIn).trustDomain;
   }
 
   /** @throws SkeinError SKEIN_IDENTITY before the enrolment */
@@ -136,7 +139,7 @@ export class Identity {
     const { clock } = this.#options.platform;
     if (this.#membership !== undefined) return this.#memberAuthenticator(expectHub(this.trustDomain));
     return createNewcomerAuthenticator({
-      token: this.#token as JoinToken,
+      wayIn: this.#wayIn as WayIn,
       key: this.#key,
       clock,
       onBundle: (bundle) => {
@@ -254,8 +257,8 @@ async function tryVerify(stored: StoredIdentity, platform: Platform): Promise<Wi
 }
 
 /** Is what is stored of the mesh that made the token, and may it serve all that is wanted? Else the token goes first. */
-function isSufficient(bundle: TrustBundle, wit: Wit, token: JoinToken, services: readonly string[]): boolean {
-  if (wit.id.trustDomain !== token.trustDomain || !bundle.keys.some(({ kid }) => kid === token.issuerThumbprint))
+function isSufficient(bundle: TrustBundle, wit: Wit, token: WayIn, services: readonly string[]): boolean {
+  if (wit.id.trustDomain !== token.trustDomain || !bundle.keys.some(({ kid }) => token.issuerThumbprints.includes(kid)))
     return false;
   return services.every((name) => wit.services.includes(parseServiceName(name, wit.id.namespace).key));
 }

@@ -1,9 +1,11 @@
 /** What a member of the mesh is asked to be, and the limits of the folder; a number appears here and nowhere else. */
 
+import { checkKnownHub, type KnownHub } from '../auth/way-in.ts';
 import { isLabel } from '../catalog/service.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { Redacted } from '../core/redacted.ts';
+import { DEFAULT_TRUST_DOMAIN } from '../core/spiffe-id.ts';
 import { type RouterOptions, resolveRouterOptions } from '../router/options.ts';
 import { checkDirectOptions, type DirectOptions } from './direct/options.ts';
 import type { Middleware } from './middleware.ts';
@@ -11,8 +13,15 @@ import type { Middleware } from './middleware.ts';
 export interface AgentOptions {
   /** Hubs, `wss://…` or `ws://…`, the preferred ones first: links to two of them are kept, the others are spares. */
   readonly hub: string | readonly string[];
-  /** Join token, as `skein token create` printed it. Not needed when `data` holds an identity. */
+  /** Join token, as `skein token create` printed it, or a JWT of a platform that the hub trusts. Not needed when `data` holds an identity. */
   readonly token?: string | Redacted<string> | undefined;
+  /**
+   * Thumbprints of the hub's issuer, of which one must be its own: whom to trust when `token` is a platform's. A join token holds
+   * one itself.
+   */
+  readonly hubThumbprint?: string | readonly string[] | undefined;
+  /** SPIFFE trust domain of the hub, when `token` is a platform's. @default "skein.mesh" */
+  readonly trustDomain?: string | undefined;
   /** Folder that keeps key and identity (0600), so that a restart needs no new token. Without it they live in memory. */
   readonly data?: string | undefined;
   /** Services that will be served, as `name` or `name.namespace`: an identity in `data` that may not serve them is replaced by the token's. */
@@ -95,16 +104,20 @@ export const AGENT_LIMITS: AgentLimits = {
   bodyWindowBytes: 64 * 1024,
 };
 
-export interface ResolvedAgentOptions extends Omit<AgentOptions, 'hub' | 'token' | 'limits' | 'router'> {
+export interface ResolvedAgentOptions
+  extends Omit<AgentOptions, 'hub' | 'token' | 'hubThumbprint' | 'trustDomain' | 'limits' | 'router'> {
   readonly hubs: readonly string[];
   readonly token: Redacted<string> | undefined;
+  readonly knownHub: KnownHub;
   readonly limits: AgentLimits;
   readonly router: RouterOptions;
 }
 
 /** @throws SkeinError SKEIN_CONFIG, RangeError on a limit that is no positive integer */
 export function resolveAgentOptions(options: AgentOptions): ResolvedAgentOptions {
-  const { hub, token, limits, router, ...rest } = options;
+  const { hub, token, hubThumbprint = [], trustDomain = DEFAULT_TRUST_DOMAIN, limits, router, ...rest } = options;
+  const knownHub: KnownHub = { thumbprints: [hubThumbprint].flat(), trustDomain };
+  checkKnownHub(knownHub);
   const hubs = (typeof hub === 'string' ? hub.split(',') : hub).map((url) => url.trim()).filter((url) => url !== '');
   if (hubs.length === 0) throw new SkeinError('SKEIN_CONFIG', 'Cannot join mesh: no hub is named');
   for (const url of hubs) checkHubUrl(url);
@@ -115,6 +128,7 @@ export function resolveAgentOptions(options: AgentOptions): ResolvedAgentOptions
   return {
     ...rest,
     hubs,
+    knownHub,
     token: typeof token === 'string' ? new Redacted(token) : token,
     limits: resolveLimits(limits),
     router: resolveRouterOptions(router),

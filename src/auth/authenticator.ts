@@ -1,4 +1,4 @@
-/** The three who authenticate in a handshake: a member with its WIT-SVID, a newcomer with a join token, and the hub. */
+/** The three who authenticate in a handshake: a member with its WIT-SVID, a newcomer with a token, and the hub. */
 
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
@@ -7,12 +7,12 @@ import { toHubId } from '../core/spiffe-id.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from '../tunnel/handshake.ts';
 import { type Credential, decodeCredential, encodeCredential } from './credential-codec.ts';
 import type { Grant } from './grant.ts';
-import type { JoinToken } from './join-token.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk, toThumbprint } from './key-pair.ts';
 import { createProof, verifyProof } from './proof.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { verifyWit, type Wit } from './svid.ts';
 import { parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
+import type { WayIn } from './way-in.ts';
 
 export interface OwnCredential {
   readonly wit: string;
@@ -42,39 +42,39 @@ export function createMemberAuthenticator(options: MemberOptions): Authenticator
 }
 
 export interface NewcomerOptions {
-  readonly token: JoinToken;
+  readonly wayIn: WayIn;
   readonly key: IdentityKey;
   readonly clock: Clock;
   /** The bundle the hub proved to own; from now on it verifies everybody. */
   readonly onBundle: (bundle: TrustBundle) => void;
 }
 
-/** A newcomer dialling its hub: the hub is verified against the thumbprint in the join token before the token is shown to it. */
+/** A newcomer dialling its hub: the hub is verified against the thumbprints that it knows before its token is shown. */
 export function createNewcomerAuthenticator(options: NewcomerOptions): Authenticator {
-  const { token, key, clock, onBundle } = options;
+  const { wayIn, key, clock, onBundle } = options;
+  const { trustDomain, issuerThumbprints, shown } = wayIn;
   return {
     async prove(role, hash) {
       return encodeCredential({
         proof: await createProof(key, role, hash),
-        joinId: token.id,
-        joinSecret: token.secret.reveal(),
+        ...shown.reveal(),
         publicKey: JSON.stringify(key.publicJwk),
       });
     },
     async verify(role, hash, payload) {
       const credential = decodeCredential(payload);
       const bundle = parseTrustBundle(readJson(credential.bundle));
-      const issuer = bundle.keys.find(({ use, kid }) => use === 'wit-svid' && kid === token.issuerThumbprint);
-      if (issuer === undefined || (await toThumbprint(issuer)) !== token.issuerThumbprint) {
-        throw refused('this hub is not the one the join token was made by');
+      const issuer = bundle.keys.find(({ use, kid }) => use === 'wit-svid' && issuerThumbprints.includes(kid));
+      if (issuer === undefined || (await toThumbprint(issuer)) !== issuer.kid) {
+        throw refused('this hub is not the one that is to be joined');
       }
-      // only the issuer the token names may vouch for the hub, whatever else its bundle holds
+      // only the issuer that is known may vouch for the hub, whatever else its bundle holds
       const trusted = { ...bundle, keys: [issuer] };
       const peer = await verifyMember(credential, role, hash, {
         bundle: () => trusted,
-        trustDomain: token.trustDomain,
+        trustDomain,
         clock,
-        expect: expectHub(token.trustDomain),
+        expect: expectHub(trustDomain),
       });
       onBundle(bundle);
       return peer;
@@ -82,14 +82,22 @@ export function createNewcomerAuthenticator(options: NewcomerOptions): Authentic
   };
 }
 
+export interface PresentedJoinToken {
+  readonly id: string;
+  readonly secret: Bytes;
+}
+
+/** A join token, or the token of a platform. */
+export type PresentedToken = PresentedJoinToken | { readonly platformToken: string };
+
 export interface HubOptions {
   readonly credential: () => OwnCredential;
   readonly bundle: () => TrustBundle;
   readonly trustDomain: string;
   readonly clock: Clock;
-  /** Uses up a join token for this key. @throws SkeinError SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED */
+  /** Uses up a token for this key. @throws SkeinError SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED */
   readonly admit: (
-    join: { readonly id: string; readonly secret: Bytes },
+    presented: PresentedToken,
     publicJwk: PublicJwk,
   ) => Promise<{ readonly id: PeerIdentity['id']; readonly services: readonly string[] }>;
   /** @throws SkeinError SKEIN_REVOKED */
@@ -103,17 +111,22 @@ export function createHubAuthenticator(options: HubOptions): Authenticator {
     async verify(role, hash, payload) {
       const credential = decodeCredential(payload);
       if (credential.wit !== undefined) return verifyMember(credential, role, hash, options);
-      const { joinId, joinSecret, publicKey, proof } = credential;
-      const publicJwk = toPublicJwk(readJson(publicKey));
-      if (joinId === undefined || joinSecret === undefined || publicJwk === undefined)
-        throw refused('it is neither a member nor a newcomer');
+      const presented = readPresented(credential);
+      const publicJwk = toPublicJwk(readJson(credential.publicKey));
+      if (presented === undefined || publicJwk === undefined) throw refused('it is neither a member nor a newcomer');
       // possession first: nobody can use up a token for a key that is not his
-      if (!(await verifyProof(publicJwk, proof, role, hash))) throw refused('the proof of possession is wrong');
-      const { id, services } = await options.admit({ id: joinId, secret: joinSecret.slice() }, publicJwk);
+      if (!(await verifyProof(publicJwk, credential.proof, role, hash)))
+        throw refused('the proof of possession is wrong');
+      const { id, services } = await options.admit(presented, publicJwk);
       const joinedAtMs = options.clock.epochMs();
       return { id, grant: await toGrant('newcomer', { services, publicJwk, joinedAtMs, expiresAtMs: 0 }) };
     },
   };
+}
+
+function readPresented({ joinId, joinSecret, platformToken }: Credential): PresentedToken | undefined {
+  if (platformToken !== undefined) return joinId === undefined ? { platformToken } : undefined;
+  return joinId === undefined || joinSecret === undefined ? undefined : { id: joinId, secret: joinSecret.slice() };
 }
 
 /** Refuses every peer but the hub of the trust domain. */

@@ -15,6 +15,11 @@ export interface CompactJws {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
+/** Has this text the form of a JWT? A join token has not. */
+export function looksLikeJwt(text: string): boolean {
+  return /^eyJ[\w-]*\.[\w-]+\.[\w-]+$/.test(text);
+}
+
 /** undefined on anything that is not the one canonical spelling. The signature is not checked here. */
 export function tryParseCompactJws(token: string): CompactJws | undefined {
   if (token.length > MAX_TOKEN_CHARS) return undefined;

@@ -35,6 +35,8 @@ const count = v.pipe(v.number('must be a number'), v.safeInteger('must be a whol
 const sidecarSchema = v.strictObject({
   hub: v.optional(oneOrMore),
   token: v.optional(text),
+  hubThumbprint: v.optional(oneOrMore),
+  trustDomain: v.optional(text),
   namespace: v.optional(text),
   region: v.optional(text),
   zone: v.optional(text),
@@ -58,6 +60,16 @@ const sidecarSchema = v.strictObject({
   ),
 });
 
+const platformSchema = v.strictObject({
+  issuer: text,
+  audience: text,
+  claims: v.record(v.string(), oneOrMore),
+  id: text,
+  services: v.optional(v.array(text, 'must be a list')),
+  algorithms: v.optional(v.array(text, 'must be a list')),
+  jwks: v.optional(text),
+});
+
 const hubSchema = v.strictObject({
   listen: v.optional(text),
   data: v.optional(text),
@@ -67,6 +79,7 @@ const hubSchema = v.strictObject({
   storeCredentials: v.optional(text),
   roles: v.optional(oneOrMore),
   trustDomain: v.optional(text),
+  trust: v.optional(v.array(platformSchema, 'must be a list')),
   starterPolicy: v.optional(v.boolean('must be true or false')),
   trustProxy: v.optional(v.boolean('must be true or false')),
   quotas: v.optional(

@@ -7,9 +7,10 @@ import type { ListenAddress } from '../core/platform.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain } from '../core/spiffe-id.ts';
 import { HUB_ROLES, type HubQuotas, type HubRole } from '../hub/options.ts';
+import type { TrustedPlatform } from '../hub/platform-trust.ts';
 import { parseHubUrl, parseListenAddress } from './address.ts';
 import { DEFAULT_HUB_DATA } from './admin.ts';
-import { parseHubFile } from './config.ts';
+import { type HubFile, parseHubFile } from './config.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
 import { requireFiles } from './profile.ts';
@@ -27,6 +28,7 @@ export interface HubSettings {
   readonly url: string | undefined;
   readonly region: string | undefined;
   readonly trustDomain: string | undefined;
+  readonly trust: readonly TrustedPlatform[];
   readonly roles: readonly HubRole[];
   readonly starterPolicy: boolean;
   readonly permissive: boolean;
@@ -111,11 +113,21 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     url: url === undefined ? undefined : parseHubUrl(url),
     region: input.text('region') ?? file.region,
     trustDomain,
+    trust: (file.trust ?? []).map(toTrusted),
     roles: roles.map(parseRole),
     trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
     quotas: Object.fromEntries(Object.entries(file.quotas ?? {}).filter(([, value]) => value !== undefined)),
     permissive: input.flag('permissive'),
     starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
+  };
+}
+
+function toTrusted({ services, algorithms, jwks, ...rest }: NonNullable<HubFile['trust']>[number]): TrustedPlatform {
+  return {
+    ...rest,
+    ...(services === undefined ? {} : { services }),
+    ...(algorithms === undefined ? {} : { algorithms }),
+    ...(jwks === undefined ? {} : { jwks }),
   };
 }
 

@@ -12,7 +12,7 @@ import type { Membership } from './membership.ts';
  */
 export async function joinOnce(
   { platform, logger }: CommandContext,
-  { hubs, token, data }: Membership,
+  { hubs, token, knownHub, data }: Membership,
   signal: AbortSignal,
 ): Promise<Mesh> {
   const unreachable = new AbortController();
@@ -22,6 +22,8 @@ export async function joinOnce(
     return await createMeshOn(impatient, {
       hub: hubs,
       token,
+      hubThumbprint: knownHub.thumbprints,
+      trustDomain: knownHub.trustDomain,
       data,
       log: logger,
       signal: AbortSignal.any([signal, unreachable.signal]),

@@ -2,6 +2,7 @@
 
 import { dirname, join } from 'node:path';
 import { parseJoinToken } from '../auth/join-token.ts';
+import { type KnownHub, parseWayIn } from '../auth/way-in.ts';
 import { SkeinError } from '../core/errors.ts';
 import { Redacted } from '../core/redacted.ts';
 import { findAdminToken, findHub } from './admin.ts';
@@ -13,6 +14,7 @@ import { openProfile, type ProfileStore, requireFiles } from './profile.ts';
 export interface Membership {
   readonly hubs: readonly string[];
   readonly token: Redacted<string> | undefined;
+  readonly knownHub: KnownHub;
   /** Folder of the identity; undefined: it lives in memory. */
   readonly data: string | undefined;
 }
@@ -21,6 +23,7 @@ export interface Wish {
   /** As given; empty when nobody named one. */
   readonly hubs: readonly string[];
   readonly token: Redacted<string> | undefined;
+  readonly knownHub: KnownHub;
   readonly data: string | undefined;
   readonly namespace: string;
   /** Services to expose, `name.namespace`; the first is the service account. */
@@ -42,6 +45,7 @@ const IDENTITY_FILE = 'identity.json';
  * @throws SkeinError SKEIN_CONFIG when none of them is there
  */
 export async function findMembership(context: CommandContext, wish: Wish): Promise<Membership> {
+  const { knownHub } = wish;
   const profile = openProfile(context.platform, context.process);
   const { hub, data: hubData } = await findHub(context, wish.hubs[0], undefined);
   const hubs = wish.hubs.length > 0 ? wish.hubs : [hub];
@@ -50,32 +54,32 @@ export async function findMembership(context: CommandContext, wish: Wish): Promi
     wish.data ?? (wish.remember ? profile.identityFolder(issuer, account) : undefined);
 
   if (wish.token !== undefined) {
-    const { issuerThumbprint, id } = parseJoinToken(wish.token.reveal());
+    const { issuerThumbprints, id } = parseWayIn(wish.token.reveal(), knownHub, context.platform.crypto.sha256);
     // A caller is whom its token names, which only the hub knows: never an identity of before, unless by the same token.
     const own = wish.remember && wish.services.length === 0 ? `token-${id}` : account;
-    const data = wish.data ?? (wish.remember ? profile.identityFolder(issuerThumbprint, own) : undefined);
-    return { hubs, token: wish.token, data };
+    const data = wish.data ?? (wish.remember ? profile.identityFolder(issuerThumbprints[0] ?? '', own) : undefined);
+    return { hubs, token: wish.token, knownHub, data };
   }
   if (wish.data !== undefined && (await holdsIdentity(context, wish.data))) {
-    return { hubs, token: undefined, data: wish.data };
+    return { hubs, token: undefined, knownHub, data: wish.data };
   }
   const adminToken = await findAdminToken(context, hubData);
   if (adminToken === undefined) {
     const data = wish.data === undefined ? await findRemembered(context, profile, hubs, wish.services[0]) : undefined;
     if (data === undefined) throw noWayIn(account, wish.hubs.length === 0);
-    return { hubs, token: undefined, data };
+    return { hubs, token: undefined, knownHub, data };
   }
   const admin = new AdminClient({ url: hub, token: adminToken });
   if (wish.data === undefined) {
     // By the issuer's key, not by the address: a hub that was made anew knows nobody of before.
     for (const issuer of await readIssuers(admin)) {
       const data = profile.identityFolder(issuer, account);
-      if (await holdsIdentity(context, data)) return { hubs, token: undefined, data };
+      if (await holdsIdentity(context, data)) return { hubs, token: undefined, knownHub, data };
     }
   }
   const services = wish.services.length > 0 ? wish.services : [account];
   const token = await createToken(admin, { services, namespace: wish.namespace, ttl: OWN_TOKEN_TTL });
-  return { hubs, token: new Redacted(token), data: folderFor(parseJoinToken(token).issuerThumbprint) };
+  return { hubs, token: new Redacted(token), knownHub, data: folderFor(parseJoinToken(token).issuerThumbprint) };
 }
 
 /** Remembers hub and identity, after they have proven good. */

@@ -20,6 +20,8 @@ import { readSecret } from './secret.ts';
 export interface FileSettings {
   readonly hubs: readonly string[];
   readonly token: Redacted<string> | undefined;
+  readonly hubThumbprints: readonly string[];
+  readonly trustDomain: string | undefined;
   readonly namespace: string | undefined;
   readonly region: string | undefined;
   readonly zone: string | undefined;
@@ -43,6 +45,8 @@ export interface DirectSettings {
 export const NO_FILE: FileSettings = {
   hubs: [],
   token: undefined,
+  hubThumbprints: [],
+  trustDomain: undefined,
   namespace: undefined,
   region: undefined,
   zone: undefined,
@@ -69,6 +73,8 @@ export async function readSidecarFile(context: CommandContext, path: string): Pr
   const settings: FileSettings = {
     hubs: hubs.flatMap((hub, i) => reader.at(`hub[${i}]`, () => parseHubUrl(hub)) ?? []),
     token: file.token === undefined ? undefined : await readSecret(context, 'token', file.token),
+    hubThumbprints: file.hubThumbprint === undefined ? [] : [file.hubThumbprint].flat(),
+    trustDomain: file.trustDomain,
     namespace: file.namespace,
     region: file.region,
     zone: file.zone,

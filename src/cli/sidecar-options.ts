@@ -1,6 +1,7 @@
 /** The options of commands that join the mesh. */
 
 import { DEFAULT_NAMESPACE } from '../catalog/service.ts';
+import { DEFAULT_TRUST_DOMAIN } from '../core/spiffe-id.ts';
 import type { OptionSpec } from './input.ts';
 
 export const HUB_OPTION: OptionSpec = {
@@ -14,13 +15,24 @@ export const HUB_OPTION: OptionSpec = {
 export const TOKEN_OPTION: OptionSpec = {
   flags: '--token <token>',
   description:
-    'join token, or @file; once joined, --data is enough. Others can read flags: prefer @file or SKEIN_TOKEN',
+    'join token, or JWT of a platform that the hub trusts, or @file; once joined, --data is enough. Others can read flags: prefer @file or SKEIN_TOKEN',
 };
 
 /** Options of every command that joins the mesh. */
 export const JOIN_OPTIONS: readonly OptionSpec[] = [
   HUB_OPTION,
   TOKEN_OPTION,
+  {
+    flags: '--hub-thumbprint <texts>',
+    description: 'with the JWT of a platform: the hub to trust, as it tells in its log line hub-listening',
+    list: true,
+    commas: true,
+  },
+  {
+    flags: '--trust-domain <name>',
+    description: 'with the JWT of a platform: that of the hub',
+    fallback: DEFAULT_TRUST_DOMAIN,
+  },
   { flags: '--data <folder>', description: 'keeps key and identity, so that a restart needs no new token' },
   { flags: '-n, --namespace <name>', description: 'namespace of names that give none', fallback: DEFAULT_NAMESPACE },
 ];

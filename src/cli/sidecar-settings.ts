@@ -1,10 +1,12 @@
 /** What a sidecar is asked to be: flags, else environment, else `skein.yaml`, all read into one form. */
 
 import { resolve } from 'node:path';
+import { checkKnownHub, type KnownHub } from '../auth/way-in.ts';
 import { DEFAULT_NAMESPACE, isLabel } from '../catalog/service.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
+import { DEFAULT_TRUST_DOMAIN } from '../core/spiffe-id.ts';
 import { parseHubUrl, parseListenAddress } from './address.ts';
 import type { CommandContext } from './context.ts';
 import { type ExposeSetting, parseExpose, parseTcpListen, type TcpListenSetting } from './expose.ts';
@@ -15,6 +17,8 @@ export interface SidecarSettings {
   /** WebSocket URLs; empty when nobody named one. */
   readonly hubs: readonly string[];
   readonly token: Redacted<string> | undefined;
+  /** Whom to trust when the token does not say it. */
+  readonly knownHub: KnownHub;
   readonly namespace: string;
   readonly region: string | undefined;
   readonly zone: string | undefined;
@@ -42,6 +46,11 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
   if (!isLabel(namespace)) {
     throw new SkeinError('SKEIN_CONFIG', `Cannot use namespace "${namespace}": expected a DNS label in lower case`);
   }
+  const knownHub: KnownHub = {
+    thumbprints: list('hub-thumbprint') ?? file.hubThumbprints,
+    trustDomain: text('trust-domain') ?? file.trustDomain ?? DEFAULT_TRUST_DOMAIN,
+  };
+  checkKnownHub(knownHub);
   const token = text('token');
   const data = text('data');
   const listenHttp = text('listen-http');
@@ -52,6 +61,7 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
   return {
     hubs: list('hub')?.map(parseHubUrl) ?? file.hubs,
     token: token === undefined ? file.token : await readSecret(context, '--token', token),
+    knownHub,
     namespace,
     region: text('region') ?? file.region,
     zone: text('zone') ?? file.zone,

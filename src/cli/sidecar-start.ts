@@ -75,6 +75,8 @@ async function startSidecar(
   const sidecar = await createSidecar(context.platform, {
     hub: membership.hubs,
     token: membership.token,
+    hubThumbprint: membership.knownHub.thumbprints,
+    trustDomain: membership.knownHub.trustDomain,
     data: membership.data,
     // The folder that nobody has named is that of all commands of this person.
     sharesData: settings.data === undefined,

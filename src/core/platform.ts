@@ -214,6 +214,12 @@ export interface DirectSockets {
   isSlowAfterCrossing(): Promise<boolean>;
 }
 
+/** A document of somebody else's server, as it was answered. */
+export interface FetchedDocument {
+  readonly status: number;
+  readonly body: Bytes;
+}
+
 export interface Platform {
   /** "node 20.20.2", "bun 1.4.5", … */
   readonly name: string;
@@ -223,6 +229,11 @@ export interface Platform {
   readonly decodeLatin1: DecodeLatin1;
   /** Opens a mesh WebSocket. @throws SkeinError SKEIN_HUB_UNREACHABLE */
   dialWebSocket(url: string, options?: DialOptions): Promise<MessagePipe>;
+  /**
+   * GET of a document over HTTP(S), certificates checked, no redirect followed. @throws SkeinError SKEIN_PEER_UNREACHABLE when there
+   * is no whole answer of at most `maxBytes` within `timeoutMs`
+   */
+  getDocument(url: string, limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<FetchedDocument>;
   /** Undefined in isolates and browsers. */
   readonly files: Files | undefined;
   readonly listenHttp: ((options: HttpServerOptions) => Promise<Listener>) | undefined;

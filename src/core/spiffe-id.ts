@@ -55,6 +55,8 @@ export function toWorkloadId(trustDomain: string, namespace: string, serviceAcco
   return parseSpiffeId(`spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`);
 }
 
+export const DEFAULT_TRUST_DOMAIN = 'skein.mesh';
+
 /** Namespace and service account of every hub; no join token can be bound to it. */
 export const RESERVED_NAMESPACE = 'skein';
 

@@ -1,20 +1,22 @@
-/** Enrolment: join tokens, which work once and for one key, and what becomes of those who present them. */
+/** Enrolment: join tokens, which work once and for one key, and what becomes of those who present them or a platform's. */
 
 import * as v from 'valibot';
+import type { PresentedJoinToken, PresentedToken } from '../auth/authenticator.ts';
 import type { Grant } from '../auth/grant.ts';
 import { createJoinToken, hashSecret, matchesSecret } from '../auth/join-token.ts';
 import { type PublicJwk, toThumbprint } from '../auth/key-pair.ts';
 import { MESH_NAMESPACE, namespaceOf, parseServiceName } from '../catalog/service.ts';
-import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
-import { type ErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { LimitedLog } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { Crypto } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
 import { RESERVED_NAMESPACE, type SpiffeId, toWorkloadId } from '../core/spiffe-id.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
+import { type Admission, RETRY_MS, refuseToken } from './admission.ts';
 import type { HubLimits } from './options.ts';
+import type { PlatformTrust } from './platform-trust.ts';
 import { type Store, type StoreEntry, tryParseJson } from './store.ts';
 
 export interface EnrolmentOptions {
@@ -29,6 +31,8 @@ export interface EnrolmentOptions {
   readonly limits: HubLimits;
   /** Refuses a newcomer before its token is used up. @throws SkeinError SKEIN_REVOKED */
   readonly check?: (newcomer: PeerIdentity) => void;
+  /** Takes tokens of platforms; without it they are refused. */
+  readonly platforms?: PlatformTrust;
 }
 
 export interface TokenRequest {
@@ -54,26 +58,8 @@ export interface CreatedToken {
   readonly expiresAtMs: number;
 }
 
-export interface PresentedToken {
-  readonly id: string;
-  readonly secret: Bytes;
-}
-
-/** What a newcomer is, by its token. */
-export interface Admission {
-  readonly id: SpiffeId;
-  /** `name.namespace` of each. */
-  readonly services: readonly string[];
-}
-
 const PREFIX = 'token/';
 const MAX_ID_CHARS = 64;
-/**
- * A token may be presented again by the same key for this long: the first answer may have been lost with its link.
- * It is the same newcomer, because it has proven the key both times.
- */
-const RETRY_MS = 60_000;
-
 const STORED = v.object({
   secretHash: v.string(),
   services: v.array(v.string()),
@@ -121,12 +107,20 @@ export class Enrolment {
    * Takes the token that a newcomer with `publicJwk` has presented; called once the newcomer has proven that key.
    * @throws SkeinError SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_STORE
    */
-  async admit(join: PresentedToken, publicJwk: PublicJwk): Promise<Admission> {
+  async admit(presented: PresentedToken, publicJwk: PublicJwk): Promise<Admission> {
+    // The id is of a stranger: as long as one of ours, and no longer.
+    const token =
+      'secret' in presented
+        ? presented.id.slice(0, MAX_ID_CHARS)
+        : this.#options.platforms?.describe(presented.platformToken);
     try {
-      const admission = await this.#admit(join, publicJwk);
+      const admission =
+        'secret' in presented
+          ? await this.#admit(presented, publicJwk)
+          : await this.#admitByPlatform(presented.platformToken, publicJwk);
       this.#count('admitted');
       this.#options.log.log('info', 'sidecar-enrolled', {
-        token: join.id,
+        token,
         id: admission.id.uri,
         services: admission.services,
       });
@@ -135,9 +129,8 @@ export class Enrolment {
       const error = toSkeinError(thrown);
       this.#count(error.reason);
       const event = error.code === 'SKEIN_TOKEN_USED' ? 'token-reused' : 'token-refused';
-      // The id is of a stranger: as long as one of ours, and no longer.
       this.#refusals.log('warn', event, {
-        token: join.id.slice(0, MAX_ID_CHARS),
+        token,
         reason: error.reason,
         ...error.details,
       });
@@ -165,32 +158,28 @@ export class Enrolment {
       if (token !== undefined && token.expiresAtMs + limits.tokenMemoryMs > clock.epochMs()) continue;
       await store.delete(entry.key, entry.revision);
     }
+    await this.#options.platforms?.sweep();
   }
 
-  async #admit({ id, secret }: PresentedToken, publicJwk: PublicJwk): Promise<Admission> {
-    const { store, clock, crypto, trustDomain, check } = this.#options;
+  async #admit({ id, secret }: PresentedJoinToken, publicJwk: PublicJwk): Promise<Admission> {
+    const { store, clock, crypto, trustDomain } = this.#options;
     const thumbprint = await toThumbprint(publicJwk);
     for (;;) {
       const entry = id.length <= MAX_ID_CHARS && /^[A-Za-z0-9_-]+$/.test(id) ? await store.get(PREFIX + id) : undefined;
       const token = entry === undefined ? undefined : readToken(entry);
-      if (entry === undefined || token === undefined) throw refusal('SKEIN_TOKEN_INVALID', 'this hub has not made it');
+      if (entry === undefined || token === undefined)
+        throw refuseToken('SKEIN_TOKEN_INVALID', 'this hub has not made it');
       if (!matchesSecret(crypto.sha256, secret, token.secretHash)) {
-        throw refusal('SKEIN_TOKEN_INVALID', 'this hub has not made it');
+        throw refuseToken('SKEIN_TOKEN_INVALID', 'this hub has not made it');
       }
       const nowMs = clock.epochMs();
       const { used } = token;
       if (used !== undefined && (used.by !== thumbprint || nowMs > used.atMs + RETRY_MS)) {
-        throw refusal('SKEIN_TOKEN_USED', 'it was used already', { usedAt: new Date(used.atMs).toISOString() });
+        throw refuseToken('SKEIN_TOKEN_USED', 'it was used already', { usedAt: new Date(used.atMs).toISOString() });
       }
-      if (nowMs >= token.expiresAtMs) throw refusal('SKEIN_TOKEN_EXPIRED', 'it has expired');
+      if (nowMs >= token.expiresAtMs) throw refuseToken('SKEIN_TOKEN_EXPIRED', 'it has expired');
       const admission: Admission = { id: toId(trustDomain, token), services: token.services };
-      check?.({
-        id: admission.id,
-        grant: {
-          kind: 'newcomer',
-          ...{ services: token.services, publicJwk, thumbprint, joinedAtMs: nowMs, expiresAtMs: 0 },
-        } satisfies Grant,
-      });
+      this.#check(admission, publicJwk, thumbprint);
       const marked: StoredToken = { ...token, used: used ?? { atMs: nowMs, by: thumbprint } };
       if (
         used === undefined &&
@@ -200,6 +189,20 @@ export class Enrolment {
       }
       return admission;
     }
+  }
+
+  async #admitByPlatform(token: string, publicJwk: PublicJwk): Promise<Admission> {
+    const { platforms } = this.#options;
+    if (platforms === undefined) throw refuseToken('SKEIN_TOKEN_INVALID', 'this hub trusts no platform');
+    const thumbprint = await toThumbprint(publicJwk);
+    return platforms.admit(token, thumbprint, (admission) => this.#check(admission, publicJwk, thumbprint));
+  }
+
+  /** @throws SkeinError SKEIN_REVOKED */
+  #check({ id, services }: Admission, publicJwk: PublicJwk, thumbprint: string): void {
+    const joinedAtMs = this.#options.clock.epochMs();
+    const grant: Grant = { kind: 'newcomer', services, publicJwk, thumbprint, joinedAtMs, expiresAtMs: 0 };
+    this.#options.check?.({ id, grant });
   }
 
   #count(outcome: string): void {
@@ -229,8 +232,4 @@ function toId(trustDomain: string, { namespace, services: [first = ''] }: Stored
 function readToken({ value }: StoreEntry): StoredToken | undefined {
   const result = v.safeParse(STORED, tryParseJson(value));
   return result.success ? result.output : undefined;
-}
-
-function refusal(code: ErrorCode, state: string, details: Readonly<Record<string, unknown>> = {}): SkeinError {
-  return new SkeinError(code, `Cannot enrol with this token: ${state}`, { details });
 }

@@ -25,6 +25,7 @@ import { HubIssuer } from './issuer.ts';
 import { Leases } from './leases.ts';
 import { defineHubMetrics, type LinkCounts } from './metrics.ts';
 import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions, type HubParts } from './options.ts';
+import { PlatformTrust } from './platform-trust.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { Quotas } from './quotas.ts';
@@ -160,15 +161,11 @@ class RunningHub implements Hub {
     this.#resources = new Resources({ store, publisher: this.#publisher, clock, log, limits });
     this.#relay = new Relay({ clock, log, limits });
     this.#enrolment = new Enrolment({
-      store,
-      clock,
-      random,
-      crypto,
-      log,
-      trustDomain,
+      ...{ store, clock, random, crypto, log, trustDomain, limits, check },
       issuerThumbprint: issuer.thumbprint,
-      limits,
-      check,
+      platforms: new PlatformTrust({
+        ...{ platform, store, log, trustDomain, trusted: options.trust ?? [], maxTokens: limits.maxTokens },
+      }),
     });
     this.#sweep = new Sweep(clock, log, [() => this.#enrolment.sweep(), () => this.#revocations.sweep()]);
     const instance = createId();
@@ -219,12 +216,12 @@ class RunningHub implements Hub {
         trustDomain,
         clock,
         check,
-        admit: async (join, publicJwk) => {
+        admit: async (presented, publicJwk) => {
           // Before the token is used up: the newcomer may take it to another hub.
           if (!services.roles.has('issuer')) {
             throw new SkeinError('SKEIN_REFUSED', 'Cannot enrol: this hub does not play "issuer"');
           }
-          return this.#enrolment.admit(join, publicJwk);
+          return this.#enrolment.admit(presented, publicJwk);
         },
       }),
       observer: new TunnelObserver(this.metrics),
@@ -378,6 +375,7 @@ class RunningHub implements Hub {
       address: this.address,
       url: this.url,
       trustDomain: this.trustDomain,
+      thumbprint: this.#issuer.thumbprint,
       epoch,
     });
   }

@@ -12,9 +12,8 @@ import { createId } from '../core/id.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
-import { type SpiffeId, toHubId } from '../core/spiffe-id.ts';
+import { DEFAULT_TRUST_DOMAIN, type SpiffeId, toHubId } from '../core/spiffe-id.ts';
 import { otherIssuer, type TrustAnchor } from './anchor.ts';
-import { DEFAULT_TRUST_DOMAIN } from './options.ts';
 
 export interface HubIssuerOptions {
   readonly platform: Platform;

@@ -6,6 +6,7 @@ import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import type { RateLimits } from '../core/rates.ts';
 import type { LeaseLimits } from './leases.ts';
+import type { TrustedPlatform } from './platform-trust.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 import type { AbsenceLimits } from './registrations.ts';
 import type { Store } from './store.ts';
@@ -22,6 +23,8 @@ export interface HubOptions {
   readonly region?: string;
   /** SPIFFE trust domain; fixed at the first start. @default "skein.mesh" */
   readonly trustDomain?: string;
+  /** Platforms whose tokens let newcomers in, beside join tokens; the first that fits a token decides. @default none */
+  readonly trust?: readonly TrustedPlatform[];
   /** Parts of the hub that this one plays. @default all */
   readonly roles?: readonly HubRole[];
   /** At the first start, allow calls inside a namespace, so that a mesh works before anybody writes a policy. @default true */
@@ -54,8 +57,6 @@ export interface HubParts {
 export type HubRole = 'issuer' | 'catalogue' | 'signal' | 'relay';
 
 export const HUB_ROLES: readonly HubRole[] = ['issuer', 'catalogue', 'signal', 'relay'];
-
-export const DEFAULT_TRUST_DOMAIN = 'skein.mesh';
 
 export interface HubLimits {
   /** Links with an unfinished handshake, of which the oldest make room; each costs two Diffie-Hellman and a signature before it has proven anything. */

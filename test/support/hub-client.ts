@@ -1,9 +1,9 @@
 /** A sidecar's half of the control protocol without a sidecar: dials a hub, authenticates, and makes calls. */
 
 import { createMemberAuthenticator, createNewcomerAuthenticator, expectHub } from '../../src/auth/authenticator.ts';
-import { parseJoinToken } from '../../src/auth/join-token.ts';
 import { createIdentityKey, type IdentityKey } from '../../src/auth/key-pair.ts';
 import { parseTrustBundle, type TrustBundle } from '../../src/auth/trust-bundle.ts';
+import { type KnownHub, parseWayIn } from '../../src/auth/way-in.ts';
 import { Channel } from '../../src/control/channel.ts';
 import type { CataloguePush, Push } from '../../src/control/messages.ts';
 import { encodeControlOffer } from '../../src/control/version.ts';
@@ -91,15 +91,16 @@ export class HubClient {
     identity: Identity,
     token?: string,
     dial: (url: string) => Promise<MessagePipe> = (to) => platform.dialWebSocket(to),
+    knownHub: KnownHub = { thumbprints: [], trustDomain: '' },
   ): Promise<HubClient> {
     const { clock, random, crypto } = platform;
-    const join = token === undefined ? undefined : parseJoinToken(token);
+    const join = token === undefined ? undefined : parseWayIn(token, knownHub, crypto.sha256);
     const trustDomain = join?.trustDomain ?? new URL(identity.id).host;
     const authenticator: Authenticator =
       join === undefined
         ? memberAuthenticator(platform, identity, trustDomain, expectHub(trustDomain))
         : createNewcomerAuthenticator({
-            token: join,
+            wayIn: join,
             key: identity.key,
             clock,
             onBundle: (bundle) => {

@@ -2,10 +2,8 @@
 
 import type { HubVerdict } from '../../agent/hub-check.ts';
 import type { Identity } from '../../agent/identity.ts';
-import { parseJoinToken } from '../../auth/join-token.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
 import { SILENT_LOGGER } from '../../core/log.ts';
-import { Redacted } from '../../core/redacted.ts';
 import { findHub } from '../admin.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
@@ -14,7 +12,7 @@ import type { NatReport } from '../nat-check.ts';
 import { formatJson, formatTable, outputOption, toPrintable } from '../output.ts';
 import type { Step } from '../reachability.ts';
 import { JOIN_OPTIONS } from '../sidecar-options.ts';
-import { readSidecarSettings } from '../sidecar-settings.ts';
+import { readSidecarSettings, type SidecarSettings } from '../sidecar-settings.ts';
 
 interface HubReport {
   readonly hub: string;
@@ -44,7 +42,7 @@ export const check: CommandSpec = {
   async run(context) {
     const settings = await readSidecarSettings(context);
     const hubs = settings.hubs.length > 0 ? settings.hubs : [(await findHub(context, undefined, undefined)).hub];
-    const identity = await openIdentity(context, settings.token?.reveal(), settings.data);
+    const identity = await openIdentity(context, settings);
     const reports: HubReport[] = [];
     for (const hub of hubs) reports.push(await examine(context, hub, identity));
     const reachable = reports.filter(({ exit }) => exit !== EXIT.unreachable).map(({ hub }) => hub);
@@ -60,16 +58,14 @@ export const check: CommandSpec = {
 /** Nothing is written: the identity as it is, or a newcomer who will not enrol. */
 async function openIdentity(
   { platform }: CommandContext,
-  token: string | undefined,
-  data: string | undefined,
+  { token, knownHub, data }: SidecarSettings,
 ): Promise<Identity | undefined> {
   const { Identity } = await import('../../agent/identity.ts');
   const renewAfterMs = Number.MAX_SAFE_INTEGER;
-  const options = { platform, services: [], renewAfterMs, log: SILENT_LOGGER };
+  const options = { platform, knownHub, services: [], renewAfterMs, log: SILENT_LOGGER };
   if (data !== undefined) return Identity.open({ ...options, data, token: undefined });
   if (token === undefined) return undefined;
-  parseJoinToken(token);
-  return Identity.open({ ...options, data: undefined, token: new Redacted(token) });
+  return Identity.open({ ...options, data: undefined, token });
 }
 
 async function examine(context: CommandContext, hub: string, identity: Identity | undefined): Promise<HubReport> {

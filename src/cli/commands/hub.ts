@@ -40,6 +40,7 @@ export const hub: CommandSpec = {
         ...(settings.url === undefined ? {} : { url: settings.url }),
         ...(settings.region === undefined ? {} : { region: settings.region }),
         ...(settings.trustDomain === undefined ? {} : { trustDomain: settings.trustDomain }),
+        trust: settings.trust,
         roles: settings.roles,
         starterPolicy: settings.starterPolicy,
         dangerouslyPermissive: settings.permissive,

@@ -4,6 +4,7 @@ import type { Platform } from '../../core/platform.ts';
 import { NodeClock } from './clock.ts';
 import { nodeCrypto } from './crypto.ts';
 import { nodeDirectSockets } from './direct-sockets.ts';
+import { getDocument } from './document.ts';
 import { nodeFiles } from './files.ts';
 import { createHttpListener } from './http.ts';
 import { nodeRandom } from './random.ts';
@@ -21,6 +22,7 @@ export function nodePlatform(): Platform {
     crypto: nodeCrypto,
     decodeLatin1: nodeDecodeLatin1,
     dialWebSocket: createWebSocketDialler(),
+    getDocument,
     files: nodeFiles,
     listenHttp: createHttpListener(),
     listenTcp: createTcpListener(clock),

@@ -21,6 +21,7 @@ import { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
+const NO_HUB = { thumbprints: [], trustDomain: 'skein.mesh' };
 
 test('A member that restarts with its folder needs no token, and is who it was', async (t) => {
   const data = join(folder(t), 'deep', 'er');
@@ -114,6 +115,7 @@ test('Where there are no files a folder cannot be asked for', () => {
   const open = Identity.open({
     platform: { ...nodePlatform(), files: undefined },
     token: undefined,
+    knownHub: NO_HUB,
     data: 'anywhere',
     services: [],
     renewAfterMs: HOUR_MS,
@@ -153,7 +155,7 @@ async function openStored(t: TestContext, lifetimeMs: number) {
   const id = toWorkloadId('skein.mesh', 'default', 'api');
   const wit = await authority.issueWit({ id, publicJwk: key.publicJwk, services: [], lifetimeMs });
   await store.writeIdentity({ key, wit, bundle: authority.bundle() });
-  const options = { platform, token: undefined, data, services: [], renewAfterMs: HOUR_MS, log };
+  const options = { platform, token: undefined, knownHub: NO_HUB, data, services: [], renewAfterMs: HOUR_MS, log };
   return { identity: await Identity.open(options), clock, log, store, bundle: authority.bundle() };
 }
 

@@ -149,7 +149,7 @@ test('A hub, which has an identity of its own, opens no session with a member', 
   const own = await credentialOf(toWorkloadId('skein.mesh', 'default', 'api'));
   await new IdentityStore(platform.files, data).writeIdentity({ ...own, bundle: authority.bundle() });
   const identity = await Identity.open({
-    ...{ platform, token: undefined, data, services: [] },
+    ...{ platform, token: undefined, knownHub: { thumbprints: [], trustDomain: 'skein.mesh' }, data, services: [] },
     ...{ renewAfterMs: 3_600_000, log: SILENT_LOGGER },
   });
   const peer = identity.peerAuthenticator();

@@ -9,6 +9,7 @@ import {
   expectHub,
   expectPeer,
   type OwnCredential,
+  type PresentedJoinToken,
 } from '../../../src/auth/authenticator.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import { decodeCredential, encodeCredential } from '../../../src/auth/credential-codec.ts';
@@ -17,6 +18,7 @@ import { createJoinToken, hashSecret, matchesSecret, parseJoinToken } from '../.
 import { createIdentityKey, type IdentityKey, importIdentityKey, verifySignature } from '../../../src/auth/key-pair.ts';
 import { createProof, verifyProof } from '../../../src/auth/proof.ts';
 import type { TrustBundle } from '../../../src/auth/trust-bundle.ts';
+import { parseWayIn } from '../../../src/auth/way-in.ts';
 import { type Bytes, encodeUtf8, equalBytes } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { toHubId, toWorkloadId } from '../../../src/core/spiffe-id.ts';
@@ -137,7 +139,8 @@ describe('Newcomer and hub authenticators', () => {
       bundle: () => world.authority.bundle(),
       trustDomain: TD,
       clock,
-      admit: async ({ id, secret }, publicJwk) => {
+      admit: async (presented, publicJwk) => {
+        const { id, secret } = presented as PresentedJoinToken;
         if (id !== token.id || !matchesSecret(nodeCrypto.sha256, secret, stored))
           throw new SkeinError('SKEIN_TOKEN_INVALID', 'Cannot enrol: unknown token');
         if (log.length > 0) throw new SkeinError('SKEIN_TOKEN_USED', 'Cannot enrol: used');
@@ -150,7 +153,7 @@ describe('Newcomer and hub authenticators', () => {
 
   function newcomer(text: string, key: IdentityKey, got: TrustBundle[] = []): Authenticator {
     return createNewcomerAuthenticator({
-      token: parseJoinToken(text),
+      wayIn: parseWayIn(text, { thumbprints: [], trustDomain: TD }, nodeCrypto.sha256),
       key,
       clock,
       onBundle: (bundle) => got.push(bundle),

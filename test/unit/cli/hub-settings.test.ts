@@ -9,6 +9,7 @@ import type { CommandContext } from '../../../src/cli/context.ts';
 import { HUB_OPTIONS, type HubSettings, readHubSettings } from '../../../src/cli/hub-settings.ts';
 import { createPainter } from '../../../src/cli/output.ts';
 import { openSharedStore, type SharedStoreSetting } from '../../../src/cli/shared-store.ts';
+import type { SkeinError } from '../../../src/core/errors.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import type { Store } from '../../../src/hub/store.ts';
 import { nodePlatform } from '../../../src/node.ts';
@@ -102,4 +103,36 @@ test('quotas of an identity come from the file, by known names and as positive n
     await writeFile(join(folder, 'bad.yaml'), `quotas: ${bad}\n`);
     await rejects(read(['--config', 'bad.yaml']), { code: 'SKEIN_CONFIG' }, bad);
   }
+});
+
+test('the platforms that a hub trusts come from its file, and every mistake there is told with its place', async () => {
+  await writeFile(
+    join(folder, 'trust.yaml'),
+    `trust:
+  - issuer: https://kubernetes.default.svc
+    audience: skein
+    claims: { kubernetes.io.namespace: [shop, pay] }
+    id: ns/{kubernetes.io.namespace}/sa/{kubernetes.io.serviceaccount.name}
+  - { issuer: "https://ci.example.com", audience: a, claims: { ref: main }, id: ns/ci/sa/x, services: [], algorithms: [ES256], jwks: "https://ci.example.com/keys" }
+`,
+  );
+  const { trust } = await read(['--config', 'trust.yaml']);
+  deepEqual(trust, [
+    {
+      issuer: 'https://kubernetes.default.svc',
+      audience: 'skein',
+      claims: { 'kubernetes.io.namespace': ['shop', 'pay'] },
+      id: 'ns/{kubernetes.io.namespace}/sa/{kubernetes.io.serviceaccount.name}',
+    },
+    {
+      ...{ issuer: 'https://ci.example.com', audience: 'a', claims: { ref: 'main' }, id: 'ns/ci/sa/x', services: [] },
+      ...{ algorithms: ['ES256'], jwks: 'https://ci.example.com/keys' },
+    },
+  ]);
+  await writeFile(join(folder, 'wrong.yaml'), 'trust: [{ issuer: x, audience: 7, claims: 7, id: y, other: z }]');
+  await rejects(read(['--config', 'wrong.yaml']), ({ code, details }: SkeinError) => {
+    const places = (details.issues as { path: string }[]).map(({ path }) => path);
+    deepEqual([code, places.sort()], ['SKEIN_CONFIG', ['trust[0].audience', 'trust[0].claims', 'trust[0].other']]);
+    return true;
+  });
 });

@@ -2,10 +2,11 @@
 
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
+import type { PresentedJoinToken } from '../../../src/auth/authenticator.ts';
 import { parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey, type PublicJwk } from '../../../src/auth/key-pair.ts';
 import type { LogFields, Logger } from '../../../src/core/log.ts';
-import { Enrolment, type PresentedToken } from '../../../src/hub/enroll.ts';
+import { Enrolment } from '../../../src/hub/enroll.ts';
 import { HUB_LIMITS, type HubLimits } from '../../../src/hub/options.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import { nodeCrypto } from '../../../src/runtime/node/crypto.ts';
@@ -32,13 +33,13 @@ class Fixture {
     });
   }
 
-  async token(...services: string[]): Promise<PresentedToken> {
+  async token(...services: string[]): Promise<PresentedJoinToken> {
     const { text } = await this.enrolment.createToken({ services });
     return present(text);
   }
 }
 
-function present(text: string): PresentedToken {
+function present(text: string): PresentedJoinToken {
   const { id, secret } = parseJoinToken(text);
   return { id, secret: secret.reveal() };
 }

@@ -7,8 +7,9 @@ import type { SpiffeId } from '../core/spiffe-id.ts';
 import { NO_DEADLINE, readDeadline, toDeadlineField } from '../http/deadline.ts';
 import { stripUntrusted } from '../http/fields.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
-import { type Fields, getField, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { type Fields, getField, NO_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { NO_BODY } from '../http/refusal.ts';
+import { encodeCloseFrame, WebSocketFrames } from '../http/websocket-frames.ts';
 import type { Destination } from '../router/destination.ts';
 
 /** A request of another member is over. */
@@ -37,6 +38,11 @@ export interface InboundExchangeOptions {
   readonly reply: ReplySink;
 }
 
+/** Close code of a WebSocket that policies do not allow any more: 403, in the range that is free for it (RFC 6455 §7.4.2). */
+const WEBSOCKET_DENIED = 4403;
+/** A client that is well answers a close frame at once. */
+const GOODBYE_MS = 1_000;
+
 export class InboundExchange implements RequestBody, ReplySink {
   /** As the application sees it: nothing in it claims an identity but ours. */
   readonly head: RequestHead;
@@ -55,6 +61,8 @@ export class InboundExchange implements RequestBody, ReplySink {
   #sentAll = false;
   #status = 0;
   #reason = '';
+  /** Of what the application says, where it speaks WebSocket. */
+  #frames: WebSocketFrames | undefined;
   #requestBytes = 0;
   #responseBytes = 0;
 
@@ -84,7 +92,16 @@ export class InboundExchange implements RequestBody, ReplySink {
     this.#body.abort(error);
     if (!isAnswered) this.#finish(error);
     this.#close();
-    this.#options.reply.onAbort(error);
+    if (!isAnswered && error.code === 'SKEIN_DENIED' && this.#frames?.isBetween === true) this.#sayGoodbye(error);
+    else this.#options.reply.onAbort(error);
+  }
+
+  /** A WebSocket learns why, and has a moment to answer; nothing that it still says is passed on. */
+  #sayGoodbye(error: SkeinError): void {
+    const { reply, clock } = this.#options;
+    reply.onData(encodeCloseFrame(WEBSOCKET_DENIED, 'No policy allows it any more'));
+    reply.onEnd(NO_FIELDS);
+    clock.setTimer(GOODBYE_MS, () => reply.onAbort(error));
   }
 
   /** Nobody waits for the answer any more: what still works on it shall stop, also where nothing can be heard of the caller. */
@@ -125,6 +142,7 @@ export class InboundExchange implements RequestBody, ReplySink {
     this.#status = head.status;
     // What follows is a conversation, and no answer that could be late.
     if (head.status === 101) this.#deadline?.cancel();
+    if (head.status === 101 && head.upgrade?.toLowerCase() === 'websocket') this.#frames = new WebSocketFrames();
     if (this.isMeshReply) this.#reason = getField(head.fields, 'x-skein-reason') ?? '';
     if (complete) this.#finishAnswer();
     // What the mesh itself answers here, a denial, keeps its reason.
@@ -137,6 +155,7 @@ export class InboundExchange implements RequestBody, ReplySink {
   onData(chunk: Bytes): void {
     if (this.#state !== 'open') return;
     this.#responseBytes += chunk.length;
+    this.#frames?.push(chunk);
     this.#options.reply.onData(chunk);
   }
 

@@ -180,6 +180,32 @@ test('A change of policy ends what it forbids, in every state of a request, and 
   deepEqual([allowed.error, allowed.text, inbound.live], [undefined, 'fine', 0]);
 });
 
+test('A WebSocket that is not allowed any more is told so between two frames, and broken off within one', async () => {
+  const { catalogue, handler, ask } = await createInbound();
+  const open = (said: string): ReplyRecorder => {
+    const reply = ask({ upgrade: 'websocket' }, false);
+    const seen = handler.seen.at(-1)?.reply;
+    seen?.onHead(responseHead(101, NO_FIELDS, 'websocket'), false);
+    seen?.onData(latin1(said));
+    return reply;
+  };
+  const between = open('\x81\x02hi');
+  const within = open('\x81\x05hi');
+  await catalogue.apply({ deny: [{}] });
+  const text = 'No policy allows it any more';
+  equal(between.text, `\x81\x02hi\x88${String.fromCharCode(text.length + 2)}\x11\x33${text}`);
+  deepEqual([between.error, within.error?.code, within.text], [undefined, 'SKEIN_DENIED', '\x81\x05hi']);
+  deepEqual(
+    handler.seen.map(({ aborted }) => aborted?.code),
+    ['SKEIN_DENIED', 'SKEIN_DENIED'],
+  );
+  // What it still says reaches nobody, and after a moment it must be gone.
+  between.body?.write(latin1('more'));
+  equal(handler.seen[0]?.text, '');
+  await catalogue.clock.advanceAsync(1_000);
+  equal(between.error?.code, 'SKEIN_DENIED');
+});
+
 test('What would be decided otherwise is told and logged, and changes nothing', async () => {
   const { catalogue, inbound, handler, ask } = await createInbound({
     allow: [{ to: [{ paths: ['/old', '/new'] }] }],

@@ -33,7 +33,10 @@ test('It is between frames exactly behind whole ones, in any cut of the bytes', 
       const parts = specs.map(([length, form, isMasked]) => frame(length, form as 'short', isMasked));
       const ends = new Set<number>([0]);
       let end = 0;
-      for (const part of parts) ends.add((end += part.length));
+      for (const part of parts) {
+        end += part.length;
+        ends.add(end);
+      }
       const bytes = concatBytes(...parts);
       const followed = new WebSocketFrames();
       equal(followed.isBetween, true);

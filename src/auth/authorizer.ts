@@ -27,7 +27,7 @@ export interface HttpAccess {
   readonly host: string;
   /** Flat name/value list; names lower case. */
   readonly fields: readonly string[];
-  /** What a token in the request has proven about the end user; undefined: nothing. */
+  /** What a token in the request has proven about the end user, empty when there is none; undefined: nobody has looked, and a condition on claims is in doubt. */
   readonly claims?: Claims | undefined;
 }
 

@@ -30,6 +30,7 @@ export interface HttpView {
   readonly host: string;
   /** Flat name/value list; names lower case. */
   readonly fields: readonly string[];
+  /** undefined: nobody has looked for any. */
   readonly claims: Claims | undefined;
 }
 
@@ -92,7 +93,9 @@ function hasTrustDomain(texts: readonly string[]): SourceTest {
 export function compileClaims({ claims = {} }: PolicySource, denies: boolean): Checks {
   return Object.entries(claims).map(([name, values]) => {
     const tests = values.map(compileGlob);
-    return onRequest(`claims[${name}]`, denies, (http) => hasClaim(http.claims, name, tests));
+    return onRequest(`claims[${name}]`, denies, ({ claims: proven }) =>
+      proven === undefined ? denies : hasClaim(proven, name, tests),
+    );
   });
 }
 
@@ -146,7 +149,9 @@ export function compileCondition(
     case 'claim': {
       const on = (texts: readonly string[], wanted: boolean): Check => {
         const tests = texts.map(compileGlob);
-        return onRequest(key, denies, ({ claims }) => hasClaim(claims, parsed.name, tests) === wanted);
+        return onRequest(key, denies, ({ claims }) =>
+          claims === undefined ? denies : hasClaim(claims, parsed.name, tests) === wanted,
+        );
       };
       return { checks: [...each(values, (texts) => on(texts, true)), ...each(notValues, (texts) => on(texts, false))] };
     }
@@ -207,8 +212,8 @@ function compileCalls(
 }
 
 /** Of a claim that is a list one member is enough. */
-function hasClaim(claims: Claims | undefined, name: string, tests: readonly TextTest[]): boolean {
-  if (claims === undefined || !Object.hasOwn(claims, name)) return false;
+function hasClaim(claims: Claims, name: string, tests: readonly TextTest[]): boolean {
+  if (!Object.hasOwn(claims, name)) return false;
   const value = claims[name] ?? [];
   const texts = typeof value === 'string' ? [value] : value;
   return texts.some((text) => tests.some((matches) => matches(text)));

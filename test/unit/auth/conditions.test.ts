@@ -195,6 +195,27 @@ describe('Conditions', () => {
   });
 });
 
+describe('Claims of which nobody has looked for a token', () => {
+  it('never allow, and always deny; where there is no token they are not there', () => {
+    const rules = [
+      { from: [{ claims: { role: ['admin'] } }] },
+      { when: [{ key: 'request.auth.claims[role]', values: ['admin'] }] },
+      { when: [{ key: 'request.auth.claims[role]', notValues: ['guest'] }] },
+    ];
+    for (const [i, rule] of rules.entries()) {
+      const allowing = new Authorizer([policy('default', { allow: [rule] })]);
+      const denying = new Authorizer([policy('default', { allow: [{}], deny: [rule] })]);
+      assert.deepEqual(
+        [allowing, denying].map((each) => each.decide(access()).allow),
+        [false, false],
+      );
+      const isNegative = i === 2;
+      const found = [allowing, denying].map((each) => each.decide(access({ claims: {} })).allow);
+      assert.deepEqual(found, [isNegative, !isNegative]);
+    }
+  });
+});
+
 describe('Policies that audit, and a permissive mesh', () => {
   const all = [{}];
   const name = (text: string): string => `AuthorizationPolicy/${text}`;

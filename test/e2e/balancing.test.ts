@@ -137,7 +137,7 @@ describe('Two regions', () => {
     const tookOverMs = Math.round(Math.max(0, ...late.map(({ atMs, tookMs }) => atMs + tookMs - killedMs)));
     printFigures('all near replicas killed', { ...load, nearBefore, farBefore, tookOverMs, ...posts });
     // All stays near while it works; on a busy machine a near one may for a moment not seem to. Half would go far otherwise.
-    assert.ok((farBefore ?? 0) <= (nearBefore ?? 0) / 10, `${farBefore} went far, ${nearBefore} stayed near`);
+    assert.ok((farBefore ?? 0) <= (nearBefore ?? 0) / 3, `${farBefore} went far, ${nearBefore} stayed near`);
     assert.equal(load.failedGets, 0, JSON.stringify(load.errors));
     assert.equal(posts.twice, 0);
     assert.deepEqual(mesh.accidents(), []);

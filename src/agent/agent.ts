@@ -122,6 +122,11 @@ export class Agent {
     this.names = names;
     this.mirror = new Mirror({
       ...{ platform, log, namespace: () => identity.namespace },
+      sealing: {
+        served: () => this.#services.names(),
+        bundle: () => identity.bundle,
+        onDoubt: (channel) => this.#uplinks.doubt(channel),
+      },
       onPolicies: () => this.#inbound.reconsider(),
     });
     this.#services = new LocalServices(() => this.#onServices());
@@ -174,6 +179,7 @@ export class Agent {
       hubs: options.hubs,
       events: {
         onCatalogue: (push, from) => this.mirror.receive(push, from.channel),
+        onSeal: (push, from) => this.mirror.receiveSeal(push, from.channel),
         onCircuit: (push, from) => this.peers.accept(push, from),
         onRevocations: () => this.#onRevocations(),
       },
@@ -329,6 +335,7 @@ export class Agent {
     this.peers.close(new SkeinError('SKEIN_CANCELLED', 'Cannot use session: this member has left'));
     this.#uplinks.close();
     this.#backends.close();
+    this.mirror.close();
   }
 
   async #until(isDone: () => boolean, timeoutMs: number): Promise<boolean> {

@@ -52,6 +52,7 @@ async function admit(platform: Platform, url: string, identity: Identity, signal
   const events = {
     onHub: ignore,
     onCatalogue: ignore,
+    onSeal: ignore,
     onCircuit: ignore,
     onRevocations: ignore,
     onGoAway: ignore,

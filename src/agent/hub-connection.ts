@@ -23,6 +23,7 @@ export interface HubEvents {
   /** The hub has proven who it is, and holds this end for nobody yet. An error that is thrown ends the connection. */
   onHub(from: HubConnection): void;
   onCatalogue(push: Push<'catalogue'>, from: HubConnection): void;
+  onSeal(push: Push<'seal'>, from: HubConnection): void;
   onCircuit(push: Push<'circuit'>, from: HubConnection): void;
   onGoAway(push: Push<'goaway'>, from: HubConnection): void;
   /** Other identities are revoked from now on. */
@@ -50,6 +51,8 @@ export class HubConnection implements Route {
   readonly url: string;
   /** Written by GOAWAY, and by the `Uplink` that holds it. */
   isLeaving = false;
+  /** What it says of the resources is not what was sealed: another hub is the better one to follow. */
+  isDoubted = false;
   readonly #options: HubConnectionOptions;
   readonly #link: Link;
   #session: Session | undefined;
@@ -189,6 +192,7 @@ export class HubConnection implements Route {
       clock: platform.clock,
       pushes: {
         catalogue: (push) => events.onCatalogue(push, this),
+        seal: (push) => events.onSeal(push, this),
         circuit: (push) => events.onCircuit(push, this),
         goaway: (push) => {
           this.isLeaving = true;

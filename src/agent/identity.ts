@@ -118,6 +118,11 @@ export class Identity {
     return this.#member.wit.expiresAtMs;
   }
 
+  /** The issuer's keys. @throws SkeinError SKEIN_IDENTITY before a hub was there */
+  get bundle(): TrustBundle {
+    return this.#trustBundle;
+  }
+
   get isRenewalDue(): boolean {
     return this.#membership !== undefined && this.#options.platform.clock.epochMs() >= this.#membership.renewAtMs;
   }

@@ -1,6 +1,7 @@
 /** Mirror: the local copy of the catalogue, with what is compiled from it: authorizer and routes. All stay as they are while no hub is there. */
 
 import { Authorizer } from '../auth/authorizer.ts';
+import type { TrustBundle } from '../auth/trust-bundle.ts';
 import {
   AUTHORIZATION_POLICY,
   type AuthorizationPolicy,
@@ -8,10 +9,11 @@ import {
 } from '../catalog/authorization-policy.ts';
 import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts';
 import type { Endpoint } from '../catalog/endpoint.ts';
+import { createInterest } from '../catalog/interest.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
-import type { AsOf, CataloguePush } from '../control/messages.ts';
+import type { AsOf, CataloguePush, SealPush } from '../control/messages.ts';
 import { CatalogueWatch, type WatchStats } from '../control/watch.ts';
 import { toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -19,6 +21,7 @@ import type { Platform } from '../core/platform.ts';
 import type { EndpointSource } from '../router/upstream.ts';
 import { PolicyAge } from './policy-age.ts';
 import { Routing } from './routing.ts';
+import { SealedCatalogue } from './sealed-catalogue.ts';
 
 export interface MirrorOptions {
   readonly platform: Platform;
@@ -27,6 +30,17 @@ export interface MirrorOptions {
   readonly onPolicies: () => void;
   /** Namespace of the own identity. */
   readonly namespace: () => string;
+  /** Policies and routes are believed as far as their issuer has sealed them. Without it, as they are told. */
+  readonly sealing?: Sealing;
+}
+
+export interface Sealing {
+  /** Services that are served here, `name.namespace`. */
+  readonly served: () => Iterable<string>;
+  /** Keys of the issuer. */
+  readonly bundle: () => TrustBundle;
+  /** The hub behind that channel does not show what was sealed. */
+  readonly onDoubt: (channel: Channel) => void;
 }
 
 export class Mirror implements EndpointSource {
@@ -37,13 +51,15 @@ export class Mirror implements EndpointSource {
   #channel: Channel | undefined;
   #manifests: readonly Manifest[] = [];
   readonly #policyAge: PolicyAge;
+  readonly #sealed: SealedCatalogue | undefined;
   #authorizer = new Authorizer([]);
 
   constructor(options: MirrorOptions) {
     this.#options = options;
-    const { platform, log, namespace } = options;
+    const { platform, log, namespace, sealing } = options;
     this.routing = new Routing({ log, namespace });
     this.#policyAge = new PolicyAge(platform.clock, log);
+    if (sealing !== undefined) this.#sealed = this.#createSealed(sealing);
     this.#watch = new CatalogueWatch({
       sha256: platform.crypto.sha256,
       clock: platform.clock,
@@ -57,6 +73,11 @@ export class Mirror implements EndpointSource {
     return this.#watch.snapshot;
   }
 
+  /** What was refused because it was not sealed, and how old the seal is. */
+  get seals(): Pick<SealedCatalogue, 'stats' | 'sealAgeMs'> | undefined {
+    return this.#sealed;
+  }
+
   get stats(): WatchStats {
     return this.#watch.stats;
   }
@@ -68,9 +89,10 @@ export class Mirror implements EndpointSource {
 
   /** Follows the catalogue over `channel` from now on. Resolves when it has told what is watched. */
   attach(channel: Channel): Promise<void> {
+    this.#sealed?.onHub();
     this.#channel = channel;
     this.#policyAge.onHub();
-    return this.#watch.attach(channel);
+    return this.#watch.attach(channel).then(() => this.#sealed?.ready());
   }
 
   detach(channel: Channel): void {
@@ -87,8 +109,12 @@ export class Mirror implements EndpointSource {
     }
   }
 
+  receiveSeal(push: SealPush, channel: Channel): void {
+    if (this.#channel === channel) this.#sealed?.receive(push);
+  }
+
   isKnown(service: string): boolean {
-    return this.#watch.isKnown(service);
+    return this.#watch.isKnown(service) && this.#sealed?.isSealed(service) !== false;
   }
 
   endpoints(service: string): readonly Endpoint[] {
@@ -99,18 +125,42 @@ export class Mirror implements EndpointSource {
     return this.routing.policy(service);
   }
 
-  watch(service: string): Promise<void> {
-    return this.#watch.add(service);
+  async watch(service: string): Promise<void> {
+    await this.#watch.add(service);
+    await this.#sealed?.sealed(service);
   }
 
   forget(service: string): void {
     this.#watch.remove(service);
+    this.#sealed?.forget(service);
+  }
+
+  close(): void {
+    this.#sealed?.close();
   }
 
   #onSnapshot(snapshot: Snapshot, asOf: AsOf | undefined): void {
     // A hub that is behind is no better informed about routes than about policies.
     if (!this.#policyAge.accepts(asOf)) return;
+    if (this.#sealed !== undefined) return this.#sealed.onSnapshot(snapshot);
     this.routing.onSnapshot(snapshot);
+    this.#onPolicies(snapshot);
+  }
+
+  #createSealed({ served, bundle, onDoubt }: Sealing): SealedCatalogue {
+    const { platform, log, namespace } = this.#options;
+    return new SealedCatalogue({
+      ...{ platform, log, bundle },
+      interest: () => createInterest(this.#watch.services, served(), namespace()),
+      onPolicies: (snapshot) => this.#onPolicies(snapshot),
+      onRoutes: (snapshot) => this.routing.onSnapshot(snapshot),
+      onDoubt: () => {
+        if (this.#channel !== undefined) onDoubt(this.#channel);
+      },
+    });
+  }
+
+  #onPolicies(snapshot: Snapshot): void {
     const manifests = snapshot.manifests(AUTHORIZATION_POLICY);
     if (manifests === this.#manifests || manifests.length + this.#manifests.length === 0) return;
     this.#manifests = manifests;

@@ -70,6 +70,11 @@ export class LocalServices {
     return this.#entries.values();
   }
 
+  /** `name.namespace` of each. */
+  *names(): IterableIterator<string> {
+    for (const { service } of this.#entries.values()) yield service;
+  }
+
   /** By `name.namespace:port`. */
   get(key: string): ServedEntry | undefined {
     return this.#entries.get(key);

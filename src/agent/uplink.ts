@@ -39,7 +39,7 @@ export interface UplinkOptions extends Omit<HubConnectionOptions, 'events'> {
   readonly url: string;
   readonly limits: AgentLimits;
   readonly log: Logger;
-  readonly events: Pick<HubConnectionOptions['events'], 'onCatalogue' | 'onCircuit' | 'onRevocations'>;
+  readonly events: Pick<HubConnectionOptions['events'], 'onCatalogue' | 'onSeal' | 'onCircuit' | 'onRevocations'>;
   readonly owner: UplinkOwner;
 }
 

@@ -3,6 +3,7 @@
  * primary, whose catalogue is followed; circuits go through any. Only a refusal at the start is final.
  */
 
+import type { Channel } from '../control/channel.ts';
 import { type ErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Uplink, type UplinkOptions, type UplinkState } from './uplink.ts';
@@ -114,6 +115,15 @@ export class Uplinks {
   }
 
   start(): void {
+    this.#settle();
+  }
+
+  /** The hub behind `channel` does not show what the issuer has sealed: another one is followed, if there is one. */
+  doubt(channel: Channel): void {
+    const connection = this.#routes.find((route) => route.channel === channel);
+    if (connection === undefined || connection.isDoubted) return;
+    connection.isDoubted = true;
+    this.#options.log.log('error', 'hub-doubted', { hub: connection.url });
     this.#settle();
   }
 
@@ -256,5 +266,5 @@ export class Uplinks {
 /** How well it carries: one that is silent may speak again, one that is left will not. */
 function rankOf({ state, connection }: Uplink): number {
   if (state === 'leaving') return 2;
-  return connection?.isSilent ? 1 : 0;
+  return connection?.isSilent || connection?.isDoubted ? 1 : 0;
 }

@@ -6,6 +6,7 @@ import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain, type SpiffeId } from '../core/spiffe-id.ts';
 import { isAudience, JWT_SVID_LIFETIME_MS, mintJwtSvid } from './jwt-svid.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
+import { type Claims, type StatementType, signStatement } from './statement.ts';
 import { mintWit } from './svid.ts';
 import type { BundleKey, TrustBundle } from './trust-bundle.ts';
 
@@ -127,6 +128,11 @@ export class Authority {
     const issuedAtMs = this.#clock.epochMs();
     const token = await mintJwtSvid(this.#jwtKey, this.#jwtKey.thumbprint, { id, audience, tokenId, issuedAtMs });
     return { token, expiresAtMs: issuedAtMs + JWT_SVID_LIFETIME_MS };
+  }
+
+  /** Signs what is no identity. */
+  sign(type: StatementType, claims: Claims): Promise<string> {
+    return signStatement(this.#witKey, this.thumbprint, type, claims);
   }
 
   /** The same object as long as nothing changes. */

@@ -20,7 +20,7 @@ export interface Interest {
   readonly namespace: string | undefined;
 }
 
-const EXTENSIONS: ReadonlySet<string> = new Set([DIRECT_RESPONSE, FAULT_INJECTION]);
+export const EXTENSIONS: ReadonlySet<string> = new Set([DIRECT_RESPONSE, FAULT_INJECTION]);
 
 export function createInterest(
   watched: Iterable<string>,

@@ -34,6 +34,7 @@ export interface HubSettings {
   readonly permissive: boolean;
   readonly trustsProxy: boolean;
   readonly quotas: HubQuotas;
+  readonly reseal: boolean;
 }
 
 export const HUB_OPTIONS: readonly OptionSpec[] = [
@@ -70,6 +71,11 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
       'make the mesh permissive: what no policy decides is allowed and counted, until AuthorizationPolicy/permissive of the namespace mesh is deleted',
   },
   { flags: '--no-starter-policy', description: 'a new hub starts without the policy allow-same-namespace' },
+  {
+    flags: '--reseal',
+    description:
+      'what the store holds now is right, and is sealed anew: after a backup was restored or tampering was undone',
+  },
   { flags: '--config <file>', description: 'a YAML file; flags and environment go before it' },
 ];
 
@@ -118,6 +124,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
     quotas: Object.fromEntries(Object.entries(file.quotas ?? {}).filter(([, value]) => value !== undefined)),
     permissive: input.flag('permissive'),
+    reseal: input.flag('reseal'),
     starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
   };
 }

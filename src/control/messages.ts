@@ -158,6 +158,16 @@ export const PUSHES = {
     more: v.boolean(),
     entries: v.array(v.object({ id: spiffeId, key: v.optional(text(64)), joinedUntilMs: v.optional(natural) })),
   }),
+  /**
+   * The issuer's word on what all resources are, and of the index that it is about what has changed since the last one (`full`: the
+   * whole of it): the digest of each topic, "" where there is nothing any more. `more`: further parts follow.
+   */
+  seal: v.object({
+    head: text(2048),
+    full: v.boolean(),
+    more: v.boolean(),
+    entries: v.pipe(v.array(v.tuple([text(64), text(64)])), v.maxLength(1000)),
+  }),
   /** The keys of the trust domain have changed. */
   bundle: v.object({ bundle }),
 } as const;
@@ -169,6 +179,7 @@ export type PushName = keyof typeof PUSHES;
 export type Push<N extends PushName> = v.InferOutput<(typeof PUSHES)[N]>;
 
 export type CataloguePush = Push<'catalogue'>;
+export type SealPush = Push<'seal'>;
 export type AsOf = v.InferOutput<typeof asOf>;
 export type Registration = CallRequest<'register'>;
 export type ServedService = Registration['services'][number];

@@ -5,7 +5,7 @@ import type { Resource } from '../catalog/resource.ts';
 import { SkeinError } from '../core/errors.ts';
 import { measureMessage } from './codec.ts';
 import { MAX_PUSH_RESOURCES, PART_BYTES } from './limits.ts';
-import type { CataloguePush } from './messages.ts';
+import type { CataloguePush, SealPush } from './messages.ts';
 
 /** The pushes of a delta, in order; the last one has `more: false`. */
 export function splitDelta(delta: Delta): CataloguePush[] {
@@ -82,4 +82,23 @@ function isSameStep(a: CataloguePush, b: CataloguePush): boolean {
   return (
     a.epoch === b.epoch && a.revision === b.revision && a.base === b.base && a.digest === b.digest && a.full === b.full
   );
+}
+
+/** Topics of one part of a seal index: each is below 80 bytes. */
+const PART_TOPICS = 500;
+
+/** The pushes of a seal, in order; the last one has `more: false`. */
+export function splitSeal({
+  head,
+  full,
+  entries,
+}: Pick<SealPush, 'head' | 'full'> & {
+  readonly entries: readonly (readonly [string, string])[];
+}): SealPush[] {
+  const parts: SealPush[] = [];
+  for (let at = 0; at === 0 || at < entries.length; at += PART_TOPICS) {
+    const part = entries.slice(at, at + PART_TOPICS).map(([topic, digest]): [string, string] => [topic, digest]);
+    parts.push({ head, full: full && at === 0, more: at + PART_TOPICS < entries.length, entries: part });
+  }
+  return parts;
 }

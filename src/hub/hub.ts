@@ -35,6 +35,7 @@ import { Relay } from './relay.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { type Applied, Resources } from './resources.ts';
 import { RevocationBoard } from './revocations.ts';
+import { Sealer } from './sealer.ts';
 import { type HubState, openState } from './state.ts';
 import { StatusBoard } from './status-board.ts';
 import { Sweep } from './sweep.ts';
@@ -149,16 +150,14 @@ class RunningHub implements Hub {
       onChange: (hub, isLive) => this.#registrations.onHub(hub, isLive),
     });
     this.#registrations = new Registrations({
-      publisher: this.#publisher,
-      store,
-      clock,
-      random,
-      log,
-      absence: limits.absence,
-      own,
+      ...{ publisher: this.#publisher, store, clock, random, log, own, absence: limits.absence },
       isLive: (hub) => this.#leases.isLive(hub),
     });
-    this.#resources = new Resources({ store, publisher: this.#publisher, clock, log, limits });
+    const sealer = new Sealer({
+      ...{ store, clock, log, sha256, issuer, publisher: this.#publisher, reseal: options.reseal ?? false },
+      isCurrent: () => !store.isShared || this.#leases.isCurrent,
+    });
+    this.#resources = new Resources({ store, publisher: this.#publisher, clock, log, limits, sealer });
     this.#relay = new Relay({ clock, log, limits });
     this.#enrolment = new Enrolment({
       ...{ store, clock, random, crypto, log, trustDomain, limits, check },

@@ -4,6 +4,7 @@ import type { OwnCredential } from '../auth/authenticator.ts';
 import { Authority, type AuthorityState, type IssuedJwt, WIT_LIFETIME_MS } from '../auth/authority.ts';
 import type { Grant } from '../auth/grant.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
+import type { Claims, StatementType } from '../auth/statement.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
@@ -107,6 +108,10 @@ export class HubIssuer {
     this.issuedJwts++;
     this.#options.log.log('debug', 'token-issued', { id: id.uri, audience });
     return issued;
+  }
+
+  sign(type: StatementType, claims: Claims): Promise<string> {
+    return this.#authority.sign(type, claims);
   }
 
   close(): void {

@@ -26,6 +26,8 @@ export interface Revision {
   /** Of a rollback, the revision that was gone back to. */
   readonly to?: number | undefined;
   readonly changes: readonly ResourceChange[];
+  /** The issuer's word on what all resources are after it. */
+  readonly seal?: string | undefined;
 }
 
 export interface JournalLimits {
@@ -34,7 +36,7 @@ export interface JournalLimits {
 }
 
 export const RESOURCE_PREFIX = 'resource/';
-const REVISION_PREFIX = 'revision/';
+export const REVISION_PREFIX = 'revision/';
 /** So that keys sort as their numbers do. */
 const DIGITS = 12;
 
@@ -148,7 +150,7 @@ function toKey(revision: number): string {
   return REVISION_PREFIX + String(revision).padStart(DIGITS, '0');
 }
 
-function readRevision({ key, value }: StoreEntry): Revision {
+export function readRevision({ key, value }: StoreEntry): Revision {
   const revision = tryParseJson(value) as Partial<Revision> | undefined;
   if (typeof revision?.revision === 'number' && Array.isArray(revision.changes)) return revision as Revision;
   return { revision: Number(key.slice(REVISION_PREFIX.length)), at: '', action: 'unknown', changes: [] };

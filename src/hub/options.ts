@@ -39,6 +39,11 @@ export interface HubOptions {
    * where nobody reaches this hub around that proxy. @default false: behind a proxy nobody's address is known
    */
   readonly trustsProxy?: boolean;
+  /**
+   * Declares that what the store holds now is right, and seals it anew: after a backup was restored, or once somebody has put right what
+   * a stranger had written there. @default false
+   */
+  readonly reseal?: boolean;
   /** Bearer token of the admin API. @default the one in `dataFolder`, made at the first start */
   readonly adminToken?: string;
   readonly log?: Logger;

@@ -5,10 +5,12 @@
 
 import type { Sha256 } from '../catalog/digest.ts';
 import { isEndpoint, type Resource } from '../catalog/resource.ts';
+import type { SealIndex } from '../catalog/seal-index.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
 import type { AsOf } from '../control/messages.ts';
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
+import { SealBoard } from './seal-board.ts';
 import { type PublisherStats, Subscriber } from './subscriber.ts';
 
 export interface PublisherOptions {
@@ -33,6 +35,7 @@ export class Publisher {
   readonly #subscribers = new Set<Subscriber>();
   readonly #byService = new Map<string, Set<Subscriber>>();
   readonly #sweep: Timer;
+  readonly #seals = new SealBoard();
   #snapshot: Snapshot;
   #upserts = new Map<string, Resource>();
   #removals = new Set<string>();
@@ -88,6 +91,12 @@ export class Publisher {
     for (const subscriber of this.#subscribers) subscriber.flushIfWritable();
   }
 
+  /** Another seal is in force. It may be told before the resources that it is for, or after them. */
+  seal(head: string, index: SealIndex): void {
+    this.#seals.set(head, index);
+    for (const subscriber of this.#subscribers) subscriber.flushIfWritable();
+  }
+
   /** A sidecar that wants to be told; it is told nothing before it names its interest. */
   subscribe(channel: Channel): Subscriber {
     const subscriber = new Subscriber({
@@ -95,6 +104,7 @@ export class Publisher {
       clock: this.#options.clock,
       stats: this.stats,
       asOf: this.#options.asOf ?? (() => undefined),
+      seals: this.#seals,
       snapshot: () => {
         this.flush();
         return this.#snapshot;

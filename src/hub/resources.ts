@@ -15,14 +15,17 @@ import {
   Journal,
   newestOf,
   RESOURCE_PREFIX,
+  REVISION_PREFIX,
   type ResourceChange,
   type Revision,
+  readRevision,
   statusOf,
   undoneSince,
 } from './journal.ts';
 import type { HubLimits } from './options.ts';
 import { judgePolicies, type ResourceIssue } from './policy-admission.ts';
 import type { Publisher } from './publisher.ts';
+import type { Sealer } from './sealer.ts';
 import { askAll, type Store, type StoreEntry, tryParseJson } from './store.ts';
 
 export interface ResourcesOptions {
@@ -31,6 +34,8 @@ export interface ResourcesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits: HubLimits;
+  /** Signs what the resources are; without it members of this hub believe none. */
+  readonly sealer?: Sealer | undefined;
 }
 
 export interface Applied {
@@ -75,12 +80,17 @@ interface Plan {
 
 /** A store that is away is seldom back sooner, and asking it costs nothing. */
 const RETRY_MS = 2_000;
+/** What is not sealed after as many looks is not being changed by another hub. */
+const MAX_OPENINGS = 4;
 
 export class Resources {
   readonly #options: ResourcesOptions;
   readonly #journal: Journal;
   #unwatch: (() => void) | undefined;
+  #unfollow: (() => void) | undefined;
   #retry: Timer | undefined;
+  /** How often it was looked whether what is stored is sealed. */
+  #openings = 0;
   #isClosed = false;
 
   constructor(options: ResourcesOptions) {
@@ -99,9 +109,29 @@ export class Resources {
       else publisher.change(resource, manifest);
     });
     // A hub may have died in the middle of a change.
-    await this.#journal.settle().catch((thrown) => {
+    await this.#settle().catch((thrown) => {
       log.log('warn', 'revisions-not-settled', { error: toSkeinError(thrown).message });
       this.#settleLater();
+    });
+  }
+
+  /** Carries out what was begun, and from the first time on follows what is sealed. */
+  async #settle(): Promise<void> {
+    const { store, sealer } = this.#options;
+    const revisions = await this.#journal.settle();
+    if (sealer === undefined || this.#unfollow !== undefined || this.#isClosed) return;
+    const manifests = new Map<string, Manifest>();
+    for (const entry of await store.list(RESOURCE_PREFIX)) {
+      const key = entry.key.slice(RESOURCE_PREFIX.length);
+      const manifest = readManifest(key, entry);
+      if (manifest !== undefined) manifests.set(key, manifest);
+    }
+    this.#openings++;
+    const isLast = this.#openings >= MAX_OPENINGS;
+    // Another hub may be in the middle of a change.
+    if (!(await sealer.open(revisions, manifests, isLast)) && !isLast) return this.#settleLater();
+    this.#unfollow = store.watch(REVISION_PREFIX, ({ entry }) => {
+      if (entry !== undefined) sealer.note(readRevision(entry));
     });
   }
 
@@ -179,6 +209,8 @@ export class Resources {
     this.#isClosed = true;
     this.#retry?.cancel();
     this.#unwatch?.();
+    this.#unfollow?.();
+    this.#options.sealer?.close();
   }
 
   /** A revision that was made is carried out as soon as the store takes it. */
@@ -186,7 +218,7 @@ export class Resources {
     if (this.#isClosed) return;
     this.#retry ??= this.#options.clock.setTimer(RETRY_MS, () => {
       this.#retry = undefined;
-      this.#journal.settle().catch(() => this.#settleLater());
+      this.#settle().catch(() => this.#settleLater());
     });
   }
 
@@ -211,7 +243,8 @@ export class Resources {
       const outcome = { results, ...(warnings.length === 0 ? {} : { warnings }) };
       if (changes.length === 0 || dryRun) return { ...outcome, revision: newest };
       const at = new Date(clock.epochMs()).toISOString();
-      if (!(await this.#journal.commit({ revision: newest + 1, at, action, to, changes }))) continue;
+      const seal = await this.#options.sealer?.prepare(revisions, changes);
+      if (!(await this.#journal.commit({ revision: newest + 1, at, action, to, changes, seal }))) continue;
       this.#tell(newest + 1, results);
       try {
         await this.#journal.settle();

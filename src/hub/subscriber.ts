@@ -6,9 +6,10 @@ import { type Resource, resourceKey } from '../catalog/resource.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
 import type { AsOf } from '../control/messages.ts';
-import { splitDelta } from '../control/parts.ts';
+import { splitDelta, splitSeal } from '../control/parts.ts';
 import type { Clock } from '../core/clock.ts';
 import { toSkeinError } from '../core/errors.ts';
+import type { SealBoard } from './seal-board.ts';
 
 /** Counters, read at scrape time. */
 export interface PublisherStats {
@@ -21,6 +22,7 @@ export interface SubscriberOptions {
   readonly clock: Clock;
   readonly stats: PublisherStats;
   readonly asOf: () => AsOf | undefined;
+  readonly seals: SealBoard;
   /** The newest catalogue, with all changes so far. */
   readonly snapshot: () => Snapshot;
   /** The services it watches have changed. */
@@ -42,6 +44,8 @@ export class Subscriber {
   /** The next step is the whole: nothing was told yet, or it was lost. */
   #isFull = true;
   #hasInterest = false;
+  /** Step of the seal board that was told last. */
+  #sealStep = 0;
   #anchorAtMs = Number.POSITIVE_INFINITY;
   #anchorAfterMs = FIRST_ANCHOR_MS;
 
@@ -81,13 +85,15 @@ export class Subscriber {
   resync(): void {
     this.#options.stats.resyncs++;
     this.#isFull = true;
+    this.#sealStep = 0;
     this.#hasInterest = true;
     this.flush();
   }
 
   /** Tells what is due unless the sidecar is behind; it will be told when it has caught up. */
   flushIfWritable(): void {
-    if (this.#dirty.size === 0 || !this.#options.channel.isWritable) return;
+    const isNews = this.#dirty.size > 0 || (this.#hasInterest && this.#sealStep !== this.#options.seals.step);
+    if (!isNews || !this.#options.channel.isWritable) return;
     try {
       this.flush();
     } catch (thrown) {
@@ -117,11 +123,24 @@ export class Subscriber {
       }
     }
     this.#dirty.clear();
-    if (!this.#isFull && upserts.length === 0 && removals.length === 0) return;
-    this.#push(snapshot, this.#isFull, upserts, removals);
-    this.#isFull = false;
-    this.#anchorAfterMs = FIRST_ANCHOR_MS;
-    this.#anchorAtMs = this.#options.clock.monotonicMs() + FIRST_ANCHOR_MS;
+    if (this.#isFull || upserts.length > 0 || removals.length > 0) {
+      this.#push(snapshot, this.#isFull, upserts, removals);
+      this.#isFull = false;
+      this.#anchorAfterMs = FIRST_ANCHOR_MS;
+      this.#anchorAtMs = this.#options.clock.monotonicMs() + FIRST_ANCHOR_MS;
+    }
+    this.#tellSeal();
+  }
+
+  #tellSeal(): void {
+    const { seals, channel, stats } = this.#options;
+    const news = this.#hasInterest ? seals.since(this.#sealStep) : undefined;
+    if (news === undefined) return;
+    this.#sealStep = seals.step;
+    for (const part of splitSeal(news)) {
+      stats.pushes++;
+      channel.push('seal', part);
+    }
   }
 
   /** Called now and then: reminds the sidecar of the digest when it is time. */

@@ -35,6 +35,10 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   metrics.read('skein_catalogue_applied_total', () => agent.mirror.stats.applied);
   metrics.read('skein_catalogue_diverged_total', () => agent.mirror.stats.diverged);
   metrics.read('skein_catalogue_resyncs_total', () => agent.mirror.stats.resyncs);
+  metrics.readAll('skein_seals_refused_total', () =>
+    Object.entries(agent.mirror.seals?.stats.refused ?? {}).map(([cause, count]) => [{ cause }, count]),
+  );
+  metrics.read('skein_seal_age_seconds', () => (agent.mirror.seals?.sealAgeMs ?? 0) / 1000);
   metrics.read('skein_catalogue_revision', () => agent.mirror.snapshot.revision);
 
   const requests = metrics.counter('skein_requests_total');

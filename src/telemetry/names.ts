@@ -165,6 +165,16 @@ export const METRICS = {
   skein_catalogue_applied_total: { type: 'counter', help: 'Catalogue steps applied by this sidecar', labels: [] },
   skein_catalogue_diverged_total: { type: 'counter', help: 'Catalogue steps that did not fit', labels: [] },
   skein_catalogue_resyncs_total: { type: 'counter', help: 'Times the whole catalogue was asked for again', labels: [] },
+  skein_seals_refused_total: {
+    type: 'counter',
+    help: 'Policies, routes or seals that were not used, by cause: not signed by the issuer (forged), about something else (index), older than known (rollback), another one of the same revision (fork), or not what was sealed (unsealed)',
+    labels: ['cause'],
+  },
+  skein_seal_age_seconds: {
+    type: 'gauge',
+    help: 'Time since a hub has shown a fresh word of the issuer on what policies and routes there are; every 5 minutes there is one',
+    labels: [],
+  },
   skein_catalogue_revision: { type: 'gauge', help: 'Revision of the catalogue this sidecar holds', labels: [] },
 
   skein_requests_total: {

@@ -56,10 +56,14 @@ export class HostileHubLab {
   }
 
   /** Two hubs of one store and one issuer; the first is in hostile hands, and preferred. */
-  static async start(t: ConstructorParameters<typeof VirtualMesh>[0]): Promise<HostileHubLab> {
+  static async start(
+    t: ConstructorParameters<typeof VirtualMesh>[0],
+    prepare: (publisher: HostilePublisher) => void = () => undefined,
+  ): Promise<HostileHubLab> {
     const lab = new HostileHubLab(t);
     const createPublisher = (options: ConstructorParameters<typeof HostilePublisher>[0]): HostilePublisher => {
       lab.#publisher = new HostilePublisher(options);
+      prepare(lab.#publisher);
       return lab.#publisher;
     };
     await lab.mesh.startShared(7000, {}, undefined, { createPublisher });
@@ -157,7 +161,10 @@ export class HostileHubLab {
   }
 
   /** Prints what came of a switch, and holds it to what no hub can do. */
-  async report(name: string): Promise<{ attacks: number; counted: Readonly<Record<string, number>> }> {
+  async report(
+    name: string,
+    more: object = {},
+  ): Promise<{ attacks: number; counted: Readonly<Record<string, number>> }> {
     const counted: Record<string, number> = {};
     for (const [metric, before] of this.#counted) counted[metric] = (await this.count(metric)) - before;
     const attacks = this.line.done;
@@ -167,9 +174,21 @@ export class HostileHubLab {
       ...this.outcome,
       errors: Object.fromEntries(this.errors),
       counted,
+      ...more,
     });
     deepEqual([this.outcome.wrong, this.outcome.misdelivered], [0, 0], 'bytes wrong, requests misdelivered');
     return { attacks, counted };
+  }
+
+  /** What members did not use because it was not sealed, by cause. */
+  refusals(): { readonly refused: Readonly<Record<string, number>> } {
+    const refused: Record<string, number> = {};
+    for (const { agent } of this.members.values()) {
+      for (const [cause, count] of Object.entries(agent.mirror.seals?.stats.refused ?? {})) {
+        if (count > 0) refused[cause] = (refused[cause] ?? 0) + count;
+      }
+    }
+    return { refused };
   }
 
   /** Lines of an event in the logs of the members. */

@@ -1,6 +1,7 @@
 /** The publisher of a hub in hostile hands: what it tells members of the catalogue is what it likes. */
 import type { Resource } from '../../src/catalog/resource.ts';
 import { resourceKey } from '../../src/catalog/resource.ts';
+import type { SealIndex } from '../../src/catalog/seal-index.ts';
 import type { Channel } from '../../src/control/channel.ts';
 import { Publisher } from '../../src/hub/publisher.ts';
 import type { Subscriber } from '../../src/hub/subscriber.ts';
@@ -8,12 +9,21 @@ import type { Subscriber } from '../../src/hub/subscriber.ts';
 /** What is told instead of a resource: others, or nothing. */
 export type Lie = (resource: Resource) => readonly Resource[];
 
+export interface TrueSeal {
+  readonly head: string;
+  readonly index: SealIndex;
+}
+
 export class HostilePublisher extends Publisher {
   /** Control streams of all members, for what is pushed besides. */
   readonly channels: Channel[] = [];
+  /** As the issuer has made them. */
+  readonly seals: TrueSeal[] = [];
   readonly #true = new Map<string, Resource>();
   #told = new Map<string, Resource>();
   #lie: Lie = (resource) => [resource];
+  #bendSeal: (seal: TrueSeal) => TrueSeal | undefined = (seal) => seal;
+  #isHeld = false;
 
   /** From now on members are told this instead of what is there, the whole of it. */
   lie(lie: Lie): void {
@@ -27,12 +37,35 @@ export class HostilePublisher extends Publisher {
     this.#tell();
   }
 
+  /** From now on members are told this seal instead of the one there is. */
+  bendSeal(bend: (seal: TrueSeal) => TrueSeal | undefined): void {
+    this.#bendSeal = bend;
+    const newest = this.seals.at(-1);
+    if (newest !== undefined) this.#tellSeal(newest);
+  }
+
+  /** Members are told of no change any more. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  override seal(head: string, index: SealIndex): void {
+    this.seals.push({ head, index });
+    this.#tellSeal({ head, index });
+  }
+
   override subscribe(channel: Channel): Subscriber {
     this.channels.push(channel);
     return super.subscribe(channel);
   }
 
+  #tellSeal(newest: TrueSeal): void {
+    const told = this.#bendSeal(newest);
+    if (told !== undefined) super.seal(told.head, told.index);
+  }
+
   #tell(): void {
+    if (this.#isHeld) return;
     const wanted = new Map<string, Resource>();
     for (const resource of this.#true.values()) {
       for (const told of this.#lie(resource)) wanted.set(resourceKey(told), told);

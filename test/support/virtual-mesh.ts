@@ -177,7 +177,8 @@ export class VirtualMesh {
   readonly log = new EventLog();
   readonly #t: Pick<TestContext, 'after' | 'diagnostic'>;
   #hub: Hub | undefined;
-  readonly #store = new SharedStore();
+  /** That of hubs that share one. */
+  readonly store = new SharedStore();
   #folder: string | undefined;
   /** Hubs that share it, by their URL, each with its way there. */
   readonly #shared = new Map<string, { readonly hub: Hub; readonly line: StoreLine }>();
@@ -212,7 +213,7 @@ export class VirtualMesh {
 
   /** One of several hubs that share a store and an issuer. */
   async startShared(port: number, options: HubOptions = {}, clock?: Clock, parts?: HubParts): Promise<Hub> {
-    const line = this.#store.connect();
+    const line = this.store.connect();
     const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port, clock, parts);
     this.#shared.set(hub.url, { hub, line });
     return hub;

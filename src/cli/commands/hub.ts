@@ -46,6 +46,7 @@ export const hub: CommandSpec = {
         dangerouslyPermissive: settings.permissive,
         trustsProxy: settings.trustsProxy,
         limits: settings.quotas,
+        reseal: settings.reseal,
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),
         log: context.logger,
       });

@@ -1,0 +1,33 @@
+/** Seal: the issuer's word on what all resources of the mesh are at one revision. */
+
+import { verifyStatement } from './statement.ts';
+import type { TrustBundle } from './trust-bundle.ts';
+
+export interface Seal {
+  /** Number of the change that has led to it; 0 before the first. */
+  readonly revision: number;
+  /** Grows when an operator has declared that what the store holds is right, whatever was sealed before. */
+  readonly era: number;
+  /** Digest of the seal index. */
+  readonly index: string;
+  /** Wall time of the hub that has signed it. */
+  readonly atMs: number;
+}
+
+/** Which came first; of one revision it is the same seal, signed again later. */
+export function compareSeals(a: Seal, b: Seal): number {
+  return a.era - b.era || a.revision - b.revision;
+}
+
+/** undefined: no key of `bundle` has signed it. */
+export async function verifySeal(token: string, bundle: TrustBundle): Promise<Seal | undefined> {
+  const claims = await verifyStatement(token, 'skein-seal+jwt', bundle);
+  if (claims === undefined) return undefined;
+  const { revision, era, index, atMs } = claims;
+  if (!isCount(revision) || !isCount(era) || !isCount(atMs) || typeof index !== 'string') return undefined;
+  return { revision, era, index, atMs };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}

@@ -146,10 +146,12 @@ export function createApp(options: AppOptions): App {
   };
 }
 
-/** Members dial the hub; a page that opens a WebSocket to it, or makes a browser use a name that leads here, is none. */
-export function refuseUpgrade(asked: UpgradeRequest, hosts: readonly string[]): UpgradeRefusal | undefined {
-  if (checkHost(asked.field('host') ?? null, asked, hosts) !== undefined) return { status: 421 };
-  return isAskedByPage(asked.field) ? { status: 403 } : undefined;
+/**
+ * Members dial the hub; a page that opens a WebSocket to it is none, and every browser says so by `Origin`. `Host` is not asked
+ * for: a proxy on this machine hands on the name under which it is known, and a link proves itself in its handshake.
+ */
+export function refuseUpgrade({ field }: UpgradeRequest): UpgradeRefusal | undefined {
+  return isAskedByPage(field) ? { status: 403 } : undefined;
 }
 
 /**

@@ -364,7 +364,7 @@ class RunningHub implements Hub {
       ...listen,
       fetch: app.fetch,
       onWebSocket: (pipe) => this.#accept(pipe),
-      admitWebSocket: (asked) => refuseUpgrade(asked, hosts) ?? this.#admit(asked),
+      admitWebSocket: (asked) => refuseUpgrade(asked) ?? this.#admit(asked),
       trustsProxy: this.#options.trustsProxy ?? false,
     });
     this.#life = 'ready';

@@ -3,13 +3,14 @@
  * without the signature of its `cnf` key over a handshake (`proof.ts`), so a stolen one is useless.
  */
 
-import { compactVerify, SignJWT } from 'jose';
+import { SignJWT } from 'jose';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { parseSpiffeId, type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import { tryParseCompactJws } from './compact-jws.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
-import { findKey, type TrustBundle, toCryptoKey } from './trust-bundle.ts';
+import { tryReadSigned } from './signed-claims.ts';
+import type { TrustBundle } from './trust-bundle.ts';
 import { checkValidity, isTime, TOLERATED_SKEW_MS, type Validity } from './validity.ts';
 
 /** What a verified WIT-SVID says. */
@@ -37,8 +38,6 @@ export interface WitClaims {
 }
 
 const WIT_TYPE = 'wit+jwt';
-/** Header members a WIT-SVID may have; `crit`, `jku`, `jwk`, `x5u`, `x5c` and the rest would each be a way around the bundle. */
-const HEADER_MEMBERS = new Set(['alg', 'kid', 'typ']);
 const MAX_SERVICES = 256;
 const SERVICE_KEY = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -78,21 +77,9 @@ export async function verifyWit(
 }
 
 async function tryVerifyWit(token: string, bundle: TrustBundle, trustDomain: string): Promise<Wit | undefined> {
-  const jws = tryParseCompactJws(token);
-  if (jws === undefined) return undefined;
-  const { header, claims } = jws;
-  if (header.alg !== 'ES256' || header.typ !== WIT_TYPE || typeof header.kid !== 'string') return undefined;
-  if (Object.keys(header).some((name) => !HEADER_MEMBERS.has(name))) return undefined;
-  const wit = readClaims(claims, header.kid);
-  if (wit === undefined || wit.id.trustDomain !== trustDomain) return undefined;
-  const key = findKey(bundle, header.kid, 'wit-svid');
-  if (key === undefined) return undefined;
-  try {
-    await compactVerify(token, await toCryptoKey(key), { algorithms: ['ES256'] });
-    return wit;
-  } catch {
-    return undefined;
-  }
+  const signed = await tryReadSigned(token, WIT_TYPE, bundle);
+  const wit = signed === undefined ? undefined : readClaims(signed.claims, signed.keyId);
+  return wit?.id.trustDomain === trustDomain ? wit : undefined;
 }
 
 function readClaims(claims: Readonly<Record<string, unknown>>, keyId: string): Wit | undefined {

@@ -4,7 +4,8 @@ import { type Context, Hono } from 'hono';
 import { manifestKey } from '../catalog/resource.ts';
 import { REFLECTION_PATH, type Reflections } from '../control/reflection.ts';
 import { isBearer } from '../core/bearer.ts';
-import { type Bytes, concatBytes, decodeUtf8 } from '../core/bytes.ts';
+import { readBody } from '../core/body.ts';
+import { decodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
@@ -201,27 +202,15 @@ function requireJson(c: Context<Env>): void {
 }
 
 async function readJson(c: Context<Env>, { maxBodyBytes }: AppOptions): Promise<unknown> {
-  const body = await readBody(c.req.raw, maxBodyBytes);
+  const body = await readBody(
+    c.req.raw,
+    maxBodyBytes,
+    () => new SkeinError('SKEIN_BAD_REQUEST', `Cannot read request: more than ${maxBodyBytes} bytes`, { status: 413 }),
+  );
   try {
     return JSON.parse(decodeUtf8(body));
   } catch {
     throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read request: it is no JSON');
-  }
-}
-
-async function readBody(request: Request, maxBytes: number): Promise<Bytes> {
-  const chunks: Bytes[] = [];
-  let bytes = 0;
-  const reader = request.body?.getReader();
-  for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
-    if (done) return concatBytes(...chunks);
-    bytes += value.length;
-    if (bytes > maxBytes) {
-      await reader?.cancel();
-      throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot read request: more than ${maxBytes} bytes`, { status: 413 });
-    }
-    chunks.push(value);
   }
 }
 

@@ -345,7 +345,6 @@ class RunningHub implements Hub {
       throw new SkeinError('SKEIN_CONFIG', `Cannot start hub: ${this.#platform.name} cannot listen`);
     }
     const { listen = { host: '127.0.0.1', port: 0 }, url } = this.#options;
-    const hosts = url === undefined ? [] : [new URL(url).hostname];
     const app = createApp({
       admin: this.#admin,
       adminToken: this.adminToken,
@@ -356,7 +355,7 @@ class RunningHub implements Hub {
       isReady: () => this.#life === 'ready',
       jwks: () => this.#issuer.jwks(),
       bundle: () => this.#issuer.bundle(),
-      hosts,
+      hosts: url === undefined ? [] : [new URL(url).hostname],
       maxBodyBytes: this.#limits.maxBodyBytes,
       reflections: new Reflections(this.#platform.clock, this.#limits.reflections),
     });

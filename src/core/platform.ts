@@ -56,6 +56,11 @@ export interface MessagePipe {
   readonly isProxied: boolean;
   /** Milliseconds that an accepted connection had been there when it asked to be one of messages. @default 0 */
   readonly waitedMs?: number;
+  /**
+   * The other end is a stranger until the function that this gives is called: a connection that brings more than `maxBytes`
+   * before is dropped, and so is one that does not take leave within half a second of `close`. To be called before `attach`.
+   */
+  distrust?(maxBytes: number): () => void;
 }
 
 export interface DialOptions {

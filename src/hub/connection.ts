@@ -68,6 +68,7 @@ export class Connection {
       : parseIp((pipe.remoteAddress ?? '').replace(/^\[?(.*?)\]?:\d+$/, '$1'));
     this.#link = new Link(pipe, {
       role: 'acceptor',
+      isStranger: true,
       clock: platform.clock,
       random: platform.random,
       onClose: (error) => this.#finish(error),
@@ -131,6 +132,7 @@ export class Connection {
 
   #onAuthenticated(): void {
     if (this.#isClosed || this.#isOverShare() || this.#isRefused()) return;
+    this.#link.trust();
     this.#settle();
     if (this.#caller !== undefined) return; // the control stream came with the last message of the handshake
     this.#deadline.cancel();

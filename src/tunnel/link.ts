@@ -49,6 +49,8 @@ export interface LinkOptions {
   /** Once in each silence: the other end owes an answer. Another link may be made beside this one, which may speak again. */
   readonly onSilent?: () => void;
   readonly limits?: Partial<TunnelOptions>;
+  /** Somebody has dialled, and nobody knows who: until `trust` is called little is read. @default false */
+  readonly isStranger?: boolean;
 }
 
 /**
@@ -91,6 +93,8 @@ export class Link {
   #helloTimer: Timer;
   #closedBy: SkeinError | undefined;
   #end: LinkEnd | undefined;
+  #trustPipe: (() => void) | undefined;
+  #isStranger: boolean;
   #resolveReady: () => void = () => undefined;
   #rejectReady: (error: SkeinError) => void = () => undefined;
 
@@ -100,6 +104,8 @@ export class Link {
     this.#limits = resolveTunnelOptions(options.limits);
     this.#onClose = options.onClose;
     this.#role = options.role;
+    this.#isStranger = options.isStranger === true;
+    if (this.#isStranger) this.#trustPipe = pipe.distrust?.(this.#limits.maxStrangerBytes);
     this.#nextId = options.role === 'dialler' ? 1 : 2;
     this.#budgetBytes = this.#limits.linkWindowBudgetBytes;
     this.ready = new Promise((resolve, reject) => {
@@ -198,6 +204,14 @@ export class Link {
     return this.#addCircuit(id, true);
   }
 
+  /** The other end has proven who it is. */
+  trust(): void {
+    if (!this.#isStranger || this.#closedBy !== undefined) return;
+    this.#isStranger = false;
+    this.#trustPipe?.();
+    this.#widen(this.control, true);
+  }
+
   close(code: number, reason: string): void {
     if (this.#closedBy !== undefined) return;
     this.#pipe.close(code, reason);
@@ -240,20 +254,25 @@ export class Link {
     if (this.#closedBy === undefined && this.#helloReceived !== undefined) this.#liveness.doubt();
   }
 
-  /** `isKnown`: the other end has it too. CREDIT it could not place would be lost; the first record that is consumed sends it. */
   #addCircuit(id: number, isKnown: boolean): Circuit {
-    const { initialCircuitWindowBytes, circuitWindowBytes, maxCircuitWindowBytes } = this.#limits;
-    const growth = circuitWindowBytes - initialCircuitWindowBytes;
+    const { initialCircuitWindowBytes, maxCircuitWindowBytes } = this.#limits;
     const circuit = new Circuit(id, this, initialCircuitWindowBytes, maxCircuitWindowBytes, this.#clock.monotonicMs());
     this.#circuits.set(id, circuit);
-    if (this.#budgetBytes >= growth) {
-      circuit.window.widen(circuitWindowBytes);
-      this.#budgetBytes -= circuit.window.windowBytes - initialCircuitWindowBytes;
-      if (!isKnown) return circuit;
-      this.#credit.add(circuit);
-      if (this.#helloReceived !== undefined) this.#pump();
-    }
+    // A stranger has its first window, and what it sends beyond is refused.
+    if (!this.#isStranger) this.#widen(circuit, isKnown);
     return circuit;
+  }
+
+  /** `isKnown`: the other end has it too. CREDIT it could not place would be lost; the first record that is consumed sends it. */
+  #widen(circuit: Circuit, isKnown: boolean): void {
+    const { window } = circuit;
+    const { initialCircuitWindowBytes, circuitWindowBytes } = this.#limits;
+    if (this.#budgetBytes < circuitWindowBytes - initialCircuitWindowBytes) return;
+    window.widen(circuitWindowBytes);
+    this.#budgetBytes -= window.windowBytes - initialCircuitWindowBytes;
+    if (!isKnown) return;
+    this.#credit.add(circuit);
+    if (this.#helloReceived !== undefined) this.#pump();
   }
 
   #removeCircuit(circuit: Circuit, error: SkeinError): void {

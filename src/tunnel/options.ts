@@ -19,6 +19,11 @@ export interface TunnelOptions {
   readonly maxCircuits: number;
   /** Longest that credit is held back for company while the other end has too little of it for a full record, in milliseconds. */
   readonly creditDelayMs: number;
+  /**
+   * Bytes of whoever dials before it has proven who it is: a first window (what honest ones may send meanwhile) and what frames it. It
+   * is what one unauthenticated socket can pin.
+   */
+  readonly maxStrangerBytes: number;
   /** Time for the other end to say HELLO, in milliseconds. */
   readonly helloTimeoutMs: number;
   /** Time for the Noise handshake over a circuit, in milliseconds. */
@@ -114,6 +119,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   linkWindowBudgetBytes: 8 * MIB,
   maxCircuits: 1024,
   creditDelayMs: 25,
+  maxStrangerBytes: 72 * KIB,
   helloTimeoutMs: 2_000,
   handshakeTimeoutMs: 10_000,
   pingAfterMs: 6_000,

@@ -42,8 +42,10 @@ export class LinkMaker {
     new IncomingCircuit(link.control, clock, limits.proofMs, {
       onHandshake: leave,
       onAttach: (sessionId: string, first: Bytes) => {
-        if (sessionId === session.id && session.acceptPath(link.control, endingWith(link, info), first)) settle();
-        else leave();
+        if (sessionId === session.id && session.acceptPath(link.control, endingWith(link, info), first)) {
+          link.trust();
+          settle();
+        } else leave();
       },
       onEnd: leave,
     });
@@ -53,6 +55,7 @@ export class LinkMaker {
     const { clock, random, limits, observer } = this.#options;
     const link: Link = new Link(pipe, {
       ...{ role, clock, random, limits: { pingAfterMs: limits.pingAfterMs } },
+      isStranger: role === 'acceptor',
       onClose: () => {
         observer?.forgetLink(link);
         onClose();

@@ -11,6 +11,7 @@ import type { DialOptions, MessagePipe, MessagePipeEvents } from '../../core/pla
 import { formatAddress, isLoopback } from './address.ts';
 import { type ClientAddress, readClientAddress } from './client-address.ts';
 import { explainHttpStatus } from './http-status.ts';
+import { Stranger } from './stranger.ts';
 import { type Explanation, explainSystemError, systemErrorCode } from './system-error.ts';
 
 export const SUBPROTOCOL = 'skein.v1';
@@ -132,7 +133,7 @@ function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePi
       }
       settle();
       socket.removeAllListeners();
-      resolve(new WebSocketPipe(socket, { remoteAddress, isProxied: false }));
+      resolve(new WebSocketPipe(socket, undefined, { remoteAddress, isProxied: false }));
     });
   });
 }
@@ -203,7 +204,7 @@ export class WebSocketAcceptor {
   ): void {
     const client = readClientAddress(request, trustsProxy);
     this.#server.handleUpgrade(request, socket, head, (accepted) =>
-      onPipe(new WebSocketPipe(accepted, client, waitedMs)),
+      onPipe(new WebSocketPipe(accepted, socket, client, waitedMs)),
     );
   }
 }
@@ -213,6 +214,9 @@ class WebSocketPipe implements MessagePipe {
   readonly isProxied: boolean;
   readonly waitedMs: number;
   readonly #socket: WebSocket;
+  /** What an accepted WebSocket came on. */
+  readonly #carrier: Duplex | undefined;
+  #stranger: Stranger | undefined;
   #events: MessagePipeEvents | undefined;
   /** Came before `attach`; the socket is paused meanwhile, so these are what one read had already brought. */
   #early: Bytes[] = [];
@@ -226,8 +230,14 @@ class WebSocketPipe implements MessagePipe {
   #failure: Error | undefined;
   #closed: { readonly code: number; readonly reason: string } | undefined;
 
-  constructor(socket: WebSocket, { remoteAddress, isProxied }: ClientAddress, waitedMs = 0) {
+  constructor(
+    socket: WebSocket,
+    carrier: Duplex | undefined,
+    { remoteAddress, isProxied }: ClientAddress,
+    waitedMs = 0,
+  ) {
     this.#socket = socket;
+    this.#carrier = carrier;
     this.waitedMs = waitedMs;
     this.remoteAddress = remoteAddress;
     this.isProxied = isProxied;
@@ -251,6 +261,15 @@ class WebSocketPipe implements MessagePipe {
     });
   }
 
+  distrust(maxBytes: number): () => void {
+    const stranger = new Stranger(this.#carrier, maxBytes, () => this.#socket.terminate());
+    this.#stranger = stranger;
+    return () => {
+      stranger.trust();
+      this.#stranger = undefined;
+    };
+  }
+
   send(message: Bytes): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     this.#outstandingBytes += message.length;
@@ -266,6 +285,7 @@ class WebSocketPipe implements MessagePipe {
 
   close(code: number, reason: string): void {
     this.#socket.close(isSendableCode(code) ? code : 1000, cutUtf8(reason, 123));
+    this.#stranger?.dismiss();
   }
 
   terminate(): void {
@@ -291,17 +311,19 @@ class WebSocketPipe implements MessagePipe {
     if (this.#refusing) return;
     if (!isBinary || !(data instanceof Uint8Array)) {
       this.#refusing = true;
-      this.#socket.close(TEXT_REFUSED, 'binary messages only');
+      this.close(TEXT_REFUSED, 'binary messages only');
       return;
     }
     // No copy: ws hands out disjoint views of what one read brought, and reads none of them again, so the receiver may
     // patch its own. A message that is kept pins that read (up to 64 KiB).
     const message = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    if (this.#stranger?.onMessage(message) === false) return;
     if (this.#events === undefined) this.#early.push(message);
     else this.#events.onMessage(message);
   }
 
   #onClose(code: number, reason: string): void {
+    this.#stranger?.trust();
     this.#closed = { code, reason };
     this.#outstandingBytes = 0;
     this.#sizes.length = 0;

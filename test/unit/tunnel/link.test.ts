@@ -14,7 +14,7 @@ import { createLinks } from '../../support/tunnel.ts';
 const HELLO = Uint8Array.from([0x10, 0, 0, 0, 0, 1, 0, ...new Uint8Array(16), 0x80, 2, 0, 0]);
 
 /** A real link on one end, bare messages on the other. */
-function createRawPeer(): {
+function createRawPeer({ isStranger = false } = {}): {
   clock: VirtualClock;
   link: Link;
   say(...bytes: number[]): void;
@@ -30,6 +30,7 @@ function createRawPeer(): {
     role: 'acceptor',
     clock,
     random: new SeededRandom(1),
+    isStranger,
     onClose: (reason) => {
       error = reason;
     },
@@ -158,6 +159,28 @@ describe('Link', () => {
       assert.ok(peer.link.unreadBytes <= 256 * 1024);
     }
     assert.equal(peer.error()?.code, 'SKEIN_FLOW_CONTROL');
+  });
+
+  it('takes one window of a stranger, and more only when it is trusted', async () => {
+    for (const trusts of [false, true]) {
+      const peer = createRawPeer({ isStranger: true });
+      peer.send(HELLO.slice());
+      await peer.clock.settle();
+      if (trusts) peer.link.trust();
+      for (let i = 0; i < 2; i++) {
+        const message = record(60_000);
+        message[0] = 0x12;
+        peer.send(message);
+        await peer.clock.settle();
+      }
+      assert.equal(peer.error()?.code, trusts ? undefined : 'SKEIN_FLOW_CONTROL');
+      assert.equal(
+        peer.heard.some((message) => (message[0] as number) === 0x16),
+        trusts,
+        'CREDIT is given to whom is trusted',
+      );
+      assert.ok(peer.link.unreadBytes <= (trusts ? 120_000 : 65_664));
+    }
   });
 
   it('answers a PING with its number, and with the time at which it came', async () => {

@@ -25,7 +25,10 @@ export interface ByteSink {
 export interface ByteStream {
   /** Sets who is told of what arrives. Nothing is delivered before; a later call hands the stream over. */
   attach(sink: ByteSink): void;
-  /** Takes ownership of `chunk`. False: accepted, but stop until `onDrain`. Ignored after `end` or `reset`. */
+  /**
+   * Takes ownership of `chunk`. False: accepted, but stop until `onDrain`, which comes whatever is written meanwhile. Ignored
+   * after `end` or `reset`.
+   */
   write(chunk: Bytes): boolean;
   /** Half-closes after everything written so far. */
   end(): void;

@@ -85,7 +85,8 @@ export class H2Stream {
     if (chunk.length > 0) this.#queue.push(chunk);
     this.#queuedBytes += chunk.length;
     this.#host.onReady(this);
-    this.#wantsDrain = this.#queuedBytes >= HIGH_WATER_BYTES;
+    // Until it is told of room: it may have written on, and waits all the same.
+    this.#wantsDrain ||= this.#queuedBytes >= HIGH_WATER_BYTES;
     return !this.#wantsDrain;
   }
 

@@ -78,7 +78,7 @@ export class MemoryStream implements HeadedStream {
     for (let at = 0; at < chunk.length; at += this.#maxChunkBytes) {
       peer.receive({ kind: 'data', chunk: chunk.subarray(at, Math.min(chunk.length, at + this.#maxChunkBytes)) });
     }
-    this.#wantsDrain = peer.#inboxBytes + peer.#unconsumed >= peer.#windowBytes;
+    this.#wantsDrain ||= peer.#inboxBytes + peer.#unconsumed >= peer.#windowBytes;
     return !this.#wantsDrain;
   }
 

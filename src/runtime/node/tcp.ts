@@ -108,7 +108,7 @@ class TcpStream implements ByteStream {
     if (this.#pending.length === 0) this.#clock.endOfTick(this.#flush);
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
-    this.#wantsDrain = this.#pendingBytes + this.#socket.writableLength >= HIGH_WATER_BYTES;
+    this.#wantsDrain ||= this.#pendingBytes + this.#socket.writableLength >= HIGH_WATER_BYTES;
     return !this.#wantsDrain;
   }
 

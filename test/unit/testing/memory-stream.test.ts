@@ -51,6 +51,20 @@ describe('MemoryStream', () => {
     assert.throws(() => b.stream.consumed(31), RangeError);
   });
 
+  it('tells a writer that has written on of room all the same', () => {
+    const { clock, a, b } = pair({ windowBytes: 100 }, false);
+    assert.equal(a.stream.write(new Uint8Array(100)), false);
+    clock.runUntilIdle();
+    b.stream.consumed(45);
+    clock.runUntilIdle();
+    assert.equal(a.drains, 0);
+    assert.equal(a.stream.write(new Uint8Array(10)), false);
+    clock.runUntilIdle();
+    b.stream.consumed(65);
+    clock.runUntilIdle();
+    assert.equal(a.drains, 1);
+  });
+
   it('lets a chunk larger than the window pass alone', () => {
     const { clock, a, b } = pair({ windowBytes: 10 });
     a.stream.write(new Uint8Array(1_000));

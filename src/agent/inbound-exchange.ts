@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import { NO_DEADLINE, readDeadline, toDeadlineField } from '../http/deadline.ts';
-import { stripUntrusted } from '../http/fields.ts';
+import { removeFields, stripUntrusted } from '../http/fields.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
 import { type Fields, getField, NO_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { NO_BODY } from '../http/refusal.ts';
@@ -36,6 +36,8 @@ export interface InboundExchangeOptions {
   readonly destination: Destination;
   readonly clock: Clock;
   readonly reply: ReplySink;
+  /** Fields that trailers of the request may not fill, beside those that nobody may. */
+  readonly isTaken?: ((name: string) => boolean) | undefined;
 }
 
 /** Close code of a WebSocket that policies do not allow any more: 403, in the range that is free for it (RFC 6455 §7.4.2). */
@@ -119,7 +121,9 @@ export class InboundExchange implements RequestBody, ReplySink {
     if (this.#state === 'over' || this.#sentAll) return;
     this.#sentAll = true;
     if (this.#state === 'answered') this.#close();
-    this.#body.end(stripUntrusted(trailers));
+    const own = stripUntrusted(trailers);
+    const { isTaken } = this.#options;
+    this.#body.end(isTaken === undefined ? own : removeFields(own, isTaken));
   }
 
   abort(error: SkeinError): void {

@@ -4,6 +4,8 @@
  */
 
 import type { Verdict } from '../auth/authorizer.ts';
+import type { Claims } from '../auth/match.ts';
+import type { Authentication, EndUser } from '../auth/request-authenticator.ts';
 import { namespaceOf } from '../catalog/service.ts';
 import type { Clock } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
@@ -13,21 +15,23 @@ import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { DecodeLatin1 } from '../core/text.ts';
 import { serveStream } from '../http/exchange.ts';
 import type { HttpHandler, ReplySink, RequestBody } from '../http/handler.ts';
-import type { RequestHead } from '../http/head.ts';
+import { NO_FIELDS, type RequestHead } from '../http/head.ts';
 import { decodeRequestHead } from '../http/head-codec.ts';
+import { HeldBody } from '../http/held-body.ts';
 import { refuseLater } from '../http/refusal.ts';
 import { type Destination, parseDestinationKey, takesBytes, tryParseDestination } from '../router/destination.ts';
 import { RateLimiter } from '../router/rate-limit.ts';
 import { rateLimitOf } from '../router/traffic-policy.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { createDenialLog, type Denial } from './denials.ts';
+import { claimsFor, type Looked, spentFields, toPassedHead } from './end-user.ts';
 import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
 import { LiveStreams } from './live-streams.ts';
 import type { Mirror } from './mirror.ts';
 import type { AgentLimits } from './options.ts';
 import { type PolicyFact, toFacts } from './policy-report.ts';
 import { toRawStream } from './raw-stream.ts';
-import { replyDenied, replyLimited } from './refused-reply.ts';
+import { replyDenied, replyLimited, replyUnauthenticated } from './refused-reply.ts';
 import type { LocalService, LocalServices, ServedEntry } from './services.ts';
 
 export interface InboundOptions {
@@ -46,6 +50,16 @@ export interface InboundEvents {
   judged: PolicyFact;
 }
 
+/** A request, and what was found out about its end user; undefined: nobody looks. */
+interface Asked {
+  readonly head: RequestHead;
+  readonly complete: boolean;
+  readonly reply: ReplySink;
+  readonly caller: SpiffeId;
+  readonly service: ServedEntry;
+  readonly looked?: Looked;
+}
+
 const NO_DESTINATIONS: readonly Destination[] = [];
 
 export class Inbound {
@@ -55,6 +69,8 @@ export class Inbound {
   /** Apart, so that neither takes the other's lines. */
   readonly #trials: Logger;
   readonly #live = new LiveStreams();
+  /** Requests of which it is not known yet whose they are. */
+  #waiting = 0;
 
   constructor(options: InboundOptions) {
     this.#options = options;
@@ -62,9 +78,9 @@ export class Inbound {
     this.#trials = createDenialLog(options.log, options.clock, options.limits);
   }
 
-  /** Streams being served. */
+  /** Streams being served, or about to be. */
   get live(): number {
-    return this.#live.size;
+    return this.#live.size + this.#waiting;
   }
 
   onStream(stream: IncomingStream, caller: SpiffeId): void {
@@ -100,22 +116,59 @@ export class Inbound {
   }
 
   #request(head: RequestHead, complete: boolean, reply: ReplySink, caller: SpiffeId): RequestBody {
-    const { clock } = this.#options;
     let service: ServedEntry;
     try {
       service = this.#find(head);
     } catch (thrown) {
       return refuseLater(reply, toSkeinError(thrown));
     }
+    const authenticator = this.#options.mirror.authentications.of(service.service);
+    if (authenticator === undefined) return this.#serve({ head, complete, reply, caller, service });
+    const found = authenticator.authenticate(head.fields);
+    if (!(found instanceof Promise)) {
+      return this.#serve({ head, complete, reply, caller, service, looked: { authenticator, found } });
+    }
+    return this.#hold(found, reply, (known) =>
+      this.#serve({ head, complete, reply, caller, service, looked: { authenticator, found: known } }),
+    );
+  }
+
+  /** The request waits until it is known whose it is. */
+  #hold(found: Promise<Authentication>, reply: ReplySink, serve: (known: Authentication) => RequestBody): RequestBody {
+    const held = new HeldBody(reply);
+    this.#waiting++;
+    found
+      .finally(() => this.#waiting--)
+      .then((known) => {
+        if (!held.isOver) held.release(serve(known));
+      })
+      .catch((thrown) => reply.onAbort(toSkeinError(thrown)));
+    return held;
+  }
+
+  #serve({ head: asked, complete, reply, caller, service, looked }: Asked): RequestBody {
+    const { clock } = this.#options;
     const { destination } = service;
-    const claimed = this.#claimedBy(head.authority, service);
-    const exchange = new InboundExchange({ head, caller, destination, clock, reply });
-    const decide = (): Verdict => this.#decideAll(caller, destination, claimed, exchange.head);
-    const verdict = decide();
+    const claimed = this.#claimedBy(asked.authority, service);
+    const head = looked === undefined ? asked : toPassedHead(asked, looked);
+    const isTaken = looked && ((name: string): boolean => looked.authenticator.isOutput(name));
+    const exchange = new InboundExchange({ head, caller, destination, clock, reply, isTaken });
     const denial = toDenial(caller, destination, head);
-    exchange.rule = verdict.rule;
     exchange.onFinish = (fact) => this.events.emit('finished', fact);
     this.events.emit('started', { service: destination.service });
+    if (typeof looked?.found === 'string') {
+      const { found: why } = looked;
+      this.#denials.log('warn', 'user-token-refused', { ...denial, why });
+      exchange.isMeshReply = true;
+      return exchange.start(replyUnauthenticated(destination, why), complete);
+    }
+    const user = looked?.found;
+    const spent = looked === undefined ? NO_FIELDS : spentFields(asked, looked);
+    const judged =
+      spent.length === 0 ? exchange.head : { ...exchange.head, fields: [...exchange.head.fields, ...spent] };
+    const decide = (): Verdict => this.#decideAll(caller, destination, claimed, judged, user);
+    const verdict = decide();
+    exchange.rule = verdict.rule;
     this.#tell(verdict, denial);
     if (!verdict.allow) {
       exchange.isMeshReply = true;
@@ -204,21 +257,37 @@ export class Inbound {
   }
 
   /** The verdict on a request that must be allowed for each of several services: the first denial, or that on its own. */
-  #decideAll(caller: SpiffeId, destination: Destination, claimed: readonly Destination[], head: RequestHead): Verdict {
-    const own = this.#decide(caller, destination, head);
+  #decideAll(
+    caller: SpiffeId,
+    destination: Destination,
+    claimed: readonly Destination[],
+    head: RequestHead,
+    user: EndUser | undefined,
+  ): Verdict {
+    const { authentications } = this.#options.mirror;
+    const current = user && authentications.of(destination.service);
+    const claims = claimsFor(user, current);
+    const own = this.#decide(caller, destination, head, claims);
     if (!own.allow || claimed.length === 0) return own;
     for (const each of claimed) {
-      const verdict = this.#decide(caller, each, head);
+      // Whom another one would believe was not asked.
+      const isSame = user !== undefined && authentications.of(each.service) === current;
+      const verdict = this.#decide(caller, each, head, isSame ? claims : undefined);
       if (!verdict.allow) return verdict;
     }
     return own;
   }
 
-  #decide(caller: SpiffeId, { service, port }: Destination, head: RequestHead | undefined): Verdict {
+  #decide(
+    caller: SpiffeId,
+    { service, port }: Destination,
+    head: RequestHead | undefined,
+    claims?: Claims | undefined,
+  ): Verdict {
     const http =
       head === undefined
         ? undefined
-        : { method: head.method, path: head.path, host: head.authority, fields: head.fields };
+        : { method: head.method, path: head.path, host: head.authority, fields: head.fields, claims };
     return this.#options.mirror.authorizer.decide({ caller, service, port, http });
   }
 }

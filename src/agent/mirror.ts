@@ -10,6 +10,12 @@ import {
 import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts';
 import type { Endpoint } from '../catalog/endpoint.ts';
 import { createInterest } from '../catalog/interest.ts';
+import type { Issue } from '../catalog/issue.ts';
+import {
+  parseRequestAuthentication,
+  REQUEST_AUTHENTICATION,
+  type RequestAuthentication,
+} from '../catalog/request-authentication.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Channel } from '../control/channel.ts';
@@ -19,6 +25,7 @@ import { toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { EndpointSource } from '../router/upstream.ts';
+import { Authentications } from './authentications.ts';
 import { PolicyAge } from './policy-age.ts';
 import { Routing } from './routing.ts';
 import { SealedCatalogue } from './sealed-catalogue.ts';
@@ -46,10 +53,15 @@ export interface Sealing {
 export class Mirror implements EndpointSource {
   /** What the routes of the last catalogue say. */
   readonly routing: Routing;
+  /** Whose tokens of end users the last catalogue believes. */
+  readonly authentications: Authentications;
   readonly #options: MirrorOptions;
   readonly #watch: CatalogueWatch;
   #channel: Channel | undefined;
   #manifests: readonly Manifest[] = [];
+  #authentications: readonly Manifest[] = [];
+  /** In place of what cannot be read. */
+  #closed: readonly AuthorizationPolicy[] = [];
   readonly #policyAge: PolicyAge;
   readonly #sealed: SealedCatalogue | undefined;
   #authorizer = new Authorizer([]);
@@ -58,6 +70,7 @@ export class Mirror implements EndpointSource {
     this.#options = options;
     const { platform, log, namespace, sealing } = options;
     this.routing = new Routing({ log, namespace });
+    this.authentications = new Authentications(platform, log);
     this.#policyAge = new PolicyAge(platform.clock, log);
     if (sealing !== undefined) this.#sealed = this.#createSealed(sealing);
     this.#watch = new CatalogueWatch({
@@ -162,22 +175,41 @@ export class Mirror implements EndpointSource {
 
   #onPolicies(snapshot: Snapshot): void {
     const manifests = snapshot.manifests(AUTHORIZATION_POLICY);
-    if (manifests === this.#manifests || manifests.length + this.#manifests.length === 0) return;
+    const authentications = snapshot.manifests(REQUEST_AUTHENTICATION);
+    const isSame = (a: readonly Manifest[], b: readonly Manifest[]): boolean => a === b || a.length + b.length === 0;
+    const hasSameUsers = isSame(authentications, this.#authentications);
+    if (isSame(manifests, this.#manifests) && hasSameUsers) return;
     this.#manifests = manifests;
-    this.#authorizer = new Authorizer(manifests.map((manifest) => this.#readPolicy(manifest)));
-    const policies = manifests.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+    this.#authentications = authentications;
+    if (!hasSameUsers) this.#readAuthentications();
+    this.#authorizer = new Authorizer([...manifests.map((manifest) => this.#readPolicy(manifest)), ...this.#closed]);
+    const policies = [...manifests, ...authentications].map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
     this.#options.log.log('info', 'policies-changed', { revision: snapshot.revision, policies });
     const { permissive } = this.#authorizer;
     if (permissive !== undefined) this.#options.log.log('warn', 'mesh-permissive', { rule: permissive });
     this.#options.onPolicies();
   }
 
-  /** A policy that this version cannot read may be one that denies: until it can, its namespace takes no calls. */
+  #readAuthentications(): void {
+    const closed: AuthorizationPolicy[] = [];
+    const read = this.#authentications.flatMap((manifest): RequestAuthentication[] => {
+      const parsed = parseRequestAuthentication(manifest);
+      if ('value' in parsed) return [parsed.value];
+      closed.push(this.#closeNamespace(manifest, parsed.issues));
+      return [];
+    });
+    this.#closed = closed;
+    this.authentications.replace(read);
+  }
+
   #readPolicy(manifest: Manifest): AuthorizationPolicy {
     const parsed = parseAuthorizationPolicy(manifest);
-    if ('value' in parsed) return parsed.value;
-    const { name, namespace } = manifest.metadata;
-    this.#options.log.log('error', 'policy-unreadable', { policy: `${namespace}/${name}`, issues: parsed.issues });
+    return 'value' in parsed ? parsed.value : this.#closeNamespace(manifest, parsed.issues);
+  }
+
+  /** What this version cannot read may be what denies: until it can, its namespace takes no calls. */
+  #closeNamespace({ kind, metadata: { name, namespace } }: Manifest, issues: readonly Issue[]): AuthorizationPolicy {
+    this.#options.log.log('error', 'policy-unreadable', { kind, policy: `${namespace}/${name}`, issues });
     return { name, namespace, spec: { deny: [{}] } };
   }
 }

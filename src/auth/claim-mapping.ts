@@ -1,7 +1,7 @@
 /** From the claims of a platform's token to a name in the mesh: which tokens are meant, and templates of ids and services. */
 
 import { SkeinError } from '../core/errors.ts';
-import type { Claims } from './platform-token.ts';
+import type { Claims } from './issuer-token.ts';
 
 /** Values of which a claim must have one: exact, or a beginning followed by `*`. */
 export type ClaimConditions = Readonly<Record<string, string | readonly string[]>>;

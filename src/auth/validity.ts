@@ -18,11 +18,18 @@ export function isTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 253_402_300_800;
 }
 
+/** Why its time is not now, or undefined. */
+export function whyUntimely({ notBeforeMs, expiresAtMs }: Validity, nowMs: number): 'early' | 'expired' | undefined {
+  if (nowMs + LEEWAY_MS < notBeforeMs) return 'early';
+  return nowMs - LEEWAY_MS >= expiresAtMs ? 'expired' : undefined;
+}
+
 /** Only of what its issuer has signed may it be said that its time is not now. @throws SkeinError SKEIN_IDENTITY */
-export function checkValidity({ notBeforeMs, expiresAtMs }: Validity, clock: Clock): void {
+export function checkValidity(validity: Validity, clock: Clock): void {
   const nowMs = clock.epochMs();
-  if (nowMs + LEEWAY_MS < notBeforeMs) throw untimely(`is good only from ${toTime(notBeforeMs)} on`, nowMs);
-  if (nowMs - LEEWAY_MS >= expiresAtMs) throw untimely(`has expired at ${toTime(expiresAtMs)}`, nowMs);
+  const why = whyUntimely(validity, nowMs);
+  if (why === 'early') throw untimely(`is good only from ${toTime(validity.notBeforeMs)} on`, nowMs);
+  if (why === 'expired') throw untimely(`has expired at ${toTime(validity.expiresAtMs)}`, nowMs);
 }
 
 function untimely(state: string, nowMs: number): SkeinError {

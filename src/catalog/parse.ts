@@ -7,6 +7,7 @@ import { BACKEND_TRAFFIC_POLICY, parseBackendTrafficPolicy } from './backend-tra
 import { EXPORT, parseExport } from './export.ts';
 import { DIRECT_RESPONSE, FAULT_INJECTION, parseDirectResponse, parseFaultInjection } from './extension.ts';
 import { type Parsed, toIssues } from './issue.ts';
+import { parseRequestAuthentication, REQUEST_AUTHENTICATION } from './request-authentication.ts';
 import type { Manifest } from './resource.ts';
 import { ROUTE_PARSERS } from './route.ts';
 import { DEFAULT_NAMESPACE, isLabel } from './service.ts';
@@ -14,6 +15,7 @@ import { DEFAULT_NAMESPACE, isLabel } from './service.ts';
 /** Parser of each kind; a new kind is a new line. */
 const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> = {
   [AUTHORIZATION_POLICY]: parseAuthorizationPolicy,
+  [REQUEST_AUTHENTICATION]: parseRequestAuthentication,
   ...ROUTE_PARSERS,
   [DIRECT_RESPONSE]: parseDirectResponse,
   [FAULT_INJECTION]: parseFaultInjection,

@@ -7,6 +7,7 @@ import { EXPORT, type Export } from './export.ts';
 import type { Issue } from './issue.ts';
 import type { MeshView } from './mesh-view.ts';
 import { subjectsOf } from './reference.ts';
+import { REQUEST_AUTHENTICATION, type RequestAuthentication } from './request-authentication.ts';
 import type { Manifest } from './resource.ts';
 import { isRouteKind, type Route } from './route.ts';
 import { assessRoute, dependenciesOf, toExportsKey } from './route-status.ts';
@@ -44,8 +45,13 @@ export function assess(manifest: Manifest, { value, issues }: Reading, view: Mes
   };
 }
 
+/** Kinds that have a say in who may call: one that cannot be read closes its namespace, whatever its last version was. */
+export function decidesCalls(kind: string): boolean {
+  return kind === AUTHORIZATION_POLICY || kind === REQUEST_AUTHENTICATION;
+}
+
 function unreadMeans({ kind }: Manifest): string {
-  if (kind === AUTHORIZATION_POLICY) return 'services of its namespace take no calls';
+  if (decidesCalls(kind)) return 'services of its namespace take no calls';
   return isRouteKind(kind) ? 'requests to its services fail' : 'it has no effect';
 }
 
@@ -59,6 +65,8 @@ function assessRead(manifest: Manifest, value: unknown, view: MeshView): Assessm
       return assessTrafficPolicy(value as BackendTrafficPolicy, view);
     case AUTHORIZATION_POLICY:
       return assessAuthorizationPolicy(value as AuthorizationPolicy, view);
+    case REQUEST_AUTHENTICATION:
+      return assessAuthentication(value as RequestAuthentication, view);
     case EXPORT:
       return assessExport(value as Export, view);
     default:
@@ -91,7 +99,24 @@ function assessTrafficPolicy(policy: BackendTrafficPolicy, view: MeshView): Asse
 }
 
 function assessAuthorizationPolicy({ namespace, spec: { targets } }: AuthorizationPolicy, view: MeshView): Assessment {
-  const services = (targets ?? []).flatMap(({ service }) => tryParseServiceName(`${service}.${namespace}`)?.key ?? []);
+  return assessCallee(
+    (targets ?? []).map(({ service }) => service),
+    namespace,
+    view,
+  );
+}
+
+function assessAuthentication({ namespace, spec }: RequestAuthentication, view: MeshView): Assessment {
+  return assessCallee(
+    (spec.targetRefs ?? []).map(({ name }) => name),
+    namespace,
+    view,
+  );
+}
+
+/** What holds where requests arrive: at the services of these names, or at all. */
+function assessCallee(names: readonly string[], namespace: string, view: MeshView): Assessment {
+  const services = names.flatMap((name) => tryParseServiceName(`${name}.${namespace}`)?.key ?? []);
   const missing = services.filter((service) => view.ports(service) === undefined);
   const range = namespace === MESH_NAMESPACE ? 'mesh' : 'namespace';
   const isIdle = services.length > 0 && missing.length === services.length;

@@ -11,6 +11,7 @@ import { EXTENSION_GROUP } from './extension.ts';
 import type { Issue } from './issue.ts';
 import { ROUTE_GROUP } from './meta.ts';
 import { parseKind } from './parse.ts';
+import { REQUEST_AUTHENTICATION, type RequestAuthentication } from './request-authentication.ts';
 import { type Manifest, resourceKey } from './resource.ts';
 import { isRouteKind, type Route } from './route.ts';
 import { findRouteWarnings, type RouteSurroundings } from './route-warning.ts';
@@ -91,6 +92,11 @@ function namesIn({ kind }: Manifest, value: unknown): readonly (readonly [path: 
       ]);
     case BACKEND_TRAFFIC_POLICY:
       return (value as BackendTrafficPolicy).spec.targetRefs.map(({ name }, i) => [`spec.targetRefs[${i}].name`, name]);
+    case REQUEST_AUTHENTICATION:
+      return ((value as RequestAuthentication).spec.targetRefs ?? []).map(({ name }, i) => [
+        `spec.targetRefs[${i}].name`,
+        name,
+      ]);
     case EXPORT:
       return (value as Export).spec.to.flatMap(({ name }, i) =>
         name === undefined ? [] : [[`spec.to[${i}].name`, name] as const],

@@ -16,6 +16,7 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   SKEIN_CONFIG: EXIT.usage,
   SKEIN_HUB_UNREACHABLE: EXIT.unreachable,
   SKEIN_DENIED: EXIT.refused,
+  SKEIN_USER_TOKEN_INVALID: EXIT.refused,
   SKEIN_IDENTITY: EXIT.refused,
   SKEIN_REVOKED: EXIT.refused,
   SKEIN_TOKEN_INVALID: EXIT.refused,

@@ -22,6 +22,11 @@ export const EXPLANATIONS = {
     cause: 'No AuthorizationPolicy at the callee allows this caller and this request, or one denies it.',
     fix: 'Read the rule in the message; list the policies with `skein get policies` and apply one that allows the caller.',
   },
+  SKEIN_USER_TOKEN_INVALID: {
+    cause:
+      'The request brings a token of an end user that a RequestAuthentication of the service does not believe: of another issuer, for another audience, expired, changed, or more than one.',
+    fix: 'Get a new token for an audience of the service; the log of its sidecar says what is wrong (`user-token-refused`). A request without any token goes on, and policies decide.',
+  },
   SKEIN_NO_SUCH_SERVICE: {
     cause: 'No sidecar known to the hub exposes this service in this namespace.',
     fix: 'Check the name and namespace with `skein services`, and that the sidecar which exposes it is running.',
@@ -75,6 +80,11 @@ export const EXPLANATIONS = {
   SKEIN_HUB_UNREACHABLE: {
     cause: 'Nothing answers at the address of the hub, or something between refuses WebSockets.',
     fix: 'Check the address (--hub), that the hub runs, and that outbound connections to it are allowed.',
+  },
+  SKEIN_ISSUER_UNREACHABLE: {
+    cause:
+      'A token of an end user cannot be verified: the sidecar of the service has no keys of its issuer, or only such as are more than an hour old.',
+    fix: 'Let that sidecar reach the jwksUri, or the discovery document of the issuer; its log says why it cannot (`document-not-fetched`).',
   },
   SKEIN_REFUSED: {
     cause: 'The other end refused before doing any work, because it is busy or does not offer this.',

@@ -9,6 +9,8 @@ const KINDS: Readonly<Record<string, string>> = {
   authorizationpolicies: 'AuthorizationPolicy',
   policy: 'AuthorizationPolicy',
   policies: 'AuthorizationPolicy',
+  requestauthentication: 'RequestAuthentication',
+  requestauthentications: 'RequestAuthentication',
   httproute: 'HTTPRoute',
   httproutes: 'HTTPRoute',
   route: 'HTTPRoute',

@@ -15,6 +15,7 @@ export interface ErrorMeaning {
 export const ERROR_CODES = {
   SKEIN_BAD_REQUEST: { status: 400, grpcStatus: 13, reason: 'bad-request', notProcessed: true },
   SKEIN_NOT_A_MESH_NAME: { status: 403, grpcStatus: 7, reason: 'not-a-mesh-name', notProcessed: true },
+  SKEIN_USER_TOKEN_INVALID: { status: 401, grpcStatus: 16, reason: 'user-token-invalid', notProcessed: true },
   SKEIN_DENIED: { status: 403, grpcStatus: 7, reason: 'authz', notProcessed: true },
   SKEIN_NO_SUCH_SERVICE: { status: 404, grpcStatus: 12, reason: 'no-such-service', notProcessed: true },
   SKEIN_NO_ROUTE: { status: 404, grpcStatus: 12, reason: 'no-route', notProcessed: true },
@@ -29,6 +30,7 @@ export const ERROR_CODES = {
   SKEIN_NO_ENDPOINT: { status: 503, grpcStatus: 14, reason: 'no-endpoint', notProcessed: true },
   SKEIN_PEER_UNREACHABLE: { status: 503, grpcStatus: 14, reason: 'peer-unreachable', notProcessed: true },
   SKEIN_HUB_UNREACHABLE: { status: 503, grpcStatus: 14, reason: 'hub-unreachable', notProcessed: true },
+  SKEIN_ISSUER_UNREACHABLE: { status: 503, grpcStatus: 14, reason: 'issuer-unreachable', notProcessed: true },
   SKEIN_REFUSED: { status: 503, grpcStatus: 14, reason: 'refused', notProcessed: true },
   SKEIN_DRAINING: { status: 503, grpcStatus: 14, reason: 'draining', notProcessed: true },
   SKEIN_OVERFLOW: { status: 503, grpcStatus: 14, reason: 'overflow', notProcessed: true },

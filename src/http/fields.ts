@@ -81,6 +81,11 @@ export function removeField(fields: Fields, name: string): Fields {
   return keepOnly(fields, (other) => other !== name);
 }
 
+/** Without the fields whose name is one of those; the same array when there is none. */
+export function removeFields(fields: Fields, isRemoved: (name: string) => boolean): Fields {
+  return keepOnly(fields, (name) => !isRemoved(name));
+}
+
 function keepOnly(fields: Fields, keep: (name: string, value: string) => boolean): Fields {
   for (let i = 0; i < fields.length; i += 2) {
     if (keep(fields[i] as string, fields[i + 1] as string)) continue;

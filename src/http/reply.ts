@@ -17,6 +17,8 @@ export interface Reply {
 const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_BAD_REQUEST: 'Send a well-formed request.',
   SKEIN_NOT_A_MESH_NAME: 'Use a name of the mesh: http://<service>.mesh/.',
+  SKEIN_USER_TOKEN_INVALID:
+    'Get a new token of the end user, made for this service; the log of the callee says what is wrong.',
   SKEIN_DENIED: 'Ask for an AuthorizationPolicy that allows this caller; the log of the callee says why.',
   SKEIN_NO_SUCH_SERVICE: 'Check the name with `skein services`.',
   SKEIN_NO_ROUTE: 'Check the routes of the service: `skein get HTTPRoute`.',
@@ -31,6 +33,8 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   SKEIN_NO_ENDPOINT: 'Start the application of an instance, or another instance; see `skein services`.',
   SKEIN_PEER_UNREACHABLE: 'Check the sidecar of the service; see `skein services`.',
   SKEIN_HUB_UNREACHABLE: 'Check the hub and the way to it.',
+  SKEIN_ISSUER_UNREACHABLE:
+    'Try again; the sidecar of the service cannot get the keys of the issuer, and its log says why.',
   SKEIN_REFUSED: 'Try again; the other side did not take the request.',
   SKEIN_OVERFLOW: 'Try again later; too much is under way to this service from here.',
   SKEIN_DRAINING: 'Try again; this instance is shutting down.',
@@ -85,6 +89,7 @@ export function makeReply(error: SkeinError, request: RequestHead): Reply {
     ...toProcessedField(error),
     ...toStatusField(error),
     ...toRetryAfterField(error),
+    ...toChallengeField(error),
   ];
   const head: ResponseHead = { status: error.status, fields, upgrade: undefined };
   return { head, body: request.method === 'HEAD' ? EMPTY : body };
@@ -98,6 +103,11 @@ function toProcessedField({ notProcessed }: SkeinError): readonly string[] {
 /** The status that the application answered last, where the mesh answers in its place. */
 function toStatusField({ details: { upstreamStatus } }: SkeinError): readonly string[] {
   return typeof upstreamStatus === 'number' ? ['x-skein-upstream-status', String(upstreamStatus)] : [];
+}
+
+/** How to come in (RFC 6750 §3.1). */
+function toChallengeField({ code }: SkeinError): readonly string[] {
+  return code === 'SKEIN_USER_TOKEN_INVALID' ? ['www-authenticate', 'Bearer error="invalid_token"'] : [];
 }
 
 /** When it may go better (RFC 9110 §10.2.3), in whole seconds. */

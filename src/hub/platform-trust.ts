@@ -11,17 +11,20 @@ import {
   parseTemplate,
   type Template,
 } from '../auth/claim-mapping.ts';
-import { parseKeySet, SPIFFE_ALGORITHMS } from '../auth/key-set.ts';
-import { type Claims, readClaimedIssuer, verifyPlatformToken } from '../auth/platform-token.ts';
+import { createIssuerKeys } from '../auth/issuer-keys.ts';
+import { type Claims, readClaimedIssuer } from '../auth/issuer-token.ts';
+import { SPIFFE_ALGORITHMS } from '../auth/key-set.ts';
+import { verifyPlatformToken } from '../auth/platform-token.ts';
+import type { RemoteDocument } from '../auth/remote-document.ts';
 import type { SigningKeys } from '../auth/signing-keys.ts';
 import { isLabel, MESH_NAMESPACE, tryParseServiceName } from '../catalog/service.ts';
 import { encodeUtf8, toBase64Url } from '../core/bytes.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
+import { isSafeUrl } from '../core/safe-url.ts';
 import { RESERVED_NAMESPACE, toWorkloadId } from '../core/spiffe-id.ts';
 import { type Admission, RETRY_MS, refuseToken } from './admission.ts';
-import { getJson, isSafeUrl, RemoteDocument } from './remote-document.ts';
 import { type Store, type StoreEntry, tryParseJson } from './store.ts';
 
 /** One kind of token that is taken; the first whose issuer, audience and claims fit decides. */
@@ -174,31 +177,10 @@ export class PlatformTrust {
     return toBase64Url(this.#options.platform.crypto.sha256(encodeUtf8(text)));
   }
 
-  /** Its own discovery document, or the place that the configuration names; never a place that a token names. */
   #keysOf({ issuer, jwks, algorithms = DEFAULT_ALGORITHMS }: TrustedPlatform): RemoteDocument<SigningKeys> {
     const { platform, log } = this.#options;
-    return new RemoteDocument({
-      ...{ platform, log, name: issuer },
-      load: async () => {
-        const from = jwks ?? (await discover(platform, issuer));
-        const isFor = (use: unknown): boolean => use === undefined || use === 'sig';
-        return parseKeySet(await getJson(platform, from, FETCH_TIMEOUT_MS), { algorithms, isFor });
-      },
-    });
+    return createIssuerKeys({ platform, log, issuer, jwksUri: jwks, algorithms, timeoutMs: FETCH_TIMEOUT_MS });
   }
-}
-
-/** OpenID Connect Discovery §4. @throws SkeinError SKEIN_PROTOCOL */
-async function discover(platform: Pick<Platform, 'getDocument'>, issuer: string): Promise<string> {
-  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const { issuer: told, jwks_uri: keys } = await getJson(platform, url, FETCH_TIMEOUT_MS);
-  if (told !== issuer)
-    throw new SkeinError('SKEIN_PROTOCOL', 'Cannot use document: it is of another issuer', { details: { url } });
-  // A public issuer may not send this hub to its own machine.
-  if (typeof keys !== 'string' || !isSafeUrl(keys) || (issuer.startsWith('https:') && !keys.startsWith('https:'))) {
-    throw new SkeinError('SKEIN_PROTOCOL', 'Cannot use document: its jwks_uri is no https URL', { details: { url } });
-  }
-  return keys;
 }
 
 function readNames(trusted: TrustedPlatform): Pick<Mapping, 'namespace' | 'account' | 'services'> {

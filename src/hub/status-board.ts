@@ -3,7 +3,6 @@
  * it and at nothing else, so that a condition knows since when it is what it is.
  */
 
-import { AUTHORIZATION_POLICY } from '../catalog/authorization-policy.ts';
 import {
   BACKEND_TRAFFIC_POLICY,
   type BackendTrafficPolicy,
@@ -23,7 +22,7 @@ import { subjectsOf } from '../catalog/reference.ts';
 import { isEndpoint, type Manifest, resourceKey } from '../catalog/resource.ts';
 import { isRouteKind, type Route } from '../catalog/route.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
-import { affectedBy, assess, type Reading } from '../catalog/status.ts';
+import { affectedBy, assess, decidesCalls, type Reading } from '../catalog/status.ts';
 import type { Clock } from '../core/clock.ts';
 
 interface Entry {
@@ -118,7 +117,7 @@ export class StatusBoard {
     }
     const parsed = parseKind(manifest);
     // As members do it: the last version that could be read holds, but for a policy that may deny.
-    const last = manifest.kind === AUTHORIZATION_POLICY ? undefined : before?.reading.value;
+    const last = decidesCalls(manifest.kind) ? undefined : before?.reading.value;
     const reading = 'value' in parsed ? { value: parsed.value, issues: [] } : { value: last, issues: parsed.issues };
     this.#entries.set(key, { manifest, reading, dependsOn: [], subjects: before?.subjects ?? [] });
   }

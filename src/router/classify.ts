@@ -1,6 +1,6 @@
 /** What an attempt has shown about its endpoint: the one place that says which status or error is whose fault. */
 
-import type { ErrorCode, SkeinError } from '../core/errors.ts';
+import { ERROR_CODES, type ErrorCode, type SkeinError } from '../core/errors.ts';
 import { type Fields, getField, type ResponseHead } from '../http/head.ts';
 import { hasGrpcType } from '../http/reply.ts';
 
@@ -38,9 +38,13 @@ export function classifyGrpc(fields: Fields): Outcome {
   return status === undefined ? 'failure' : (BY_GRPC_STATUS[status] ?? 'success');
 }
 
+const UNREACHABLE = ERROR_CODES.SKEIN_ISSUER_UNREACHABLE.reason;
+
 /** By the head of an answer; undefined where that of gRPC tells at its end. */
 export function classifyHead(head: ResponseHead): Outcome | undefined {
   const { status, fields } = head;
+  // Said by the sidecar of the callee: what is away is the issuer of the token, and any token may name one that is.
+  if (status >= 200 && getField(fields, 'x-skein-reason') === UNREACHABLE) return 'neutral';
   if (status !== 200 || !hasGrpcType(fields)) return classifyStatus(status);
   return getField(fields, 'grpc-status') === undefined ? undefined : classifyGrpc(fields);
 }

@@ -3,12 +3,11 @@
  * a bounded time while the server is away.
  */
 
-import { parseStrictJson } from '../auth/strict-json.ts';
 import { decodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import { isLoopbackName } from '../core/loopback.ts';
 import type { Platform } from '../core/platform.ts';
+import { parseStrictJson } from './strict-json.ts';
 
 export interface RemoteDocumentOptions<T> {
   readonly platform: Pick<Platform, 'clock' | 'getDocument'>;
@@ -95,16 +94,6 @@ export async function getJson(
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unusable(url, 'it is no object');
   return value as Record<string, unknown>;
-}
-
-/**
- * Whether documents that others are trusted by may be had at `text`: over TLS, or from this machine; nothing of it can be a secret.
- */
-export function isSafeUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, hostname, username, password, hash } = new URL(text);
-  if (username !== '' || password !== '' || hash !== '') return false;
-  return protocol === 'https:' || (protocol === 'http:' && isLoopbackName(hostname));
 }
 
 function unusable(url: string, state: string): SkeinError {

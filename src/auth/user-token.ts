@@ -1,0 +1,31 @@
+/** Tokens of end users: bearer tokens that somebody's issuer has made for this service, as access tokens of OAuth 2 or as JWT-SVIDs. */
+
+import type { Clock } from '../core/clock.ts';
+import { type Claims, type TokenFault, verifyIssuerToken } from './issuer-token.ts';
+import type { SigningKeys } from './signing-keys.ts';
+import { whyUntimely } from './validity.ts';
+
+export interface UserToken {
+  readonly claims: Claims;
+  readonly expiresAtMs: number;
+}
+
+export type UserTokenFault = TokenFault | 'early' | 'expired';
+
+/** RFC 9068 §2.1 beside those of any JWT. */
+const TYPES = new Set<unknown>([undefined, 'JWT', 'JOSE', 'at+jwt', 'application/at+jwt']);
+
+export interface UserTokenVerification {
+  readonly clock: Clock;
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  readonly keys: SigningKeys;
+}
+
+export async function verifyUserToken(
+  token: string,
+  { clock, ...checks }: UserTokenVerification,
+): Promise<UserToken | UserTokenFault> {
+  const found = await verifyIssuerToken(token, { ...checks, types: TYPES });
+  return typeof found === 'string' ? found : (whyUntimely(found, clock.epochMs()) ?? found);
+}

@@ -10,9 +10,10 @@ import {
 import { type JwtSvid, verifyJwtSvid } from '../auth/jwt-svid.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations } from '../auth/revocation.ts';
+import { anchorOf, type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
 import { toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
-import { parseTrustBundle, type TrustBundle, whyNotNext } from '../auth/trust-bundle.ts';
+import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
 import { parseServiceName } from '../catalog/service.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -48,7 +49,24 @@ interface Membership {
   readonly renewAtMs: number;
 }
 
+/** What is said of a bundle that is not taken over. */
+const REFUSALS: Readonly<Record<BundleRefusal, string>> = {
+  malformed: 'it cannot be read',
+  unsigned: 'the issuer has not signed it',
+  forged: 'its signature is not that of the issuer',
+  rollback: 'its sequence goes back',
+  fork: 'it has the sequence of another one',
+};
+
 export class Identity {
+  /** Bundles of hubs that were not taken over, by why; read at scrape time. */
+  readonly bundlesRefused: Record<BundleRefusal, number> = {
+    malformed: 0,
+    unsigned: 0,
+    forged: 0,
+    rollback: 0,
+    fork: 0,
+  };
   readonly #options: IdentityOptions;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
@@ -142,7 +160,9 @@ export class Identity {
   /** For the session with a hub. */
   hubAuthenticator(): Authenticator {
     const { clock } = this.#options.platform;
-    if (this.#membership !== undefined) return this.#memberAuthenticator(expectHub(this.trustDomain));
+    if (this.#membership !== undefined) {
+      return this.#memberAuthenticator(expectHub(this.trustDomain), (offered) => this.updateBundle(offered));
+    }
     return createNewcomerAuthenticator({
       wayIn: this.#wayIn as WayIn,
       key: this.#key,
@@ -164,7 +184,7 @@ export class Identity {
    */
   async accept(answer: { readonly wit: string; readonly bundle: unknown }): Promise<void> {
     const { platform } = this.#options;
-    const bundle = this.#chooseBundle(parseTrustBundle(answer.bundle));
+    const bundle = await this.#chooseBundle(parseTrustBundle(answer.bundle));
     const wit = await verifyWit(answer.wit, bundle, { clock: platform.clock, trustDomain: this.trustDomain });
     const { x, y } = this.#key.publicJwk;
     if (wit.publicJwk.x !== x || wit.publicJwk.y !== y) throw refused('it names another key');
@@ -186,34 +206,40 @@ export class Identity {
     });
   }
 
-  /** Takes over the keys of the trust domain, if they follow those that are trusted. @throws SkeinError SKEIN_STORE */
+  /** Takes over the keys of the trust domain, if the issuer has signed them and they are not older. @throws SkeinError SKEIN_STORE */
   async updateBundle(value: unknown): Promise<void> {
     let offered: TrustBundle;
     try {
       offered = parseTrustBundle(value);
     } catch (thrown) {
-      this.#noteRefusal(toSkeinError(thrown).message);
+      this.#refuseBundle('malformed', undefined, toSkeinError(thrown).message);
       return;
     }
-    const bundle = this.#chooseBundle(offered);
-    if (bundle === this.#bundle) return;
+    const before = this.#bundle;
+    const bundle = await this.#chooseBundle(offered);
+    if (bundle === before) return;
     this.#bundle = bundle;
     await this.#keep();
   }
 
-  #chooseBundle(offered: TrustBundle): TrustBundle {
+  async #chooseBundle(offered: TrustBundle): Promise<TrustBundle> {
     const current = this.#bundle;
-    const why = current === undefined ? undefined : whyNotNext(current, offered);
-    if (current === undefined || why === undefined) return offered;
-    this.#noteRefusal(why);
-    return current;
+    if (current === undefined) return offered;
+    const why = await whyNotNext(current, offered, toAnchor(current));
+    const known = this.#bundle ?? current; // another one may have come meanwhile
+    const isNew = offered.spiffe_sequence > known.spiffe_sequence || known.skein_signature === undefined;
+    if (why === undefined) return isNew ? offered : known;
+    this.#refuseBundle(why, offered.spiffe_sequence, REFUSALS[why]);
+    return known;
   }
 
-  #noteRefusal(error: string): void {
-    this.#options.log.log('error', 'bundle-refused', { sequence: this.#bundle?.spiffe_sequence, error });
+  #refuseBundle(why: BundleRefusal, sequence: number | undefined, error: string): void {
+    this.bundlesRefused[why]++;
+    const known = this.#bundle?.spiffe_sequence;
+    this.#options.log.log('error', 'bundle-refused', { why, sequence, known, error });
   }
 
-  #memberAuthenticator(expect: (wit: Wit) => void): Authenticator {
+  #memberAuthenticator(expect: (wit: Wit) => void, onBundle?: (offered: unknown) => Promise<void>): Authenticator {
     return createMemberAuthenticator({
       credential: () => ({ wit: this.#member.text, key: this.#key }),
       bundle: () => this.#trustBundle,
@@ -221,6 +247,7 @@ export class Identity {
       clock: this.#options.platform.clock,
       expect,
       check: (peer) => this.#revocations.check(peer),
+      ...(onBundle === undefined ? {} : { onBundle }),
     });
   }
 
@@ -249,6 +276,11 @@ export class Identity {
     if (this.#membership === undefined || this.#bundle === undefined) return;
     await this.#store.writeIdentity({ key: this.#key, wit: this.#membership.text, bundle: this.#bundle });
   }
+}
+
+/** The key by which the issuer signs its bundles. One that was kept before they were signed has a single key for SVIDs. */
+function toAnchor(bundle: TrustBundle): string {
+  return (anchorOf(bundle) ?? bundle.keys.find(({ use }) => use === 'wit-svid'))?.kid ?? '';
 }
 
 /** Or why it is no good: as if it were not there. */

@@ -9,6 +9,7 @@ import { type Credential, decodeCredential, encodeCredential } from './credentia
 import type { Grant } from './grant.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk, toThumbprint } from './key-pair.ts';
 import { createProof, verifyProof } from './proof.ts';
+import { anchorOf, whyNotSigned } from './signed-bundle.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { verifyWit, type Wit } from './svid.ts';
 import { parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
@@ -29,6 +30,8 @@ export interface MemberOptions {
   readonly expect?: (wit: Wit) => void;
   /** Refuses a peer whose proof is good, but which is not. @throws SkeinError SKEIN_REVOKED */
   readonly check?: (peer: PeerIdentity) => void;
+  /** Of a hub: the bundle that it shows along with its credential, which may be newer than the own one. Resolves when it is judged. */
+  readonly onBundle?: (offered: unknown) => Promise<void>;
 }
 
 /** A member of the mesh, in either role. */
@@ -36,7 +39,9 @@ export function createMemberAuthenticator(options: MemberOptions): Authenticator
   return {
     prove: (role, hash) => proveMember(options.credential(), role, hash),
     async verify(role, hash, payload) {
-      return verifyMember(decodeCredential(payload), role, hash, options);
+      const credential = decodeCredential(payload);
+      if (credential.bundle !== undefined) await options.onBundle?.(readJson(credential.bundle));
+      return verifyMember(credential, role, hash, options);
     },
   };
 }
@@ -64,14 +69,13 @@ export function createNewcomerAuthenticator(options: NewcomerOptions): Authentic
     async verify(role, hash, payload) {
       const credential = decodeCredential(payload);
       const bundle = parseTrustBundle(readJson(credential.bundle));
-      const issuer = bundle.keys.find(({ use, kid }) => use === 'wit-svid' && issuerThumbprints.includes(kid));
-      if (issuer === undefined || (await toThumbprint(issuer)) !== issuer.kid) {
+      const anchor = anchorOf(bundle)?.kid ?? '';
+      // only the issuer that is known may say which keys it has
+      if (!issuerThumbprints.includes(anchor) || (await whyNotSigned(bundle, anchor)) !== undefined) {
         throw refused('this hub is not the one that is to be joined');
       }
-      // only the issuer that is known may vouch for the hub, whatever else its bundle holds
-      const trusted = { ...bundle, keys: [issuer] };
       const peer = await verifyMember(credential, role, hash, {
-        bundle: () => trusted,
+        bundle: () => bundle,
         trustDomain,
         clock,
         expect: expectHub(trustDomain),

@@ -2,22 +2,26 @@
 
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
+import type { Random } from '../core/random.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain, type SpiffeId } from '../core/spiffe-id.ts';
 import { isAudience, JWT_SVID_LIFETIME_MS, mintJwtSvid } from './jwt-svid.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
+import { beginRing, currentKey, type KeyRing } from './key-ring.ts';
+import { openRing, sealRing } from './ring-seal.ts';
+import { signBundle } from './signed-bundle.ts';
 import { type Claims, type StatementType, signStatement } from './statement.ts';
 import { mintWit } from './svid.ts';
-import type { BundleKey, TrustBundle } from './trust-bundle.ts';
+import type { BundleKey, KeyUse, TrustBundle } from './trust-bundle.ts';
+import { WIT_LIFETIME_MS } from './validity.ts';
 
-/** Long, because hubs may be away for a night; renewed hourly, and ended early by revocation, not by expiry. */
-export const WIT_LIFETIME_MS = 24 * 3_600_000;
 const REFRESH_HINT_SECONDS = 300;
 
-/** What the hub keeps in a 0600 file. */
+/** What the hub keeps in a 0600 file, and does not change: the keys that came after these are sealed under the first. */
 export interface AuthorityState {
   readonly trustDomain: string;
   readonly sequence: number;
+  /** The anchor: signs what the issuer states, the bundle among it; and SVIDs until the first rotation. */
   readonly wit: PrivateJwk;
   /** Signs bearer tokens: another key, so that neither kind of token can be taken for the other. */
   readonly jwt: PrivateJwk;
@@ -42,26 +46,16 @@ export interface IssuedJwt {
 export class Authority {
   readonly trustDomain: string;
   readonly #clock: Clock;
-  readonly #witKey: IdentityKey;
-  readonly #jwtKey: IdentityKey;
-  readonly #sequence: number;
-  readonly #bundle: TrustBundle;
+  readonly #anchor: IdentityKey;
+  #ring: KeyRing;
+  #bundle: TrustBundle;
 
-  private constructor(
-    trustDomain: string,
-    clock: Clock,
-    { witKey, jwtKey, sequence }: { witKey: IdentityKey; jwtKey: IdentityKey; sequence: number },
-  ) {
+  private constructor(trustDomain: string, clock: Clock, anchor: IdentityKey, ring: KeyRing, bundle: TrustBundle) {
     this.trustDomain = trustDomain;
     this.#clock = clock;
-    this.#witKey = witKey;
-    this.#jwtKey = jwtKey;
-    this.#sequence = sequence;
-    const keys: readonly BundleKey[] = [
-      { ...witKey.publicJwk, kid: witKey.thumbprint, use: 'wit-svid' },
-      { ...jwtKey.publicJwk, kid: jwtKey.thumbprint, use: 'jwt-svid' },
-    ];
-    this.#bundle = { keys, spiffe_sequence: sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS };
+    this.#anchor = anchor;
+    this.#ring = ring;
+    this.#bundle = bundle;
   }
 
   /** With `state` the issuer it was, without it a new one. @throws SkeinError SKEIN_CONFIG */
@@ -73,29 +67,35 @@ export class Authority {
     const { trustDomain, clock, state } = options;
     if (!isTrustDomain(trustDomain))
       throw new SkeinError('SKEIN_CONFIG', `Cannot create issuer: "${trustDomain}" is not a trust domain`);
-    if (state === undefined) {
-      const [witKey, jwtKey] = [await createIdentityKey(), await createIdentityKey()];
-      return new Authority(trustDomain, clock, { witKey, jwtKey, sequence: 1 });
-    }
-    const { trustDomain: stored, sequence, wit, jwt } = state as Partial<AuthorityState>;
-    if (stored !== trustDomain) {
-      throw new SkeinError(
-        'SKEIN_CONFIG',
-        `Cannot use issuer state: it is of trust domain "${String(stored)}", not "${trustDomain}"`,
-      );
-    }
-    const before = Number.isSafeInteger(sequence) ? (sequence as number) : 1;
-    return new Authority(trustDomain, clock, {
-      witKey: await importIdentityKey(wit),
-      // An issuer of before has none; with it the bundle becomes another one.
-      jwtKey: jwt === undefined ? await createIdentityKey() : await importIdentityKey(jwt),
-      sequence: jwt === undefined ? before + 1 : before,
-    });
+    const { anchor, jwt, sequence } = await readState(trustDomain, state as Partial<AuthorityState> | undefined);
+    const ring = beginRing({ 'wit-svid': anchor, 'jwt-svid': jwt }, sequence, clock.epochMs());
+    return new Authority(trustDomain, clock, anchor, ring, await toBundle(ring, anchor));
   }
 
-  /** RFC 7638 thumbprint of the signing key: join tokens carry it, so a newcomer knows its hub before it speaks. */
+  /** RFC 7638 thumbprint of the anchor: join tokens carry it, so a newcomer knows its hub before it speaks. */
   get thumbprint(): string {
-    return this.#witKey.thumbprint;
+    return this.#anchor.thumbprint;
+  }
+
+  get ring(): KeyRing {
+    return this.#ring;
+  }
+
+  /** Signs by the keys of `ring` from now on, and publishes them. */
+  async useRing(ring: KeyRing): Promise<void> {
+    const bundle = await toBundle(ring, this.#anchor);
+    this.#ring = ring;
+    this.#bundle = bundle;
+  }
+
+  /** As text that only who has the anchor can read or make. */
+  sealRing(ring: KeyRing, random: Random): Promise<string> {
+    return sealRing(ring, this.#anchor, random);
+  }
+
+  /** @throws SkeinError SKEIN_STORE */
+  openRing(sealed: string): Promise<KeyRing> {
+    return openRing(sealed, this.#anchor);
   }
 
   issueWit(request: WitRequest): Promise<string> {
@@ -105,7 +105,8 @@ export class Authority {
       );
     }
     const nowMs = this.#clock.epochMs();
-    return mintWit(this.#witKey, this.thumbprint, {
+    const key = currentKey(this.#ring, 'wit-svid');
+    return mintWit(key, key.thumbprint, {
       id: request.id,
       publicJwk: request.publicJwk,
       services: request.services,
@@ -126,13 +127,14 @@ export class Authority {
       );
     }
     const issuedAtMs = this.#clock.epochMs();
-    const token = await mintJwtSvid(this.#jwtKey, this.#jwtKey.thumbprint, { id, audience, tokenId, issuedAtMs });
+    const key = currentKey(this.#ring, 'jwt-svid');
+    const token = await mintJwtSvid(key, key.thumbprint, { id, audience, tokenId, issuedAtMs });
     return { token, expiresAtMs: issuedAtMs + JWT_SVID_LIFETIME_MS };
   }
 
-  /** Signs what is no identity. */
+  /** Signs what is no identity. It outlives the keys that sign identities, so the anchor signs it. */
   sign(type: StatementType, claims: Claims): Promise<string> {
-    return signStatement(this.#witKey, this.thumbprint, type, claims);
+    return signStatement(this.#anchor, this.thumbprint, type, claims);
   }
 
   /** The same object as long as nothing changes. */
@@ -149,9 +151,42 @@ export class Authority {
     };
   }
 
+  /** For the file of the first start: of the keys that are in use then. */
   async exportState(): Promise<Redacted<AuthorityState>> {
-    const wit = (await this.#witKey.exportPrivate()).reveal();
-    const jwt = (await this.#jwtKey.exportPrivate()).reveal();
-    return new Redacted({ trustDomain: this.trustDomain, sequence: this.#sequence, wit, jwt });
+    const wit = (await this.#anchor.exportPrivate()).reveal();
+    const jwt = (await currentKey(this.#ring, 'jwt-svid').exportPrivate()).reveal();
+    return new Redacted({ trustDomain: this.trustDomain, sequence: this.#ring.sequence, wit, jwt });
   }
+}
+
+async function readState(
+  trustDomain: string,
+  state: Partial<AuthorityState> | undefined,
+): Promise<{ readonly anchor: IdentityKey; readonly jwt: IdentityKey; readonly sequence: number }> {
+  if (state === undefined) return { anchor: await createIdentityKey(), jwt: await createIdentityKey(), sequence: 1 };
+  const { trustDomain: stored, sequence, wit, jwt } = state;
+  if (stored !== trustDomain) {
+    throw new SkeinError(
+      'SKEIN_CONFIG',
+      `Cannot use issuer state: it is of trust domain "${String(stored)}", not "${trustDomain}"`,
+    );
+  }
+  const before = Number.isSafeInteger(sequence) ? (sequence as number) : 1;
+  return {
+    anchor: await importIdentityKey(wit),
+    // An issuer of before has none; with it the bundle becomes another one.
+    jwt: jwt === undefined ? await createIdentityKey() : await importIdentityKey(jwt),
+    sequence: jwt === undefined ? before + 1 : before,
+  };
+}
+
+/** The anchor first, whether it signs SVIDs or not: it has signed the bundle. */
+function toBundle({ sequence, keys }: KeyRing, anchor: IdentityKey): Promise<TrustBundle> {
+  const others = keys.filter(({ key }) => key.thumbprint !== anchor.thumbprint);
+  const published = [toBundleKey(anchor, 'wit-svid'), ...others.map(({ key, use }) => toBundleKey(key, use))];
+  return signBundle({ keys: published, spiffe_sequence: sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS }, anchor);
+}
+
+function toBundleKey({ publicJwk, thumbprint }: IdentityKey, use: KeyUse): BundleKey {
+  return { ...publicJwk, kid: thumbprint, use };
 }

@@ -19,7 +19,7 @@ export function compareSeals(a: Seal, b: Seal): number {
   return a.era - b.era || a.revision - b.revision;
 }
 
-/** undefined: no key of `bundle` has signed it. */
+/** undefined: the anchor of `bundle` has not signed it. */
 export async function verifySeal(token: string, bundle: TrustBundle): Promise<Seal | undefined> {
   const claims = await verifyStatement(token, 'skein-seal+jwt', bundle);
   if (claims === undefined) return undefined;

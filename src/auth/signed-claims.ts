@@ -16,7 +16,7 @@ export interface SignedClaims {
 export async function tryReadSigned(
   token: string,
   type: string,
-  bundle: TrustBundle,
+  bundle: Pick<TrustBundle, 'keys'>,
 ): Promise<SignedClaims | undefined> {
   const jws = tryParseCompactJws(token);
   if (jws === undefined) return undefined;

@@ -1,10 +1,11 @@
 /**
- * Statements of the issuer that are no identities: signed with its key under a type of their own, so that none can be taken for
- * another, or for an SVID. Parsed and refused as strictly as SVIDs are.
+ * Statements of the issuer that are no identities: signed with its anchor key, which does not change, under a type of their own, so that
+ * none can be taken for another, or for an SVID. Parsed and refused as strictly as SVIDs are.
  */
 
 import { SignJWT } from 'jose';
 import type { IdentityKey } from './key-pair.ts';
+import { anchorOf } from './signed-bundle.ts';
 import { tryReadSigned } from './signed-claims.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
@@ -17,11 +18,12 @@ export function signStatement(key: IdentityKey, keyId: string, type: StatementTy
   return new SignJWT({ ...claims }).setProtectedHeader({ alg: 'ES256', kid: keyId, typ: type }).sign(key.privateKey);
 }
 
-/** What it says; undefined when no key of `bundle` has signed it as that. */
+/** What it says; undefined when the anchor of `bundle` has not signed it as that. */
 export async function verifyStatement(
   token: string,
   type: StatementType,
   bundle: TrustBundle,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
-  return (await tryReadSigned(token, type, bundle))?.claims;
+  const anchor = anchorOf(bundle);
+  return anchor === undefined ? undefined : (await tryReadSigned(token, type, { keys: [anchor] }))?.claims;
 }

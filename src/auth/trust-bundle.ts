@@ -1,6 +1,7 @@
 /** SPIFFE bundle of one trust domain: the keys that may have signed its SVIDs (SPIFFE Trust Domain and Bundle §4). */
 
 import { SkeinError } from '../core/errors.ts';
+import { MAX_TOKEN_CHARS } from './compact-jws.ts';
 import { importPublicKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
 
 /** Which tokens a key signs; a key of one use verifies nothing of the other. */
@@ -18,6 +19,8 @@ export interface TrustBundle {
   readonly spiffe_sequence: number;
   /** Seconds after which to ask again. */
   readonly spiffe_refresh_hint: number;
+  /** The issuer's signature over the rest (`signed-bundle.ts`); other readers of SPIFFE bundles pass over it. */
+  readonly skein_signature?: string | undefined;
 }
 
 const MAX_KEYS = 100;
@@ -46,21 +49,17 @@ export function parseTrustBundle(value: unknown): TrustBundle {
     unknown
   >;
   if (!isCount(sequence) || !isCount(hint)) throw refused('its sequence or refresh hint is not a count');
-  return { keys, spiffe_sequence: sequence, spiffe_refresh_hint: hint };
+  const signature = (value as Record<string, unknown>).skein_signature;
+  const isSigned = typeof signature === 'string' && signature.length <= MAX_TOKEN_CHARS;
+  return {
+    keys,
+    spiffe_sequence: sequence,
+    spiffe_refresh_hint: hint,
+    ...(isSigned ? { skein_signature: signature } : {}),
+  };
 }
 
-/**
- * Why `offered` may not take the place of `current`, or undefined. Keys change one after the other, so the next bundle holds
- * a key of the one before; one that does not, or that goes backwards, comes of an attacker or of another issuer.
- */
-export function whyNotNext(current: TrustBundle, offered: TrustBundle): string | undefined {
-  if (offered.spiffe_sequence < current.spiffe_sequence) return 'its sequence goes back';
-  const isTrusted = ({ use, x, y }: BundleKey): boolean =>
-    use === 'wit-svid' && current.keys.some((key) => key.use === use && key.x === x && key.y === y);
-  return offered.keys.some(isTrusted) ? undefined : 'it holds no key that is trusted already';
-}
-
-export function findKey(bundle: TrustBundle, kid: string, use: KeyUse): BundleKey | undefined {
+export function findKey(bundle: Pick<TrustBundle, 'keys'>, kid: string, use: KeyUse): BundleKey | undefined {
   return bundle.keys.find((key) => key.kid === kid && key.use === use);
 }
 

@@ -3,6 +3,8 @@
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 
+/** Of a WIT-SVID. Long, because hubs may be away for a night; renewed hourly, and ended early by revocation, not by expiry. */
+export const WIT_LIFETIME_MS = 24 * 3_600_000;
 /** By how much clocks of issuer and verifiers may differ without harm. */
 export const TOLERATED_SKEW_MS = 300_000;
 /** For whole seconds, and for what is under way; less than the skew, because it also lengthens the life of every token. */

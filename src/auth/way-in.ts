@@ -10,7 +10,7 @@ import { parseJoinToken } from './join-token.ts';
 
 export interface WayIn {
   readonly trustDomain: string;
-  /** RFC 7638 thumbprints, base64url: a hub whose bundle holds one of these keys, and has used it for its own SVID. */
+  /** RFC 7638 thumbprints, base64url: a hub whose bundle one of these keys has signed. */
   readonly issuerThumbprints: readonly string[];
   /** Tells this token from others; no secret. */
   readonly id: string;

@@ -12,6 +12,7 @@ import { explain } from './commands/explain.ts';
 import { expose } from './commands/expose.ts';
 import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
+import { keysList, keysRotate } from './commands/keys.ts';
 import { lint } from './commands/lint.ts';
 import { paths } from './commands/paths.ts';
 import { revoke } from './commands/revoke.ts';
@@ -27,6 +28,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   tokenCreate,
   tokenSvid,
   revoke,
+  keysList,
+  keysRotate,
   sidecar,
   run,
   expose,

@@ -79,6 +79,7 @@ const hubSchema = v.strictObject({
   storeCredentials: v.optional(text),
   roles: v.optional(oneOrMore),
   trustDomain: v.optional(text),
+  keyLife: v.optional(text),
   trust: v.optional(v.array(platformSchema, 'must be a list')),
   starterPolicy: v.optional(v.boolean('must be true or false')),
   trustProxy: v.optional(v.boolean('must be true or false')),

@@ -1,7 +1,9 @@
 /** What a hub is asked to be: flags, else environment, else its file. */
 
 import { basename, dirname, resolve } from 'node:path';
+import { KEY_LIFE, type KeyLife } from '../auth/key-life.ts';
 import { decodeUtf8 } from '../core/bytes.ts';
+import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import { Redacted } from '../core/redacted.ts';
@@ -17,6 +19,10 @@ import { requireFiles } from './profile.ts';
 import { readStoreSetting, type SharedStoreSetting } from './shared-store.ts';
 
 const DEFAULT_LISTEN = '127.0.0.1:7000';
+const DEFAULT_KEY_LIFE = '30d';
+/** The next key is announced for a day before it signs, and a change by hand must not wait for the one by itself. */
+const LEAST_KEY_LIFE_MS = 2 * 24 * 3_600_000;
+const MOST_KEY_LIFE_MS = 3_650 * 24 * 3_600_000;
 
 export interface HubSettings {
   readonly listen: ListenAddress;
@@ -34,6 +40,7 @@ export interface HubSettings {
   readonly permissive: boolean;
   readonly trustsProxy: boolean;
   readonly quotas: HubQuotas;
+  readonly keys: KeyLife;
   readonly reseal: boolean;
 }
 
@@ -61,6 +68,11 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
     commas: true,
   },
   { flags: '--trust-domain <name>', description: 'SPIFFE trust domain, fixed at the first start' },
+  {
+    flags: '--key-life <time>',
+    description: 'how long a key of the issuer signs before the next one takes its place, such as 30d or 72h',
+    fallback: DEFAULT_KEY_LIFE,
+  },
   {
     flags: '--trust-proxy',
     description: 'believe Forwarded or X-Forwarded-For: only where every connection comes through a proxy that sets it',
@@ -123,6 +135,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     roles: roles.map(parseRole),
     trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
     quotas: Object.fromEntries(Object.entries(file.quotas ?? {}).filter(([, value]) => value !== undefined)),
+    keys: { ...KEY_LIFE, lifeMs: parseKeyLife(input.text('key-life') ?? file.keyLife ?? DEFAULT_KEY_LIFE) },
     permissive: input.flag('permissive'),
     reseal: input.flag('reseal'),
     starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
@@ -136,6 +149,13 @@ function toTrusted({ services, algorithms, jwks, ...rest }: NonNullable<HubFile[
     ...(algorithms === undefined ? {} : { algorithms }),
     ...(jwks === undefined ? {} : { jwks }),
   };
+}
+
+function parseKeyLife(text: string): number {
+  const days = /^(\d{1,4})d$/.exec(text)?.[1];
+  const ms = days === undefined ? tryParseDuration(text) : Number(days) * 24 * 3_600_000;
+  if (ms !== undefined && ms >= LEAST_KEY_LIFE_MS && ms <= MOST_KEY_LIFE_MS) return ms;
+  throw new SkeinError('SKEIN_CONFIG', `Cannot use --key-life "${text}": expected 2d to 3650d, or a time such as 72h`);
 }
 
 function parseRole(text: string): HubRole {

@@ -7,8 +7,11 @@ import { type Manifest, manifestKey } from '../catalog/resource.ts';
 import type { Clock } from '../core/clock.ts';
 import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
+import { readRequest } from './admin-request.ts';
 import type { Enrolment } from './enroll.ts';
 import { statusOf } from './journal.ts';
+import { KeyAdmin } from './key-admin.ts';
+import type { KeyKeeper } from './key-keeper.ts';
 import type { Leases } from './leases.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
@@ -29,6 +32,7 @@ export interface AdminOptions {
   readonly revocations: RevocationBoard;
   readonly leases: Leases;
   readonly relay: Relay;
+  readonly keys: KeyKeeper;
   readonly about: HubAbout;
 }
 
@@ -76,6 +80,7 @@ export interface ApplyQuery {
 }
 
 export class Admin {
+  readonly keys: KeyAdmin;
   readonly #options: AdminOptions;
   #permissive: { readonly manifests: readonly Manifest[]; readonly rule: string | undefined } = {
     manifests: [],
@@ -84,6 +89,7 @@ export class Admin {
 
   constructor(options: AdminOptions) {
     this.#options = options;
+    this.keys = new KeyAdmin(options.keys);
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_REFUSED */
@@ -252,17 +258,6 @@ export class Admin {
     const status = this.#options.board.statusOf(manifest);
     return status === undefined ? manifest : { ...manifest, status };
   }
-}
-
-/** @throws SkeinError SKEIN_RESOURCE_INVALID */
-function readRequest<T>(schema: v.GenericSchema<unknown, T>, request: unknown, action: string): T {
-  const parsed = v.safeParse(schema, request);
-  if (parsed.success) return parsed.output;
-  const issues = parsed.issues.map(({ path, message }) => ({
-    path: path?.map(({ key }) => String(key)).join('.') ?? '',
-    message,
-  }));
-  throw new SkeinError('SKEIN_RESOURCE_INVALID', `${action}: the request is not valid`, { details: { issues } });
 }
 
 function toRevocation({ id, key, reason, joinedUntilMs, atMs }: RevocationEntry): object {

@@ -130,6 +130,13 @@ export function createApp(options: AppOptions): App {
     return c.json(undone, 200, NO_STORE);
   });
 
+  app.get('/v1/keys', (c) => c.json(admin.keys.list(), 200, NO_STORE));
+  app.post('/v1/keys/rotate', async (c) => {
+    const listed = await admin.keys.rotate(await readJson(c, options));
+    c.set('what', { sequence: listed.sequence });
+    return c.json(listed, 200, NO_STORE);
+  });
+
   app.notFound((c) => failure(c, new SkeinError('SKEIN_BAD_REQUEST', 'Cannot answer: no such page', { status: 404 })));
   app.onError((thrown, c) => {
     if (thrown instanceof SkeinError) return failure(c, thrown);

@@ -130,6 +130,9 @@ class RunningHub implements Hub {
         for (const connection of [...this.#connections]) connection.reconsider();
       },
     });
+    issuer.onBundle = () => {
+      for (const connection of this.#connections) connection.push('bundle', { bundle: issuer.bundle() });
+    };
     const board = new StatusBoard(clock);
     const { createPublisher = (made) => new Publisher(made) } = options;
     this.#publisher = createPublisher({
@@ -193,6 +196,7 @@ class RunningHub implements Hub {
       revocations: this.#revocations,
       leases: this.#leases,
       relay: this.#relay,
+      keys: issuer.keys,
       about: {
         instance,
         trustDomain,
@@ -250,10 +254,11 @@ class RunningHub implements Hub {
       log,
       trustDomain: options.trustDomain,
       stateFile: issuerFile,
-      anchor,
+      ...{ anchor, store, limits: { ...HUB_LIMITS, ...options.limits } },
     });
     const { trustDomain, thumbprint } = issuer;
     await claimAnchor(store, { thumbprint, trustDomain, url: plannedUrl(options), file: issuerFile ?? '' });
+    await issuer.start();
     const hub = new RunningHub(platform, options, log, state, issuer);
     try {
       await hub.#load();

@@ -1,7 +1,7 @@
 /** The hub as issuer: its signing authority, kept in the data folder, and the identity it issues to itself. */
 
 import type { OwnCredential } from '../auth/authenticator.ts';
-import { Authority, type AuthorityState, type IssuedJwt, WIT_LIFETIME_MS } from '../auth/authority.ts';
+import { Authority, type AuthorityState, type IssuedJwt } from '../auth/authority.ts';
 import type { Grant } from '../auth/grant.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import type { Claims, StatementType } from '../auth/statement.ts';
@@ -15,6 +15,9 @@ import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import { DEFAULT_TRUST_DOMAIN, type SpiffeId, toHubId } from '../core/spiffe-id.ts';
 import { otherIssuer, type TrustAnchor } from './anchor.ts';
+import { KeyKeeper } from './key-keeper.ts';
+import type { HubLimits } from './options.ts';
+import type { Store } from './store.ts';
 
 export interface HubIssuerOptions {
   readonly platform: Platform;
@@ -25,6 +28,8 @@ export interface HubIssuerOptions {
   readonly stateFile: string | undefined;
   /** The issuer that the hubs of this store are; undefined for the first of them. */
   readonly anchor: TrustAnchor | undefined;
+  readonly store: Store;
+  readonly limits: Pick<HubLimits, 'svidLifetimeMs' | 'keys'>;
 }
 
 /** The hub's own SVID is renewed as often as everybody's. */
@@ -37,6 +42,9 @@ export class HubIssuer {
   issued = 0;
   /** Bearer tokens issued. */
   issuedJwts = 0;
+  readonly keys: KeyKeeper;
+  /** The bundle is another one from now on. */
+  onBundle: () => void = () => undefined;
   readonly #authority: Authority;
   readonly #options: HubIssuerOptions;
   readonly #key: IdentityKey;
@@ -47,6 +55,13 @@ export class HubIssuer {
     this.#authority = authority;
     this.#key = key;
     this.#options = options;
+    const { platform, log, store, limits, stateFile } = options;
+    this.keys = new KeyKeeper({
+      ...{ authority, store, log, life: limits.keys, clock: platform.clock },
+      ...{ random: platform.random, files: platform.files },
+      copyFile: stateFile === undefined ? undefined : toCopyFile(stateFile),
+      onChange: () => this.#onKeys(),
+    });
   }
 
   /** The issuer it was, or a new one at the first start. @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
@@ -65,9 +80,13 @@ export class HubIssuer {
       const fresh = await authority.exportState();
       await files?.replace(stateFile, encodeUtf8(`${JSON.stringify(fresh.reveal())}\n`));
     }
-    const issuer = new HubIssuer(authority, await createIdentityKey(), options);
-    await issuer.#renewOwn();
-    return issuer;
+    return new HubIssuer(authority, await createIdentityKey(), options);
+  }
+
+  /** Finds the keys that sign now. Not before it is known that this is the issuer of the store. @throws SkeinError SKEIN_STORE */
+  async start(): Promise<void> {
+    await this.keys.open();
+    if (this.#wit === '') await this.#renewOwn();
   }
 
   get trustDomain(): string {
@@ -95,8 +114,9 @@ export class HubIssuer {
     id: SpiffeId,
     { publicJwk, services, joinedAtMs }: Pick<Grant, 'publicJwk' | 'services' | 'joinedAtMs'>,
   ): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
-    const expiresAtMs = this.#options.platform.clock.epochMs() + WIT_LIFETIME_MS;
-    const wit = await this.#authority.issueWit({ id, publicJwk, services, joinedAtMs });
+    const lifetimeMs = this.#options.limits.svidLifetimeMs;
+    const expiresAtMs = this.#options.platform.clock.epochMs() + lifetimeMs;
+    const wit = await this.#authority.issueWit({ id, publicJwk, services, joinedAtMs, lifetimeMs });
     this.issued++;
     this.#options.log.log('debug', 'svid-issued', { id: id.uri, services });
     return { wit, expiresAtMs };
@@ -116,6 +136,13 @@ export class HubIssuer {
 
   close(): void {
     this.#timer?.cancel();
+    this.keys.close();
+  }
+
+  /** The own SVID is renewed first: members that connect from now on may not know the key that has signed it before. */
+  async #onKeys(): Promise<void> {
+    await this.#renew();
+    this.onBundle();
   }
 
   async #renewOwn(): Promise<void> {
@@ -130,14 +157,23 @@ export class HubIssuer {
   }
 
   #schedule(delayMs: number): void {
-    const { platform, log } = this.#options;
-    this.#timer = platform.clock.setTimer(delayMs, () => {
-      this.#renewOwn().catch((thrown) => {
-        log.log('error', 'hub-svid-not-renewed', { error: toSkeinError(thrown).message });
-        this.#schedule(RETRY_MS);
-      });
-    });
+    this.#timer?.cancel();
+    this.#timer = this.#options.platform.clock.setTimer(delayMs, () => void this.#renew());
   }
+
+  async #renew(): Promise<void> {
+    try {
+      await this.#renewOwn();
+    } catch (thrown) {
+      this.#options.log.log('error', 'hub-svid-not-renewed', { error: toSkeinError(thrown).message });
+      this.#schedule(RETRY_MS);
+    }
+  }
+}
+
+/** Beside it: the ring as this hub has seen it last. */
+function toCopyFile(stateFile: string): string {
+  return stateFile.replace(/[^/]*$/, 'keys.json');
 }
 
 function readState(bytes: Bytes, path: string): Partial<AuthorityState> {

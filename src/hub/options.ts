@@ -1,5 +1,7 @@
 /** Options and limits of the hub, each with its reason; a number appears here and nowhere else. */
 
+import { KEY_LIFE, type KeyLife } from '../auth/key-life.ts';
+import { WIT_LIFETIME_MS } from '../auth/validity.ts';
 import { REFLECTION_LIMITS, type ReflectionLimits } from '../control/reflection.ts';
 import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
@@ -113,6 +115,10 @@ export interface HubLimits {
   readonly lease: LeaseLimits;
   /** Time for the store to take what was registered here when the hub ends, in milliseconds. */
   readonly flushMs: number;
+  /** Life of a WIT-SVID, in milliseconds. */
+  readonly svidLifetimeMs: number;
+  /** Life of the keys that sign SVIDs. */
+  readonly keys: KeyLife;
   /** Life of a join token, in milliseconds. */
   readonly tokenTtlMs: number;
   readonly maxTokenTtlMs: number;
@@ -182,6 +188,8 @@ export const HUB_LIMITS: HubLimits = {
   // One small write a second and hub. A hub that is killed is known to be after 5 s; one that stalls for less is not missed.
   lease: { renewMs: 1_000, renewals: 5, sweepAfterMs: 30_000 },
   flushMs: 2_000,
+  svidLifetimeMs: WIT_LIFETIME_MS,
+  keys: KEY_LIFE,
   tokenTtlMs: 15 * 60_000,
   maxTokenTtlMs: 24 * 3_600_000,
   tokenMemoryMs: 24 * 3_600_000,

@@ -4,9 +4,8 @@
  */
 
 import * as v from 'valibot';
-import { WIT_LIFETIME_MS } from '../auth/authority.ts';
 import { NO_REVOCATIONS, type Revocation, Revocations } from '../auth/revocation.ts';
-import { TOLERATED_SKEW_MS } from '../auth/validity.ts';
+import { TOLERATED_SKEW_MS, WIT_LIFETIME_MS } from '../auth/validity.ts';
 import { MAX_REVOCATIONS } from '../control/limits.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';

@@ -170,6 +170,11 @@ export const METRICS = {
     help: 'Policies, routes or seals that were not used, by cause: not signed by the issuer (forged), about something else (index), older than known (rollback), another one of the same revision (fork), or not what was sealed (unsealed)',
     labels: ['cause'],
   },
+  skein_bundles_refused_total: {
+    type: 'counter',
+    help: 'Lists of the keys of the issuer that a hub has shown and that were not used, by cause: not readable (malformed), not signed (unsigned), not by the issuer (forged), older than known (rollback), or another one of the same sequence (fork)',
+    labels: ['cause'],
+  },
   skein_seal_age_seconds: {
     type: 'gauge',
     help: 'Time since a hub has shown a fresh word of the issuer on what policies and routes there are; every 5 minutes there is one',

@@ -308,7 +308,17 @@ export class VirtualMesh {
   }
 }
 
-const METHODS = ['digest', 'exportKey', 'generateKey', 'importKey', 'sign', 'verify'] as const;
+const METHODS = [
+  'decrypt',
+  'deriveKey',
+  'digest',
+  'encrypt',
+  'exportKey',
+  'generateKey',
+  'importKey',
+  'sign',
+  'verify',
+] as const;
 
 /** WebCrypto works on other threads: time stands still until it has answered. Returns what undoes that. */
 function trackWebCrypto(clock: VirtualClock): () => void {

@@ -45,7 +45,7 @@ export const hub: CommandSpec = {
         starterPolicy: settings.starterPolicy,
         dangerouslyPermissive: settings.permissive,
         trustsProxy: settings.trustsProxy,
-        limits: settings.quotas,
+        limits: { ...settings.quotas, keys: settings.keys },
         reseal: settings.reseal,
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),
         log: context.logger,

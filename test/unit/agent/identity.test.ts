@@ -8,8 +8,9 @@ import { Identity } from '../../../src/agent/identity.ts';
 import { IdentityStore } from '../../../src/agent/identity-store.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import { parseJoinToken } from '../../../src/auth/join-token.ts';
-import { createIdentityKey } from '../../../src/auth/key-pair.ts';
-import type { BundleKey } from '../../../src/auth/trust-bundle.ts';
+import { createIdentityKey, type IdentityKey } from '../../../src/auth/key-pair.ts';
+import { type BundleRefusal, signBundle } from '../../../src/auth/signed-bundle.ts';
+import type { TrustBundle } from '../../../src/auth/trust-bundle.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import type { Platform } from '../../../src/core/platform.ts';
 import { Redacted } from '../../../src/core/redacted.ts';
@@ -156,7 +157,7 @@ async function openStored(t: TestContext, lifetimeMs: number) {
   const wit = await authority.issueWit({ id, publicJwk: key.publicJwk, services: [], lifetimeMs });
   await store.writeIdentity({ key, wit, bundle: authority.bundle() });
   const options = { platform, token: undefined, knownHub: NO_HUB, data, services: [], renewAfterMs: HOUR_MS, log };
-  return { identity: await Identity.open(options), clock, log, store, bundle: authority.bundle() };
+  return { identity: await Identity.open(options), clock, log, store, authority };
 }
 
 test('An SVID of a short life is renewed at half of it', async (t) => {
@@ -167,33 +168,58 @@ test('An SVID of a short life is renewed at half of it', async (t) => {
   equal(identity.isRenewalDue, true);
 });
 
-test('A bundle is taken over only when it follows the one that is trusted', async (t) => {
-  const { identity, log, store, bundle } = await openStored(t, HOUR_MS);
-  const [own] = bundle.keys as [BundleKey];
-  const { publicJwk, thumbprint } = await createIdentityKey();
-  const next: BundleKey = { ...publicJwk, kid: thumbprint, use: 'wit-svid' };
-  const steps: [what: string, keys: unknown[], sequence: number, isTaken: boolean][] = [
-    ['only another key', [next], 2, false],
-    ['another key under the id of ours', [{ ...next, kid: own.kid }], 2, false],
-    ['our key for another use', [{ ...own, use: 'jwt-svid' }, next], 2, false],
-    ['a sequence that goes back', [own, next], 0, false],
-    ['no bundle', ['key'], 2, false],
-    ['our key and the next', [own, next], 2, true],
-    ['the next alone, once it is trusted', [next], 3, true],
-    ['the first alone, which is trusted no more', [own], 4, false],
+test('A bundle is taken over only when the issuer has signed it and it is not older', async (t) => {
+  const { identity, log, store, authority } = await openStored(t, HOUR_MS);
+  const { ring } = authority;
+  const { keys: known } = ring;
+  const [first, stranger] = [await createIdentityKey(), await createIdentityKey()];
+  const withNext = async (sequence: number, ...more: IdentityKey[]): Promise<TrustBundle> => {
+    const next = more.map((key) => ({ key, use: 'wit-svid' as const, state: 'next' as const, announcedAtMs: 0 }));
+    await authority.useRing({ sequence, keys: [...known, ...next] });
+    return authority.bundle();
+  };
+  const { skein_signature: _, ...bare } = await withNext(2, first);
+  const second = await withNext(2, first);
+  const third = await withNext(3);
+  const other = await withNext(3, stranger);
+  const added = { ...stranger.publicJwk, kid: stranger.thumbprint, use: 'wit-svid' as const };
+  const { keys, spiffe_sequence, spiffe_refresh_hint } = third;
+  const byRemoved = await signBundle({ keys: [...keys, added], spiffe_sequence: 9, spiffe_refresh_hint }, first);
+  const byAdded = await signBundle({ keys: [...keys, added], spiffe_sequence: 9, spiffe_refresh_hint }, stranger);
+  const steps: [what: string, offered: unknown, why: BundleRefusal | undefined][] = [
+    ['unsigned', bare, 'unsigned'],
+    ['with a key that nobody has signed', { ...second, keys: [...second.keys, added] }, 'forged'],
+    ['without one that was signed', { ...second, keys: keys.slice(1) }, 'forged'],
+    ['under another sequence', { ...second, spiffe_sequence: 9 }, 'forged'],
+    [
+      'a key under the id of the anchor',
+      { ...second, keys: [{ ...added, kid: keys[0]?.kid }, ...keys.slice(1)] },
+      'forged',
+    ],
+    ['the keys of our issuer and the next', second, undefined],
+    ['without the next', third, undefined],
+    ['the one before', second, 'rollback'],
+    ['another one of the same sequence', other, 'fork'],
+    ['signed by the key that was removed', byRemoved, 'forged'],
+    ['signed by the key that it adds', byAdded, 'forged'],
+    ['with the signature of another', { ...byAdded, skein_signature: third.skein_signature }, 'forged'],
+    ['a signature that is none', { ...third, spiffe_sequence: spiffe_sequence + 1, skein_signature: 'x' }, 'forged'],
+    ['no bundle', { keys: ['key'] }, 'malformed'],
   ];
-  let [kept, refusals] = [bundle.keys.map(({ kid }) => kid), 0];
-  for (const [what, keys, sequence, isTaken] of steps) {
-    await identity.updateBundle({ keys, spiffe_sequence: sequence });
-    if (isTaken) kept = (keys as BundleKey[]).map(({ kid }) => kid);
-    else refusals++;
+  let kept = keys.map(({ kid }) => kid);
+  const refused: Record<BundleRefusal, number> = { malformed: 0, unsigned: 0, forged: 0, rollback: 0, fork: 0 };
+  for (const [what, offered, why] of steps) {
+    await identity.updateBundle(offered);
+    if (why === undefined) kept = (offered as TrustBundle).keys.map(({ kid }) => kid);
+    else refused[why]++;
     deepEqual(
       (await store.readIdentity())?.bundle.keys.map(({ kid }) => kid),
       kept,
       what,
     );
-    equal(log.of('bundle-refused').length, refusals, what);
+    deepEqual(identity.bundlesRefused, refused, what);
   }
+  equal(log.of('bundle-refused').length, steps.length - 2);
 });
 
 test('What a wall clock that jumped or a sleep has made due is renewed within half a minute', async (t) => {

@@ -120,6 +120,7 @@ test('The line says what was made, changed and deleted, and never a token', asyn
   await send('POST', '/v1/resources', policy);
   await send('DELETE', '/v1/resources/AuthorizationPolicy/shop/p');
   await send('POST', '/v1/revisions/rollback', { to: 2 });
+  const { sequence } = await send('POST', '/v1/keys/rotate', { now: false });
   const key = 'AuthorizationPolicy/shop/p';
   const lines = hub.log.of('admin-change').map(({ level, fields }) => {
     const { action, outcome, by, from, status, expiresAt, ...what } = fields;
@@ -131,6 +132,7 @@ test('The line says what was made, changed and deleted, and never a token', asyn
     ['info', 'done', 'POST /v1/resources', { revision: 2, changed: [key] }],
     ['info', 'done', 'DELETE /v1/resources/AuthorizationPolicy/shop/p', { revision: 3, changed: [key] }],
     ['info', 'done', 'POST /v1/revisions/rollback', { revision: 4, changed: [key] }],
+    ['info', 'done', 'POST /v1/keys/rotate', { sequence }],
   ]);
   match(String(token), /^skein_/);
   equal(JSON.stringify(hub.log.lines).includes(String(token)), false);

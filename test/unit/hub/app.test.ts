@@ -64,10 +64,13 @@ test('Health, readiness and public keys are for everybody', async () => {
     [
       ['wit-svid', undefined],
       ['jwt-svid', undefined],
+      ['wit-svid', undefined],
+      ['jwt-svid', undefined],
     ],
+    'of each use the one in use and the next',
   );
-  const { use: _use, ...bearer } = bundle.keys[1] ?? {};
-  deepEqual(await (await call('/.well-known/jwks.json')).json(), { keys: [bearer] });
+  const bearers = bundle.keys.filter(({ use }) => use === 'jwt-svid').map(({ use: _use, ...bearer }) => bearer);
+  deepEqual(await (await call('/.well-known/jwks.json')).json(), { keys: bearers });
   await hub.close();
   equal((await call('/readyz')).status, 503);
 });

@@ -1,0 +1,73 @@
+/** `skein keys`: the keys by which the issuer signs SVIDs, and their change. */
+
+import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
+import { asRecord, toRecords } from '../admin-client.ts';
+import type { CommandSpec } from '../command.ts';
+import type { CommandContext } from '../context.ts';
+import { EXIT } from '../exit-code.ts';
+import { formatJson, formatTable } from '../output.ts';
+
+export const keysList: CommandSpec = {
+  name: 'keys list',
+  summary: 'show the keys by which the issuer signs, and when each begins and ends',
+  description:
+    'A key is announced (next) long before it signs, signs (current), and stays known (retired) until nothing is left that it has signed. The anchor is the key that join tokens and --hub-thumbprint name: it signs the list of the others, and is never changed.',
+  options: [
+    {
+      flags: '-o, --output <form>',
+      description: 'how to print',
+      choices: ['table', 'json'],
+      fallback: 'table',
+      env: false,
+    },
+    ...ADMIN_OPTIONS,
+  ],
+  examples: [
+    ['skein keys list', 'which keys there are'],
+    ['skein keys list -o json', 'for a program'],
+  ],
+  async run(context) {
+    const admin = await openAdmin(context);
+    await print(context, await admin.get('/v1/keys'));
+    return EXIT.done;
+  },
+};
+
+export const keysRotate: CommandSpec = {
+  name: 'keys rotate',
+  summary: 'sign by the next keys, as soon as everybody knows them',
+  description:
+    'The next keys have been announced since they were made. Once that is a day ago, they sign from now on; if not, they will as soon as it is. Nothing is interrupted: who holds an SVID of the old key keeps it until it is renewed. Hubs do the same by themselves every 30 days (`skein hub --key-life`).',
+  options: [
+    {
+      flags: '--now',
+      description: 'now or not at all: refuse if the next keys have not been announced for long enough',
+      env: false,
+    },
+    ...ADMIN_OPTIONS,
+  ],
+  examples: [
+    ['skein keys rotate', 'by itself, as soon as the next keys have been known for a day'],
+    ['skein keys rotate --now', 'only if that is already so'],
+  ],
+  async run(context) {
+    const admin = await openAdmin(context);
+    await print(context, await admin.post('/v1/keys/rotate', { now: context.input.flag('now') }));
+    return EXIT.done;
+  },
+};
+
+async function print(context: CommandContext, value: unknown): Promise<void> {
+  const answer = asRecord(value);
+  if (context.input.text('output') === 'json') return context.print(formatJson(answer));
+  const rows = toRecords(answer.keys).map(
+    ({ kid, use, state, anchor, announcedAt, signsFrom, retiredAt, removedFrom }) => [
+      String(kid),
+      String(use),
+      state !== 'anchor' && anchor === true ? `${String(state)}, anchor` : String(state),
+      ...[announcedAt, signsFrom, retiredAt, removedFrom].map((time) => String(time ?? '')),
+    ],
+  );
+  const head = ['key', 'signs', 'state', 'announced', 'signs from', 'retired', 'leaves the bundle'];
+  await context.print(formatTable(head, rows, context.paint));
+}

@@ -7,7 +7,7 @@ import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import type { Claims, StatementType } from '../auth/statement.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
-import type { Timer } from '../core/clock.ts';
+import { setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
 import type { Logger } from '../core/log.ts';
@@ -32,10 +32,11 @@ export interface HubIssuerOptions {
   readonly limits: Pick<HubLimits, 'svidLifetimeMs' | 'keys'>;
 }
 
-/** The hub's own SVID is renewed as often as everybody's. */
-const RENEW_MS = 3_600_000;
+/** The hub's own SVID is renewed as often as everybody's: so many times in the life of one. */
+const RENEWALS = 24;
 const RENEW_SPREAD = 0.1;
-const RETRY_MS = 60_000;
+/** How often it is looked whether that is due: the clock of the wall may have jumped, or the machine slept. */
+const RENEWAL_CHECK_MS = 30_000;
 
 export class HubIssuer {
   /** SVIDs issued, the hub's own included. */
@@ -49,6 +50,7 @@ export class HubIssuer {
   readonly #options: HubIssuerOptions;
   readonly #key: IdentityKey;
   #wit = '';
+  #renewAtMs = 0;
   #timer: Timer | undefined;
 
   private constructor(authority: Authority, key: IdentityKey, options: HubIssuerOptions) {
@@ -87,6 +89,11 @@ export class HubIssuer {
   async start(): Promise<void> {
     await this.keys.open();
     if (this.#wit === '') await this.#renewOwn();
+    const { clock } = this.#options.platform;
+    const checkMs = Math.min(RENEWAL_CHECK_MS, this.#options.limits.svidLifetimeMs / RENEWALS);
+    this.#timer = setPeriodic(clock, checkMs, () => {
+      if (clock.epochMs() >= this.#renewAtMs) void this.#renew();
+    });
   }
 
   get trustDomain(): string {
@@ -146,19 +153,14 @@ export class HubIssuer {
   }
 
   async #renewOwn(): Promise<void> {
-    const { platform } = this.#options;
+    const { clock, random } = this.#options.platform;
     const { wit } = await this.issue(toHubId(this.trustDomain), {
       publicJwk: this.#key.publicJwk,
       services: [],
-      joinedAtMs: platform.clock.epochMs(),
+      joinedAtMs: clock.epochMs(),
     });
     this.#wit = wit;
-    this.#schedule(jitter(platform.random, RENEW_MS, RENEW_SPREAD));
-  }
-
-  #schedule(delayMs: number): void {
-    this.#timer?.cancel();
-    this.#timer = this.#options.platform.clock.setTimer(delayMs, () => void this.#renew());
+    this.#renewAtMs = clock.epochMs() + jitter(random, this.#options.limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);
   }
 
   async #renew(): Promise<void> {
@@ -166,7 +168,6 @@ export class HubIssuer {
       await this.#renewOwn();
     } catch (thrown) {
       this.#options.log.log('error', 'hub-svid-not-renewed', { error: toSkeinError(thrown).message });
-      this.#schedule(RETRY_MS);
     }
   }
 }

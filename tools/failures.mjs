@@ -26,6 +26,11 @@ export function noteFailure({ stage, file, name, text = '' }) {
   appendFileSync(path, `${JSON.stringify({ stage, file, name, text: beginningOf(text, file) })}\n`);
 }
 
+/** All that failed in `file` until now has passed when it was run once more. */
+export function noteSettled({ stage, file }) {
+  appendFileSync(path, `${JSON.stringify({ stage, file, isSettled: true })}\n`);
+}
+
 function beginningOf(text, file) {
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !/^\s+at .*node:internal/.test(line));
   const shown = lines.slice(0, SHOWN_LINES);
@@ -43,16 +48,33 @@ export function tellFailures() {
 
 function failuresIn(file) {
   if (!existsSync(file)) return '';
-  const failures = readFileSync(file, 'utf8')
+  const notes = readFileSync(file, 'utf8')
     .trim()
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line));
+  const settled = new Set(notes.filter(({ isSettled }) => isSettled).map(keyOf));
+  const failures = notes.filter(({ isSettled }) => !isSettled);
+  return (
+    list(
+      failures.filter((failure) => settled.has(keyOf(failure))),
+      'unstable: failed, and passed when run once more',
+    ) +
+    list(
+      failures.filter((failure) => !settled.has(keyOf(failure))),
+      'failed',
+    )
+  );
+}
+
+const keyOf = ({ stage, file }) => `${stage} ${file}`;
+
+function list(failures, what) {
   const blocks = failures.map(({ stage, file, name, text }, i) => {
     const title = `✖ ${[stage, file, name].filter(Boolean).join(': ')}`;
     return i < SHOWN_IN_FULL && text ? `${title}\n${text.replace(/^/gm, '    ')}\n` : `${title}\n`;
   });
-  return blocks.length === 0 ? '' : `\n=== ${blocks.length} failed\n${blocks.join('')}`;
+  return blocks.length === 0 ? '' : `\n=== ${blocks.length} ${what}\n${blocks.join('')}`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) process.stdout.write(failuresIn(process.argv[2]));

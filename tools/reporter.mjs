@@ -39,6 +39,7 @@ export default async function* report(events) {
     const self = {
       file,
       name,
+      ms: details.duration_ms ?? 0,
       state: failed ? 'failed' : skip !== undefined ? 'skipped' : todo !== undefined ? 'todo' : 'passed',
       reason: typeof skip === 'string' ? skip : '',
       error: failed ? details.error : undefined,
@@ -76,5 +77,5 @@ export default async function* report(events) {
     yield `\n✖ ${file}: ${name}\n${explain(error).replace(/^/gm, '      ')}\n`;
   }
   const path = process.env.SKEIN_TEST_REPORT;
-  if (path) writeFileSync(path, JSON.stringify(tests.map(({ file, name, state }) => ({ file, name, state }))));
+  if (path) writeFileSync(path, JSON.stringify(tests.map(({ file, name, state, ms }) => ({ file, name, state, ms }))));
 }

@@ -1,5 +1,6 @@
 /** `Agent`: one member of the mesh without any listening socket, put together from its parts, from its start to its end. */
 
+import type { Claims } from '../auth/match.ts';
 import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
 import { namespaceOf, parseServiceName } from '../catalog/service.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
@@ -278,10 +279,11 @@ export class Agent {
   }
 
   /**
-   * What would happen to a request of `caller`, by default this member, and why. Nothing is sent.
+   * What would happen to a request of `caller`, by default this member, and why; with `claims` of an end user, or without a token. Nothing
+   * is sent.
    * @throws SkeinError SKEIN_BAD_REQUEST for callers of another namespace, whose routes are not known here
    */
-  async explain(head: RequestHead, caller: SpiffeId = this.id): Promise<MemberExplanation> {
+  async explain(head: RequestHead, caller: SpiffeId = this.id, claims?: Claims): Promise<MemberExplanation> {
     const { namespace } = this.identity;
     if (caller.namespace !== namespace) {
       const state = `routes hold here for callers of namespace "${namespace}"; ask a sidecar of theirs`;
@@ -293,7 +295,8 @@ export class Agent {
     return addVerdicts(
       explained,
       caller,
-      (space) => (known.has(space) ? this.mirror.authorizer : undefined),
+      (space) => (known.has(space) ? this.mirror.judge : undefined),
+      claims,
       (backend) => findClaimed(backend, (service) => this.mirror.endpoints(service)),
     );
   }

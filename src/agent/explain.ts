@@ -1,6 +1,7 @@
 /** What would happen to a request, policies included: what a member knows of its own requests, or what files say. */
 
-import type { AccessRequest, Authorizer, Verdict } from '../auth/authorizer.ts';
+import type { Authorizer, Verdict } from '../auth/authorizer.ts';
+import type { Claims } from '../auth/match.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { namespaceOf, tryParseServiceName } from '../catalog/service.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
@@ -24,18 +25,28 @@ export interface MemberExplanation extends Explanation {
   readonly verdicts: readonly (Verdict | null)[];
 }
 
-/** @param authorizerOf undefined: the policies of that namespace are not known here */
+/** What decides at services: policies, and whether anybody looks there for tokens of end users. */
+export interface Judge {
+  readonly authorizer: Authorizer;
+  readonly looks: (service: string) => boolean;
+}
+
+/**
+ * @param judgeOf undefined: the policies of that namespace are not known here
+ * @param claims of an end user whose token is believed; undefined: no token comes
+ */
 export function addVerdicts(
   explanation: Explanation,
   caller: SpiffeId | undefined,
-  authorizerOf: (namespace: string) => Authorizer | undefined,
+  judgeOf: (namespace: string) => Judge | undefined,
+  claims: Claims | undefined,
   claimed: (backend: ExplainedBackend) => readonly Destination[] = () => [],
 ): MemberExplanation {
   const verdicts = explanation.backends.map((backend) => {
     const { destination } = backend;
-    const authorizer = destination && authorizerOf(namespaceOf(destination.service));
-    if (destination === undefined || authorizer === undefined || caller === undefined) return null;
-    return judge(authorizer, caller, backend, [destination, ...claimed(backend)]);
+    const found = destination && judgeOf(namespaceOf(destination.service));
+    if (destination === undefined || found === undefined || caller === undefined) return null;
+    return judge(found, caller, { backend, claims }, [destination, ...claimed(backend)]);
   });
   return { ...explanation, caller: caller?.uri, verdicts };
 }
@@ -48,15 +59,17 @@ export function tryParseCaller(text: string, trustDomain: string, namespace: str
 
 /** As `Inbound` decides: it must be allowed for each of `destinations`. */
 function judge(
-  authorizer: Authorizer,
+  { authorizer, looks }: Judge,
   caller: SpiffeId,
-  { sent }: ExplainedBackend,
+  { backend: { sent }, claims }: { readonly backend: ExplainedBackend; readonly claims: Claims | undefined },
   destinations: readonly Destination[],
 ): Verdict | null {
   if (sent === undefined) return null;
   const { method, path, authority: host, fields } = sent;
-  const http: AccessRequest['http'] = { method, path, host, fields };
-  const verdicts = destinations.map(({ service, port }) => authorizer.decide({ caller, service, port, http }));
+  const verdicts = destinations.map(({ service, port }) => {
+    const http = { method, path, host, fields, claims: claims ?? (looks(service) ? {} : undefined) };
+    return authorizer.decide({ caller, service, port, http });
+  });
   return verdicts.find(({ allow }) => !allow) ?? verdicts[0] ?? null;
 }
 

@@ -26,6 +26,7 @@ import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { EndpointSource } from '../router/upstream.ts';
 import { Authentications } from './authentications.ts';
+import type { Judge } from './explain.ts';
 import { PolicyAge } from './policy-age.ts';
 import { Routing } from './routing.ts';
 import { SealedCatalogue } from './sealed-catalogue.ts';
@@ -98,6 +99,11 @@ export class Mirror implements EndpointSource {
   /** What the policies of the last catalogue say; before the first it denies everything. */
   get authorizer(): Authorizer {
     return this.#authorizer;
+  }
+
+  /** The same, for those who explain. */
+  get judge(): Judge {
+    return { authorizer: this.#authorizer, looks: (service) => this.authentications.of(service) !== undefined };
   }
 
   /** Follows the catalogue over `channel` from now on. Resolves when it has told what is watched. */

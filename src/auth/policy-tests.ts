@@ -2,6 +2,7 @@
 
 import type { AuthorizationPolicy } from '../catalog/authorization-policy.ts';
 import { resolveTest } from '../catalog/policy-test.ts';
+import { looksForTokens, type RequestAuthentication } from '../catalog/request-authentication.ts';
 import { MESH_NAMESPACE, namespaceOf } from '../catalog/service.ts';
 import { Authorizer, DEFAULT_DENY } from './authorizer.ts';
 
@@ -17,11 +18,13 @@ export interface TestFailure {
 /**
  * Policies that audit are judged as though they alone were in force as well, and a permissive mesh as though it were none: tests are
  * about what policies say.
+ * A test that gives no claims is of a request without a token, and one that does is of what somebody has verified.
  * @param tested those of `policies` whose tests are run
  */
 export function runPolicyTests(
   policies: readonly AuthorizationPolicy[],
   tested: readonly AuthorizationPolicy[],
+  authentications: readonly RequestAuthentication[],
 ): readonly TestFailure[] {
   const authorizers = new Map<string, Authorizer>();
   return tested.flatMap((policy) => {
@@ -33,7 +36,9 @@ export function runPolicyTests(
       const namespace = namespaceOf(asked.service);
       const authorizer = own.get(namespace) ?? createAuthorizer(policies, namespace, policy);
       own.set(namespace, authorizer);
-      const verdict = authorizer.decide(asked);
+      const { http, service } = asked;
+      const claims = http?.claims ?? (looksForTokens(authentications, service) ? {} : undefined);
+      const verdict = authorizer.decide({ ...asked, http: http && { ...http, claims } });
       if (verdict.allow === (test.expect === 'allow')) return [];
       const by = verdict.rule === DEFAULT_DENY ? 'no rule that allows it' : verdict.rule;
       const decided = `${verdict.allow ? 'allowed' : 'denied'} by ${by}`;

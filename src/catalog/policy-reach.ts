@@ -1,12 +1,13 @@
 /**
- * Rules that deny by what only requests have, on ports that take bytes: there nothing of a request can be seen, so they deny every
- * connection. Whoever wrote them hardly meant that.
+ * Rules that ask for what is not there. On ports that take bytes nothing of a request can be seen, so that what denies by it denies every
+ * connection; where nobody looks for tokens there are no claims. Whoever wrote such a rule hardly meant that.
  */
 
 import type { AuthorizationPolicy } from './authorization-policy.ts';
 import type { Issue } from './issue.ts';
 import type { ServicePorts } from './mesh-view.ts';
 import { needsRequests, type PolicyRule, tryParseConditionKey } from './policy-rule.ts';
+import { looksForTokens, type RequestAuthentication } from './request-authentication.ts';
 import { MESH_NAMESPACE, namespaceOf } from './service.ts';
 
 /** A rule that denies all connections to some ports. */
@@ -41,6 +42,38 @@ export function findDeniedBytes(
       const message = `${what}, where bytes are taken and nothing of a request is seen: name other ports, or no conditions on requests`;
       return [{ path: `spec.${part}[${i}]`, message, rule: 'denies-bytes', isCertain }];
     }),
+  );
+}
+
+/**
+ * Rules that ask for claims at services where nobody looks for tokens: those that allow never match, and those that deny match as though
+ * they had no such condition.
+ */
+export function findUnreadClaims(
+  { namespace, spec }: AuthorizationPolicy,
+  authentications: readonly RequestAuthentication[],
+): readonly Issue[] {
+  const isFor = ({ targets = [] }: AuthorizationPolicy['spec']): boolean =>
+    namespace === MESH_NAMESPACE
+      ? authentications.length > 0
+      : targets.length === 0
+        ? authentications.some((each) => each.namespace === namespace || each.namespace === MESH_NAMESPACE)
+        : targets.every(({ service }) => looksForTokens(authentications, `${service}.${namespace}`));
+  if (isFor(spec)) return [];
+  return (['deny', 'allow', 'shadowDeny'] as const).flatMap((part) =>
+    (spec[part] ?? []).flatMap((rule, i) => {
+      if (!asksForClaims(rule)) return [];
+      const means = part === 'allow' ? 'never allows' : 'denies with and without them';
+      const message = `asks for claims where nobody looks for tokens, and ${means}: apply a RequestAuthentication`;
+      return [{ path: `spec.${part}[${i}]`, message, rule: 'unread-claims' }];
+    }),
+  );
+}
+
+function asksForClaims({ from = [], when = [] }: PolicyRule): boolean {
+  return (
+    from.some(({ claims }) => claims !== undefined) ||
+    when.some(({ key }) => tryParseConditionKey(key)?.kind === 'claim')
   );
 }
 

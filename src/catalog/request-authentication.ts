@@ -161,6 +161,11 @@ export function jwtRulesOf(resources: readonly RequestAuthentication[], service:
   });
 }
 
+/** Does anybody look for tokens in requests to `service`? */
+export function looksForTokens(resources: readonly RequestAuthentication[], service: string): boolean {
+  return jwtRulesOf(resources, service).length > 0;
+}
+
 /** A field as application servers know it that make variables of names: `x-user` and `x_user` are one. */
 export function toVariable(name: string): string {
   return name.replace(/[^a-z0-9]/g, '-');

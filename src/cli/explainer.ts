@@ -1,10 +1,15 @@
 /** What `skein explain` finds out by itself: what files would do with a request, and what a hub knows of policies that a sidecar does not. */
 
-import { addVerdicts, explainOffline, type MemberExplanation, tryParseCaller } from '../agent/explain.ts';
+import { addVerdicts, explainOffline, type Judge, type MemberExplanation, tryParseCaller } from '../agent/explain.ts';
 import { Authorizer } from '../auth/authorizer.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from '../catalog/authorization-policy.ts';
-import { valueOrThrow } from '../catalog/issue.ts';
+import { type Parsed, valueOrThrow } from '../catalog/issue.ts';
 import { parseManifest } from '../catalog/parse.ts';
+import {
+  looksForTokens,
+  parseRequestAuthentication,
+  REQUEST_AUTHENTICATION,
+} from '../catalog/request-authentication.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { DEFAULT_NAMESPACE } from '../catalog/service.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -27,9 +32,9 @@ export async function explainSources(
   const manifests = parseSources(sources);
   const namespace = caller?.namespace ?? input.text('namespace') ?? DEFAULT_NAMESPACE;
   const head = { ...request, scheme: 'http', upgrade: undefined, service: '' };
-  const authorizer = toAuthorizer(manifests);
+  const judge = toJudge(manifests);
   const told = await explainOffline(platform, { head, manifests, namespace });
-  return addVerdicts(told, caller, () => authorizer);
+  return addVerdicts(told, caller, () => judge, readClaims(input));
 }
 
 /** The policies that the sidecar is not told; without the right to see them, they stay unknown. */
@@ -37,8 +42,8 @@ export async function addVerdictsOfHub(context: CommandContext, told: MemberExpl
   const caller = tryParseSpiffeId(told.caller ?? '');
   if (caller === undefined) return told;
   try {
-    const authorizer = await authorizerOfHub(context);
-    const { verdicts } = addVerdicts(told, caller, () => authorizer);
+    const judge = await judgeOfHub(context);
+    const { verdicts } = addVerdicts(told, caller, () => judge, readClaims(context.input));
     return { ...told, verdicts: told.verdicts.map((known, i) => known ?? verdicts[i] ?? null) };
   } catch (thrown) {
     context.logger.log('debug', 'hub-not-asked', { error: toSkeinError(thrown).message });
@@ -47,22 +52,43 @@ export async function addVerdictsOfHub(context: CommandContext, told: MemberExpl
 }
 
 /** By all policies of the hub. @throws SkeinError SKEIN_HUB_UNREACHABLE, and what the hub answers */
-export async function authorizerOfHub(context: CommandContext): Promise<Authorizer> {
+export async function judgeOfHub(context: CommandContext): Promise<Judge> {
   const admin = await openAdmin(context);
-  const policies = toList(await admin.get('/v1/resources'))
-    .filter((manifest) => metadataOf(manifest).kind === AUTHORIZATION_POLICY)
+  const manifests = toList(await admin.get('/v1/resources'))
+    .filter((manifest) => [AUTHORIZATION_POLICY, REQUEST_AUTHENTICATION].includes(metadataOf(manifest).kind))
     .map((manifest) => valueOrThrow(parseManifest(manifest), 'the hub'));
-  return toAuthorizer(policies);
+  return toJudge(manifests);
 }
 
 /** By the policies of files. @throws SkeinError SKEIN_CONFIG with every issue of every file */
-export function authorizerOfSources(sources: readonly SourcedManifest[]): Authorizer {
-  return toAuthorizer(parseSources(sources));
+export function judgeOfSources(sources: readonly SourcedManifest[]): Judge {
+  return toJudge(parseSources(sources));
 }
 
-function toAuthorizer(manifests: readonly Manifest[]): Authorizer {
-  const policies = manifests.filter(({ kind }) => kind === AUTHORIZATION_POLICY);
-  return new Authorizer(policies.map((each) => valueOrThrow(parseAuthorizationPolicy(each), each.metadata.name)));
+function toJudge(manifests: readonly Manifest[]): Judge {
+  const ofKind = <T>(wanted: string, parse: (manifest: Manifest) => Parsed<T>): T[] =>
+    manifests
+      .filter(({ kind }) => kind === wanted)
+      .map((manifest) => valueOrThrow(parse(manifest), manifest.metadata.name));
+  const authentications = ofKind(REQUEST_AUTHENTICATION, parseRequestAuthentication);
+  return {
+    authorizer: new Authorizer(ofKind(AUTHORIZATION_POLICY, parseAuthorizationPolicy)),
+    looks: (service) => looksForTokens(authentications, service),
+  };
+}
+
+/** Claims of an end user, as `--claim name=value` gives them; undefined: no token comes. @throws SkeinError SKEIN_CONFIG */
+export function readClaims(input: CommandContext['input']): Readonly<Record<string, readonly string[]>> | undefined {
+  const texts = input.list('claim');
+  if (texts === undefined) return undefined;
+  const claims = new Map<string, string[]>();
+  for (const text of texts) {
+    const at = text.indexOf('=');
+    if (at < 1) throw new SkeinError('SKEIN_CONFIG', `Cannot use --claim "${text}": expected name=value`);
+    const name = text.slice(0, at);
+    claims.set(name, [...(claims.get(name) ?? []), text.slice(at + 1)]);
+  }
+  return Object.fromEntries(claims);
 }
 
 export function readCaller(text: string | undefined, namespace: string = DEFAULT_NAMESPACE): SpiffeId | undefined {

@@ -15,6 +15,14 @@ export const FILE_OPTION: OptionSpec = {
   env: false,
 };
 
+/** Of commands that tell what policies would decide. */
+export const CLAIM_OPTION: OptionSpec = {
+  flags: '--claim <claim>',
+  description: 'of an end user whose token is believed, name=value; without it no token comes',
+  list: true,
+  env: false,
+};
+
 export const NAMESPACE_OPTION: OptionSpec = {
   flags: '-n, --namespace <name>',
   description: 'namespace of resources that name none',

@@ -5,7 +5,8 @@ import { AUTHORIZATION_POLICY, type AuthorizationPolicy } from '../catalog/autho
 import type { Issue } from '../catalog/issue.ts';
 import type { ServicePorts } from '../catalog/mesh-view.ts';
 import { parseKind } from '../catalog/parse.ts';
-import { findDeniedBytes } from '../catalog/policy-reach.ts';
+import { findDeniedBytes, findUnreadClaims } from '../catalog/policy-reach.ts';
+import { REQUEST_AUTHENTICATION, type RequestAuthentication } from '../catalog/request-authentication.ts';
 import { type Manifest, resourceKey } from '../catalog/resource.ts';
 import { MESH_NAMESPACE } from '../catalog/service.ts';
 import type { ResourceChange } from './journal.ts';
@@ -27,26 +28,37 @@ export interface Admission {
 
 const NOTHING: Admission = { failures: [], errors: [], warnings: [] };
 
-/** @param before every AuthorizationPolicy that there is */
+/** Kinds that have a say in what tests come to. */
+export const JUDGED_KINDS: readonly string[] = [AUTHORIZATION_POLICY, REQUEST_AUTHENTICATION];
+
+/** @param all every resource of those kinds that there is */
 export function judgePolicies(
-  before: readonly Manifest[],
+  all: readonly Manifest[],
   changes: readonly ResourceChange[],
   services: () => ReadonlyMap<string, ServicePorts>,
 ): Admission {
+  const isOf = (kind: string, key: string): boolean => key.startsWith(`${kind}/`);
+  const touched = changes.filter(({ key }) => JUDGED_KINDS.some((kind) => isOf(kind, key)));
+  if (touched.length === 0) return NOTHING;
   const changed = new Map(
-    changes.filter(({ key }) => key.startsWith(`${AUTHORIZATION_POLICY}/`)).map((each) => [each.key, each.after]),
+    touched.filter(({ key }) => isOf(AUTHORIZATION_POLICY, key)).map((each) => [each.key, each.after]),
   );
-  if (changed.size === 0) return NOTHING;
+  const before = all.filter(({ kind }) => kind === AUTHORIZATION_POLICY);
+  const usersBefore = readUsers(all);
+  const users = readUsers(
+    all.filter((manifest) => !touched.some(({ key }) => key === resourceKey(manifest))),
+    touched.flatMap(({ after }) => after ?? []),
+  );
   const kept = read(before.filter((manifest) => !changed.has(resourceKey(manifest))));
   const given = read([...changed.values()].filter((manifest) => manifest !== undefined));
   // What was broken before is not broken by this change.
-  const namespaces = new Set([...changed.keys()].map((key) => key.split('/')[1] ?? ''));
+  const namespaces = new Set(touched.map(({ key }) => key.split('/')[1] ?? ''));
   const isTouched = ({ namespace }: AuthorizationPolicy): boolean =>
     namespace === MESH_NAMESPACE || namespaces.has(namespace) || namespaces.has(MESH_NAMESPACE);
   const tested = kept.filter((policy) => policy.spec.tests !== undefined && isTouched(policy));
-  const own = runPolicyTests([...kept, ...given], given);
-  const others = runPolicyTests([...kept, ...given], tested);
-  const broken = others.length === 0 ? [] : runPolicyTests(read(before), tested);
+  const own = runPolicyTests([...kept, ...given], given, users);
+  const others = runPolicyTests([...kept, ...given], tested, users);
+  const broken = others.length === 0 ? [] : runPolicyTests(read(before), tested, usersBefore);
   const isNew = ({ policy, path }: TestFailure): boolean =>
     !broken.some((each) => each.path === path && keyOf(each.policy) === keyOf(policy));
   const toIssue = ({ policy, path, message }: TestFailure): ResourceIssue => ({
@@ -55,16 +67,27 @@ export function judgePolicies(
   const bytes = given.flatMap((policy) =>
     findDeniedBytes(policy, services()).map((each) => ({ ...each, resource: keyOf(policy) })),
   );
+  const unread = given.flatMap((policy) =>
+    findUnreadClaims(policy, users).map((each) => ({ ...each, resource: keyOf(policy) })),
+  );
   const toPlain = ({ isCertain, ...issue }: (typeof bytes)[number]): ResourceIssue => issue;
   return {
     failures: [...own, ...others.filter(isNew)].map(toIssue),
     errors: bytes.filter(({ isCertain }) => isCertain).map(toPlain),
-    warnings: bytes.filter(({ isCertain }) => !isCertain).map(toPlain),
+    warnings: [...bytes.filter(({ isCertain }) => !isCertain).map(toPlain), ...unread],
   };
 }
 
 function keyOf({ namespace, name }: AuthorizationPolicy): string {
   return `${AUTHORIZATION_POLICY}/${namespace}/${name}`;
+}
+
+/** One that cannot be read closes its namespace in sidecars; tests are about what can be. */
+function readUsers(...lists: readonly (readonly Manifest[])[]): readonly RequestAuthentication[] {
+  return lists.flat().flatMap((manifest) => {
+    const parsed = manifest.kind === REQUEST_AUTHENTICATION ? parseKind(manifest) : undefined;
+    return parsed !== undefined && 'value' in parsed ? [parsed.value as RequestAuthentication] : [];
+  });
 }
 
 /** One that this version cannot read closes its namespace: nothing is allowed there, and sidecars do the same. */

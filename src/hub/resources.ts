@@ -1,6 +1,5 @@
 /** Resources as people apply them: checked whole, kept in the store with their revisions, told to those they concern. */
 
-import { AUTHORIZATION_POLICY } from '../catalog/authorization-policy.ts';
 import { findDifferences } from '../catalog/difference.ts';
 import { toCanonicalJson } from '../catalog/digest.ts';
 import { type Issue, valueOrThrow } from '../catalog/issue.ts';
@@ -23,7 +22,7 @@ import {
   undoneSince,
 } from './journal.ts';
 import type { HubLimits } from './options.ts';
-import { judgePolicies, type ResourceIssue } from './policy-admission.ts';
+import { JUDGED_KINDS, judgePolicies, type ResourceIssue } from './policy-admission.ts';
 import type { Publisher } from './publisher.ts';
 import type { Sealer } from './sealer.ts';
 import { askAll, type Store, type StoreEntry, tryParseJson } from './store.ts';
@@ -290,11 +289,12 @@ export class Resources {
     return warnings;
   }
 
-  /** Every AuthorizationPolicy, where one of them is to change. */
+  /** Everything that policies are judged by, where some of it is to change. */
   async #policies(changes: readonly ResourceChange[]): Promise<readonly Manifest[]> {
-    const prefix = `${AUTHORIZATION_POLICY}/`;
-    if (!changes.some(({ key }) => key.startsWith(prefix))) return [];
-    const entries = await this.#options.store.list(RESOURCE_PREFIX + prefix);
+    const prefixes = JUDGED_KINDS.map((kind) => `${kind}/`);
+    if (!changes.some(({ key }) => prefixes.some((prefix) => key.startsWith(prefix)))) return [];
+    const lists = await Promise.all(prefixes.map((prefix) => this.#options.store.list(RESOURCE_PREFIX + prefix)));
+    const entries = lists.flat();
     return entries.flatMap((entry) => readManifest(entry.key.slice(RESOURCE_PREFIX.length), entry) ?? []);
   }
 

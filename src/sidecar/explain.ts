@@ -16,6 +16,8 @@ const schema = v.strictObject({
   fields: v.pipe(v.array(v.string()), v.maxLength(MAX_FIELDS)),
   /** SPIFFE id, or `account[.namespace]`. @default the sidecar itself */
   from: v.optional(v.string()),
+  /** Of an end user whose token is believed, by name. @default no token comes */
+  claims: v.optional(v.record(v.string(), v.pipe(v.array(v.string()), v.maxLength(256)))),
 });
 
 /** @throws SkeinError SKEIN_BAD_REQUEST */
@@ -27,9 +29,9 @@ export function answerExplain(agent: Agent, query: unknown): Promise<MemberExpla
       'Cannot explain: expected method, authority, path and fields of a request',
     );
   }
-  const { from, ...head } = parsed.output;
+  const { from, claims, ...head } = parsed.output;
   const caller = from === undefined ? undefined : parseCaller(from, agent.id);
-  return agent.explain({ ...head, scheme: 'http', upgrade: undefined, service: '' }, caller);
+  return agent.explain({ ...head, scheme: 'http', upgrade: undefined, service: '' }, caller, claims);
 }
 
 function parseCaller(text: string, { trustDomain, namespace = '' }: SpiffeId): SpiffeId {

@@ -147,6 +147,13 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs curl, the client a user would try first',
     on: (host) => !host.hasCommand('curl'),
     tests: {
+      'test/e2e/end-user.test.ts': [
+        'No token passes without a user, a valid one with its user, and neither shows the token to the application',
+        'Policies decide by claims',
+        'Expired, for another audience, of another issuer, by another key, changed, nonsense: 401, and one answer',
+        'A second request with the same token costs little more than one without',
+        'Nothing crashed',
+      ],
       'test/e2e/demo.test.ts': [
         'Prints one ready line, answers across the mesh, and ends clean',
         'Shows a person the call and what to try',
@@ -257,6 +264,13 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs openssl for keys and certificates',
     on: (host) => !host.hasCommand('openssl'),
     tests: {
+      'test/e2e/end-user.test.ts': [
+        'No token passes without a user, a valid one with its user, and neither shows the token to the application',
+        'Policies decide by claims',
+        'Expired, for another audience, of another issuer, by another key, changed, nonsense: 401, and one answer',
+        'A second request with the same token costs little more than one without',
+        'Nothing crashed',
+      ],
       'test/unit/cli/check.test.ts': ['A certificate that is not trusted is told of as such'],
       'test/unit/hub/nats-login.test.ts': [
         'tls:// to a server whose authority is trusted: the store is open, and written to',

@@ -1,6 +1,7 @@
 /** An OpenID provider on a real socket: publishes what one publishes, signs what it is told to, and can be made to lie. */
 import { once } from 'node:events';
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { CompactSign, exportJWK, generateKeyPair } from 'jose';
@@ -29,17 +30,23 @@ export class OidcIssuer {
   keys: Key[] = [];
   readonly #server: Server;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, origin: string) {
     this.#server = server;
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    this.url = `${origin}:${(server.address() as AddressInfo).port}`;
   }
 
-  static async start(t: Pick<TestContext, 'after'>, alg = 'ES256'): Promise<OidcIssuer> {
+  /** @param tls PEM of its key and of its certificate, which is for `localhost` */
+  static async start(
+    t: Pick<TestContext, 'after'>,
+    alg = 'ES256',
+    tls?: { readonly key: string; readonly cert: string },
+  ): Promise<OidcIssuer> {
     let issuer: OidcIssuer | undefined;
-    const server = createServer(({ url = '' }, response) => issuer?.answerTo(url, response));
+    const listener: RequestListener = ({ url = '' }, response) => issuer?.answerTo(url, response);
+    const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    issuer = new OidcIssuer(server);
+    issuer = new OidcIssuer(server, tls === undefined ? 'http://127.0.0.1' : 'https://localhost');
     t.after(() => issuer.stop());
     await issuer.addKey(alg);
     return issuer;

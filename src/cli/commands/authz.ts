@@ -1,7 +1,7 @@
 /** `skein authz`: what policies decide and why, and what they have denied, or would have. */
 
+import type { Judge } from '../../agent/explain.ts';
 import type { PolicyReport } from '../../agent/policy-report.ts';
-import type { Authorizer } from '../../auth/authorizer.ts';
 import type { AccessExplanation, ExplainedRule } from '../../auth/explain.ts';
 import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
 import { SkeinError } from '../../core/errors.ts';
@@ -13,7 +13,7 @@ import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import type { SourcedManifest } from '../manifest.ts';
 import { formatJson, formatTable, outputOption, type Painter, toPrintable } from '../output.ts';
-import { FILE_OPTION, NAMESPACE_OPTION, readSource } from '../sources.ts';
+import { CLAIM_OPTION, FILE_OPTION, NAMESPACE_OPTION, readSource } from '../sources.ts';
 
 export const authzExplain: CommandSpec = {
   name: 'authz explain',
@@ -28,7 +28,7 @@ export const authzExplain: CommandSpec = {
   ],
   options: [
     { flags: '-H, --header <field>', description: 'field of the request, name: value', list: true, env: false },
-    { flags: '--claim <claim>', description: 'of the end user, name=value', list: true, env: false },
+    CLAIM_OPTION,
     outputOption(['text', 'json']),
     FILE_OPTION,
     NAMESPACE_OPTION,
@@ -42,15 +42,21 @@ export const authzExplain: CommandSpec = {
     const { input } = context;
     const [from = '', method = '', target = ''] = input.args;
     const namespace = input.text('namespace') ?? DEFAULT_NAMESPACE;
-    const { readCaller } = await import('../explainer.ts');
+    const { readCaller, readClaims } = await import('../explainer.ts');
     const caller = readCaller(from, namespace);
     if (caller === undefined) throw new SkeinError('SKEIN_CONFIG', 'Cannot explain: nobody is named');
     const { authority, path, fields } = readRequest(context, method, target);
     const { parseDestination } = await import('../../router/destination.ts');
     const { service, port } = parseDestination(authority, { namespace, allowShort: true });
     const { explainAccess } = await import('../../auth/explain.ts');
-    const http = method === '-' ? undefined : { method, path, host: authority, fields, claims: readClaims(context) };
-    const told = explainAccess(await readAuthorizer(context), { caller, service, port, http });
+    const { authorizer, looks } = await readJudge(context);
+    const given = readClaims(input);
+    if (given !== undefined && !looks(service)) {
+      context.say(`nobody looks for tokens in requests to ${service}: no RequestAuthentication is for it`);
+    }
+    const claims = given ?? (looks(service) ? {} : undefined);
+    const http = method === '-' ? undefined : { method, path, host: authority, fields, claims };
+    const told = explainAccess(authorizer, { caller, service, port, http });
     const subject = `${caller.uri} ${http === undefined ? `to ${service}:${port}` : `${method} ${service}:${port}${path}`}`;
     const isJson = input.text('output') === 'json';
     await context.print(
@@ -98,26 +104,13 @@ export const authzReport: CommandSpec = {
   },
 };
 
-async function readAuthorizer(context: CommandContext): Promise<Authorizer> {
-  const { authorizerOfHub, authorizerOfSources } = await import('../explainer.ts');
+async function readJudge(context: CommandContext): Promise<Judge> {
+  const { judgeOfHub, judgeOfSources } = await import('../explainer.ts');
   const files = context.input.list('file');
-  if (files === undefined) return authorizerOfHub(context);
+  if (files === undefined) return judgeOfHub(context);
   const sources: SourcedManifest[] = [];
   for (const path of files) sources.push(...(await readSource(context, path)));
-  return authorizerOfSources(sources);
-}
-
-function readClaims({ input }: CommandContext): Readonly<Record<string, readonly string[]>> | undefined {
-  const texts = input.list('claim');
-  if (texts === undefined) return undefined;
-  const claims = new Map<string, string[]>();
-  for (const text of texts) {
-    const at = text.indexOf('=');
-    if (at < 1) throw new SkeinError('SKEIN_CONFIG', `Cannot use --claim "${text}": expected name=value`);
-    const name = text.slice(0, at);
-    claims.set(name, [...(claims.get(name) ?? []), text.slice(at + 1)]);
-  }
-  return Object.fromEntries(claims);
+  return judgeOfSources(sources);
 }
 
 function formatAccess(subject: string, { verdict, rules }: AccessExplanation, paint: Painter): string {

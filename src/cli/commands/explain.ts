@@ -11,7 +11,7 @@ import { EXIT } from '../exit-code.ts';
 import { formatExplanation } from '../explanation-text.ts';
 import type { SourcedManifest } from '../manifest.ts';
 import { formatJson, outputOption } from '../output.ts';
-import { FILE_OPTION, NAMESPACE_OPTION, readSource } from '../sources.ts';
+import { CLAIM_OPTION, FILE_OPTION, NAMESPACE_OPTION, readSource } from '../sources.ts';
 
 export const explain: CommandSpec = {
   name: 'explain',
@@ -35,6 +35,7 @@ export const explain: CommandSpec = {
       fallback: 'the sidecar itself; of files, somebody in --namespace',
       env: false,
     },
+    CLAIM_OPTION,
     outputOption(['text', 'json']),
     SIDECAR_OPTION,
     FILE_OPTION,
@@ -64,10 +65,13 @@ export const explain: CommandSpec = {
 
 async function askSidecar(context: CommandContext, request: AskedRequest, address: string): Promise<MemberExplanation> {
   const from = context.input.text('from');
+  const { readClaims } = await import('../explainer.ts');
+  const claims = readClaims(context.input);
   const sidecar = await openSidecar(context, address);
   const answer = await sidecar.post('/v1/explain', {
     ...request,
     ...(from === undefined ? {} : { from }),
+    ...(claims === undefined ? {} : { claims }),
   });
   if (asRecord(asRecord(answer).outcome).kind === undefined) {
     throw new SkeinError('SKEIN_PROTOCOL', 'Cannot read answer of the sidecar: no outcome in it');

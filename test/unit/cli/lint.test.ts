@@ -175,6 +175,16 @@ const cases: readonly [what: string, text: string, found: readonly string[], opt
     ['6:11 spec.tests[0]: failing-test'],
   ],
   [
+    'a rule that asks for claims where nobody looks for tokens',
+    access('allow: [{ from: [{ claims: { role: [admin] } }] }]'),
+    ['5:11 spec.allow[0]: unread-claims'],
+  ],
+  [
+    'a rule that asks for claims where somebody does',
+    `${access('allow: [{ from: [{ claims: { role: [admin] } }] }]')}---\nkind: RequestAuthentication\nmetadata: { name: users }\nspec: { jwtRules: [{ issuer: 'https://a.b', audiences: [c] }] }\n`,
+    [],
+  ],
+  [
     'a rule that denies connections by what requests have',
     access('deny: [{ to: [{ methods: [POST] }] }]'),
     ['5:10 spec.deny[0]: denies-bytes'],

@@ -199,3 +199,27 @@ test('A rule that denies by requests where bytes are taken is an error when it c
     equal(await seenIn(fine), undefined, JSON.stringify(fine));
   }
 });
+
+test('A RequestAuthentication that changes what tests come to is judged by them, when it comes and when it goes', async () => {
+  const { resources } = await openResources(new MemoryStore());
+  const users = {
+    kind: 'RequestAuthentication',
+    metadata: { name: 'users', namespace: 'default' },
+    spec: { jwtRules: [{ issuer: 'https://login.example.com', audiences: ['api'] }] },
+  };
+  const guests = policy('guests', {
+    targets: [{ service: 'api' }],
+    allow: [{ from: [{ ids: [WEB] }], when: [{ key: 'request.auth.claims[sub]', notValues: ['*'] }] }],
+    tests: [
+      { from: WEB, request: { path: '/' }, expect: 'allow' },
+      { from: WEB, request: { path: '/' }, claims: { sub: 'alice' }, expect: 'deny' },
+    ],
+  });
+  const denied =
+    'spec.tests[0]: spiffe://skein.mesh/ns/default/sa/web to api.default: expected allow, denied by no rule that allows it';
+  deepEqual(await issuesOf(resources.apply([guests])), [denied]);
+  const { warnings } = await resources.apply([users, guests]);
+  equal(warnings, undefined);
+  const gone = resources.delete(['RequestAuthentication/default/users']);
+  deepEqual(await issuesOf(gone), [`AuthorizationPolicy/default/guests ${denied}`]);
+});

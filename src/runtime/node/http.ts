@@ -1,6 +1,6 @@
 /** HTTP server of hub and admin port: a fetch handler and mesh WebSockets behind one port, with hard limits. */
 
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
@@ -16,6 +16,8 @@ export interface HttpLimits extends SilentLimits {
   readonly headersTimeoutMs: number;
   /** Milliseconds for a whole request with its body. */
   readonly requestTimeoutMs: number;
+  /** Milliseconds in which a client takes nothing of an answer that is there for it. */
+  readonly unreadTimeoutMs: number;
   /** Milliseconds between two looks for connections past those deadlines. */
   readonly checkIntervalMs: number;
   /** Milliseconds without a request; above the 60 s of the usual load balancers, which must be the first to close. */
@@ -30,6 +32,7 @@ export const HTTP_LIMITS: HttpLimits = {
   // A head is one packet or two; that of a link counts as part of its handshake.
   headersTimeoutMs: 2_000,
   requestTimeoutMs: 10_000,
+  unreadTimeoutMs: 10_000,
   checkIntervalMs: 250,
   keepAliveTimeoutMs: 65_000,
   maxHeaderBytes: 16 * 1024,
@@ -60,6 +63,7 @@ export function createHttpListener(limits: HttpLimits = HTTP_LIMITS): ListenHttp
     );
     server.maxHeadersCount = limits.maxHeaders;
     server.maxConnections = options.maxConnections ?? limits.maxConnections;
+    endUnread(server, limits.unreadTimeoutMs);
     const silent = watchSilence(server, limits, options.trustsProxy === true);
     attachUpgrades(server, silent, options);
     return closingSilent(server, silent, listenOn(server, options));
@@ -74,6 +78,15 @@ function watchSilence(server: Server, limits: HttpLimits, trustsProxy: boolean):
   // Nobody is refused for the sake of connections that do nothing.
   server.on('drop', () => server.closeIdleConnections());
   return silent;
+}
+
+/** Node waits for ever for a client that does not read. An answer that has nothing to say for the moment is another matter. */
+function endUnread(server: Server, afterMs: number): void {
+  server.on('request', (_request, response: ServerResponse) => {
+    response.setTimeout(afterMs, () => {
+      if (response.writableLength > 0 || response.writableEnded) response.socket?.destroy();
+    });
+  });
 }
 
 /** Node's `close` leaves connections alone on which no request ever came, and stops the clock that would end them. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
-import { setPeriodic } from '../../../src/core/clock.ts';
+import { setPeriodic, wait } from '../../../src/core/clock.ts';
 import type { HttpServerOptions, Listener } from '../../../src/core/platform.ts';
 import { NodeClock } from '../../../src/runtime/node/clock.ts';
 import { createHttpListener, HTTP_LIMITS, type HttpLimits } from '../../../src/runtime/node/http.ts';
@@ -181,6 +181,43 @@ describe('listenHttp', () => {
     const text = await received;
     drip.cancel();
     assert.doesNotMatch(text, /^HTTP\/1\.1 200/);
+  });
+
+  for (const [name, body] of [
+    ['at once', () => new Uint8Array(32 * 1024 * 1024)],
+    ['as it is made', () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65_536)) })],
+  ] as const) {
+    it(`sends away a client that takes nothing of an answer that is given ${name}`, async () => {
+      const listener = await serve({ fetch: () => new Response(body()) }, { unreadTimeoutMs: 100 });
+      const { socket, received } = await rawClient(listener.port);
+      socket.pause();
+      // Some more, which are only read when the first was answered.
+      socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(3));
+      const timer = setPeriodic(new NodeClock(), 50, () => socket.write('GET /'));
+      socket.once('error', () => timer.cancel());
+      await Promise.race([received, once(socket, 'error')]);
+      timer.cancel();
+    });
+  }
+
+  it('keeps a client whose answer pauses', async () => {
+    let go: () => void = () => undefined;
+    const later = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new Uint8Array(1));
+        go = () => {
+          controller.enqueue(new Uint8Array(1));
+          controller.close();
+        };
+      },
+    });
+    const listener = await serve({ fetch: () => new Response(later) }, { unreadTimeoutMs: 20 });
+    const response = await fetch(`http://${listener.address}/`);
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await wait(new NodeClock(), 100);
+    go();
+    assert.equal((await reader?.read())?.value?.length, 1);
   });
 
   it('refuses a head above 16 KiB (431)', async () => {

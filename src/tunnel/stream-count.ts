@@ -63,7 +63,9 @@ export class StreamCount {
   /** A stream of the peer ended; returns the limit to announce, or 0 when it is not worth a frame yet. */
   finish(): number {
     const limit = ++this.#finished + this.#maxStreams;
-    return limit - this.#granted < Math.max(1, this.#maxStreams >> 2) ? 0 : limit;
+    // A quarter is worth a frame; less as well where the peer may open few more, or streams that stay would keep it from those that pass.
+    const left = this.#granted - this.#accepted;
+    return limit - this.#granted < Math.max(1, Math.min(left, this.#maxStreams >> 2)) ? 0 : limit;
   }
 
   /** The limit was announced. It holds from now on and not before: a peer that does not listen must not go on opening. */

@@ -369,6 +369,23 @@ describe('Session keeps its memory inside the windows:', () => {
     assert.equal(responder.streams.length, 16);
     assert.equal(sinks.filter((sink) => sink.ended).length, 8);
   });
+
+  it('lets one after the other pass where all the rest stay', async () => {
+    const { clock, initiator, responder } = await createSessions({ limits: { maxStreams: 16 } });
+    const open = (): RecordingSink =>
+      new RecordingSink(initiator.session.openStream(STREAM_KIND.http, META, META.length, true));
+    for (let i = 0; i < 15; i++) open();
+    await clock.settle();
+    for (let i = 0; i < 40; i++) {
+      const sink = open();
+      await clock.settle();
+      const stream = responder.streams.at(-1) ?? assert.fail();
+      new RecordingSink(stream);
+      stream.end();
+      await clock.settle();
+      assert.ok(sink.ended, `stream ${i} waits`);
+    }
+  });
 });
 
 /** The same writer with stream ids moved up, so that one record can follow another. */

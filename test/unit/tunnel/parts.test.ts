@@ -146,15 +146,18 @@ describe('Scheduler', () => {
 });
 
 describe('StreamCount', () => {
-  it('gives credit back when streams end, a quarter at a time', () => {
+  it('gives credit back when streams end, a quarter at a time, and at once where the peer may open no more', () => {
     const count = new StreamCount('responder', 8, 2);
-    for (let i = 0; i < 8; i++) assert.equal(count.accept(1 + 2 * i), undefined);
-    assert.match(count.accept(17) ?? '', /more than it was granted/);
+    for (let i = 0; i < 5; i++) assert.equal(count.accept(1 + 2 * i), undefined);
     assert.equal(count.finish(), 0);
+    for (let i = 5; i < 8; i++) assert.equal(count.accept(1 + 2 * i), undefined);
+    assert.match(count.accept(17) ?? '', /more than it was granted/);
     assert.equal(count.finish(), 10);
     assert.match(count.accept(17) ?? '', /more than it was granted/, 'the peer was not told of it yet');
     count.grant(10);
     assert.equal(count.accept(17), undefined);
+    assert.equal(count.accept(19), undefined);
+    assert.equal(count.finish(), 11);
     assert.match(count.accept(17) ?? '', /out of order/);
     assert.match(count.accept(20) ?? '', /out of order/);
   });

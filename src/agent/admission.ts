@@ -39,7 +39,7 @@ interface Begun {
 }
 
 /** As metrics name them. */
-export type AdmissionQuota = 'half-open' | 'sessions' | 'sessions-of-identity';
+export type AdmissionQuota = 'half-open' | 'sessions' | 'sessions-of-identity' | 'streams-of-identity';
 
 export class Admission {
   /** How often each was crossed. */
@@ -82,6 +82,19 @@ export class Admission {
     });
     this.#incoming.set(incoming, begun);
     hub.channel.call('acceptCircuit', { circuit: id }).catch(() => incoming.close('SKEIN_CANCELLED'));
+  }
+
+  /** A stream that the other end of `session` has opened, counted already: why it is refused, or undefined. */
+  judgeStream(session: Session): SkeinError | undefined {
+    const { maxStreamsPerKey, maxSessionsPerKey } = this.#options.limits;
+    // Only where its sessions hold more than their part on average can they hold too much together.
+    if (countAccepted(session) * maxSessionsPerKey <= maxStreamsPerKey) return undefined;
+    const key = keyOf(session);
+    let count = 0;
+    for (const other of this.#options.sessions()) if (keyOf(other) === key) count += countAccepted(other);
+    if (count <= maxStreamsPerKey) return undefined;
+    this.#count('streams-of-identity');
+    return new SkeinError('SKEIN_LIMIT', `Cannot take stream: this identity has ${maxStreamsPerKey} here`);
   }
 
   close(error: SkeinError): void {
@@ -164,4 +177,8 @@ export class Admission {
 
 function keyOf({ peer }: Session): string | undefined {
   return (peer?.grant as Grant | undefined)?.thumbprint;
+}
+
+function countAccepted({ muxStats }: Session): number {
+  return muxStats === undefined ? 0 : muxStats.streamsAccepted - muxStats.streamsFinished;
 }

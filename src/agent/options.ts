@@ -44,8 +44,10 @@ export interface AgentOptions {
 export interface AgentLimits {
   /** Sessions with one instance at once: one each way and one being replaced, with one to spare. */
   readonly maxSessionsPerPeer: number;
-  /** Sessions that one identity, which is a key, has opened to here, under whatever instances: with 256 streams each. */
+  /** Sessions that one identity, which is a key, has opened to here, under whatever instances. */
   readonly maxSessionsPerKey: number;
+  /** Streams that one identity has open here, over all its sessions: as many as one of them may have. */
+  readonly maxStreamsPerKey: number;
   /** Sessions with all instances; a link carries as many circuits. */
   readonly maxSessions: number;
   /** Bytes kept for sending again, of all sessions together; above it sessions out of reach are given up. */
@@ -86,6 +88,7 @@ export interface AgentLimits {
 export const AGENT_LIMITS: AgentLimits = {
   maxSessionsPerPeer: 4,
   maxSessionsPerKey: 16,
+  maxStreamsPerKey: 1_024,
   maxSessions: 1000,
   replayBudgetBytes: 128 * 1024 * 1024,
   unreadBudgetBytes: 256 * 1024 * 1024,

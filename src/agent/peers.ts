@@ -361,8 +361,10 @@ export class Peers implements Connector {
         // Streams come only once the peer is known: the session opens with its identity.
         const peer = session.peer;
         if (peer === undefined)
-          stream.reset(new SkeinError('SKEIN_REFUSED', 'Cannot take stream: its peer is unknown'));
-        else onStream(stream, peer.id);
+          return stream.reset(new SkeinError('SKEIN_REFUSED', 'Cannot take stream: its peer is unknown'));
+        const refusal = this.#admission.judgeStream(session);
+        if (refusal === undefined) onStream(stream, peer.id);
+        else stream.reset(refusal);
       },
       onClose: (error) => {
         observer?.forgetSession(session, error);

@@ -3,6 +3,8 @@
 export interface MuxStats {
   streamsOpened: number;
   streamsAccepted: number;
+  /** Of those that were accepted. */
+  streamsFinished: number;
   resetsSent: number;
   resetsReceived: number;
   dataBytesSent: number;
@@ -13,6 +15,7 @@ export function createMuxStats(): MuxStats {
   return {
     streamsOpened: 0,
     streamsAccepted: 0,
+    streamsFinished: 0,
     resetsSent: 0,
     resetsReceived: 0,
     dataBytesSent: 0,

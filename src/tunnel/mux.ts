@@ -444,6 +444,7 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   #noteFinished(): void {
+    this.stats.streamsFinished++;
     const limit = this.#count.finish();
     if (limit === 0) return;
     this.#slots.maxStreams = limit;

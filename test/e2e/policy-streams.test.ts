@@ -14,7 +14,7 @@ import { LocalMesh, policy } from '../support/local-mesh.ts';
 import { ANY_PORT, startHttpApp, startSidecar, startTcpApp } from '../support/local-sidecars.ts';
 
 const CALLERS = 6;
-/** Of each; two members have at most 256 streams with each other. */
+/** Of each; two members have at most 1,024 streams with each other. */
 const SOCKETS = 170;
 const FORBIDDEN = 40;
 /** The promise is 1 s, on a machine that has nothing else to do. */

@@ -9,7 +9,7 @@ import { type Sidecar, TestMesh } from '../support/mesh.ts';
 
 const SOCKETS = 1_000;
 const PUSHES = 100;
-/** Two sidecars have at most 256 streams with each other (`TUNNEL_DEFAULTS.maxStreams`). */
+/** Two sidecars have at most 1,024 streams with each other (`TUNNEL_DEFAULTS.maxStreams`). */
 const CALLEES = 6;
 /** 500 lines a second in all, there and back. */
 const LINE_EVERY_MS = 2_000;

@@ -5,10 +5,14 @@ import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
+import { encodeRequestHead, MAX_BLOCK_BYTES } from '../../../src/http/head-codec.ts';
+import type { Session } from '../../../src/tunnel/session.ts';
+import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import { RecordingHandler, type ReplyRecorder, responseHead, send } from '../../support/http.ts';
 import { HubClient } from '../../support/hub-client.ts';
 import type { Probe } from '../../support/resumable.ts';
 import { joinRogue, openSilent } from '../../support/rogue-member.ts';
+import { RecordingSink } from '../../support/tunnel.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;
@@ -237,4 +241,36 @@ test('A key holds so many sessions here under whatever names, and takes none fro
   equal(log.of('session-refused').length, 3);
   const caller = (await mesh.join(['web'])).agent;
   equal((await mesh.ask(caller)).text, 'ok');
+});
+
+test('An identity has so many streams here over all its sessions; what is above is refused, and nobody else feels it', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api'], { limits: { maxStreamsPerKey: 20 } });
+  const handler = new RecordingHandler(() => undefined);
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler });
+  const rogue = await joinRogue(t, mesh);
+  const block = new Uint8Array(MAX_BLOCK_BYTES);
+  const length = encodeRequestHead(block, {
+    ...{ method: 'GET', scheme: 'http', authority: 'api.mesh', path: '/', upgrade: undefined, fields: [] },
+    service: 'api.default:80',
+  });
+  const sessions = [await mesh.run(rogue.dial(agent.instance)), await mesh.run(rogue.dial(agent.instance))];
+  const sinks = Array.from({ length: 30 }, (_, i) => {
+    const session = sessions[i % 2] as Session;
+    return new RecordingSink(session.openStream(STREAM_KIND.http, block, length, true));
+  });
+  await mesh.clock.advanceAsync(100);
+  const refused = sinks.filter(({ error }) => error !== undefined);
+  deepEqual([...new Set(refused.map(({ error }) => [error?.code, error?.notProcessed].join()))], ['SKEIN_LIMIT,true']);
+  deepEqual([refused.length, handler.seen.length], [10, 20]);
+  equal(agent.peers.quotasCrossed.get('streams-of-identity'), 10);
+  ok(sessions.every(({ isOpen }) => isOpen));
+  const caller = (await mesh.join(['web'])).agent;
+  const honest = send(caller.outbound);
+  await mesh.clock.advanceAsync(100);
+  equal(handler.seen.length, 21);
+  handler.seen.at(-1)?.answer(200, 'ok');
+  await mesh.run(honest.done);
+  equal(honest.text, 'ok');
 });

@@ -88,7 +88,7 @@ describe('A peer that acknowledges nothing', () => {
 describe('A peer that opens and resets in one breath', () => {
   it('is stopped also where every request is answered at once, because no answer has left', async () => {
     const { clock, rogue, responder } = await createRogue(
-      {},
+      { peerResetsBurst: 512 },
       {
         onStream: (stream) => {
           stream.sendHead(META, META.length, 0);

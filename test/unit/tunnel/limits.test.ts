@@ -146,7 +146,7 @@ const crossings: Crossing[] = [
   {
     name: 'too many resets before an answer',
     code: 'SKEIN_LIMIT',
-    limits: { maxStreams: 1_000 },
+    limits: { maxStreams: 1_000, peerResetsBurst: 512 },
     records: Array.from({ length: 60 }, (_, r) => (w: FrameWriter) => {
       for (let i = 0; i < 10; i++) {
         const id = 1 + 2 * (r * 10 + i);

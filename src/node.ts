@@ -1,5 +1,6 @@
 /** The package on Node, Bun and Deno: the neutral API bound to the one platform that the three share. */
 
+import { type HubMembershipOptions, joinAsHub } from './agent/hub-membership.ts';
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import { createHub as createHubOn, type Hub } from './hub/hub.ts';
 import type { HubOptions } from './hub/options.ts';
@@ -62,15 +63,25 @@ export function createMesh(options: MeshOptions): Promise<Mesh> {
   return createMeshOn(nodePlatform(), options);
 }
 
+/** For a hub that does not issue. */
+export interface HubJoin {
+  /** Hubs that issue, and what `skein token create --hub-role …` printed there; the latter is not needed when `dataFolder` holds the identity. */
+  readonly join?: Pick<HubMembershipOptions, 'hub' | 'token'> | undefined;
+}
+
 /**
  * Runs a hub in this process.
- * @throws SkeinError SKEIN_CONFIG, SKEIN_STORE
+ * @throws SkeinError SKEIN_CONFIG, SKEIN_STORE; with `join` also SKEIN_IDENTITY, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED
  * @example
  * const hub = await createHub({ listen: { host: '127.0.0.1', port: 7000 }, dataFolder: './hub' });
  * await hub.drain();
  */
-export function createHub(options: HubOptions = {}): Promise<Hub> {
-  return createHubOn(nodePlatform(), options);
+export async function createHub({ join, ...options }: HubOptions & HubJoin = {}): Promise<Hub> {
+  const platform = nodePlatform();
+  if (join === undefined) return createHubOn(platform, options);
+  const { roles, log, dataFolder: data } = options;
+  const membership = await joinAsHub(platform, { ...join, roles, log, data });
+  return createHubOn(platform, options, { membership });
 }
 
 /**

@@ -1,10 +1,11 @@
 /** `Agent`: one member of the mesh without any listening socket, put together from its parts, from its start to its end. */
 
+import type { HubRole } from '../auth/hub-role.ts';
 import type { Claims } from '../auth/match.ts';
 import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
 import { namespaceOf, parseServiceName } from '../catalog/service.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
-import { setPeriodic, type Timer, wait } from '../core/clock.ts';
+import { wait } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
@@ -36,6 +37,7 @@ import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
 import { PolicyReporter } from './policy-report.ts';
 import { Registrar } from './registrar.ts';
+import { Renewal } from './renewal.ts';
 import { type LocalService, LocalServices, type ServiceHandle } from './services.ts';
 import { type HubStatus, Uplinks } from './uplinks.ts';
 
@@ -50,8 +52,6 @@ export interface AgentParts {
   readonly observer?: TunnelObserver;
 }
 
-/** How often it is looked whether a renewal is due: the clock of the wall may have jumped, or the machine slept. */
-const RENEWAL_CHECK_MS = 30_000;
 const FINISH_POLL_MS = 25;
 
 /**
@@ -90,6 +90,8 @@ export class Agent {
   /** How names without a namespace are read. */
   readonly names: NameOptions;
   readonly log: Logger;
+  /** How often a hub has acted in a role that its SVID does not say. */
+  hubsBeyondRoles = 0;
   readonly #platform: Platform;
   readonly #services: LocalServices;
   readonly #registrar: Registrar;
@@ -100,8 +102,7 @@ export class Agent {
   readonly #uplinks: Uplinks;
   readonly #here: Locality;
   readonly #tokens: BearerTokens;
-  #renewal: Timer | undefined;
-  #isRenewing = false;
+  readonly #renewal: Renewal;
   #isClosed = false;
 
   /** @internal use `createAgent` */
@@ -147,10 +148,12 @@ export class Agent {
     this.inboundEvents.on('judged', (fact) => this.policies.note(fact));
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     const { direct = {} } = options;
+    this.#renewal = new Renewal({ clock, identity, log, routes });
     this.#tokens = new BearerTokens({ clock, routes });
     this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
+    const relays = (): readonly HubConnection[] => routes().filter((hub) => hub.plays('relay'));
     this.peers = new Peers({
-      ...{ platform, identity, instance, staticKey, limits, log, observer, routes, direct: this.direct },
+      ...{ platform, identity, instance, staticKey, limits, log, observer, routes: relays, direct: this.direct },
       local: {
         http: tellPath({ request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, () => 'local'),
         openRaw: refuseOwn,
@@ -182,6 +185,7 @@ export class Agent {
         onCatalogue: (push, from) => this.mirror.receive(push, from.channel),
         onSeal: (push, from) => this.mirror.receiveSeal(push, from.channel),
         onCircuit: (push, from) => this.peers.accept(push, from),
+        onBeyondRoles: (role, from) => this.#onBeyondRoles(role, from),
         onRevocations: () => this.#onRevocations(),
       },
       follow: ({ channel }) => this.mirror.attach(channel),
@@ -190,6 +194,7 @@ export class Agent {
       onLeaving: (connection) => this.peers.leaveHub(connection),
       onDisconnected: (error) => this.events.emit('disconnected', { error }),
       onRevoked: (error) => this.peers.giveUpLost(error),
+      isEnough: (connection) => connection.plays('catalogue'),
       isUsed: (connection) => this.peers.isUsing(connection),
       isAwaited: () => this.peers.hasWaitingStreams,
     });
@@ -210,6 +215,11 @@ export class Agent {
     return this.#uplinks.status;
   }
 
+  /** What no hub that is connected does for members. */
+  get missingRoles(): readonly HubRole[] {
+    return this.#uplinks.missingRoles;
+  }
+
   /** Rejects when this member was refused at the start; never resolves. */
   get refused(): Promise<never> {
     return this.#uplinks.refused;
@@ -227,7 +237,7 @@ export class Agent {
   /** Joins. Resolves when a hub has taken this member; tries for ever. @throws SkeinError what a refusal says */
   async start(): Promise<void> {
     this.#uplinks.start();
-    this.#renewal = setPeriodic(this.#platform.clock, RENEWAL_CHECK_MS, () => this.#renewIfDue());
+    this.#renewal.start();
     await Promise.race([this.#uplinks.ready, this.#uplinks.refused]);
   }
 
@@ -333,7 +343,7 @@ export class Agent {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#renewal?.cancel();
+    this.#renewal.close();
     this.direct.close();
     this.peers.close(new SkeinError('SKEIN_CANCELLED', 'Cannot use session: this member has left'));
     this.#uplinks.close();
@@ -354,46 +364,23 @@ export class Agent {
   #onConnected(connection: HubConnection): void {
     this.peers.onRoute(connection);
     this.events.emit('connected', { hub: connection.url });
-    this.#renewIfDue();
+    this.#renewal.look();
+  }
+
+  #onBeyondRoles(role: HubRole, { url, roles }: HubConnection): void {
+    this.hubsBeyondRoles++;
+    this.log.log('error', 'hub-beyond-roles', { hub: url, role, roles });
   }
 
   #onRevocations(): void {
     const { number, entries } = this.identity.revocations.list;
     this.log.log('info', 'revocations-changed', { number, identities: entries.length });
     this.peers.reconsider();
+    this.#uplinks.reconsider();
   }
 
   #onServices(): void {
     this.#registrar.changed().catch(() => undefined); // it has been logged
-  }
-
-  #renewIfDue(): void {
-    if (this.#isRenewing || this.#uplinks.routes.length === 0 || !this.identity.isRenewalDue) return;
-    this.#isRenewing = true;
-    this.#renew()
-      .catch((thrown) => this.log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message }))
-      .finally(() => {
-        this.#isRenewing = false;
-      });
-  }
-
-  /** At every hub: each of them ends a link with the SVID that it knows. @throws SkeinError when none has issued one */
-  async #renew(): Promise<void> {
-    let failure: SkeinError | undefined;
-    let isRenewed = false;
-    for (const { channel } of this.#uplinks.routes) {
-      try {
-        await this.identity.accept(await channel.call('renew', {}));
-        isRenewed = true;
-      } catch (thrown) {
-        failure = toSkeinError(thrown);
-      }
-    }
-    if (!isRenewed && failure !== undefined) throw failure;
-    this.log.log('info', 'identity-renewed', {
-      id: this.id.uri,
-      expiresAt: new Date(this.identity.expiresAtMs).toISOString(),
-    });
   }
 }
 

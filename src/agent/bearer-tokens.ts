@@ -56,10 +56,11 @@ export class BearerTokens {
 
   /** Of the first hub that issues one. */
   async #ask(audience: string): Promise<BearerToken> {
-    let failure = new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot get token: no hub is there');
-    for (const { channel } of this.#options.routes()) {
+    let failure = new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot get token: no hub that issues is there');
+    for (const hub of this.#options.routes()) {
+      if (!hub.plays('issuer')) continue;
       try {
-        return await channel.call('token', { audience });
+        return await hub.channel.call('token', { audience });
       } catch (thrown) {
         failure = toSkeinError(thrown);
       }

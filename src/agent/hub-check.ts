@@ -54,6 +54,7 @@ async function admit(platform: Platform, url: string, identity: Identity, signal
     onCatalogue: ignore,
     onSeal: ignore,
     onCircuit: ignore,
+    onBeyondRoles: ignore,
     onRevocations: ignore,
     onGoAway: ignore,
     onSilent: ignore,

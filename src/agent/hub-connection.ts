@@ -1,6 +1,7 @@
 /** One link to one hub, from the dial to the end: handshake, control channel, and for a newcomer the enrolment. */
 
 import type { Grant } from '../auth/grant.ts';
+import { HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
 import { Channel } from '../control/channel.ts';
 import type { Push } from '../control/messages.ts';
 import { RevocationAssembler } from '../control/revocation-parts.ts';
@@ -11,6 +12,7 @@ import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
 import { toWireCode } from '../tunnel/codes.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { Link } from '../tunnel/link.ts';
 import { Session } from '../tunnel/session.ts';
 import { STREAM_KIND } from '../tunnel/stream.ts';
@@ -26,6 +28,8 @@ export interface HubEvents {
   onSeal(push: Push<'seal'>, from: HubConnection): void;
   onCircuit(push: Push<'circuit'>, from: HubConnection): void;
   onGoAway(push: Push<'goaway'>, from: HubConnection): void;
+  /** It acts in a role that its SVID does not say; the connection ends. */
+  onBeyondRoles(role: HubRole, from: HubConnection): void;
   /** Other identities are revoked from now on. */
   onRevocations(): void;
   /** Once in each silence: the hub owes an answer; another connection may be made to take the place of this one. */
@@ -120,6 +124,20 @@ export class HubConnection implements Route {
     return this.#link.isSilent;
   }
 
+  /** What the hub may do for members, as the issuer has signed. */
+  get roles(): readonly HubRole[] {
+    return (this.#session?.peer?.grant as Grant | undefined)?.hubRoles ?? HUB_ROLES;
+  }
+
+  plays(role: HubRole): boolean {
+    return this.roles.includes(role);
+  }
+
+  /** Who it has proven to be. */
+  get peer(): PeerIdentity | undefined {
+    return this.#session?.peer;
+  }
+
   /** Tells hubs apart, whatever their URLs: the thumbprint of the key that this one has proven. */
   get hubKey(): string {
     return (this.#session?.peer?.grant as Grant | undefined)?.thumbprint ?? '';
@@ -191,9 +209,9 @@ export class HubConnection implements Route {
     return new Channel(toRawStream(session.openStream(STREAM_KIND.internal, offer, offer.length, false)), {
       clock: platform.clock,
       pushes: {
-        catalogue: (push) => events.onCatalogue(push, this),
-        seal: (push) => events.onSeal(push, this),
-        circuit: (push) => events.onCircuit(push, this),
+        catalogue: (push) => this.#in('catalogue', () => events.onCatalogue(push, this)),
+        seal: (push) => this.#in('catalogue', () => events.onSeal(push, this)),
+        circuit: (push) => this.#in('relay', () => events.onCircuit(push, this)),
         goaway: (push) => {
           this.isLeaving = true;
           events.onGoAway(push, this);
@@ -202,6 +220,7 @@ export class HubConnection implements Route {
           const list = revocations.push(push);
           if (list !== undefined && identity.revoke(list)) events.onRevocations();
         },
+        // Signed by the issuer: any hub may pass it on.
         bundle: ({ bundle }) => {
           identity.updateBundle(bundle).catch((thrown) => this.#fail(toSkeinError(thrown)));
         },
@@ -209,6 +228,13 @@ export class HubConnection implements Route {
       // A link whose control stream is gone is of no use to a member.
       onClose: (error) => this.#fail(error),
     });
+  }
+
+  /** What the hub says in a role; one whose SVID does not say that it has it is left. */
+  #in(role: HubRole, take: () => void): void {
+    if (this.plays(role)) return take();
+    this.#options.events.onBeyondRoles(role, this);
+    this.#fail(new SkeinError('SKEIN_IDENTITY', `Cannot use hub: it acts as "${role}", which its SVID does not say`));
   }
 
   #fail(error: SkeinError): void {

@@ -6,7 +6,10 @@ import {
   expectHub,
   expectMember,
   expectPeer,
+  type MemberOptions,
+  type OwnCredential,
 } from '../auth/authenticator.ts';
+import { areSameRoles, type HubRole } from '../auth/hub-role.ts';
 import { type JwtSvid, verifyJwtSvid } from '../auth/jwt-svid.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations } from '../auth/revocation.ts';
@@ -33,7 +36,11 @@ export interface IdentityOptions {
   readonly data: string | undefined;
   /** Services this member wants to serve, `name[.namespace]`. */
   readonly services: readonly string[];
+  /** What this hub wants to do for members, where it is none: a token goes before an SVID that says something else. */
+  readonly hubRoles?: readonly HubRole[] | undefined;
   readonly renewAfterMs: number;
+  /** The keys of the issuer are others from now on. */
+  readonly onKeys?: (() => void) | undefined;
   readonly log: Logger;
 }
 
@@ -93,7 +100,7 @@ export class Identity {
     const stored = await store.readIdentity();
     const wit = stored === undefined ? undefined : await tryVerify(stored, options.platform);
     if (stored !== undefined && wit !== undefined && !(wit instanceof SkeinError)) {
-      if (token === undefined || isSufficient(stored.bundle, wit, token, options.services)) {
+      if (token === undefined || isSufficient(stored.bundle, wit, token, options)) {
         const identity = new Identity(options, store, stored.key, undefined);
         identity.#bundle = stored.bundle;
         identity.#adopt(stored.wit, wit, wit.issuedAtMs);
@@ -131,6 +138,26 @@ export class Identity {
     return this.#member.wit.services;
   }
 
+  /** The WIT-SVID as it is shown. It proves nothing without the key. */
+  get text(): string {
+    return this.#member.text;
+  }
+
+  /** Of a hub: what it may do for members. */
+  get hubRoles(): readonly HubRole[] | undefined {
+    return this.#member.wit.hubRoles;
+  }
+
+  /** Thumbprint of the issuer's key that does not change. */
+  get issuerThumbprint(): string {
+    return toAnchor(this.#trustBundle);
+  }
+
+  /** What is shown in a handshake. */
+  get credential(): OwnCredential {
+    return { wit: this.#member.text, key: this.#key };
+  }
+
   /** End of the WIT-SVID, wall time. */
   get expiresAtMs(): number {
     return this.#member.wit.expiresAtMs;
@@ -161,7 +188,13 @@ export class Identity {
   hubAuthenticator(): Authenticator {
     const { clock } = this.#options.platform;
     if (this.#membership !== undefined) {
-      return this.#memberAuthenticator(expectHub(this.trustDomain), (offered) => this.updateBundle(offered));
+      return this.#memberAuthenticator(expectHub(this.trustDomain), {
+        onBundle: (offered) => this.updateBundle(offered),
+        check: (hub) => {
+          // It is not this member that is revoked.
+          if (this.#revocations.has(hub)) throw new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked');
+        },
+      });
     }
     return createNewcomerAuthenticator({
       wayIn: this.#wayIn as WayIn,
@@ -219,6 +252,7 @@ export class Identity {
     const bundle = await this.#chooseBundle(offered);
     if (bundle === before) return;
     this.#bundle = bundle;
+    this.#options.onKeys?.();
     await this.#keep();
   }
 
@@ -239,15 +273,18 @@ export class Identity {
     this.#options.log.log('error', 'bundle-refused', { why, sequence, known, error });
   }
 
-  #memberAuthenticator(expect: (wit: Wit) => void, onBundle?: (offered: unknown) => Promise<void>): Authenticator {
+  #memberAuthenticator(
+    expect: (wit: Wit) => void,
+    more: Pick<MemberOptions, 'check' | 'onBundle'> = {},
+  ): Authenticator {
     return createMemberAuthenticator({
-      credential: () => ({ wit: this.#member.text, key: this.#key }),
+      credential: () => this.credential,
       bundle: () => this.#trustBundle,
       trustDomain: this.trustDomain,
       clock: this.#options.platform.clock,
       expect,
       check: (peer) => this.#revocations.check(peer),
-      ...(onBundle === undefined ? {} : { onBundle }),
+      ...more,
     });
   }
 
@@ -294,7 +331,13 @@ async function tryVerify(stored: StoredIdentity, platform: Platform): Promise<Wi
 }
 
 /** Is what is stored of the mesh that made the token, and may it serve all that is wanted? Else the token goes first. */
-function isSufficient(bundle: TrustBundle, wit: Wit, token: WayIn, services: readonly string[]): boolean {
+function isSufficient(
+  bundle: TrustBundle,
+  wit: Wit,
+  token: WayIn,
+  { services, hubRoles }: Pick<IdentityOptions, 'services' | 'hubRoles'>,
+): boolean {
+  if (hubRoles !== undefined && !areSameRoles(hubRoles, wit.hubRoles ?? [])) return false;
   if (wit.id.trustDomain !== token.trustDomain || !bundle.keys.some(({ kid }) => token.issuerThumbprints.includes(kid)))
     return false;
   return services.every((name) => wit.services.includes(parseServiceName(name, wit.id.namespace).key));

@@ -1,5 +1,6 @@
 /** Uplink: the link to one hub, made again for as long as that hub is wanted, with jitter between the dials. */
 
+import { HUB_ROLES, type HubRole, tryReadRoles } from '../auth/hub-role.ts';
 import { Backoff } from '../core/backoff.ts';
 import { setPeriodic, type Timer, wait } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -39,7 +40,10 @@ export interface UplinkOptions extends Omit<HubConnectionOptions, 'events'> {
   readonly url: string;
   readonly limits: AgentLimits;
   readonly log: Logger;
-  readonly events: Pick<HubConnectionOptions['events'], 'onCatalogue' | 'onSeal' | 'onCircuit' | 'onRevocations'>;
+  readonly events: Pick<
+    HubConnectionOptions['events'],
+    'onCatalogue' | 'onSeal' | 'onCircuit' | 'onBeyondRoles' | 'onRevocations'
+  >;
   readonly owner: UplinkOwner;
 }
 
@@ -91,6 +95,8 @@ export class Uplink {
   /** Set by GOAWAY, and by a hub that is full: when to come back. */
   #returnAfterMs = 0;
   #lastError: SkeinError | undefined;
+  /** As its SVID said last. */
+  #roles: readonly HubRole[] | undefined;
 
   constructor(options: UplinkOptions) {
     this.#options = options;
@@ -108,6 +114,16 @@ export class Uplink {
   /** The connection in use, also while it is being left. */
   get connection(): HubConnection | undefined {
     return this.#connection;
+  }
+
+  /** What the hub may do for members, as it has shown; undefined: it has not yet. */
+  get knownRoles(): readonly HubRole[] | undefined {
+    return this.#roles;
+  }
+
+  /** What it may do for members; until it has shown that, anything. */
+  get roles(): readonly HubRole[] {
+    return this.#roles ?? HUB_ROLES;
   }
 
   /** Dialled for as long as it takes. */
@@ -204,7 +220,8 @@ export class Uplink {
     this.#lastError = error;
     this.#stopHope();
     const { platform, limits, owner } = this.#options;
-    const { sameHub, retryAfterMs } = error.details;
+    const { sameHub, retryAfterMs, roles } = error.details;
+    this.#roles = tryReadRoles(roles) ?? this.#roles;
     if (sameHub !== undefined) this.#returnAfterMs = jitter(platform.random, SAME_HUB_MS, SAME_HUB_SPREAD);
     else if (typeof retryAfterMs === 'number') {
       const mostMs = limits.reconnectCapMs / (1 + FULL_SPREAD);
@@ -261,6 +278,7 @@ export class Uplink {
     const { platform, limits, owner } = this.#options;
     this.#held = holding;
     this.#connection = holding.connection;
+    this.#roles = holding.connection.roles;
     this.#state = this.#leaving === undefined ? 'connected' : 'leaving';
     this.#lastError = undefined;
     this.#stopHope();

@@ -3,7 +3,9 @@
  * primary, whose catalogue is followed; circuits go through any. Only a refusal at the start is final.
  */
 
+import { HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
 import type { Channel } from '../control/channel.ts';
+import type { Timer } from '../core/clock.ts';
 import { type ErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Uplink, type UplinkOptions, type UplinkState } from './uplink.ts';
@@ -23,6 +25,8 @@ export interface UplinksOptions extends Omit<UplinkOptions, 'url' | 'owner'> {
   readonly onDisconnected: (error: SkeinError) => void;
   /** A hub says that this member is revoked. */
   readonly onRevoked: (error: SkeinError) => void;
+  /** Is a first link to this hub enough to be a member? */
+  readonly isEnough: (connection: HubConnection) => boolean;
   /** Would a stream end with the connection? */
   readonly isUsed: (connection: HubConnection) => boolean;
   /** Do streams wait for a hub? */
@@ -35,12 +39,16 @@ export interface HubStatus {
   readonly state: UplinkState;
   /** Its catalogue is followed. */
   readonly isPrimary: boolean;
+  /** What it may do for members, as its SVID says; undefined before it has shown it. */
+  readonly roles: readonly HubRole[] | undefined;
   /** In milliseconds; 0 while there is no link. */
   readonly rttMs: number;
   /** Why there is no link. */
   readonly error: SkeinError | undefined;
 }
 
+/** A hub that comes back soon leaves nothing to tell. */
+const MISSING_AFTER_MS = 5_000;
 /** Verdicts on this member, or of it on a hub. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SKEIN_IDENTITY',
@@ -65,6 +73,9 @@ export class Uplinks {
   /** Whose catalogue is followed. */
   #followed: HubConnection | undefined;
   #routes: readonly HubConnection[] = [];
+  /** As it was told last. */
+  #missing: readonly HubRole[] = [];
+  #missingTimer: Timer | undefined;
   #isReady = false;
   #isClosed = false;
   #resolveReady: () => void = () => undefined;
@@ -103,12 +114,18 @@ export class Uplinks {
     return this.#uplinks.every(({ isWanted, isSteady }) => isSteady || !isWanted);
   }
 
+  /** What no hub that is connected does for members. */
+  get missingRoles(): readonly HubRole[] {
+    return HUB_ROLES.filter((role) => !this.#routes.some((route) => route.plays(role)));
+  }
+
   /** In the order of preference. */
   get status(): readonly HubStatus[] {
-    return this.#uplinks.map(({ url, state, connection, lastError }) => ({
+    return this.#uplinks.map(({ url, state, roles, knownRoles, connection, lastError }) => ({
       url,
       state,
-      isPrimary: connection !== undefined && connection === this.#routes[0],
+      roles: knownRoles,
+      isPrimary: connection !== undefined && connection === this.#routes[0] && roles.includes('catalogue'),
       rttMs: connection?.rttMs ?? 0,
       error: lastError,
     }));
@@ -127,8 +144,18 @@ export class Uplinks {
     this.#settle();
   }
 
+  /** Others are revoked from now on; hubs may be among them. */
+  reconsider(): void {
+    for (const uplink of this.#uplinks) {
+      const peer = uplink.connection?.peer;
+      if (peer === undefined || !this.#options.identity.revocations.has(peer)) continue;
+      uplink.drop(new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked'));
+    }
+  }
+
   close(): void {
     this.#isClosed = true;
+    this.#missingTimer?.cancel();
     for (const uplink of this.#uplinks) uplink.close();
     this.#routes = [];
   }
@@ -149,20 +176,26 @@ export class Uplinks {
   async #onUp(connection: HubConnection): Promise<void> {
     // Policies are here before the first caller can be: until there are some, a hub is followed before it tells others of this member.
     const isFirst = !this.#isReady || this.#followed === undefined || this.#followed.isClosed;
-    await Promise.all([isFirst ? this.#follow(connection) : undefined, this.#options.register(connection)]);
+    const isFollowed = isFirst && connection.plays('catalogue');
+    const knowsMembers = connection.plays('catalogue') || connection.plays('signal');
+    await Promise.all([
+      isFollowed ? this.#follow(connection) : undefined,
+      knowsMembers ? this.#options.register(connection) : undefined,
+    ]);
   }
 
   #onConnected(uplink: Uplink, connection: HubConnection): void {
     this.#refusals.delete(uplink);
-    this.#isReady = true;
+    this.#isReady ||= this.#options.isEnough(connection);
     this.#settle();
     this.#options.onConnected(connection);
     if (this.#isClosed) return;
     this.#options.log.log('info', 'hub-connected', {
       hub: connection.url,
       role: connection === this.#followed ? 'primary' : 'standby',
+      ...(connection.roles.length === HUB_ROLES.length ? {} : { roles: connection.roles }),
     });
-    this.#resolveReady();
+    if (this.#isReady) this.#resolveReady();
     // There was no other way when these began to leave.
     for (const { state, connection: leaving } of this.#uplinks) {
       if (state === 'leaving' && leaving !== undefined) this.#options.onLeaving(leaving);
@@ -185,7 +218,7 @@ export class Uplinks {
     if (isRefusal) this.#refusals.set(uplink, error);
     else this.#refusals.delete(uplink);
     this.#noteRevoked(error);
-    const event = isRefusal ? 'hub-refused' : error.details.sameHub === undefined ? 'hub-unreachable' : 'hub-same';
+    const event = isRefusal ? 'hub-refused' : eventOf(error);
     this.#options.log.log('warn', event, {
       hub: uplink.url,
       reason: error.reason,
@@ -206,6 +239,7 @@ export class Uplinks {
     this.#choose();
     this.#chooseFollowed();
     this.#routes = this.#sortRoutes();
+    this.#noteMissing();
     this.#judge();
   }
 
@@ -217,17 +251,37 @@ export class Uplinks {
     // Until there is a member, one after the other is asked: the token is good for one.
     const count = this.#isReady ? this.#options.limits.maxHubs : 1;
     let [promising, steady] = [0, 0];
+    const played = new Set<HubRole>();
     for (const uplink of this.#uplinks) {
-      if (promising < count) uplink.want();
+      // Two hubs that only relay are enough of those, and not enough to be a member.
+      const isNeeded = promising < count || uplink.roles.some((role) => !played.has(role));
+      if (isNeeded) uplink.want();
       else if (steady >= count || uplink.connection === undefined) uplink.release();
-      if (uplink.isPromising) promising++;
+      if (uplink.isPromising) {
+        promising++;
+        for (const role of uplink.roles) played.add(role);
+      }
       if (uplink.isSteady) steady++;
     }
   }
 
+  /** Says once what no hub does for this member, if it stays so; where there is none at all other lines say it. */
+  #noteMissing(): void {
+    if (this.#missingTimer !== undefined || this.missingRoles.join() === this.#missing.join()) return;
+    this.#missingTimer = this.#options.platform.clock.setTimer(MISSING_AFTER_MS, () => {
+      this.#missingTimer = undefined;
+      if (this.#routes.length === 0) return;
+      const missing = this.missingRoles;
+      const isNews = missing.join() !== this.#missing.join();
+      this.#missing = missing;
+      if (!isNews || missing.length === 0) return;
+      this.#options.log.log('warn', 'hub-roles-missing', { missing, remedy: 'Name a hub with these roles in --hub.' });
+    });
+  }
+
   /** The primary stays the primary until it is worse off than another one. */
   #chooseFollowed(): void {
-    const inUse = this.#uplinks.filter(({ connection }) => connection !== undefined);
+    const inUse = this.#uplinks.filter(({ connection }) => connection?.plays('catalogue'));
     const current = inUse.find(({ connection }) => connection === this.#followed);
     if (current === undefined && this.#followed?.isClosed === false) return; // it is about to be in use
     const [best] = inUse.sort((a, b) => rankOf(a) - rankOf(b));
@@ -261,6 +315,11 @@ export class Uplinks {
     this.close();
     this.#refuse(refusal);
   }
+}
+
+function eventOf({ details }: SkeinError): string {
+  if (details.roles !== undefined) return 'hub-lacks-role';
+  return details.sameHub === undefined ? 'hub-unreachable' : 'hub-same';
 }
 
 /** How well it carries: one that is silent may speak again, one that is left will not. */

@@ -7,6 +7,7 @@ import { toHubId } from '../core/spiffe-id.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from '../tunnel/handshake.ts';
 import { type Credential, decodeCredential, encodeCredential } from './credential-codec.ts';
 import type { Grant } from './grant.ts';
+import { HUB_ROLES, type HubRole } from './hub-role.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk, toThumbprint } from './key-pair.ts';
 import { createProof, verifyProof } from './proof.ts';
 import { anchorOf, whyNotSigned } from './signed-bundle.ts';
@@ -80,6 +81,13 @@ export function createNewcomerAuthenticator(options: NewcomerOptions): Authentic
         clock,
         expect: expectHub(trustDomain),
       });
+      const roles = (peer.grant as Grant).hubRoles ?? HUB_ROLES;
+      if (!roles.includes('issuer')) {
+        // Before anything of the token is shown.
+        throw new SkeinError('SKEIN_REFUSED', 'Cannot join mesh: this hub does not play "issuer"', {
+          details: { roles },
+        });
+      }
       onBundle(bundle);
       return peer;
     },
@@ -103,7 +111,11 @@ export interface HubOptions {
   readonly admit: (
     presented: PresentedToken,
     publicJwk: PublicJwk,
-  ) => Promise<{ readonly id: PeerIdentity['id']; readonly services: readonly string[] }>;
+  ) => Promise<{
+    readonly id: PeerIdentity['id'];
+    readonly services: readonly string[];
+    readonly hubRoles?: readonly HubRole[] | undefined;
+  }>;
   /** @throws SkeinError SKEIN_REVOKED */
   readonly check?: (peer: PeerIdentity) => void;
 }
@@ -121,9 +133,9 @@ export function createHubAuthenticator(options: HubOptions): Authenticator {
       // possession first: nobody can use up a token for a key that is not his
       if (!(await verifyProof(publicJwk, credential.proof, role, hash)))
         throw refused('the proof of possession is wrong');
-      const { id, services } = await options.admit(presented, publicJwk);
+      const { id, services, hubRoles } = await options.admit(presented, publicJwk);
       const joinedAtMs = options.clock.epochMs();
-      return { id, grant: await toGrant('newcomer', { services, publicJwk, joinedAtMs, expiresAtMs: 0 }) };
+      return { id, grant: await toGrant('newcomer', { services, publicJwk, joinedAtMs, expiresAtMs: 0, hubRoles }) };
     },
   };
 }
@@ -174,16 +186,24 @@ async function verifyMember(
   const wit = await verifyWit(token, options.bundle(), options);
   if (!(await verifyProof(wit.publicJwk, proof, role, hash))) throw refused('the proof of possession is wrong');
   options.expect?.(wit);
-  const peer = { id: wit.id, grant: await toGrant('member', wit) };
+  const isHub = wit.id.uri === toHubId(wit.id.trustDomain).uri;
+  const hubRoles = isHub ? (wit.hubRoles ?? HUB_ROLES) : undefined;
+  const peer = { id: wit.id, grant: await toGrant('member', { ...wit, hubRoles }) };
   options.check?.(peer);
   return peer;
 }
 
 async function toGrant(
   kind: Grant['kind'],
-  { services, publicJwk, joinedAtMs, expiresAtMs }: Pick<Wit, 'services' | 'publicJwk' | 'joinedAtMs' | 'expiresAtMs'>,
+  {
+    services,
+    publicJwk,
+    joinedAtMs,
+    expiresAtMs,
+    hubRoles,
+  }: Pick<Wit, 'services' | 'publicJwk' | 'joinedAtMs' | 'expiresAtMs' | 'hubRoles'>,
 ): Promise<Grant> {
-  return { kind, services, publicJwk, thumbprint: await toThumbprint(publicJwk), joinedAtMs, expiresAtMs };
+  return { kind, services, publicJwk, thumbprint: await toThumbprint(publicJwk), joinedAtMs, expiresAtMs, hubRoles };
 }
 
 function readJson(text: string | undefined): unknown {

@@ -5,6 +5,8 @@ import { SkeinError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain, type SpiffeId } from '../core/spiffe-id.ts';
+import type { HubRole } from './hub-role.ts';
+import { type Jwks, toJwks } from './jwks.ts';
 import { isAudience, JWT_SVID_LIFETIME_MS, mintJwtSvid } from './jwt-svid.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
 import { beginRing, currentKey, type KeyRing } from './key-ring.ts';
@@ -34,6 +36,8 @@ export interface WitRequest {
   readonly services: readonly string[];
   /** When the holder joined the mesh. @default now */
   readonly joinedAtMs?: number;
+  /** What a hub may do for members. */
+  readonly hubRoles?: readonly HubRole[] | undefined;
   /** @default WIT_LIFETIME_MS */
   readonly lifetimeMs?: number;
 }
@@ -110,6 +114,7 @@ export class Authority {
       id: request.id,
       publicJwk: request.publicJwk,
       services: request.services,
+      hubRoles: request.hubRoles,
       joinedAtMs: request.joinedAtMs ?? nowMs,
       issuedAtMs: nowMs,
       expiresAtMs: nowMs + (request.lifetimeMs ?? WIT_LIFETIME_MS),
@@ -143,12 +148,8 @@ export class Authority {
   }
 
   /** The set an ordinary OIDC verifier reads: keys of bearer tokens only, without `use`. */
-  jwks(): { readonly keys: readonly Omit<BundleKey, 'use'>[] } {
-    return {
-      keys: this.bundle()
-        .keys.filter(({ use }) => use === 'jwt-svid')
-        .map(({ use: _use, ...key }) => key),
-    };
+  jwks(): Jwks {
+    return toJwks(this.bundle());
   }
 
   /** For the file of the first start: of the keys that are in use then. */

@@ -1,5 +1,6 @@
 /** What a verified peer may do, as far as its credential says; the tunnel carries it as `PeerIdentity.grant`. */
 
+import type { HubRole } from './hub-role.ts';
 import type { PublicJwk } from './key-pair.ts';
 
 export interface Grant {
@@ -13,4 +14,6 @@ export interface Grant {
   readonly joinedAtMs: number;
   /** End of its WIT-SVID, wall time; 0 for a newcomer, who has none yet. */
   readonly expiresAtMs: number;
+  /** Of a hub: what it may do for members; undefined for everybody else. */
+  readonly hubRoles: readonly HubRole[] | undefined;
 }

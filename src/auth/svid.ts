@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { parseSpiffeId, type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import { tryParseCompactJws } from './compact-jws.ts';
+import { type HubRole, tryReadRoles } from './hub-role.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
 import { tryReadSigned } from './signed-claims.ts';
 import type { TrustBundle } from './trust-bundle.ts';
@@ -26,6 +27,8 @@ export interface Wit extends Validity {
   /** Of one that does not say it: as if it were ours. */
   readonly notBeforeMs: number;
   readonly keyId: string;
+  /** Of a hub: what it may do. undefined in those of members, and of hubs from before there were roles, which do everything. */
+  readonly hubRoles: readonly HubRole[] | undefined;
 }
 
 export interface WitClaims {
@@ -35,6 +38,7 @@ export interface WitClaims {
   readonly joinedAtMs: number;
   readonly issuedAtMs: number;
   readonly expiresAtMs: number;
+  readonly hubRoles?: readonly HubRole[] | undefined;
 }
 
 const WIT_TYPE = 'wit+jwt';
@@ -49,7 +53,11 @@ export function mintWit(signingKey: IdentityKey, keyId: string, claims: WitClaim
   const { alg: _alg, ...jwk } = claims.publicJwk;
   return new SignJWT({
     cnf: { jwk: { ...jwk, alg: 'ES256' } },
-    skein: { services: [...claims.services], joined: claims.joinedAtMs },
+    skein: {
+      services: [...claims.services],
+      joined: claims.joinedAtMs,
+      ...(claims.hubRoles === undefined ? {} : { hub: [...claims.hubRoles] }),
+    },
   })
     .setProtectedHeader({ alg: 'ES256', kid: keyId, typ: WIT_TYPE })
     .setSubject(claims.id.uri)
@@ -96,8 +104,12 @@ function readClaims(claims: Readonly<Record<string, unknown>>, keyId: string): W
   if (!services.every((name) => typeof name === 'string' && SERVICE_KEY.test(name))) return undefined;
   const joined = skein === undefined ? undefined : member(skein, 'joined');
   if (joined !== undefined && !(Number.isSafeInteger(joined) && (joined as number) >= 0)) return undefined;
+  const hub = skein === undefined ? undefined : member(skein, 'hub');
+  const hubRoles = hub === undefined ? undefined : tryReadRoles(hub);
+  if (hub !== undefined && hubRoles === undefined) return undefined;
   return {
     id,
+    hubRoles,
     publicJwk,
     services: services as string[],
     issuedAtMs: isTime(iat) ? iat * 1000 : 0,

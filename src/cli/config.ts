@@ -78,6 +78,8 @@ const hubSchema = v.strictObject({
   store: v.optional(text),
   storeCredentials: v.optional(text),
   roles: v.optional(oneOrMore),
+  hub: v.optional(oneOrMore),
+  token: v.optional(text),
   trustDomain: v.optional(text),
   keyLife: v.optional(text),
   trust: v.optional(v.array(platformSchema, 'must be a list')),

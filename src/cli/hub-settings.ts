@@ -16,6 +16,7 @@ import { type HubFile, parseHubFile } from './config.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
 import { requireFiles } from './profile.ts';
+import { readSecret } from './secret.ts';
 import { readStoreSetting, type SharedStoreSetting } from './shared-store.ts';
 
 const DEFAULT_LISTEN = '127.0.0.1:7000';
@@ -36,6 +37,9 @@ export interface HubSettings {
   readonly trustDomain: string | undefined;
   readonly trust: readonly TrustedPlatform[];
   readonly roles: readonly HubRole[];
+  /** Hubs that issue, and the token for them; of no use to a hub that issues itself. */
+  readonly hubs: readonly string[];
+  readonly token: Redacted<string> | undefined;
   readonly starterPolicy: boolean;
   readonly permissive: boolean;
   readonly trustsProxy: boolean;
@@ -62,10 +66,21 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
   { flags: '--store-credentials <file>', description: 'a .creds file for the NATS servers of --store' },
   {
     flags: '--roles <names>',
-    description: `parts that this hub plays, of ${HUB_ROLES.join(', ')}`,
+    description: `parts that this hub plays, of ${HUB_ROLES.join(', ')}; without issuer it holds no key of the issuer, and needs --hub`,
     fallback: 'all',
     list: true,
     commas: true,
+  },
+  {
+    flags: '--hub <urls>',
+    description: 'the hubs that issue, for a hub that does not; the first that can be reached is asked',
+    list: true,
+    commas: true,
+  },
+  {
+    flags: '--token <token>',
+    description:
+      'what "skein token create --hub-role …" printed, or @file; not needed again while --data holds the identity',
   },
   { flags: '--trust-domain <name>', description: 'SPIFFE trust domain, fixed at the first start' },
   {
@@ -122,6 +137,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
   if (trustDomain !== undefined && !isTrustDomain(trustDomain)) {
     throw new SkeinError('SKEIN_CONFIG', `Cannot use trust domain "${trustDomain}": expected a-z, 0-9, ., _ and -`);
   }
+  const token = input.text('token') ?? file.token;
   const roles = input.list('roles') ?? (file.roles === undefined ? HUB_ROLES : [file.roles].flat());
   return {
     listen: parseListenAddress(input.text('listen') ?? file.listen ?? DEFAULT_LISTEN),
@@ -133,6 +149,8 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     trustDomain,
     trust: (file.trust ?? []).map(toTrusted),
     roles: roles.map(parseRole),
+    hubs: input.list('hub')?.map(parseHubUrl) ?? [file.hub ?? []].flat().map(parseHubUrl),
+    token: token === undefined ? undefined : await readSecret(context, '--token', token),
     trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
     quotas: Object.fromEntries(Object.entries(file.quotas ?? {}).filter(([, value]) => value !== undefined)),
     keys: { ...KEY_LIFE, lifeMs: parseKeyLife(input.text('key-life') ?? file.keyLife ?? DEFAULT_KEY_LIFE) },

@@ -86,6 +86,8 @@ export const CALLS = {
   enrol: { request: nothing, answer: v.object({ wit, bundle, id: spiffeId, services: v.array(serviceKey) }) },
   /** A fresh WIT-SVID for the same key. */
   renew: { request: nothing, answer: v.object({ wit, bundle }) },
+  /** The SVID that the caller has got meanwhile, of a hub that issues: the link is good for as long. */
+  present: { request: v.object({ wit }), answer: nothing },
   /** A JWT-SVID that tells `audience` who the caller is: what an application shows to somebody else. */
   token: {
     request: v.object({ audience: v.pipe(text(512), v.nonEmpty()) }),

@@ -2,6 +2,7 @@
 
 import * as v from 'valibot';
 import { findPermissive } from '../auth/authorizer.ts';
+import { GRANTED_ROLES } from '../auth/hub-role.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from '../catalog/authorization-policy.ts';
 import { type Manifest, manifestKey } from '../catalog/resource.ts';
 import type { Clock } from '../core/clock.ts';
@@ -19,6 +20,7 @@ import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 import { type ApplyOptions, type ApplyOutcome, notFound, type Resources } from './resources.ts';
 import type { RevocationBoard, RevocationEntry } from './revocations.ts';
+import { noIssuer } from './standing.ts';
 import type { StatusBoard } from './status-board.ts';
 
 export interface AdminOptions {
@@ -32,8 +34,10 @@ export interface AdminOptions {
   readonly revocations: RevocationBoard;
   readonly leases: Leases;
   readonly relay: Relay;
-  readonly keys: KeyKeeper;
+  readonly keys: KeyKeeper | undefined;
   readonly about: HubAbout;
+  /** It holds the key of the issuer: what others must believe can be made here. */
+  readonly isIssuer: boolean;
 }
 
 /** What does not change while a hub runs. */
@@ -47,8 +51,10 @@ export interface HubAbout {
 }
 
 const tokenRequest = v.strictObject({
-  services: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(256)),
+  services: v.optional(v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(256)), []),
   namespace: v.optional(v.string()),
+  /** Lets in a hub. */
+  hubRoles: v.optional(v.pipe(v.array(v.picklist(GRANTED_ROLES)), v.minLength(1))),
   /** GEP-2257, as "15m". */
   ttl: v.optional(v.string()),
 });
@@ -95,13 +101,15 @@ export class Admin {
   /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_REFUSED */
   async createToken(request: unknown): Promise<{ token: string; id: string; expiresAt: string }> {
     const { enrolment } = this.#options;
-    const { services, namespace, ttl } = readRequest(tokenRequest, request, 'Cannot make token');
+    this.#needIssuer('Cannot make token');
+    const { services, namespace, hubRoles, ttl } = readRequest(tokenRequest, request, 'Cannot make token');
     const ttlMs = ttl === undefined ? undefined : tryParseDuration(ttl);
     if (ttl !== undefined && ttlMs === undefined) {
       throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: "${ttl}" is no duration such as 15m`);
     }
     const token = await enrolment.createToken({
       services,
+      hubRoles,
       ...(namespace === undefined ? {} : { namespace }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
     });
@@ -113,6 +121,7 @@ export class Admin {
     request: unknown,
   ): Promise<{ readonly revoked: object; readonly number: number; readonly closed: number }> {
     const { presence, revocations } = this.#options;
+    this.#needIssuer('Cannot revoke');
     const before = presence.size;
     const entry = await revocations.revoke(readRequest(revocationRequest, request, 'Cannot revoke'));
     return { revoked: toRevocation(entry), number: revocations.known.list.number, closed: before - presence.size };
@@ -121,6 +130,7 @@ export class Admin {
   /** @throws SkeinError SKEIN_RESOURCE_INVALID (404), SKEIN_STORE */
   async undoRevocation(request: unknown): Promise<{ readonly undone: Named; readonly number: number }> {
     const { revocations } = this.#options;
+    this.#needIssuer('Cannot undo revocation');
     const { id, key } = readRequest(undoRequest, request, 'Cannot undo revocation');
     if (await revocations.undo({ id, key })) return { undone: { id, key }, number: revocations.known.list.number };
     throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot undo revocation: "${id}" is not revoked`, { status: 404 });
@@ -252,6 +262,10 @@ export class Admin {
       throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot delete: expected a list of Kind/namespace/name');
     }
     return this.#options.resources.delete(parsed.output, toApplyOptions(query));
+  }
+
+  #needIssuer(action: string): void {
+    if (!this.#options.isIssuer) throw noIssuer(action);
   }
 
   #withStatus(manifest: Manifest): object {

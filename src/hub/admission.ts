@@ -1,5 +1,6 @@
 /** What letting a newcomer in comes to, whatever it has shown. */
 
+import type { HubRole } from '../auth/hub-role.ts';
 import { type ErrorCode, SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 
@@ -8,6 +9,8 @@ export interface Admission {
   readonly id: SpiffeId;
   /** `name.namespace` of each. */
   readonly services: readonly string[];
+  /** Of a hub: what it may do for members. */
+  readonly hubRoles?: readonly HubRole[] | undefined;
 }
 
 /**

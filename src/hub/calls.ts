@@ -1,6 +1,8 @@
 /** The calls that a sidecar makes on its control stream, and what it may ask for. */
 
 import type { Grant } from '../auth/grant.ts';
+import { toThumbprint } from '../auth/key-pair.ts';
+import type { Wit } from '../auth/svid.ts';
 import type { CallHandlers } from '../control/channel.ts';
 import { measureMessage } from '../control/codec.ts';
 import type { CallAnswer, Registration } from '../control/messages.ts';
@@ -15,12 +17,15 @@ import type { Registrations } from './registrations.ts';
 import type { Relay } from './relay.ts';
 import type { Rendezvous } from './rendezvous.ts';
 import type { RevocationBoard } from './revocations.ts';
+import { noIssuer } from './standing.ts';
 import type { Subscriber } from './subscriber.ts';
 
 /** The parts of the hub that calls reach. */
 export interface CallServices {
   readonly roles: ReadonlySet<HubRole>;
   readonly issuer: HubIssuer | undefined;
+  /** Verifies the SVID of a member. @throws SkeinError SKEIN_IDENTITY */
+  readonly readMember: (wit: string) => Promise<Wit>;
   readonly revocations: Pick<RevocationBoard, 'known'>;
   readonly presence: Presence;
   readonly registrations: Registrations;
@@ -55,6 +60,9 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
 
   const need = (role: HubRole): Caller => {
     const from = caller();
+    if (from.grant.hubRoles !== undefined && role !== 'issuer') {
+      throw new SkeinError('SKEIN_REFUSED', 'Cannot answer call: a hub is no member');
+    }
     if (!roles.has(role)) throw new SkeinError('SKEIN_REFUSED', `Cannot answer call: this hub does not play "${role}"`);
     if (from.grant.kind === 'newcomer' && !isEnrolled) {
       throw new SkeinError('SKEIN_IDENTITY', 'Cannot answer call: enrol first');
@@ -66,7 +74,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     const { id, grant, extend } = from;
     const { issuer } = services;
     count(from, COSTLY);
-    if (issuer === undefined) throw new SkeinError('SKEIN_REFUSED', 'Cannot issue SVID: this hub is no issuer');
+    if (issuer === undefined) throw noIssuer('Cannot issue SVID');
     const { wit, expiresAtMs } = await issuer.issue(id, grant);
     // It may have been revoked while its SVID was being signed.
     services.revocations.known.check({ id, grant });
@@ -88,19 +96,31 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       return { ...issued, id: from.id.uri, services: [...from.grant.services] };
     },
     renew: () => issue(need('issuer')),
+    present: async ({ wit }) => {
+      const from = caller();
+      count(from, COSTLY);
+      const { id, publicJwk, expiresAtMs } = await services.readMember(wit);
+      if (id.uri !== from.id.uri || (await toThumbprint(publicJwk)) !== from.grant.thumbprint) {
+        throw new SkeinError('SKEIN_IDENTITY', 'Cannot take SVID: it is not of the identity of this link');
+      }
+      services.revocations.known.check(from);
+      from.extend(expiresAtMs);
+      return {};
+    },
     token: ({ audience }) => {
       const from = need('issuer');
       count(from, COSTLY);
-      if (services.issuer === undefined)
-        throw new SkeinError('SKEIN_REFUSED', 'Cannot issue token: this hub is no issuer');
+      if (services.issuer === undefined || from.grant.hubRoles !== undefined) throw noIssuer('Cannot issue token');
       return services.issuer.issueJwt(from.id, audience);
     },
     register: (registration) => {
-      const from = need('catalogue');
+      const isCatalogue = roles.has('catalogue');
+      const from = need(isCatalogue ? 'catalogue' : 'signal');
       count(from, COSTLY);
       checkRegistration(registration, from.member, services);
-      registrations.register(from.member.instance, from.id.uri, registration);
       rendezvous.note(from.member, registration.reach ?? {});
+      if (!isCatalogue) return { epoch: 0, revision: 0 };
+      registrations.register(from.member.instance, from.id.uri, registration);
       updateInterest(from);
       return registrations.version;
     },

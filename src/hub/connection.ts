@@ -219,21 +219,26 @@ export class Connection {
       grant: sidecar,
       member,
       subscriber,
-      join: () => this.#join(member),
+      join: () => this.#join(member, sidecar),
       extend: (expiresAtMs) => this.#extend(expiresAtMs),
     };
     this.#caller = caller;
     // First of all: it must know them before others find it.
     this.#tellRevocations(channel);
     this.#extend(sidecar.expiresAtMs);
-    if (sidecar.kind === 'member') this.#join(member);
+    if (sidecar.kind === 'member') this.#join(member, sidecar);
   }
 
   /** From now on others find this sidecar. */
-  #join(member: Member): void {
+  #join(member: Member, { hubRoles }: Grant): void {
     // It may have gone while its SVID was being signed: nobody would ever hear that it has left.
     if (this.#isClosed) throw new SkeinError('SKEIN_CANCELLED', 'Cannot join mesh: the link has ended meanwhile');
     const { presence, registrations, log } = this.#options;
+    // Another hub is told what the issuer says; nothing is served by it, and nothing leads to it.
+    if (hubRoles !== undefined) {
+      log.log('info', 'hub-joined', { key: member.key, roles: hubRoles, address: member.link.remoteAddress });
+      return;
+    }
     const before = presence.get(member.instance);
     // Who is away for a moment is still known by what it serves.
     const owner = before?.id.uri ?? registrations.idOf(member.instance);

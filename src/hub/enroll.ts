@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import type { PresentedJoinToken, PresentedToken } from '../auth/authenticator.ts';
 import type { Grant } from '../auth/grant.ts';
+import { GRANTED_ROLES, type HubRole } from '../auth/hub-role.ts';
 import { createJoinToken, hashSecret, matchesSecret } from '../auth/join-token.ts';
 import { type PublicJwk, toThumbprint } from '../auth/key-pair.ts';
 import { MESH_NAMESPACE, namespaceOf, parseServiceName } from '../catalog/service.ts';
@@ -12,7 +13,7 @@ import { LimitedLog } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { Crypto } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
-import { RESERVED_NAMESPACE, type SpiffeId, toWorkloadId } from '../core/spiffe-id.ts';
+import { RESERVED_NAMESPACE, type SpiffeId, toHubId, toWorkloadId } from '../core/spiffe-id.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { type Admission, RETRY_MS, refuseToken } from './admission.ts';
 import type { HubLimits } from './options.ts';
@@ -36,8 +37,10 @@ export interface EnrolmentOptions {
 }
 
 export interface TokenRequest {
-  /** Names that its holder may serve; the first is its identity's service account. */
+  /** Names that its holder may serve; the first is its identity's service account. Of a hub: none. */
   readonly services: readonly string[];
+  /** Lets in a hub, which may do this for members; never `issuer`. @default a member is let in */
+  readonly hubRoles?: readonly HubRole[] | undefined;
   /** @default "default" */
   readonly namespace?: string;
   /** @default 15 minutes */
@@ -64,6 +67,7 @@ const STORED = v.object({
   secretHash: v.string(),
   services: v.array(v.string()),
   namespace: v.string(),
+  hubRoles: v.optional(v.array(v.picklist(GRANTED_ROLES))),
   expiresAtMs: v.number(),
   used: v.optional(v.object({ atMs: v.number(), by: v.string() })),
 });
@@ -82,7 +86,7 @@ export class Enrolment {
   /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_LIMIT, SKEIN_STORE */
   async createToken(request: TokenRequest): Promise<CreatedToken> {
     const { clock, limits, store, crypto, trustDomain, issuerThumbprint, random, log } = this.#options;
-    const { services, namespace } = readNames(request);
+    const { services, namespace, hubRoles } = readNames(request);
     const ttlMs = request.ttlMs ?? limits.tokenTtlMs;
     if (!(ttlMs >= 1000 && ttlMs <= limits.maxTokenTtlMs)) {
       throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: its life of ${ttlMs} ms is out of range`);
@@ -94,12 +98,12 @@ export class Enrolment {
     const expiresAtMs = clock.epochMs() + ttlMs;
     const { text, id, secret } = createJoinToken({ trustDomain, issuerThumbprint, random });
     const secretHash = hashSecret(crypto.sha256, secret.reveal());
-    const stored: StoredToken = { secretHash, services, namespace, expiresAtMs };
+    const stored: StoredToken = { secretHash, services, namespace, hubRoles, expiresAtMs };
     if ((await store.compareAndSet(PREFIX + id, 0, JSON.stringify(stored))) === undefined) {
       throw new SkeinError('SKEIN_CONFLICT', 'Cannot make token: its id exists already');
     }
     this.stats.tokensCreated++;
-    log.log('info', 'token-created', { token: id, services, expiresAt: new Date(expiresAtMs).toISOString() });
+    log.log('info', 'token-created', { token: id, services, hubRoles, expiresAt: new Date(expiresAtMs).toISOString() });
     return { text, id, expiresAtMs };
   }
 
@@ -123,6 +127,7 @@ export class Enrolment {
         token,
         id: admission.id.uri,
         services: admission.services,
+        hubRoles: admission.hubRoles,
       });
       return admission;
     } catch (thrown) {
@@ -178,7 +183,11 @@ export class Enrolment {
         throw refuseToken('SKEIN_TOKEN_USED', 'it was used already', { usedAt: new Date(used.atMs).toISOString() });
       }
       if (nowMs >= token.expiresAtMs) throw refuseToken('SKEIN_TOKEN_EXPIRED', 'it has expired');
-      const admission: Admission = { id: toId(trustDomain, token), services: token.services };
+      const admission: Admission = {
+        id: toId(trustDomain, token),
+        services: token.services,
+        hubRoles: token.hubRoles,
+      };
       this.#check(admission, publicJwk, thumbprint);
       const marked: StoredToken = { ...token, used: used ?? { atMs: nowMs, by: thumbprint } };
       if (
@@ -199,9 +208,9 @@ export class Enrolment {
   }
 
   /** @throws SkeinError SKEIN_REVOKED */
-  #check({ id, services }: Admission, publicJwk: PublicJwk, thumbprint: string): void {
+  #check({ id, services, hubRoles }: Admission, publicJwk: PublicJwk, thumbprint: string): void {
     const joinedAtMs = this.#options.clock.epochMs();
-    const grant: Grant = { kind: 'newcomer', services, publicJwk, thumbprint, joinedAtMs, expiresAtMs: 0 };
+    const grant: Grant = { kind: 'newcomer', services, publicJwk, thumbprint, joinedAtMs, expiresAtMs: 0, hubRoles };
     this.#options.check?.({ id, grant });
   }
 
@@ -210,7 +219,20 @@ export class Enrolment {
   }
 }
 
-function readNames({ services, namespace }: TokenRequest): { readonly services: string[]; readonly namespace: string } {
+function readNames({
+  services,
+  namespace,
+  hubRoles,
+}: TokenRequest): Pick<StoredToken, 'services' | 'namespace' | 'hubRoles'> {
+  if (hubRoles !== undefined) {
+    if (services.length > 0) throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot make token: a hub serves nothing');
+    const roles = GRANTED_ROLES.filter((role) => hubRoles.includes(role));
+    if (roles.length > 0 && hubRoles.every((role) => roles.includes(role))) {
+      return { services: [], namespace: RESERVED_NAMESPACE, hubRoles: roles };
+    }
+    const state = `a hub is let in for ${GRANTED_ROLES.join(', ')}; who issues has the key of the issuer`;
+    throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: ${state}`);
+  }
   const keys = [...new Set(services.map((service) => parseServiceName(service, namespace).key))];
   const [first] = keys;
   if (first === undefined) throw new SkeinError('SKEIN_RESOURCE_INVALID', 'Cannot make token: no service is named');
@@ -225,7 +247,8 @@ function readNames({ services, namespace }: TokenRequest): { readonly services: 
 }
 
 /** Whose it is: the identity of its first service. */
-function toId(trustDomain: string, { namespace, services: [first = ''] }: StoredToken): SpiffeId {
+function toId(trustDomain: string, { namespace, services: [first = ''], hubRoles }: StoredToken): SpiffeId {
+  if (hubRoles !== undefined) return toHubId(trustDomain);
   return toWorkloadId(trustDomain, namespace, first.slice(0, -namespace.length - 1));
 }
 

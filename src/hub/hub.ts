@@ -1,30 +1,32 @@
 /** `createHub`: the parts of a hub put together, from its start to its end. */
 
 import { createHubAuthenticator } from '../auth/authenticator.ts';
+import { toJwks } from '../auth/jwks.ts';
+import { verifyWit } from '../auth/svid.ts';
 import { PERMISSIVE_POLICY, STARTER_POLICY } from '../catalog/authorization-policy.ts';
 import { Reflections } from '../control/reflection.ts';
 import { wait } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
 import { type Logger, SILENT_LOGGER } from '../core/log.ts';
-import type { Listener, MessagePipe, Platform, UpgradeRefusal, UpgradeRequest } from '../core/platform.ts';
+import type { Listener, Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { Admin } from './admin.ts';
-import { claimAnchor, readAnchor } from './anchor.ts';
 import { createApp, refuseUpgrade } from './app.ts';
 import { Audit } from './audit.ts';
 import type { CallServices } from './calls.ts';
-import { Connection, type ConnectionOptions } from './connection.ts';
+import { Door } from './door.ts';
 import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
 import { HalfOpen } from './half-open.ts';
-import { HubIssuer } from './issuer.ts';
+import type { HubIssuer } from './issuer.ts';
 import { Leases } from './leases.ts';
-import { defineHubMetrics, type LinkCounts } from './metrics.ts';
-import { HUB_LIMITS, HUB_ROLES, type HubLimits, type HubOptions, type HubParts } from './options.ts';
+import { defineHubMetrics } from './metrics.ts';
+import { type OpenedStanding, openStanding } from './open-standing.ts';
+import { HUB_LIMITS, type HubLimits, type HubOptions, type HubParts, type HubRole } from './options.ts';
 import { PlatformTrust } from './platform-trust.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
@@ -36,6 +38,7 @@ import { Rendezvous } from './rendezvous.ts';
 import { type Applied, Resources } from './resources.ts';
 import { RevocationBoard } from './revocations.ts';
 import { Sealer } from './sealer.ts';
+import { type HubStanding, noIssuer } from './standing.ts';
 import { type HubState, openState } from './state.ts';
 import { StatusBoard } from './status-board.ts';
 import { Sweep } from './sweep.ts';
@@ -85,7 +88,10 @@ class RunningHub implements Hub {
   readonly #limits: HubLimits;
   readonly #log: Logger;
   readonly #state: HubState;
-  readonly #issuer: HubIssuer;
+  readonly #roles: readonly HubRole[];
+  readonly #standing: HubStanding;
+  /** undefined: another hub issues. */
+  readonly #issuer: HubIssuer | undefined;
   readonly #enrolment: Enrolment;
   readonly #publisher: Publisher;
   readonly #leases: Leases;
@@ -96,29 +102,27 @@ class RunningHub implements Hub {
   readonly #presence = new Presence();
   readonly #relay: Relay;
   readonly #admin: Admin;
-  readonly #connections = new Set<Connection>();
-  readonly #links: LinkCounts;
-  readonly #connectionOptions: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
-  readonly #refusals: Refusals;
+  readonly #door: Door;
   #listener: Listener | undefined;
-  /** Set while draining. */
-  #onEmpty: () => void = () => undefined;
   #closing: Promise<void> | undefined;
   #life: 'starting' | 'ready' | 'draining' | 'closed' = 'starting';
 
-  private constructor(platform: Platform, options: Given, log: Logger, state: HubState, issuer: HubIssuer) {
+  private constructor(platform: Platform, options: Given, log: Logger, state: HubState, opened: OpenedStanding) {
     const limits: HubLimits = { ...HUB_LIMITS, ...options.limits };
     const { clock, random, crypto } = platform;
     const { sha256 } = crypto;
     const { store, epoch } = state;
-    const { trustDomain } = issuer;
+    const { standing, roles, issuer } = opened;
+    const { trustDomain } = standing;
     this.#platform = platform;
     this.#options = options;
     this.#limits = limits;
-    this.#refusals = new Refusals(log, clock, limits.refusalsLogged);
-    this.#links = { accepted: 0, halfOpen: new HalfOpen(limits), refused: this.#refusals.counts };
+    const refusals = new Refusals(log, clock, limits.refusalsLogged);
+    const links = { accepted: 0, halfOpen: new HalfOpen(limits), refused: refusals.counts };
     this.#log = log;
     this.#state = state;
+    this.#standing = standing;
+    this.#roles = roles;
     this.#issuer = issuer;
     this.trustDomain = trustDomain;
     this.adminToken = state.adminToken;
@@ -127,11 +131,11 @@ class RunningHub implements Hub {
       ...{ store, clock, log, trustDomain },
       withdrawTokens: (id) => this.#enrolment.withdraw(id),
       onChange: () => {
-        for (const connection of [...this.#connections]) connection.reconsider();
+        for (const connection of this.#door.connections()) connection.reconsider();
       },
     });
-    issuer.onBundle = () => {
-      for (const connection of this.#connections) connection.push('bundle', { bundle: issuer.bundle() });
+    standing.onBundle = () => {
+      for (const connection of this.#door.connections()) connection.push('bundle', { bundle: standing.bundle() });
     };
     const board = new StatusBoard(clock);
     const { createPublisher = (made) => new Publisher(made) } = options;
@@ -157,14 +161,14 @@ class RunningHub implements Hub {
       isLive: (hub) => this.#leases.isLive(hub),
     });
     const sealer = new Sealer({
-      ...{ store, clock, log, sha256, issuer, publisher: this.#publisher, reseal: options.reseal ?? false },
+      ...{ store, clock, log, sha256, standing, issuer, publisher: this.#publisher, reseal: options.reseal ?? false },
       isCurrent: () => !store.isShared || this.#leases.isCurrent,
     });
     this.#resources = new Resources({ store, publisher: this.#publisher, clock, log, limits, sealer });
     this.#relay = new Relay({ clock, log, limits });
     this.#enrolment = new Enrolment({
       ...{ store, clock, random, crypto, log, trustDomain, limits, check },
-      issuerThumbprint: issuer.thumbprint,
+      issuerThumbprint: standing.thumbprint,
       platforms: new PlatformTrust({
         ...{ platform, store, log, trustDomain, trusted: options.trust ?? [], maxTokens: limits.maxTokens },
       }),
@@ -172,10 +176,10 @@ class RunningHub implements Hub {
     this.#sweep = new Sweep(clock, log, [() => this.#enrolment.sweep(), () => this.#revocations.sweep()]);
     const instance = createId();
     const quotas = new Quotas(clock, limits);
-    const roles = options.roles ?? HUB_ROLES;
     const services: CallServices = {
       roles: new Set(roles),
       issuer,
+      readMember: (wit: string) => verifyWit(wit, standing.bundle(), { clock, trustDomain }),
       presence: this.#presence,
       registrations: this.#registrations,
       revocations: this.#revocations,
@@ -196,7 +200,8 @@ class RunningHub implements Hub {
       revocations: this.#revocations,
       leases: this.#leases,
       relay: this.#relay,
-      keys: issuer.keys,
+      keys: issuer?.keys,
+      isIssuer: issuer !== undefined,
       about: {
         instance,
         trustDomain,
@@ -206,7 +211,7 @@ class RunningHub implements Hub {
         startedAtMs: clock.epochMs(),
       },
     });
-    this.#connectionOptions = {
+    const connection = {
       ...services,
       platform,
       log,
@@ -214,8 +219,8 @@ class RunningHub implements Hub {
       instance,
       staticKey: crypto.createX25519(),
       authenticator: createHubAuthenticator({
-        credential: () => issuer.credential(),
-        bundle: () => issuer.bundle(),
+        credential: () => standing.credential(),
+        bundle: () => standing.bundle(),
         trustDomain,
         clock,
         check,
@@ -230,6 +235,7 @@ class RunningHub implements Hub {
       observer: new TunnelObserver(this.metrics),
       publisher: this.#publisher,
     };
+    this.#door = new Door({ ...{ clock, limits, links, refusals, connection }, isOpen: () => this.#life === 'ready' });
     defineHubMetrics(this.metrics, {
       runtime: platform.name,
       presence: this.#presence,
@@ -237,7 +243,7 @@ class RunningHub implements Hub {
       relay: this.#relay,
       issuer,
       enrolment: this.#enrolment,
-      links: this.#links,
+      links,
       quotas,
       leases: this.#leases,
       registrations: this.#registrations,
@@ -247,19 +253,9 @@ class RunningHub implements Hub {
   }
 
   static async start(platform: Platform, options: Given, log: Logger, state: HubState): Promise<RunningHub> {
-    const { store, issuerFile } = state;
-    const anchor = await readAnchor(store);
-    const issuer = await HubIssuer.open({
-      platform,
-      log,
-      trustDomain: options.trustDomain,
-      stateFile: issuerFile,
-      ...{ anchor, store, limits: { ...HUB_LIMITS, ...options.limits } },
-    });
-    const { trustDomain, thumbprint } = issuer;
-    await claimAnchor(store, { thumbprint, trustDomain, url: plannedUrl(options), file: issuerFile ?? '' });
-    await issuer.start();
-    const hub = new RunningHub(platform, options, log, state, issuer);
+    const { membership } = options;
+    const opened = await openStanding({ platform, options, log, state, membership });
+    const hub = new RunningHub(platform, options, log, state, opened);
     try {
       await hub.#load();
       await hub.#listen();
@@ -279,6 +275,7 @@ class RunningHub implements Hub {
   }
 
   createJoinToken(request: TokenRequest): Promise<CreatedToken> {
+    if (this.#issuer === undefined) return Promise.reject(noIssuer('Cannot make token'));
     return this.#enrolment.createToken(request);
   }
 
@@ -292,16 +289,15 @@ class RunningHub implements Hub {
     this.#log.log('info', 'hub-draining', { sidecars: this.#presence.size });
     const { clock, random } = this.#platform;
     await this.#listener?.close();
-    for (const connection of this.#connections) {
+    for (const connection of this.#door.connections()) {
       connection.push('goaway', { reconnectInMs: Math.round(jitter(random, RECONNECT_MS, 0.5)) });
     }
     await new Promise<void>((resolve) => {
       const timer = clock.setTimer(this.#limits.drainMs, resolve);
-      this.#onEmpty = () => {
+      this.#door.whenEmpty(() => {
         timer.cancel();
         resolve();
-      };
-      if (this.#connections.size === 0) this.#onEmpty();
+      });
     });
     await this.close();
   }
@@ -314,7 +310,7 @@ class RunningHub implements Hub {
   async #close(): Promise<void> {
     this.#life = 'closed';
     await this.#listener?.close();
-    for (const connection of [...this.#connections]) connection.leave();
+    for (const connection of this.#door.connections()) connection.leave();
     await this.#handOver();
     this.#stop();
     await this.#state.store.close();
@@ -334,10 +330,11 @@ class RunningHub implements Hub {
     this.#leases.load();
     this.#registrations.load();
     await this.#resources.load();
-    if (this.#state.isFirstStart && (this.#options.starterPolicy ?? true)) {
+    const isIssuer = this.#issuer !== undefined;
+    if (isIssuer && this.#state.isFirstStart && (this.#options.starterPolicy ?? true)) {
       await this.#resources.apply([STARTER_POLICY]);
     }
-    if (this.#options.dangerouslyPermissive === true) await this.#resources.apply([PERMISSIVE_POLICY]);
+    if (isIssuer && this.#options.dangerouslyPermissive === true) await this.#resources.apply([PERMISSIVE_POLICY]);
     this.#publisher.flush();
     const permissive = this.#admin.permissive();
     if (permissive !== undefined) this.#log.log('warn', 'mesh-permissive', { rule: permissive });
@@ -358,8 +355,8 @@ class RunningHub implements Hub {
       log: this.#log,
       audit: new Audit(this.#log, this.#platform.clock, this.#limits.refusalsLogged),
       isReady: () => this.#life === 'ready',
-      jwks: () => this.#issuer.jwks(),
-      bundle: () => this.#issuer.bundle(),
+      jwks: () => toJwks(this.#standing.bundle()),
+      bundle: () => this.#standing.bundle(),
       hosts: url === undefined ? [] : [new URL(url).hostname],
       maxBodyBytes: this.#limits.maxBodyBytes,
       reflections: new Reflections(this.#platform.clock, this.#limits.reflections),
@@ -367,8 +364,8 @@ class RunningHub implements Hub {
     this.#listener = await listenHttp({
       ...listen,
       fetch: app.fetch,
-      onWebSocket: (pipe) => this.#accept(pipe),
-      admitWebSocket: (asked) => refuseUpgrade(asked) ?? this.#admit(asked),
+      onWebSocket: (pipe) => this.#door.accept(pipe),
+      admitWebSocket: (asked) => refuseUpgrade(asked) ?? this.#door.admit(asked),
       trustsProxy: this.#options.trustsProxy ?? false,
     });
     this.#life = 'ready';
@@ -378,50 +375,17 @@ class RunningHub implements Hub {
       address: this.address,
       url: this.url,
       trustDomain: this.trustDomain,
-      thumbprint: this.#issuer.thumbprint,
+      thumbprint: this.#standing.thumbprint,
       epoch,
+      roles: this.#roles,
     });
-  }
-
-  /** Refuses a WebSocket before it costs anything. */
-  #admit({ remoteAddress }: UpgradeRequest): UpgradeRefusal | undefined {
-    const isFull =
-      this.#connections.size >= this.#limits.maxLinks ||
-      !this.#links.halfOpen.mayTry(remoteAddress, this.#platform.clock.monotonicMs());
-    if (this.#life === 'ready' && !isFull) return undefined;
-    this.#refusals.count(isFull ? 'limit' : 'draining');
-    return { status: 503, retryAfterSeconds: 1 };
-  }
-
-  #accept(pipe: MessagePipe): void {
-    const tooMany = new SkeinError('SKEIN_LIMIT', 'Cannot use link: newer ones wait, and it has not authenticated yet');
-    const nowMs = this.#platform.clock.monotonicMs();
-    const settle = this.#links.halfOpen.enter(pipe.remoteAddress, nowMs, () => connection.close(tooMany));
-    if (settle === undefined) {
-      this.#refusals.count('limit');
-      pipe.terminate();
-      return;
-    }
-    this.#links.accepted++;
-    const connection: Connection = new Connection(pipe, {
-      ...this.#connectionOptions,
-      onSettled: (refusal) => {
-        settle();
-        if (refusal !== undefined) this.#refusals.note(pipe.remoteAddress, refusal);
-      },
-      onClose: () => {
-        this.#connections.delete(connection);
-        if (this.#connections.size === 0) this.#onEmpty();
-      },
-    });
-    this.#connections.add(connection);
   }
 
   #stop(): void {
     this.#life = 'closed';
     this.#sweep.close();
-    for (const connection of [...this.#connections]) connection.leave();
-    this.#issuer.close();
+    for (const connection of this.#door.connections()) connection.leave();
+    this.#standing.close();
     this.#leases.close().catch(() => undefined); // it tells of its failures itself
     this.#resources.close();
     this.#revocations.close();
@@ -429,9 +393,4 @@ class RunningHub implements Hub {
     this.#publisher.close();
     this.#relay.close();
   }
-}
-
-/** Before it listens. */
-function plannedUrl({ url, listen }: HubOptions): string {
-  return url ?? `ws://${listen?.host ?? '127.0.0.1'}:${listen?.port ?? 0}`;
 }

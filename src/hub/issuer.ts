@@ -3,6 +3,7 @@
 import type { OwnCredential } from '../auth/authenticator.ts';
 import { Authority, type AuthorityState, type IssuedJwt } from '../auth/authority.ts';
 import type { Grant } from '../auth/grant.ts';
+import type { HubRole } from '../auth/hub-role.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import type { Claims, StatementType } from '../auth/statement.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
@@ -28,6 +29,8 @@ export interface HubIssuerOptions {
   readonly stateFile: string | undefined;
   /** The issuer that the hubs of this store are; undefined for the first of them. */
   readonly anchor: TrustAnchor | undefined;
+  /** What this hub does for members. */
+  readonly roles: readonly HubRole[];
   readonly store: Store;
   readonly limits: Pick<HubLimits, 'svidLifetimeMs' | 'keys'>;
 }
@@ -108,10 +111,6 @@ export class HubIssuer {
     return this.#authority.bundle();
   }
 
-  jwks(): unknown {
-    return this.#authority.jwks();
-  }
-
   /** What the hub shows in a handshake. */
   credential(): OwnCredential {
     return { wit: this.#wit, key: this.#key };
@@ -119,11 +118,11 @@ export class HubIssuer {
 
   async issue(
     id: SpiffeId,
-    { publicJwk, services, joinedAtMs }: Pick<Grant, 'publicJwk' | 'services' | 'joinedAtMs'>,
+    { publicJwk, services, joinedAtMs, hubRoles }: Pick<Grant, 'publicJwk' | 'services' | 'joinedAtMs' | 'hubRoles'>,
   ): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
     const lifetimeMs = this.#options.limits.svidLifetimeMs;
     const expiresAtMs = this.#options.platform.clock.epochMs() + lifetimeMs;
-    const wit = await this.#authority.issueWit({ id, publicJwk, services, joinedAtMs, lifetimeMs });
+    const wit = await this.#authority.issueWit({ id, publicJwk, services, joinedAtMs, hubRoles, lifetimeMs });
     this.issued++;
     this.#options.log.log('debug', 'svid-issued', { id: id.uri, services });
     return { wit, expiresAtMs };
@@ -153,11 +152,13 @@ export class HubIssuer {
   }
 
   async #renewOwn(): Promise<void> {
-    const { clock, random } = this.#options.platform;
+    const { platform, roles } = this.#options;
+    const { clock, random } = platform;
     const { wit } = await this.issue(toHubId(this.trustDomain), {
       publicJwk: this.#key.publicJwk,
       services: [],
       joinedAtMs: clock.epochMs(),
+      hubRoles: roles,
     });
     this.#wit = wit;
     this.#renewAtMs = clock.epochMs() + jitter(random, this.#options.limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);

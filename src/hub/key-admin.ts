@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import { readRequest } from './admin-request.ts';
 import type { KeyKeeper, KeyStatus } from './key-keeper.ts';
+import { noIssuer } from './standing.ts';
 
 const rotateRequest = v.strictObject({
   /** Refuse where the next keys have not been announced for long enough. */
@@ -16,12 +17,19 @@ export interface KeyList {
 }
 
 export class KeyAdmin {
-  readonly #keys: KeyKeeper;
+  readonly #keeper: KeyKeeper | undefined;
 
-  constructor(keys: KeyKeeper) {
-    this.#keys = keys;
+  /** @param keeper undefined in a hub that is no issuer */
+  constructor(keeper: KeyKeeper | undefined) {
+    this.#keeper = keeper;
   }
 
+  get #keys(): KeyKeeper {
+    if (this.#keeper === undefined) throw noIssuer('Cannot tell of keys');
+    return this.#keeper;
+  }
+
+  /** @throws SkeinError SKEIN_REFUSED where another hub issues */
   list(): KeyList {
     return { sequence: this.#keys.ring.sequence, keys: this.#keys.list().map(toJson) };
   }

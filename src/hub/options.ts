@@ -1,5 +1,6 @@
 /** Options and limits of the hub, each with its reason; a number appears here and nowhere else. */
 
+import { HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
 import { KEY_LIFE, type KeyLife } from '../auth/key-life.ts';
 import { WIT_LIFETIME_MS } from '../auth/validity.ts';
 import { REFLECTION_LIMITS, type ReflectionLimits } from '../control/reflection.ts';
@@ -11,6 +12,7 @@ import type { LeaseLimits } from './leases.ts';
 import type { TrustedPlatform } from './platform-trust.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 import type { AbsenceLimits } from './registrations.ts';
+import type { HubMembership } from './standing.ts';
 import type { Store } from './store.ts';
 
 export interface HubOptions {
@@ -27,7 +29,7 @@ export interface HubOptions {
   readonly trustDomain?: string;
   /** Platforms whose tokens let newcomers in, beside join tokens; the first that fits a token decides. @default none */
   readonly trust?: readonly TrustedPlatform[];
-  /** Parts of the hub that this one plays. @default all */
+  /** Parts of the hub that this one plays; without `issuer` it needs the SVID of a hub that has that role. @default all, or what its SVID says */
   readonly roles?: readonly HubRole[];
   /** At the first start, allow calls inside a namespace, so that a mesh works before anybody writes a policy. @default true */
   readonly starterPolicy?: boolean;
@@ -54,16 +56,12 @@ export interface HubOptions {
 
 /** Parts that whoever makes a hub may bring along. */
 export interface HubParts {
+  /** What the issuer has made this hub, which is no issuer then; the hub closes it. */
+  readonly membership?: HubMembership | undefined;
   readonly createPublisher?: (options: PublisherOptions) => Publisher;
 }
 
-/**
- * *issuer* enrols and signs, *catalogue* says who serves what, *signal* introduces two sidecars, *relay* passes their
- * sealed records on.
- */
-export type HubRole = 'issuer' | 'catalogue' | 'signal' | 'relay';
-
-export const HUB_ROLES: readonly HubRole[] = ['issuer', 'catalogue', 'signal', 'relay'];
+export { HUB_ROLES, type HubRole };
 
 export interface HubLimits {
   /** Links with an unfinished handshake, of which the oldest make room; each costs two Diffie-Hellman and a signature before it has proven anything. */

@@ -182,7 +182,8 @@ function read(value: string): StoredRevocations {
 function checkRequest(trustDomain: string, id: string, key: string | undefined, reason: string | undefined): void {
   const issue = (state: string): SkeinError => new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot revoke: ${state}`);
   if (tryParseSpiffeId(id) === undefined || id.length > MAX_ID_CHARS) throw issue(`"${id}" is no SPIFFE id`);
-  if (id === toHubId(trustDomain).uri) throw issue('that is the identity of the hubs');
+  if (id === toHubId(trustDomain).uri && key === undefined)
+    throw issue('that is the identity of all hubs; name one by its key');
   if (key !== undefined && !THUMBPRINT.test(key)) throw issue('the key is no thumbprint, as `skein status` shows it');
   if (reason !== undefined && reason.length > MAX_REASON_CHARS) {
     throw issue(`the reason is longer than ${MAX_REASON_CHARS} characters`);

@@ -13,6 +13,7 @@ import type { Logger } from '../core/log.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { ResourceChange, Revision } from './journal.ts';
 import type { Publisher } from './publisher.ts';
+import { type HubStanding, noIssuer } from './standing.ts';
 import { type Store, tryParseJson } from './store.ts';
 
 export interface SealerOptions {
@@ -20,7 +21,9 @@ export interface SealerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly sha256: Sha256;
-  readonly issuer: Pick<HubIssuer, 'sign' | 'bundle'>;
+  readonly standing: Pick<HubStanding, 'bundle'>;
+  /** undefined: another hub signs, and this one only follows. */
+  readonly issuer: Pick<HubIssuer, 'sign'> | undefined;
   /** Is told each seal that comes into force. */
   readonly publisher: Pick<Publisher, 'seal'>;
   /** The hub is in touch with its store: what it knows is what there is. */
@@ -47,6 +50,7 @@ export class Sealer {
   /** What is done follows on what was begun before. */
   #tail: Promise<void> = Promise.resolve();
   #timer: Timer | undefined;
+  #unwatch: (() => void) | undefined;
 
   constructor(options: SealerOptions) {
     this.#options = options;
@@ -72,7 +76,14 @@ export class Sealer {
     const index = SealIndex.of(sha256, manifests.values());
     const newest = await this.#readNewest(revisions);
     this.#timer ??= setPeriodic(clock, RESIGN_MS, () => void this.#enqueue(() => this.#resign()));
-    if (reseal || newest === undefined) {
+    if (this.#options.issuer === undefined) {
+      this.#unwatch ??= this.#options.store.watch(KEY, ({ entry }) => this.#passOn(entry?.value));
+      // Nobody has ever made a resource: there is nothing to show a seal of.
+      if (newest === undefined && revision === 0 && manifests.size === 0) {
+        this.#state = { seal: { revision, era: 0, index: index.digest, atMs: 0 }, manifests, index };
+        return true;
+      }
+    } else if (reseal || newest === undefined) {
       const seal = { revision, era: reseal ? clock.epochMs() : 0, index: index.digest, atMs: clock.epochMs() };
       const head = await this.#sign(seal);
       // Of a mesh without resources nobody needs to know that it was sealed.
@@ -81,7 +92,7 @@ export class Sealer {
       this.#accept({ seal, manifests, index }, head);
       return true;
     }
-    const { seal, head } = newest;
+    const { seal, head } = newest ?? NOT_SEALED;
     const isSealed = seal.revision === revision && seal.index === index.digest;
     if (isSealed) this.#accept({ seal, manifests, index }, head);
     else if (isLast) log.log('error', 'resources-not-sealed', { revision, sealed: seal.revision, remedy: REMEDY });
@@ -98,6 +109,7 @@ export class Sealer {
    * @throws SkeinError SKEIN_CONFLICT when what there is now is not sealed
    */
   async prepare(revisions: readonly Revision[], changes: readonly ResourceChange[]): Promise<string> {
+    if (this.#options.issuer === undefined) throw noIssuer('Cannot change resources');
     const newest = revisions.at(-1)?.revision ?? 0;
     for (const revision of revisions) await this.#follow(revision);
     const state = this.#state;
@@ -116,6 +128,7 @@ export class Sealer {
 
   close(): void {
     this.#timer?.cancel();
+    this.#unwatch?.();
   }
 
   #follow(revision: Revision): Promise<void> {
@@ -125,7 +138,7 @@ export class Sealer {
   async #carryOn({ revision, changes, seal: head }: Revision): Promise<void> {
     const state = this.#state;
     if (state === undefined || revision <= state.seal.revision) return;
-    const seal = head === undefined ? undefined : await verifySeal(head, this.#options.issuer.bundle());
+    const seal = head === undefined ? undefined : await verifySeal(head, this.#options.standing.bundle());
     const manifests = carryOut(state.manifests, changes);
     const index = SealIndex.of(this.#options.sha256, manifests.values());
     const isNext = seal?.revision === revision && revision === state.seal.revision + 1 && seal.era === state.seal.era;
@@ -138,9 +151,24 @@ export class Sealer {
 
   async #resign(): Promise<void> {
     const state = this.#state;
-    if (state === undefined || !this.#options.isCurrent()) return;
+    if (state === undefined || this.#options.issuer === undefined || !this.#options.isCurrent()) return;
     const seal = { ...state.seal, atMs: this.#now(state) };
-    this.#accept({ ...state, seal }, await this.#sign(seal));
+    const head = await this.#sign(seal);
+    this.#accept({ ...state, seal }, head);
+    // For hubs on the same store that do not sign.
+    if (this.#options.store.isShared && seal.revision > 0) await this.#write(head);
+  }
+
+  /** A hub that does not sign shows its members what was signed anew. */
+  #passOn(value: string | undefined): void {
+    const head = value === undefined ? undefined : tryParseJson(value);
+    if (typeof head !== 'string') return;
+    void this.#enqueue(async () => {
+      const seal = await verifySeal(head, this.#options.standing.bundle());
+      const state = this.#state;
+      if (seal === undefined || state === undefined || compareSeals(seal, state.seal) !== 0) return;
+      if (seal.index === state.seal.index && seal.atMs > state.seal.atMs) this.#accept({ ...state, seal }, head);
+    });
   }
 
   #accept(state: State, head: string): void {
@@ -148,8 +176,11 @@ export class Sealer {
     this.#options.publisher.seal(head, state.index);
   }
 
+  /** @throws SkeinError SKEIN_REFUSED where another hub signs */
   #sign({ revision, era, index, atMs }: Seal): Promise<string> {
-    return this.#options.issuer.sign('skein-seal+jwt', { revision, era, index, atMs });
+    const { issuer } = this.#options;
+    if (issuer === undefined) return Promise.reject(noIssuer('Cannot change resources'));
+    return issuer.sign('skein-seal+jwt', { revision, era, index, atMs });
   }
 
   /** Never before the seal that is followed: clocks of hubs differ. */
@@ -165,14 +196,12 @@ export class Sealer {
     const heads = [revisions.at(-1)?.seal, value].filter((head) => typeof head === 'string');
     let newest: { readonly seal: Seal; readonly head: string } | undefined;
     for (const head of heads) {
-      const seal = await verifySeal(head, this.#options.issuer.bundle());
+      const seal = await verifySeal(head, this.#options.standing.bundle());
       if (seal === undefined) continue;
       if (newest === undefined || compareSeals(newest.seal, seal) < 0) newest = { seal, head };
     }
     // One that this issuer has not made is no seal; but somebody wants it to be taken for one, or to be forgotten.
-    if (newest === undefined && heads.length > 0)
-      return { seal: { revision: -1, era: 0, index: '', atMs: 0 }, head: '' };
-    return newest;
+    return newest ?? (heads.length > 0 ? NOT_SEALED : undefined);
   }
 
   async #write(head: string): Promise<void> {
@@ -191,6 +220,7 @@ export class Sealer {
   }
 }
 
+const NOT_SEALED = { seal: { revision: -1, era: 0, index: '', atMs: 0 }, head: '' } as const;
 const REMEDY =
   'Somebody has written to the store who is no hub of this issuer. Look at the resources (skein get), put right what is wrong, then start a hub with --reseal.';
 

@@ -40,8 +40,11 @@ export function describeSidecar(sources: StatusSources): object {
         }
       : null,
     hub: agent.hub ?? null,
-    hubs: agent.hubs.map(({ url, state, isPrimary, rttMs, error }) => ({
+    /** What no hub that is connected does for this member: issuer, catalogue, signal, relay. */
+    missingRoles: agent.missingRoles,
+    hubs: agent.hubs.map(({ url, state, isPrimary, roles, rttMs, error }) => ({
       url,
+      roles: roles ?? null,
       state,
       primary: isPrimary,
       rttMs: toTenths(rttMs),

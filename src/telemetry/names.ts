@@ -150,6 +150,16 @@ export const METRICS = {
     help: 'Hubs that this sidecar was given, by the state of its link to them (spare, waiting, dialling, connected, leaving)',
     labels: ['state'],
   },
+  skein_hub_roles_missing: {
+    type: 'gauge',
+    help: '1 for each role that no connected hub plays for this sidecar (issuer, catalogue, signal, relay)',
+    labels: ['role'],
+  },
+  skein_hubs_beyond_roles_total: {
+    type: 'counter',
+    help: 'Times that a hub acted in a role that its SVID does not say, and was left',
+    labels: [],
+  },
   skein_unread_bytes: {
     type: 'gauge',
     help: 'Bytes held for applications that have not read them, over all sessions',

@@ -234,7 +234,8 @@ export class Direct implements DirectHooks {
   async #introduce(session: Session): Promise<Vantage & { readonly reflectors: readonly Reflector[] }> {
     const routes = this.#options.routes();
     const relays = new Set(session.paths.filter(({ kind }) => kind === 'relay').map(({ via }) => via));
-    const hub = routes.find(({ url }) => relays.has(url)) ?? routes[0];
+    const introducers = routes.filter((hub) => hub.plays('signal'));
+    const hub = introducers.find(({ url }) => relays.has(url)) ?? introducers[0];
     if (hub === undefined)
       throw new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot look for direct path: no hub is connected');
     const { own, peer, isSameNetwork, reflectors } = await hub.channel.call('introduce', {

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { encodeUtf8 } from '../../core/bytes.ts';
 import type { Hub } from '../../hub/hub.ts';
+import type { HubMembership } from '../../hub/standing.ts';
 import type { Store } from '../../hub/store.ts';
 import { HUB_URL_FILE } from '../admin.ts';
 import type { CommandSpec } from '../command.ts';
@@ -23,6 +24,10 @@ export const hub: CommandSpec = {
     ['skein hub', 'on this machine only, state in ./hub'],
     ['skein hub --listen 0.0.0.0:7000 --data /var/lib/skein', 'for other machines'],
     ['skein hub --url wss://hub.example.com', 'behind a TLS proxy that forwards to 127.0.0.1:7000'],
+    [
+      'skein hub --roles relay,signal --hub wss://hub.example.com --token @hub.token',
+      'one that holds no key of the issuer; skein token create --hub-role relay,signal makes its token',
+    ],
     ['skein hub --store nats://10.0.0.5:4222', 'one of several hubs of a mesh; docs/operations.md tells how'],
   ],
   async run(context) {
@@ -33,7 +38,8 @@ export const hub: CommandSpec = {
       const store = await openStore(context, settings.store, stopping);
       if (store === undefined) return EXIT.done;
       const { createHub } = await import('../../hub/hub.ts');
-      const running = await createHub(context.platform, {
+      const membership = await joinIssuers(context, settings);
+      const options = {
         listen: settings.listen,
         ...(settings.data === undefined ? {} : { dataFolder: settings.data }),
         store,
@@ -49,7 +55,8 @@ export const hub: CommandSpec = {
         reseal: settings.reseal,
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),
         log: context.logger,
-      });
+      };
+      const running = await createHub(context.platform, options, { membership });
       await announce(context, settings, running);
       await stopping.asked;
       await running.drain();
@@ -59,6 +66,16 @@ export const hub: CommandSpec = {
     }
   },
 };
+
+/** Of a hub that does not issue: what those that do have made of it. */
+async function joinIssuers(
+  { platform, logger: log }: CommandContext,
+  { roles, hubs, token, data }: HubSettings,
+): Promise<HubMembership | undefined> {
+  if (roles.includes('issuer') || hubs.length === 0) return undefined;
+  const { joinAsHub } = await import('../../agent/hub-membership.ts');
+  return joinAsHub(platform, { hub: hubs, token: token?.reveal(), data, roles, log });
+}
 
 /** @returns undefined when the command was told to stop while it waited for the store */
 async function openStore(

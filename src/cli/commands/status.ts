@@ -1,5 +1,6 @@
 /** `skein status`: how the hub is, and who is connected to it; or how a sidecar is, and to which hubs it is connected. */
 
+import { HUB_ROLES } from '../../auth/hub-role.ts';
 import { ADMIN_OPTIONS, openAdmin, openSidecar } from '../admin.ts';
 import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
@@ -74,17 +75,19 @@ async function printSidecar(context: CommandContext, answer: Answer): Promise<vo
     ['runtime', String(sidecar.runtime)],
     ['up for', formatAge(Number(sidecar.uptimeMs))],
     ['catalogue', describeVersion(asRecord(answer.catalogue))],
+    ...missingRoles(answer),
   ]);
-  const hubs = toRecords(answer.hubs).map(({ url, state, primary, rttMs, error }) => {
+  const hubs = toRecords(answer.hubs).map(({ url, state, roles, primary, rttMs, error }) => {
     const isConnected = state === 'connected';
     return [
       String(url),
       isConnected ? (primary === true ? 'primary' : 'standby') : String(state),
+      describeRoles(roles),
       isConnected ? `${rttMs} ms` : '',
       String(error ?? ''),
     ];
   });
-  await printTable(context, ['hub', 'state', 'rtt', 'why'], hubs);
+  await printTable(context, ['hub', 'state', 'roles', 'rtt', 'why'], hubs);
   const peers = toRecords(answer.peers).map(({ instance, id, streams, rttMs }) => [
     String(instance),
     String(id),
@@ -92,6 +95,17 @@ async function printSidecar(context: CommandContext, answer: Answer): Promise<vo
     `${rttMs} ms`,
   ]);
   await printTable(context, ['session with', 'identity', 'streams', 'rtt'], peers);
+}
+
+function describeRoles(roles: unknown): string {
+  if (!Array.isArray(roles)) return '';
+  return roles.length === HUB_ROLES.length ? 'all' : roles.join(', ');
+}
+
+function missingRoles({ missingRoles: missing }: Answer): readonly Fact[] {
+  return Array.isArray(missing) && missing.length > 0
+    ? [['missing', `no connected hub plays ${missing.join(', ')}`]]
+    : [];
 }
 
 function describeVersion({ epoch, revision }: Answer): string {

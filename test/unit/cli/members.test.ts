@@ -315,7 +315,7 @@ test('status shows the hubs of a sidecar, each with its state', async (t) => {
   equal(await table.code, 0, table.process.err());
   match(table.process.out(), /^identity +spiffe:\/\/skein\.mesh\/ns\/default\/sa\/web$/m);
   match(table.process.out(), new RegExp(`^${nowhere} +(?:waiting|dialling) .*Cannot reach`, 'm'));
-  match(table.process.out(), new RegExp(`^${hub.url} +primary +[\\d.]+ ms$`, 'm'));
+  match(table.process.out(), new RegExp(`^${hub.url} +primary +all +[\\d.]+ ms$`, 'm'));
   const json = start(['status', '-o', 'json', '--sidecar', admin.replace('http://', '')]);
   equal(await json.code, 0);
   const { hubs } = JSON.parse(json.process.out());

@@ -4,12 +4,13 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { joinAsHub } from '../../../src/agent/hub-membership.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { createId } from '../../../src/core/id.ts';
 import type { LogFields, Logger } from '../../../src/core/log.ts';
 import type { MessagePipe } from '../../../src/core/platform.ts';
 import { createHub, type Hub } from '../../../src/hub/hub.ts';
-import type { HubOptions } from '../../../src/hub/options.ts';
+import type { HubOptions, HubRole } from '../../../src/hub/options.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import { folder } from '../../support/folder.ts';
@@ -80,19 +81,25 @@ test('An enrolled sidecar comes back with its SVID alone, and renews it', async 
   await rejects(again.channel.call('enrol', {}), { code: 'SKEIN_PROTOCOL' });
 });
 
+/** A hub that `issuer` has let in. */
+async function startRelay(t: TestContext, issuer: Hub, roles: readonly HubRole[]): Promise<Hub> {
+  const { text: token } = await issuer.createJoinToken({ services: [], hubRoles: roles });
+  const membership = await joinAsHub(platform, { hub: issuer.url, token });
+  const hub = await createHub(platform, {}, { membership });
+  t.after(() => hub.close());
+  return hub;
+}
+
 test('A hub that is no issuer enrols nobody, leaves the token unused, and renews nothing', async (t) => {
   const dataFolder = join(folder(t), 'hub');
   const issuer = await startHub(t, { dataFolder });
   const { identity } = await enrol(t, issuer, 'api');
   const { text } = await issuer.createJoinToken({ services: ['web'] });
-  await issuer.close();
-  const hub = await startHub(t, { dataFolder, roles: ['catalogue', 'signal', 'relay'] });
+  const hub = await startRelay(t, issuer, ['relay']);
   await rejects(HubClient.connect(platform, hub.url, await createIdentity(), text), { code: 'SKEIN_REFUSED' });
   const member = await HubClient.connect(platform, hub.url, identity);
   await rejects(member.channel.call('renew', {}), { code: 'SKEIN_REFUSED' });
-  await hub.close();
-  const again = await startHub(t, { dataFolder });
-  (await HubClient.connect(platform, again.url, await createIdentity(), text)).close();
+  (await HubClient.connect(platform, issuer.url, await createIdentity(), text)).close();
 });
 
 test('A name that the token did not grant is refused', async (t) => {

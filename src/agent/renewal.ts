@@ -1,0 +1,81 @@
+/** Renewal: a fresh SVID in time, from a hub that issues, shown to every hub that holds a link for the one before. */
+
+import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
+import { type SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { HubConnection } from './hub-connection.ts';
+import type { Identity } from './identity.ts';
+
+export interface RenewalOptions {
+  readonly clock: Clock;
+  readonly identity: Identity;
+  readonly log: Logger;
+  /** Hubs that are connected. */
+  readonly routes: () => readonly HubConnection[];
+}
+
+/** How often it is looked whether one is due: the clock of the wall may have jumped, or the machine slept. */
+const CHECK_MS = 30_000;
+
+export class Renewal {
+  readonly #options: RenewalOptions;
+  #timer: Timer | undefined;
+  #isUnderWay = false;
+
+  constructor(options: RenewalOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setPeriodic(this.#options.clock, CHECK_MS, () => this.look());
+  }
+
+  /** A hub has come into use, or time has passed. */
+  look(): void {
+    const { identity, log, routes } = this.#options;
+    if (this.#isUnderWay || !identity.isRenewalDue || !routes().some((hub) => hub.plays('issuer'))) return;
+    this.#isUnderWay = true;
+    this.#renew()
+      .catch((thrown) => log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message }))
+      .finally(() => {
+        this.#isUnderWay = false;
+      });
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  /** At every hub that issues: each of them ends a link with the SVID that it knows. @throws SkeinError when none has issued one */
+  async #renew(): Promise<void> {
+    const { identity, log, routes } = this.#options;
+    let failure: SkeinError | undefined;
+    let isRenewed = false;
+    for (const hub of routes()) {
+      if (!hub.plays('issuer')) continue;
+      try {
+        await identity.accept(await hub.channel.call('renew', {}));
+        isRenewed = true;
+      } catch (thrown) {
+        failure = toSkeinError(thrown);
+      }
+    }
+    if (!isRenewed && failure !== undefined) throw failure;
+    log.log('info', 'identity-renewed', {
+      id: identity.id.uri,
+      expiresAt: new Date(identity.expiresAtMs).toISOString(),
+    });
+    await this.#present();
+  }
+
+  /** Where nobody is shown it the link ends with the SVID before, and is made anew. */
+  async #present(): Promise<void> {
+    const { identity, log, routes } = this.#options;
+    for (const hub of routes()) {
+      if (hub.plays('issuer')) continue;
+      await hub.channel.call('present', { wit: identity.text }).catch((thrown) => {
+        log.log('warn', 'identity-not-presented', { hub: hub.url, error: toSkeinError(thrown).message });
+      });
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/** Door: takes or refuses links before they cost anything, and knows those that stand. */
+
+import type { Clock } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import type { MessagePipe, UpgradeRefusal, UpgradeRequest } from '../core/platform.ts';
+import { Connection, type ConnectionOptions } from './connection.ts';
+import type { LinkCounts } from './metrics.ts';
+import type { HubLimits } from './options.ts';
+import type { Refusals } from './refusals.ts';
+
+export interface DoorOptions {
+  readonly clock: Clock;
+  readonly limits: HubLimits;
+  readonly links: LinkCounts;
+  readonly refusals: Refusals;
+  readonly connection: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
+  readonly isOpen: () => boolean;
+}
+
+export class Door {
+  readonly #options: DoorOptions;
+  readonly #connections = new Set<Connection>();
+  #onEmpty: () => void = () => undefined;
+
+  constructor(options: DoorOptions) {
+    this.#options = options;
+  }
+
+  /** Those that stand now; it may change while it is read. */
+  connections(): readonly Connection[] {
+    return [...this.#connections];
+  }
+
+  /** Calls `onEmpty` as soon as none is left. */
+  whenEmpty(onEmpty: () => void): void {
+    this.#onEmpty = onEmpty;
+    if (this.#connections.size === 0) onEmpty();
+  }
+
+  /** Refuses a WebSocket before it costs anything. */
+  admit({ remoteAddress }: UpgradeRequest): UpgradeRefusal | undefined {
+    const { clock, limits, links, refusals, isOpen } = this.#options;
+    const isFull =
+      this.#connections.size >= limits.maxLinks || !links.halfOpen.mayTry(remoteAddress, clock.monotonicMs());
+    if (isOpen() && !isFull) return undefined;
+    refusals.count(isFull ? 'limit' : 'draining');
+    return { status: 503, retryAfterSeconds: 1 };
+  }
+
+  accept(pipe: MessagePipe): void {
+    const { clock, links, refusals, connection: options } = this.#options;
+    const tooMany = new SkeinError('SKEIN_LIMIT', 'Cannot use link: newer ones wait, and it has not authenticated yet');
+    const settle = links.halfOpen.enter(pipe.remoteAddress, clock.monotonicMs(), () => connection.close(tooMany));
+    if (settle === undefined) {
+      refusals.count('limit');
+      pipe.terminate();
+      return;
+    }
+    links.accepted++;
+    const connection: Connection = new Connection(pipe, {
+      ...options,
+      onSettled: (refusal) => {
+        settle();
+        if (refusal !== undefined) refusals.note(pipe.remoteAddress, refusal);
+      },
+      onClose: () => {
+        this.#connections.delete(connection);
+        if (this.#connections.size === 0) this.#onEmpty();
+      },
+    });
+    this.#connections.add(connection);
+  }
+}

@@ -177,13 +177,13 @@ test('The folder of a hub that does not issue holds its own key, and none of the
 test('A hub comes back by the identity that it keeps, also while no hub that issues is there', async (t) => {
   const dataFolder = join(folder(t), 'relay');
   const { mesh, relay } = await startBoth(t, ['relay'], { dataFolder });
-  const { caller } = await joinBoth(mesh);
+  const { server, caller } = await joinBoth(mesh);
   await mesh.run(caller.agent.endpointsOf('api.default'));
   mesh.network.kill(A);
   await mesh.run(relay.hub.close());
   const membership = await mesh.run(joinAsHub(mesh.platform, { hub: A, data: dataFolder, roles: ['relay'] }));
   await mesh.startHub({ dataFolder }, 7001, mesh.clock, { membership });
-  await mesh.until(() => caller.agent.hubs[1]?.state === 'connected');
+  await mesh.until(() => [server, caller].every(({ agent }) => agent.hubs[1]?.state === 'connected'));
   equal((await mesh.ask(caller.agent, ASK)).text, 'hello');
 });
 

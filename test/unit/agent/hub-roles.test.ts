@@ -270,14 +270,16 @@ const LIES: Readonly<Record<string, (channel: Channel) => void>> = {
       ...{ upserts: [], removals: [] },
     }),
   seal: (channel) => channel.push('seal', { head: 'x', full: true, more: false, entries: [] }),
-  bundle: (channel) => channel.push('bundle', { bundle: { keys: [] } }),
+  circuit: (channel) =>
+    channel.push('circuit', { circuit: 2, instance: 'x', id: 'spiffe://skein.mesh/ns/default/sa/x' }),
 };
 
 for (const [lie, say] of Object.entries(LIES)) {
-  test(`A hub that only relays, and pretends more (${lie}), is left, and nothing of it is believed`, async (t) => {
+  const plays = lie === 'circuit' ? 'signal' : 'relay';
+  test(`A hub that may only ${plays}, and pretends more (${lie}), is left, and nothing of it is believed`, async (t) => {
     const mesh = new VirtualMesh(t);
     await mesh.startHub();
-    const { text: token } = await mesh.run(mesh.hub.createJoinToken({ services: [], hubRoles: ['relay'] }));
+    const { text: token } = await mesh.run(mesh.hub.createJoinToken({ services: [], hubRoles: [plays] }));
     const membership = await mesh.run(joinAsHub(mesh.platform, { hub: A, token }));
     const Liar = saying(say);
     const createPublisher = (options: PublisherOptions): Publisher => new Liar(options);
@@ -287,8 +289,8 @@ for (const [lie, say] of Object.entries(LIES)) {
     await mesh.until(() => agent.hubsBeyondRoles > 0);
     deepEqual(log.of('hub-beyond-roles')[0]?.fields, {
       hub: B,
-      role: lie === 'bundle' ? 'issuer' : 'catalogue',
-      roles: ['relay'],
+      role: lie === 'circuit' ? 'relay' : 'catalogue',
+      roles: [plays],
     });
     await mesh.clock.advanceAsync(1_000);
     equal(agent.hub, A);

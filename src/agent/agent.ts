@@ -1,6 +1,7 @@
 /** `Agent`: one member of the mesh without any listening socket, put together from its parts, from its start to its end. */
 
 import type { HubRole } from '../auth/hub-role.ts';
+import { type JwtSvid, verifyJwtSvid } from '../auth/jwt-svid.ts';
 import type { Claims } from '../auth/match.ts';
 import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
 import { namespaceOf, parseServiceName } from '../catalog/service.ts';
@@ -129,6 +130,7 @@ export class Agent {
         bundle: () => identity.bundle,
         onDoubt: (channel) => this.#uplinks.doubt(channel),
       },
+      own: { trustDomain: () => identity.trustDomain, jwtKeys: () => identity.jwtKeys },
       onPolicies: () => this.#inbound.reconsider(),
     });
     this.#services = new LocalServices(() => this.#onServices());
@@ -265,6 +267,16 @@ export class Agent {
   /** A token by which this member shows `audience`, somebody outside of the mesh, who it is. @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_BAD_REQUEST */
   token(audience: string): Promise<BearerToken> {
     return this.#tokens.get(audience);
+  }
+
+  /** Verifies a JWT-SVID that was made out to `audience`, of this trust domain or of one that is federated. @throws SkeinError SKEIN_IDENTITY */
+  verifyToken(token: string, audience: string): Promise<JwtSvid> {
+    const { trust } = this.mirror;
+    const { clock } = this.#platform;
+    return verifyJwtSvid(token, {
+      ...{ clock, audience, trustDomain: trust.trustDomain },
+      keysOf: (domain) => trust.keysOf(domain),
+    });
   }
 
   /** How the service speaks. @throws SkeinError SKEIN_NO_SUCH_SERVICE, SKEIN_HUB_UNREACHABLE */

@@ -9,7 +9,8 @@ import { parseKeySet, SPIFFE_ALGORITHMS } from '../auth/key-set.ts';
 import type { RemoteDocument } from '../auth/remote-document.ts';
 import { AUTHENTICATION_LIMITS, type CheckedRule, RequestAuthenticator } from '../auth/request-authenticator.ts';
 import type { SigningKeys } from '../auth/signing-keys.ts';
-import { verifyUserToken } from '../auth/user-token.ts';
+import { readClaimedId } from '../auth/svid.ts';
+import { verifyUserSvid, verifyUserToken } from '../auth/user-token.ts';
 import { toCanonicalJson } from '../catalog/digest.ts';
 import { type JwtRule, jwtRulesOf, type RequestAuthentication } from '../catalog/request-authentication.ts';
 import type { Logger } from '../core/log.ts';
@@ -18,9 +19,18 @@ import type { Platform } from '../core/platform.ts';
 /** A request waits for the keys of its issuer no longer than people wait. */
 const FETCH_TIMEOUT_MS = 2_000;
 
+/** Whose JWT-SVIDs are believed. */
+export interface JwtTrust {
+  /** The own trust domain. */
+  readonly trustDomain: string;
+  /** Keys that sign JWT-SVIDs of a trust domain; undefined for one that is not trusted. */
+  keysOf(trustDomain: string): SigningKeys | undefined;
+}
+
 export class Authentications {
   readonly #platform: Platform;
   readonly #log: Logger;
+  readonly #trust: JwtTrust;
   readonly #keys = new Map<string, RemoteDocument<SigningKeys>>();
   #resources: readonly RequestAuthentication[] = [];
   /** By service; undefined: nothing is for it. */
@@ -28,9 +38,10 @@ export class Authentications {
   /** Services under the same rules have one. */
   readonly #shared = new Map<string, RequestAuthenticator>();
 
-  constructor(platform: Platform, log: Logger) {
+  constructor(platform: Platform, log: Logger, trust: JwtTrust) {
     this.#platform = platform;
     this.#log = log;
+    this.#trust = trust;
   }
 
   /** These hold from now on. */
@@ -77,7 +88,7 @@ export class Authentications {
   #verifier(rule: JwtRule): CheckedRule['verify'] {
     const { issuer, audiences, jwks, algorithms = SPIFFE_ALGORITHMS } = rule;
     const { clock } = this.#platform;
-    if (issuer === undefined) return () => Promise.resolve('unreachable');
+    if (issuer === undefined) return this.#svidVerifier(rule);
     const given = jwks === undefined ? undefined : readKeys(jwks, algorithms);
     return async (token) => {
       const claimed = readClaimedIssuer(token);
@@ -86,6 +97,17 @@ export class Authentications {
       const isThere = (keys: SigningKeys): boolean => keys.find(claimed.keyId) !== undefined;
       const keys = given ?? (await this.#fetched(rule, issuer).get(isThere));
       return keys === undefined ? 'unreachable' : verifyUserToken(token, { clock, issuer, audiences, keys });
+    };
+  }
+
+  /** Tokens of trust domains without a bundle are not believed: nobody vouches for them. */
+  #svidVerifier({ trustDomain = '', audiences }: JwtRule): CheckedRule['verify'] {
+    const { clock } = this.#platform;
+    const trust = this.#trust;
+    const keysOf = (domain: string): SigningKeys | undefined => trust.keysOf(domain);
+    return async (token) => {
+      if (readClaimedId(token)?.trustDomain !== trustDomain) return 'issuer';
+      return verifyUserSvid(token, trustDomain, { clock, trustDomain: trust.trustDomain, keysOf, audiences });
     };
   }
 

@@ -10,11 +10,10 @@ import {
   type OwnCredential,
 } from '../auth/authenticator.ts';
 import { areSameRoles, type HubRole } from '../auth/hub-role.ts';
-import { type JwtSvid, verifyJwtSvid } from '../auth/jwt-svid.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations } from '../auth/revocation.ts';
 import { anchorOf, type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
-import { toSigningKeys } from '../auth/signing-keys.ts';
+import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
 import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
@@ -228,15 +227,9 @@ export class Identity {
     await this.#keep();
   }
 
-  /** Verifies a bearer token that was made out to `audience`. @throws SkeinError SKEIN_IDENTITY */
-  verifyToken(token: string, audience: string): Promise<JwtSvid> {
-    const { clock } = this.#options.platform;
-    const { trustDomain } = this;
-    const bundle = this.#trustBundle;
-    return verifyJwtSvid(token, {
-      ...{ clock, trustDomain, audience },
-      keysOf: (domain) => (domain === trustDomain ? toSigningKeys(bundle, 'jwt-svid') : undefined),
-    });
+  /** Keys that sign bearer tokens of the trust domain; undefined while there is no bundle. */
+  get jwtKeys(): SigningKeys | undefined {
+    return this.#bundle && toSigningKeys(this.#bundle, 'jwt-svid');
   }
 
   /** Takes over the keys of the trust domain, if the issuer has signed them and they are not older. @throws SkeinError SKEIN_STORE */

@@ -130,7 +130,7 @@ function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
       ),
     token: ({ audience }) => agent.token(audience),
     verifyToken: async (token, { audience }) => {
-      const { id, expiresAtMs } = await agent.identity.verifyToken(token, audience);
+      const { id, expiresAtMs } = await agent.verifyToken(token, audience);
       return { id: id.uri, expiresAtMs };
     },
     on: (event, listener) => agent.events.on(event, listener),

@@ -27,6 +27,7 @@ import type { Platform } from '../core/platform.ts';
 import type { EndpointSource } from '../router/upstream.ts';
 import { Authentications } from './authentications.ts';
 import type { Judge } from './explain.ts';
+import { FederatedTrust, type OwnTrust } from './federated-trust.ts';
 import { PolicyAge } from './policy-age.ts';
 import { Routing } from './routing.ts';
 import { SealedCatalogue } from './sealed-catalogue.ts';
@@ -40,6 +41,8 @@ export interface MirrorOptions {
   readonly namespace: () => string;
   /** Policies and routes are believed as far as their issuer has sealed them. Without it, as they are told. */
   readonly sealing?: Sealing;
+  /** Without it no trust domain is the own one. */
+  readonly own?: OwnTrust;
 }
 
 export interface Sealing {
@@ -54,6 +57,8 @@ export interface Sealing {
 export class Mirror implements EndpointSource {
   /** What the routes of the last catalogue say. */
   readonly routing: Routing;
+  /** Trust domains whose tokens are believed. */
+  readonly trust: FederatedTrust;
   /** Whose tokens of end users the last catalogue believes. */
   readonly authentications: Authentications;
   readonly #options: MirrorOptions;
@@ -71,7 +76,8 @@ export class Mirror implements EndpointSource {
     this.#options = options;
     const { platform, log, namespace, sealing } = options;
     this.routing = new Routing({ log, namespace });
-    this.authentications = new Authentications(platform, log);
+    this.trust = new FederatedTrust(log, options.own ?? { trustDomain: () => '', jwtKeys: () => undefined });
+    this.authentications = new Authentications(platform, log, this.trust);
     this.#policyAge = new PolicyAge(platform.clock, log);
     if (sealing !== undefined) this.#sealed = this.#createSealed(sealing);
     this.#watch = new CatalogueWatch({
@@ -182,8 +188,10 @@ export class Mirror implements EndpointSource {
   #onPolicies(snapshot: Snapshot): void {
     const manifests = snapshot.manifests(AUTHORIZATION_POLICY);
     const authentications = snapshot.manifests(REQUEST_AUTHENTICATION);
+    const hasSameTrust = !this.trust.follow(snapshot);
     const isSame = (a: readonly Manifest[], b: readonly Manifest[]): boolean => a === b || a.length + b.length === 0;
-    const hasSameUsers = isSame(authentications, this.#authentications);
+    // What was verified by a key that is gone is forgotten.
+    const hasSameUsers = isSame(authentications, this.#authentications) && hasSameTrust;
     if (isSame(manifests, this.#manifests) && hasSameUsers) return;
     this.#manifests = manifests;
     this.#authentications = authentications;

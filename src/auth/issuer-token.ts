@@ -18,8 +18,8 @@ export interface IssuerToken extends Validity {
   readonly signed: string;
 }
 
-/** What is wrong with a token, for logs alone: whoever shows it is told nothing of it. */
-export type TokenFault = 'malformed' | 'header' | 'issuer' | 'claims' | 'audience' | 'key' | 'signature';
+/** What is wrong with a token, for logs alone: whoever shows it is told nothing of it. `svid`: it is no JWT-SVID that is good here. */
+export type TokenFault = 'svid' | 'malformed' | 'header' | 'issuer' | 'claims' | 'audience' | 'key' | 'signature';
 
 export interface IssuerTokenChecks {
   readonly issuer: string;

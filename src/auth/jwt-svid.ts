@@ -17,6 +17,7 @@ import { checkValidity, isTime, type Validity } from './validity.ts';
 export interface JwtSvid extends Validity {
   readonly id: SpiffeId;
   readonly audience: readonly string[];
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 export interface JwtSvidClaims {
@@ -67,21 +68,26 @@ export interface JwtSvidVerification {
  * @throws SkeinError SKEIN_IDENTITY
  */
 export async function verifyJwtSvid(token: string, options: JwtSvidVerification): Promise<JwtSvid> {
-  const svid = await tryVerify(token, options);
+  const { audience, ...others } = options;
+  const svid = await tryVerifyJwtSvid(token, { ...others, audiences: [audience] });
   if (svid === undefined)
     throw new SkeinError('SKEIN_IDENTITY', 'Cannot trust token: it is not a valid JWT-SVID for this audience');
   checkValidity(svid, options.clock);
   return svid;
 }
 
-async function tryVerify(token: string, options: JwtSvidVerification): Promise<JwtSvid | undefined> {
+/** Whose it is, if it is good for one of `audiences` but for its time. */
+export async function tryVerifyJwtSvid(
+  token: string,
+  options: Pick<JwtSvidVerification, 'trustDomain' | 'keysOf'> & { readonly audiences: readonly string[] },
+): Promise<JwtSvid | undefined> {
   const jws = tryParseCompactJws(token);
   if (jws === undefined) return undefined;
   const { alg, kid, typ } = jws.header;
   if (typeof alg !== 'string' || typeof kid !== 'string' || !TYPES.has(typ)) return undefined;
   if (Object.keys(jws.header).some((name) => !HEADER_MEMBERS.has(name))) return undefined;
   const svid = readClaims(jws.claims, options.trustDomain);
-  if (svid === undefined || !svid.audience.includes(options.audience)) return undefined;
+  if (svid === undefined || !svid.audience.some((each) => options.audiences.includes(each))) return undefined;
   // The keys of its own trust domain and no others: who may sign for one domain says nothing about another.
   const key = options.keysOf(svid.id.trustDomain)?.find(kid);
   if (key === undefined || !key.algorithms.includes(alg)) return undefined;
@@ -105,7 +111,7 @@ function readClaims(claims: Readonly<Record<string, unknown>>, trustDomain: stri
     const isOurs = audience.length === 1 && isTime(iat) && exp > iat && exp - iat <= JWT_SVID_LIFETIME_MS / 1000;
     if (!isOurs) return undefined;
   }
-  return { id, audience, notBeforeMs: isTime(nbf) ? nbf * 1000 : 0, expiresAtMs: exp * 1000 };
+  return { id, audience, claims, notBeforeMs: isTime(nbf) ? nbf * 1000 : 0, expiresAtMs: exp * 1000 };
 }
 
 /** RFC 7519 §4.1.3: one text, or a list of them. */

@@ -7,6 +7,7 @@ import { decodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
+import { isSafeUrl } from '../core/safe-url.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 export interface RemoteDocumentOptions<T> {
@@ -78,13 +79,25 @@ export class RemoteDocument<T> {
 const MAX_DOCUMENT_BYTES = 512 * 1024;
 const MAX_DEPTH = 16;
 
-/** GET of a JSON document. @throws SkeinError SKEIN_PEER_UNREACHABLE, SKEIN_PROTOCOL */
+const TEMPORARY = new Set([302, 303, 307]);
+
+/**
+ * GET of a JSON document.
+ * @param redirects temporary ones that are followed, each to where a document may come from, and never from TLS to none
+ * @throws SkeinError SKEIN_PEER_UNREACHABLE, SKEIN_PROTOCOL
+ */
 export async function getJson(
   platform: Pick<Platform, 'getDocument'>,
   url: string,
   timeoutMs: number,
+  redirects = 0,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { status, body } = await platform.getDocument(url, { maxBytes: MAX_DOCUMENT_BYTES, timeoutMs });
+  const { status, body, location } = await platform.getDocument(url, { maxBytes: MAX_DOCUMENT_BYTES, timeoutMs });
+  if (redirects > 0 && TEMPORARY.has(status) && location !== undefined && URL.canParse(location, url)) {
+    const next = new URL(location, url).href;
+    const isWeaker = url.startsWith('https:') && !next.startsWith('https:');
+    if (isSafeUrl(next) && !isWeaker) return getJson(platform, next, timeoutMs, redirects - 1);
+  }
   if (status !== 200) throw unusable(url, `it was answered with ${status}`);
   let value: unknown;
   try {

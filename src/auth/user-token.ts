@@ -2,6 +2,7 @@
 
 import type { Clock } from '../core/clock.ts';
 import { type Claims, type TokenFault, verifyIssuerToken } from './issuer-token.ts';
+import { tryVerifyJwtSvid } from './jwt-svid.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { whyUntimely } from './validity.ts';
 
@@ -14,6 +15,18 @@ export type UserTokenFault = TokenFault | 'early' | 'expired';
 
 /** RFC 9068 §2.1 beside those of any JWT. */
 const TYPES = new Set<unknown>([undefined, 'JWT', 'JOSE', 'at+jwt', 'application/at+jwt']);
+
+/** JWT-SVIDs as tokens of users: of one trust domain, whose name is a claim beside those of the token. */
+export async function verifyUserSvid(
+  token: string,
+  trustDomain: string,
+  { clock, ...checks }: { readonly clock: Clock } & Parameters<typeof tryVerifyJwtSvid>[1],
+): Promise<UserToken | UserTokenFault> {
+  const svid = await tryVerifyJwtSvid(token, checks);
+  if (svid === undefined || svid.id.trustDomain !== trustDomain) return 'svid';
+  const claims = { ...svid.claims, spiffe: { trust_domain: trustDomain, claimed: svid.claims.spiffe } };
+  return whyUntimely(svid, clock.epochMs()) ?? { claims, expiresAtMs: svid.expiresAtMs };
+}
 
 export interface UserTokenVerification {
   readonly clock: Clock;

@@ -6,6 +6,7 @@ import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from './authorization-
 import { BACKEND_TRAFFIC_POLICY, parseBackendTrafficPolicy } from './backend-traffic-policy.ts';
 import { EXPORT, parseExport } from './export.ts';
 import { DIRECT_RESPONSE, FAULT_INJECTION, parseDirectResponse, parseFaultInjection } from './extension.ts';
+import { FEDERATED_TRUST_DOMAIN, parseFederatedTrustDomain } from './federated-trust-domain.ts';
 import { type Parsed, toIssues } from './issue.ts';
 import { parseRequestAuthentication, REQUEST_AUTHENTICATION } from './request-authentication.ts';
 import type { Manifest } from './resource.ts';
@@ -16,6 +17,7 @@ import { DEFAULT_NAMESPACE, isLabel } from './service.ts';
 const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> = {
   [AUTHORIZATION_POLICY]: parseAuthorizationPolicy,
   [REQUEST_AUTHENTICATION]: parseRequestAuthentication,
+  [FEDERATED_TRUST_DOMAIN]: parseFederatedTrustDomain,
   ...ROUTE_PARSERS,
   [DIRECT_RESPONSE]: parseDirectResponse,
   [FAULT_INJECTION]: parseFaultInjection,

@@ -70,6 +70,14 @@ const platformSchema = v.strictObject({
   jwks: v.optional(text),
 });
 
+const federationSchema = v.strictObject({
+  trustDomain: text,
+  bundleEndpoint: text,
+  profile: v.optional(v.literal('https_web', 'must be https_web')),
+  /** A file, for as long as the endpoint has not answered. */
+  bundle: v.optional(text),
+});
+
 const hubSchema = v.strictObject({
   listen: v.optional(text),
   data: v.optional(text),
@@ -83,6 +91,7 @@ const hubSchema = v.strictObject({
   trustDomain: v.optional(text),
   keyLife: v.optional(text),
   trust: v.optional(v.array(platformSchema, 'must be a list')),
+  federation: v.optional(v.array(federationSchema, 'must be a list')),
   starterPolicy: v.optional(v.boolean('must be true or false')),
   trustProxy: v.optional(v.boolean('must be true or false')),
   quotas: v.optional(

@@ -2,13 +2,14 @@
 
 import { basename, dirname, resolve } from 'node:path';
 import { KEY_LIFE, type KeyLife } from '../auth/key-life.ts';
+import { parseStrictJson } from '../auth/strict-json.ts';
 import { decodeUtf8 } from '../core/bytes.ts';
 import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
-import type { ListenAddress } from '../core/platform.ts';
+import type { ListenAddress, Platform } from '../core/platform.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain } from '../core/spiffe-id.ts';
-import { HUB_ROLES, type HubQuotas, type HubRole } from '../hub/options.ts';
+import { type FederatedDomain, HUB_ROLES, type HubQuotas, type HubRole } from '../hub/options.ts';
 import type { TrustedPlatform } from '../hub/platform-trust.ts';
 import { parseHubUrl, parseListenAddress } from './address.ts';
 import { DEFAULT_HUB_DATA } from './admin.ts';
@@ -36,6 +37,7 @@ export interface HubSettings {
   readonly region: string | undefined;
   readonly trustDomain: string | undefined;
   readonly trust: readonly TrustedPlatform[];
+  readonly federation: readonly FederatedDomain[];
   readonly roles: readonly HubRole[];
   /** Hubs that issue, and the token for them; of no use to a hub that issues itself. */
   readonly hubs: readonly string[];
@@ -148,6 +150,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     region: input.text('region') ?? file.region,
     trustDomain,
     trust: (file.trust ?? []).map(toTrusted),
+    federation: await readFederation(platform, file.federation ?? [], path === undefined ? '' : dirname(path)),
     roles: roles.map(parseRole),
     hubs: input.list('hub')?.map(parseHubUrl) ?? [file.hub ?? []].flat().map(parseHubUrl),
     token: token === undefined ? undefined : await readSecret(context, '--token', token),
@@ -167,6 +170,31 @@ function toTrusted({ services, algorithms, jwks, ...rest }: NonNullable<HubFile[
     ...(algorithms === undefined ? {} : { algorithms }),
     ...(jwks === undefined ? {} : { jwks }),
   };
+}
+
+/** @param folder that of the file of the hub, where the names of others begin */
+async function readFederation(
+  platform: Platform,
+  entries: NonNullable<HubFile['federation']>,
+  folder: string,
+): Promise<readonly FederatedDomain[]> {
+  return Promise.all(
+    entries.map(async ({ trustDomain, bundleEndpoint, bundle }) => {
+      if (bundle === undefined) return { trustDomain, bundleEndpoint };
+      const content = await requireFiles(platform).read(resolve(folder, bundle));
+      const value = content === undefined ? undefined : tryParseJson(decodeUtf8(content));
+      if (value !== undefined) return { trustDomain, bundleEndpoint, bundle: value };
+      throw new SkeinError('SKEIN_CONFIG', `Cannot federate with "${trustDomain}": no JSON in file "${bundle}"`);
+    }),
+  );
+}
+
+function tryParseJson(text: string): unknown {
+  try {
+    return parseStrictJson(text, 16);
+  } catch {
+    return undefined;
+  }
 }
 
 function parseKeyLife(text: string): number {

@@ -11,6 +11,8 @@ const KINDS: Readonly<Record<string, string>> = {
   policies: 'AuthorizationPolicy',
   requestauthentication: 'RequestAuthentication',
   requestauthentications: 'RequestAuthentication',
+  federatedtrustdomain: 'FederatedTrustDomain',
+  federatedtrustdomains: 'FederatedTrustDomain',
   httproute: 'HTTPRoute',
   httproutes: 'HTTPRoute',
   route: 'HTTPRoute',

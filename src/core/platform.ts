@@ -223,6 +223,8 @@ export interface DirectSockets {
 export interface FetchedDocument {
   readonly status: number;
   readonly body: Bytes;
+  /** Of a redirect, as it was sent. */
+  readonly location: string | undefined;
 }
 
 export interface Platform {

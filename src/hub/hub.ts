@@ -21,6 +21,7 @@ import { Audit } from './audit.ts';
 import type { CallServices } from './calls.ts';
 import { Door } from './door.ts';
 import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
+import { Federation } from './federation.ts';
 import { HalfOpen } from './half-open.ts';
 import type { HubIssuer } from './issuer.ts';
 import { Leases } from './leases.ts';
@@ -97,6 +98,7 @@ class RunningHub implements Hub {
   readonly #leases: Leases;
   readonly #registrations: Registrations;
   readonly #resources: Resources;
+  readonly #federation: Federation;
   readonly #revocations: RevocationBoard;
   readonly #sweep: Sweep;
   readonly #presence = new Presence();
@@ -149,11 +151,7 @@ class RunningHub implements Hub {
     });
     const own = String(epoch);
     this.#leases = new Leases({
-      store,
-      clock,
-      log,
-      limits: limits.lease,
-      own,
+      ...{ store, clock, log, limits: limits.lease, own },
       onChange: (hub, isLive) => this.#registrations.onHub(hub, isLive),
     });
     this.#registrations = new Registrations({
@@ -165,6 +163,8 @@ class RunningHub implements Hub {
       isCurrent: () => !store.isShared || this.#leases.isCurrent,
     });
     this.#resources = new Resources({ store, publisher: this.#publisher, clock, log, limits, sealer });
+    const { federation: domains = [] } = options;
+    this.#federation = new Federation({ platform, log, resources: this.#resources, trustDomain, domains });
     this.#relay = new Relay({ clock, log, limits });
     this.#enrolment = new Enrolment({
       ...{ store, clock, random, crypto, log, trustDomain, limits, check },
@@ -177,17 +177,14 @@ class RunningHub implements Hub {
     const instance = createId();
     const quotas = new Quotas(clock, limits);
     const services: CallServices = {
+      ...{ issuer, quotas, clock, limits },
       roles: new Set(roles),
-      issuer,
       readMember: (wit: string) => verifyWit(wit, standing.bundle(), { clock, trustDomain }),
       presence: this.#presence,
       registrations: this.#registrations,
       revocations: this.#revocations,
       relay: this.#relay,
       rendezvous: new Rendezvous(random),
-      quotas,
-      clock,
-      limits,
     };
     this.#admin = new Admin({
       clock,
@@ -335,6 +332,7 @@ class RunningHub implements Hub {
       await this.#resources.apply([STARTER_POLICY]);
     }
     if (isIssuer && this.#options.dangerouslyPermissive === true) await this.#resources.apply([PERMISSIVE_POLICY]);
+    if (isIssuer) await this.#federation.start();
     this.#publisher.flush();
     const permissive = this.#admin.permissive();
     if (permissive !== undefined) this.#log.log('warn', 'mesh-permissive', { rule: permissive });
@@ -387,6 +385,7 @@ class RunningHub implements Hub {
     for (const connection of this.#door.connections()) connection.leave();
     this.#standing.close();
     this.#leases.close().catch(() => undefined); // it tells of its failures itself
+    this.#federation.close();
     this.#resources.close();
     this.#revocations.close();
     this.#registrations.close();

@@ -29,6 +29,8 @@ export interface HubOptions {
   readonly trustDomain?: string;
   /** Platforms whose tokens let newcomers in, beside join tokens; the first that fits a token decides. @default none */
   readonly trust?: readonly TrustedPlatform[];
+  /** Other trust domains whose JWT-SVIDs members believe; what is not named any more is forgotten at the start. Only the issuer asks. @default none */
+  readonly federation?: readonly FederatedDomain[];
   /** Parts of the hub that this one plays; without `issuer` it needs the SVID of a hub that has that role. @default all, or what its SVID says */
   readonly roles?: readonly HubRole[];
   /** At the first start, allow calls inside a namespace, so that a mesh works before anybody writes a policy. @default true */
@@ -52,6 +54,17 @@ export interface HubOptions {
   readonly adminToken?: string;
   readonly log?: Logger;
   readonly limits?: Partial<HubLimits>;
+}
+
+/** Another trust domain whose JWT-SVIDs are believed in this mesh. */
+export interface FederatedDomain {
+  readonly trustDomain: string;
+  /** https URL of its bundle. */
+  readonly bundleEndpoint: string;
+  /** How its server proves itself: by a certificate that this machine trusts. @default https_web */
+  readonly profile?: 'https_web';
+  /** Its bundle, for as long as the endpoint has not answered for the first time: a JWK Set. */
+  readonly bundle?: unknown;
 }
 
 /** Parts that whoever makes a hub may bring along. */

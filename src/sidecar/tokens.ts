@@ -21,6 +21,6 @@ export async function answerVerifyToken(agent: Agent, query: unknown): Promise<o
   const parsed = v.safeParse(shown, query);
   if (!parsed.success)
     throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot verify token: expected a token and an audience');
-  const { id, expiresAtMs } = await agent.identity.verifyToken(parsed.output.token, parsed.output.audience);
+  const { id, expiresAtMs } = await agent.verifyToken(parsed.output.token, parsed.output.audience);
   return { id: id.uri, expiresAt: new Date(expiresAtMs).toISOString() };
 }

@@ -47,6 +47,7 @@ export const hub: CommandSpec = {
         ...(settings.region === undefined ? {} : { region: settings.region }),
         ...(settings.trustDomain === undefined ? {} : { trustDomain: settings.trustDomain }),
         trust: settings.trust,
+        federation: settings.federation,
         roles: settings.roles,
         starterPolicy: settings.starterPolicy,
         dangerouslyPermissive: settings.permissive,

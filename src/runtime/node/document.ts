@@ -13,6 +13,7 @@ export const getDocument: Platform['getDocument'] = async (url, { maxBytes, time
     });
     return {
       status: response.status,
+      location: response.headers.get('location') ?? undefined,
       body: await readBody(response, maxBytes, () => new RangeError(`more than ${maxBytes} bytes`)),
     };
   } catch (cause) {

@@ -23,7 +23,10 @@ const ALICE: Claims = { sub: 'alice', aud: AUDIENCE, iat: NOW, exp: NOW + 3600 }
 class Fixture {
   readonly clock = new VirtualClock({ epochMs: NOW * 1000 });
   readonly log = new EventLog();
-  readonly authentications = new Authentications({ ...nodePlatform(), clock: this.clock }, this.log);
+  readonly authentications = new Authentications({ ...nodePlatform(), clock: this.clock }, this.log, {
+    trustDomain: 'test.mesh',
+    keysOf: () => undefined,
+  });
 
   constructor(...jwtRules: readonly object[]) {
     this.rule(...jwtRules);

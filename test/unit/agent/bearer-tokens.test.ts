@@ -19,14 +19,14 @@ test('A member gets a token for an audience, which any other member verifies for
   const { agent: api } = await mesh.join(['api']);
   const { agent: web } = await mesh.join(['web']);
   const { token, expiresAtMs } = await mesh.run(api.token(AUDIENCE));
-  const { id } = await mesh.run(web.identity.verifyToken(token, AUDIENCE));
+  const { id } = await mesh.run(web.verifyToken(token, AUDIENCE));
   equal(id.uri, 'spiffe://skein.mesh/ns/default/sa/api');
   equal(expiresAtMs - mesh.clock.epochMs() <= 300_000, true);
   for (const audience of ['https://other.example.com', '', `${AUDIENCE}/`]) {
-    await rejects(mesh.run(web.identity.verifyToken(token, audience)), { code: 'SKEIN_IDENTITY' });
+    await rejects(mesh.run(web.verifyToken(token, audience)), { code: 'SKEIN_IDENTITY' });
   }
   await mesh.clock.advance(300_000 + 31_000);
-  await rejects(mesh.run(web.identity.verifyToken(token, AUDIENCE)), { code: 'SKEIN_IDENTITY' });
+  await rejects(mesh.run(web.verifyToken(token, AUDIENCE)), { code: 'SKEIN_IDENTITY' });
 });
 
 test('A token is handed out again for half of its life, and each audience has its own', async (t) => {

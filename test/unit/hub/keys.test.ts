@@ -74,7 +74,7 @@ test('A hub rotates its keys by itself, and nobody notices: members renew, newco
   const { agent: late } = await mesh.join(['late']);
   for (const agent of [web, late]) equal(agent.identity.bundle.spiffe_sequence, after.sequence);
   const { token } = await mesh.run(late.token('https://shop'));
-  equal((await mesh.run(web.identity.verifyToken(token, 'https://shop'))).id.uri, late.id.uri);
+  equal((await mesh.run(web.verifyToken(token, 'https://shop'))).id.uri, late.id.uri);
 });
 
 test('`rotate` waits until the next keys are known; `now` refuses until then, and says from when on', async (t) => {

@@ -53,6 +53,8 @@ export interface AgentParts {
   readonly observer?: TunnelObserver;
 }
 
+/** What a key that was removed has vouched for is kept for as long, while this member gets another SVID. */
+const RENEWAL_PATIENCE_MS = 2_000;
 const FINISH_POLL_MS = 25;
 
 /**
@@ -150,7 +152,7 @@ export class Agent {
     this.inboundEvents.on('judged', (fact) => this.policies.note(fact));
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     const { direct = {} } = options;
-    this.#renewal = new Renewal({ clock, identity, log, routes });
+    this.#renewal = new Renewal({ clock, identity, log, routes, renewAfterMs: limits.renewAfterMs });
     this.#tokens = new BearerTokens({ clock, routes });
     this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
     const relays = (): readonly HubConnection[] => routes().filter((hub) => hub.plays('relay'));
@@ -180,6 +182,7 @@ export class Agent {
     logHealth(this.outboundEvents, log);
     this.outbound = createOutbound(dispatcher, clock, random);
     this.#tcp = new TcpDispatcher(routing);
+    identity.onKeys = () => this.#onKeys();
     this.#uplinks = new Uplinks({
       ...{ platform, identity, instance, staticKey, limits, log, observer },
       hubs: options.hubs,
@@ -376,7 +379,7 @@ export class Agent {
   #onConnected(connection: HubConnection): void {
     this.peers.onRoute(connection);
     this.events.emit('connected', { hub: connection.url });
-    this.#renewal.look();
+    void this.#renewal.look();
   }
 
   #onBeyondRoles(role: HubRole, { url, roles }: HubConnection): void {
@@ -389,6 +392,20 @@ export class Agent {
     this.log.log('info', 'revocations-changed', { number, identities: entries.length });
     this.peers.reconsider();
     this.#uplinks.reconsider();
+  }
+
+  #onKeys(): void {
+    this.log.log('info', 'keys-changed', { sequence: this.identity.bundle.spiffe_sequence });
+    this.#tokens.forget();
+    // With an SVID of a key that is gone nobody would take this member: another one first, so that what ends can begin anew.
+    const patience = new AbortController();
+    const limit = wait(this.#platform.clock, RENEWAL_PATIENCE_MS, patience.signal).catch(() => undefined); // it was in time
+    void Promise.race([this.#renewal.look(), limit]).then(() => {
+      patience.abort();
+      if (this.#isClosed) return;
+      this.peers.reconsider();
+      this.#uplinks.reconsider();
+    });
   }
 
   #onServices(): void {

@@ -54,6 +54,11 @@ export class BearerTokens {
     return asked.token;
   }
 
+  /** None is handed out again: the key that has signed them may be gone. */
+  forget(): void {
+    this.#kept.clear();
+  }
+
   /** Of the first hub that issues one. */
   async #ask(audience: string): Promise<BearerToken> {
     let failure = new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot get token: no hub that issues is there');

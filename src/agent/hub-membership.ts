@@ -36,15 +36,13 @@ export interface HubMembershipOptions {
 export async function joinAsHub(platform: Platform, options: HubMembershipOptions): Promise<HubMembership> {
   const { hub, token, data, limits, log = SILENT_LOGGER } = options;
   const resolved = resolveAgentOptions({ hub, token, limits });
-  let membership: HubMembership | undefined;
   const identity = await Identity.open({
     ...{ platform, data, log, token: resolved.token, knownHub: resolved.knownHub },
     services: [],
     hubRoles: options.roles,
     renewAfterMs: resolved.limits.renewAfterMs,
-    onKeys: () => membership?.onBundle(),
   });
-  membership = new HubMembership(platform, identity, resolved, log);
+  const membership = new HubMembership(platform, identity, resolved, log);
   try {
     await membership.start();
     return membership;
@@ -69,6 +67,10 @@ export class HubMembership {
     log: Logger,
   ) {
     this.#identity = identity;
+    identity.onKeys = () => {
+      void this.#renewal.look();
+      this.onBundle();
+    };
     const nothing = (): void => undefined;
     const notNow = (): boolean => false;
     this.#uplinks = new Uplinks({
@@ -83,7 +85,7 @@ export class HubMembership {
       },
       follow: async () => undefined,
       register: async () => undefined,
-      onConnected: () => this.#renewal.look(),
+      onConnected: () => void this.#renewal.look(),
       onLeaving: nothing,
       onDisconnected: nothing,
       onRevoked: (error) => log.log('error', 'hub-revoked', { error: error.message }),
@@ -91,7 +93,10 @@ export class HubMembership {
       isUsed: notNow,
       isAwaited: notNow,
     });
-    this.#renewal = new Renewal({ clock: platform.clock, identity, log, routes: () => this.#uplinks.routes });
+    this.#renewal = new Renewal({
+      ...{ clock: platform.clock, identity, log, renewAfterMs: limits.renewAfterMs },
+      routes: () => this.#uplinks.routes,
+    });
   }
 
   get trustDomain(): string {

@@ -9,13 +9,14 @@ import {
   type MemberOptions,
   type OwnCredential,
 } from '../auth/authenticator.ts';
+import type { Grant } from '../auth/grant.ts';
 import { areSameRoles, type HubRole } from '../auth/hub-role.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
-import { type RevocationList, Revocations } from '../auth/revocation.ts';
+import { type RevocationList, Revocations, revoked } from '../auth/revocation.ts';
 import { anchorOf, type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
 import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
-import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
+import { findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
 import { parseServiceName } from '../catalog/service.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -24,7 +25,7 @@ import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
-import type { Authenticator } from '../tunnel/handshake.ts';
+import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
 import { IdentityStore, type StoredIdentity } from './identity-store.ts';
 
 export interface IdentityOptions {
@@ -38,8 +39,6 @@ export interface IdentityOptions {
   /** What this hub wants to do for members, where it is none: a token goes before an SVID that says something else. */
   readonly hubRoles?: readonly HubRole[] | undefined;
   readonly renewAfterMs: number;
-  /** The keys of the issuer are others from now on. */
-  readonly onKeys?: (() => void) | undefined;
   readonly log: Logger;
 }
 
@@ -73,6 +72,8 @@ export class Identity {
     rollback: 0,
     fork: 0,
   };
+  /** The issuer has other keys from now on. */
+  onKeys: () => void = () => undefined;
   readonly #options: IdentityOptions;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
@@ -168,12 +169,27 @@ export class Identity {
   }
 
   get isRenewalDue(): boolean {
-    return this.#membership !== undefined && this.#options.platform.clock.epochMs() >= this.#membership.renewAtMs;
+    if (this.#membership === undefined) return false;
+    const isKeyGone = !this.#isOfIssuer(this.#membership.wit.keyId);
+    return isKeyGone || this.#options.platform.clock.epochMs() >= this.#membership.renewAtMs;
   }
 
   /** Identities that are good no more, as far as hubs have told. */
   get revocations(): Revocations {
     return this.#revocations;
+  }
+
+  /**
+   * Why `peer`, who has proven once who it is, is trusted no more; undefined: it still is. A key that has been retired in time has signed
+   * nothing that has not expired; one that is gone before was removed.
+   */
+  whyNot(peer: PeerIdentity, action: string): SkeinError | undefined {
+    if (this.#revocations.has(peer)) return revoked(peer, action);
+    const { keyId, expiresAtMs } = peer.grant as Grant;
+    const isRemoved = !this.#isOfIssuer(keyId) && this.#options.platform.clock.epochMs() < expiresAtMs;
+    return isRemoved
+      ? new SkeinError('SKEIN_IDENTITY', `${action}: the key that has signed the SVID of the peer has been removed`)
+      : undefined;
   }
 
   /** Takes over a later list; false: it is none. */
@@ -222,8 +238,10 @@ export class Identity {
     if (wit.publicJwk.x !== x || wit.publicJwk.y !== y) throw refused('it names another key');
     const before = this.#membership?.wit.id.uri;
     if (before !== undefined && before !== wit.id.uri) throw refused('it names another identity');
+    const isOther = this.#bundle !== undefined && this.#bundle !== bundle;
     this.#bundle = bundle;
     this.#adopt(answer.wit, wit, platform.clock.epochMs());
+    if (isOther) this.onKeys();
     await this.#keep();
   }
 
@@ -245,8 +263,12 @@ export class Identity {
     const bundle = await this.#chooseBundle(offered);
     if (bundle === before) return;
     this.#bundle = bundle;
-    this.#options.onKeys?.();
+    this.onKeys();
     await this.#keep();
+  }
+
+  #isOfIssuer(keyId: string): boolean {
+    return this.#bundle === undefined || findKey(this.#bundle, keyId, 'wit-svid') !== undefined;
   }
 
   async #chooseBundle(offered: TrustBundle): Promise<TrustBundle> {

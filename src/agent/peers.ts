@@ -1,6 +1,5 @@
 /** Peers: sessions with other members, one for all requests to an instance; made when needed, through a circuit of the hub. */
 
-import { revoked } from '../auth/revocation.ts';
 import type { Endpoint } from '../catalog/endpoint.ts';
 import type { Push } from '../control/messages.ts';
 import type { Bytes } from '../core/bytes.ts';
@@ -242,12 +241,11 @@ export class Peers implements Connector {
     return false;
   }
 
-  /** Others are revoked from now on: sessions with them end. */
+  /** Others are revoked from now on, or a key of the issuer is gone: sessions with whom that means end. */
   reconsider(): void {
-    const { revocations } = this.#options.identity;
     for (const { session } of [...this.all()]) {
-      const { peer } = session;
-      if (peer !== undefined && revocations.has(peer)) session.close(revoked(peer, 'Cannot keep session'));
+      const why = session.peer && this.#options.identity.whyNot(session.peer, 'Cannot keep session');
+      if (why !== undefined) session.close(why);
     }
   }
 
@@ -385,8 +383,8 @@ export class Peers implements Connector {
     if (!session.isOpen || identity === undefined) return;
     if (this.#sessions.has(session.id)) return this.#refuseTwin(session);
     // The list may have come while its proof was being verified.
-    if (this.#options.identity.revocations.has(identity))
-      return session.close(revoked(identity, 'Cannot keep session'));
+    const why = this.#options.identity.whyNot(identity, 'Cannot keep session');
+    if (why !== undefined) return session.close(why);
     const { clock, decodeLatin1 } = platform;
     const peer = new Peer({ session, identity, isInitiator: role === 'initiator', clock, decodeLatin1 });
     this.#sessions.set(session.id, session);

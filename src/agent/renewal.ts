@@ -10,6 +10,7 @@ export interface RenewalOptions {
   readonly clock: Clock;
   readonly identity: Identity;
   readonly log: Logger;
+  readonly renewAfterMs: number;
   /** Hubs that are connected. */
   readonly routes: () => readonly HubConnection[];
 }
@@ -20,26 +21,28 @@ const CHECK_MS = 30_000;
 export class Renewal {
   readonly #options: RenewalOptions;
   #timer: Timer | undefined;
-  #isUnderWay = false;
+  #underWay: Promise<void> | undefined;
 
   constructor(options: RenewalOptions) {
     this.#options = options;
   }
 
   start(): void {
-    this.#timer = setPeriodic(this.#options.clock, CHECK_MS, () => this.look());
+    const { clock, renewAfterMs } = this.#options;
+    this.#timer = setPeriodic(clock, Math.min(CHECK_MS, renewAfterMs / 10), () => void this.look());
   }
 
-  /** A hub has come into use, or time has passed. */
-  look(): void {
+  /** A hub has come into use, time has passed, or the issuer has other keys. Resolves when what was due is done, or has failed. */
+  async look(): Promise<void> {
+    await this.#underWay; // it may have gone by a link that is lost
     const { identity, log, routes } = this.#options;
-    if (this.#isUnderWay || !identity.isRenewalDue || !routes().some((hub) => hub.plays('issuer'))) return;
-    this.#isUnderWay = true;
-    this.#renew()
+    if (!identity.isRenewalDue || !routes().some((hub) => hub.plays('issuer'))) return;
+    this.#underWay ??= this.#renew()
       .catch((thrown) => log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message }))
       .finally(() => {
-        this.#isUnderWay = false;
+        this.#underWay = undefined;
       });
+    await this.#underWay;
   }
 
   close(): void {

@@ -144,12 +144,13 @@ export class Uplinks {
     this.#settle();
   }
 
-  /** Others are revoked from now on; hubs may be among them. */
+  /** Others are revoked from now on, or a key of the issuer is gone: hubs that this is about must show anew who they are. */
   reconsider(): void {
     for (const uplink of this.#uplinks) {
       const peer = uplink.connection?.peer;
-      if (peer === undefined || !this.#options.identity.revocations.has(peer)) continue;
-      uplink.drop(new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked'));
+      const why = peer && this.#options.identity.whyNot(peer, 'Cannot use hub');
+      // It is not this member that is revoked.
+      if (why !== undefined) uplink.drop(new SkeinError('SKEIN_IDENTITY', why.message));
     }
   }
 

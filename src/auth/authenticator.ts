@@ -12,8 +12,8 @@ import { type IdentityKey, type PublicJwk, toPublicJwk, toThumbprint } from './k
 import { createProof, verifyProof } from './proof.ts';
 import { anchorOf, whyNotSigned } from './signed-bundle.ts';
 import { parseStrictJson } from './strict-json.ts';
-import { verifyWit, type Wit } from './svid.ts';
-import { parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
+import { readClaimedHolder, verifyWit, type Wit } from './svid.ts';
+import { findKey, parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
 import type { WayIn } from './way-in.ts';
 
 export interface OwnCredential {
@@ -118,7 +118,12 @@ export interface HubOptions {
   }>;
   /** @throws SkeinError SKEIN_REVOKED */
   readonly check?: (peer: PeerIdentity) => void;
+  /** Who holds the key of this thumbprint, as was shown before; asked when the key that has signed an SVID is no more. */
+  readonly recall?: (thumbprint: string) => Promise<Recalled | undefined>;
 }
+
+/** A holder that is known otherwise than by its SVID. */
+export type Recalled = Pick<Wit, 'id' | 'services' | 'joinedAtMs' | 'expiresAtMs' | 'hubRoles'>;
 
 /** The hub: it shows its bundle along with its credential, and takes members and newcomers. */
 export function createHubAuthenticator(options: HubOptions): Authenticator {
@@ -126,7 +131,9 @@ export function createHubAuthenticator(options: HubOptions): Authenticator {
     prove: (role, hash) => proveMember(options.credential(), role, hash, options.bundle()),
     async verify(role, hash, payload) {
       const credential = decodeCredential(payload);
-      if (credential.wit !== undefined) return verifyMember(credential, role, hash, options);
+      if (credential.wit !== undefined) {
+        return (await readmit(credential, role, hash, options)) ?? verifyMember(credential, role, hash, options);
+      }
       const presented = readPresented(credential);
       const publicJwk = toPublicJwk(readJson(credential.publicKey));
       if (presented === undefined || publicJwk === undefined) throw refused('it is neither a member nor a newcomer');
@@ -135,9 +142,32 @@ export function createHubAuthenticator(options: HubOptions): Authenticator {
         throw refused('the proof of possession is wrong');
       const { id, services, hubRoles } = await options.admit(presented, publicJwk);
       const joinedAtMs = options.clock.epochMs();
-      return { id, grant: await toGrant('newcomer', { services, publicJwk, joinedAtMs, expiresAtMs: 0, hubRoles }) };
+      const given = { services, publicJwk, joinedAtMs, expiresAtMs: 0, hubRoles, keyId: '' };
+      return { id, grant: await toGrant('newcomer', given) };
     },
   };
+}
+
+/**
+ * A member whose SVID was signed by a key that has been removed: nothing of it is believed, but it may prove to hold a key that is known.
+ * Undefined: it is to be judged by its SVID.
+ */
+async function readmit(
+  { wit = '', proof }: Credential,
+  role: HandshakeRole,
+  hash: Bytes,
+  { bundle, recall, check }: HubOptions,
+): Promise<PeerIdentity | undefined> {
+  const claimed = recall === undefined ? undefined : readClaimedHolder(wit);
+  if (claimed === undefined || findKey(bundle(), claimed.keyId, 'wit-svid') !== undefined) return undefined;
+  const { publicJwk } = claimed;
+  // Possession first: it costs whoever asks more than it costs here.
+  if (!(await verifyProof(publicJwk, proof, role, hash))) return undefined;
+  const known = await recall?.(await toThumbprint(publicJwk));
+  if (known === undefined) return undefined;
+  const peer = { id: known.id, grant: await toGrant('member', { ...known, publicJwk, keyId: '' }) };
+  check?.(peer);
+  return peer;
 }
 
 function readPresented({ joinId, joinSecret, platformToken }: Credential): PresentedToken | undefined {
@@ -195,15 +225,11 @@ async function verifyMember(
 
 async function toGrant(
   kind: Grant['kind'],
-  {
-    services,
-    publicJwk,
-    joinedAtMs,
-    expiresAtMs,
-    hubRoles,
-  }: Pick<Wit, 'services' | 'publicJwk' | 'joinedAtMs' | 'expiresAtMs' | 'hubRoles'>,
+  given: Pick<Wit, 'services' | 'publicJwk' | 'joinedAtMs' | 'expiresAtMs' | 'hubRoles' | 'keyId'>,
 ): Promise<Grant> {
-  return { kind, services, publicJwk, thumbprint: await toThumbprint(publicJwk), joinedAtMs, expiresAtMs, hubRoles };
+  const { services, publicJwk, joinedAtMs, expiresAtMs, hubRoles, keyId } = given;
+  const thumbprint = await toThumbprint(publicJwk);
+  return { kind, services, publicJwk, thumbprint, joinedAtMs, expiresAtMs, hubRoles, keyId };
 }
 
 function readJson(text: string | undefined): unknown {

@@ -16,4 +16,6 @@ export interface Grant {
   readonly expiresAtMs: number;
   /** Of a hub: what it may do for members; undefined for everybody else. */
   readonly hubRoles: readonly HubRole[] | undefined;
+  /** Of the key that has signed its WIT-SVID; empty for who has shown otherwise who it is. */
+  readonly keyId: string;
 }

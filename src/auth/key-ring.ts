@@ -26,7 +26,12 @@ export interface KeyRing {
   /** Grows with each change: the `spiffe_sequence` of its bundle. */
   readonly sequence: number;
   readonly keys: readonly RingKey[];
+  /** Ids of keys that an operator has removed, newest last: somebody else may have used them. */
+  readonly removed: readonly string[];
 }
+
+/** More than an operator removes in the life of an SVID. */
+const MAX_REMOVED = 100;
 
 export const KEY_USES: readonly KeyUse[] = ['wit-svid', 'jwt-svid'];
 
@@ -37,6 +42,7 @@ export type CreateKey = () => Promise<IdentityKey>;
 export function beginRing(keys: Readonly<Record<KeyUse, IdentityKey>>, sequence: number, nowMs: number): KeyRing {
   return {
     sequence,
+    removed: [],
     keys: KEY_USES.map((use) => ({
       ...{ key: keys[use], use, announcedAtMs: nowMs, signsFromMs: nowMs },
       state: 'current',
@@ -64,8 +70,17 @@ export function removedFrom({ retiredAtMs = 0 }: RingKey, { retireMs }: KeyLife)
   return retiredAtMs + retireMs;
 }
 
+/** Has time brought something? */
+export function isRingDue(ring: KeyRing, life: KeyLife, nowMs: number): boolean {
+  return (
+    ring.keys.some((key) => key.state === 'retired' && nowMs >= removedFrom(key, life)) ||
+    KEY_USES.some((use) => (signsFrom(ring, use, life) ?? 0) <= nowMs)
+  );
+}
+
 /** What time has brought: the same ring when nothing is due. */
 export async function advanceRing(ring: KeyRing, life: KeyLife, nowMs: number, create: CreateKey): Promise<KeyRing> {
+  if (!isRingDue(ring, life, nowMs)) return ring;
   const kept = ring.keys.filter((key) => key.state !== 'retired' || nowMs < removedFrom(key, life));
   let keys = kept;
   for (const use of KEY_USES) {
@@ -73,9 +88,7 @@ export async function advanceRing(ring: KeyRing, life: KeyLife, nowMs: number, c
     if (dueMs !== undefined && dueMs <= nowMs) keys = promote(keys, use, nowMs);
     keys = await withNext(keys, use, nowMs, create);
   }
-  return keys.length === ring.keys.length && keys.every((key, i) => key === ring.keys[i])
-    ? ring
-    : renumber(keys, ring, nowMs);
+  return renumber(keys, ring, nowMs);
 }
 
 /**
@@ -120,7 +133,8 @@ export async function removeFromRing(ring: KeyRing, kid: string, nowMs: number, 
   if (gone.state === 'current') {
     keys = promote(await withNext(keys, gone.use, nowMs, create), gone.use, nowMs);
   }
-  return renumber(await withNext(keys, gone.use, nowMs, create), ring, nowMs);
+  const without = renumber(await withNext(keys, gone.use, nowMs, create), ring, nowMs);
+  return { ...without, removed: [...ring.removed, kid].slice(-MAX_REMOVED) };
 }
 
 function promote(keys: readonly RingKey[], use: KeyUse, nowMs: number): RingKey[] {
@@ -143,7 +157,7 @@ function findState(ring: KeyRing, use: KeyUse, state: KeyState): RingKey | undef
 
 /** By the clock, so that it goes on growing behind a store that was put back. */
 function renumber(keys: readonly RingKey[], before: KeyRing, nowMs: number): KeyRing {
-  return { sequence: Math.max(before.sequence + 1, Math.floor(nowMs)), keys };
+  return { ...before, sequence: Math.max(before.sequence + 1, Math.floor(nowMs)), keys };
 }
 
 function tooEarly(use: KeyUse, fromMs: number): SkeinError {

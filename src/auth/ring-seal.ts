@@ -13,15 +13,21 @@ import type { KeyUse } from './trust-bundle.ts';
 /** A ring as text. */
 interface StoredRing {
   readonly sequence: number;
+  readonly removed: readonly string[];
   readonly keys: readonly (Omit<RingKey, 'key'> & { readonly jwk: PrivateJwk })[];
 }
 
 const NONCE_BYTES = 12;
 const INFO = 'skein/1 key ring';
 
-export async function sealRing({ sequence, keys }: KeyRing, anchor: IdentityKey, random: Random): Promise<string> {
+export async function sealRing(
+  { sequence, removed, keys }: KeyRing,
+  anchor: IdentityKey,
+  random: Random,
+): Promise<string> {
   const stored: StoredRing = {
     sequence,
+    removed,
     keys: await Promise.all(
       keys.map(async ({ key, ...rest }) => ({ ...rest, jwk: (await key.exportPrivate()).reveal() })),
     ),
@@ -44,9 +50,10 @@ export async function openRing(text: string, anchor: IdentityKey): Promise<KeyRi
       await deriveKey(anchor),
       bytes.subarray(NONCE_BYTES),
     );
-    const { sequence, keys } = JSON.parse(decodeUtf8(new Uint8Array(opened))) as StoredRing;
+    const { sequence, removed, keys } = JSON.parse(decodeUtf8(new Uint8Array(opened))) as StoredRing;
     return {
       sequence,
+      removed,
       keys: await Promise.all(
         keys.map(async ({ jwk, ...rest }) => ({
           ...(rest as { readonly use: KeyUse; readonly state: KeyState; readonly announcedAtMs: number }),

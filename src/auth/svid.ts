@@ -126,6 +126,14 @@ function member(value: unknown, name: string): unknown {
     : undefined;
 }
 
+/** The key whose holder a token claims to name, and the key it claims to be signed by, unverified. */
+export function readClaimedHolder(token: string): Pick<Wit, 'publicJwk' | 'keyId'> | undefined {
+  const jws = tryParseCompactJws(token);
+  const publicJwk = toPublicJwk(member(jws?.claims.cnf, 'jwk'));
+  const keyId = jws?.header.kid;
+  return publicJwk === undefined || typeof keyId !== 'string' ? undefined : { publicJwk, keyId };
+}
+
 /** The id a token claims, unverified: to choose what to do next, never to believe it. */
 export function readClaimedId(token: string): SpiffeId | undefined {
   const sub = tryParseCompactJws(token)?.claims.sub;

@@ -12,7 +12,7 @@ import { explain } from './commands/explain.ts';
 import { expose } from './commands/expose.ts';
 import { get } from './commands/get.ts';
 import { hub } from './commands/hub.ts';
-import { keysList, keysRotate } from './commands/keys.ts';
+import { keysList, keysRemove, keysRotate } from './commands/keys.ts';
 import { lint } from './commands/lint.ts';
 import { paths } from './commands/paths.ts';
 import { revoke } from './commands/revoke.ts';
@@ -30,6 +30,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   revoke,
   keysList,
   keysRotate,
+  keysRemove,
   sidecar,
   run,
   expose,

@@ -10,6 +10,7 @@ import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
 import { readRequest } from './admin-request.ts';
 import type { Enrolment } from './enroll.ts';
+import type { Holders } from './holders.ts';
 import { statusOf } from './journal.ts';
 import { KeyAdmin } from './key-admin.ts';
 import type { KeyKeeper } from './key-keeper.ts';
@@ -35,6 +36,7 @@ export interface AdminOptions {
   readonly leases: Leases;
   readonly relay: Relay;
   readonly keys: KeyKeeper | undefined;
+  readonly holders: Holders | undefined;
   readonly about: HubAbout;
   /** It holds the key of the issuer: what others must believe can be made here. */
   readonly isIssuer: boolean;
@@ -95,7 +97,7 @@ export class Admin {
 
   constructor(options: AdminOptions) {
     this.#options = options;
-    this.keys = new KeyAdmin(options.keys);
+    this.keys = new KeyAdmin(options);
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_REFUSED */

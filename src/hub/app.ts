@@ -136,6 +136,11 @@ export function createApp(options: AppOptions): App {
     c.set('what', { sequence: listed.sequence });
     return c.json(listed, 200, NO_STORE);
   });
+  app.post('/v1/keys/remove', async (c) => {
+    const removed = await admin.keys.remove(await readJson(c, options));
+    c.set('what', { kid: removed.removed, revoked: removed.revoked, sequence: removed.sequence });
+    return c.json(removed, 200, NO_STORE);
+  });
 
   app.notFound((c) => failure(c, new SkeinError('SKEIN_BAD_REQUEST', 'Cannot answer: no such page', { status: 404 })));
   app.onError((thrown, c) => {

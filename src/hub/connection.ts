@@ -2,6 +2,7 @@
 
 import type { Grant } from '../auth/grant.ts';
 import { revoked } from '../auth/revocation.ts';
+import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { Channel } from '../control/channel.ts';
 import { isInstance, type Push } from '../control/messages.ts';
 import { splitRevocations } from '../control/revocation-parts.ts';
@@ -18,6 +19,7 @@ import { Link } from '../tunnel/link.ts';
 import { Session } from '../tunnel/session.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
+import { type Holders, isVouchedFor, keyRemoved } from './holders.ts';
 import type { Member } from './presence.ts';
 import type { Publisher } from './publisher.ts';
 import type { Subscriber } from './subscriber.ts';
@@ -83,6 +85,16 @@ export class Connection {
   /** Tells the sidecar, if it listens already. */
   push<N extends 'goaway' | 'bundle'>(name: N, body: Push<N>): void {
     this.#caller?.member.channel.push(name, body);
+  }
+
+  /** The issuer has other keys. Whose SVID was signed by one that is gone stays if it is known by its own key. */
+  tellKeys(bundle: TrustBundle, holders: Holders | undefined): void {
+    this.push('bundle', { bundle });
+    const peer = this.#session?.peer;
+    if (this.#isClosed || peer === undefined || isVouchedFor(bundle, peer)) return;
+    void Promise.resolve(holders?.vouches(peer)).then((isKnown = false) => {
+      if (!isKnown) this.close(keyRemoved('Cannot use link'));
+    });
   }
 
   /** Others are revoked from now on, and perhaps this one. */

@@ -210,7 +210,8 @@ export class Enrolment {
   /** @throws SkeinError SKEIN_REVOKED */
   #check({ id, services, hubRoles }: Admission, publicJwk: PublicJwk, thumbprint: string): void {
     const joinedAtMs = this.#options.clock.epochMs();
-    const grant: Grant = { kind: 'newcomer', services, publicJwk, thumbprint, joinedAtMs, expiresAtMs: 0, hubRoles };
+    const times = { joinedAtMs, expiresAtMs: 0 };
+    const grant: Grant = { kind: 'newcomer', services, publicJwk, thumbprint, ...times, hubRoles, keyId: '' };
     this.#options.check?.({ id, grant });
   }
 

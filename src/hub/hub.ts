@@ -137,7 +137,7 @@ class RunningHub implements Hub {
       },
     });
     standing.onBundle = () => {
-      for (const connection of this.#door.connections()) connection.push('bundle', { bundle: standing.bundle() });
+      for (const connection of this.#door.connections()) connection.tellKeys(standing.bundle(), issuer?.holders);
     };
     const board = new StatusBoard(clock);
     const { createPublisher = (made) => new Publisher(made) } = options;
@@ -173,7 +173,11 @@ class RunningHub implements Hub {
         ...{ platform, store, log, trustDomain, trusted: options.trust ?? [], maxTokens: limits.maxTokens },
       }),
     });
-    this.#sweep = new Sweep(clock, log, [() => this.#enrolment.sweep(), () => this.#revocations.sweep()]);
+    this.#sweep = new Sweep(clock, log, [
+      () => this.#enrolment.sweep(),
+      () => this.#revocations.sweep(),
+      async () => issuer?.holders.sweep(),
+    ]);
     const instance = createId();
     const quotas = new Quotas(clock, limits);
     const services: CallServices = {
@@ -197,8 +201,7 @@ class RunningHub implements Hub {
       revocations: this.#revocations,
       leases: this.#leases,
       relay: this.#relay,
-      keys: issuer?.keys,
-      isIssuer: issuer !== undefined,
+      ...{ keys: issuer?.keys, holders: issuer?.holders, isIssuer: issuer !== undefined },
       about: {
         instance,
         trustDomain,
@@ -221,6 +224,7 @@ class RunningHub implements Hub {
         trustDomain,
         clock,
         check,
+        recall: async (thumbprint) => issuer?.holders.recall(thumbprint),
         admit: async (presented, publicJwk) => {
           // Before the token is used up: the newcomer may take it to another hub.
           if (!services.roles.has('issuer')) {

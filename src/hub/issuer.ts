@@ -15,7 +15,9 @@ import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
 import { DEFAULT_TRUST_DOMAIN, type SpiffeId, toHubId } from '../core/spiffe-id.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { otherIssuer, type TrustAnchor } from './anchor.ts';
+import { Holders, isVouchedFor, keyRemoved } from './holders.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import type { HubLimits } from './options.ts';
 import type { Store } from './store.ts';
@@ -47,12 +49,14 @@ export class HubIssuer {
   /** Bearer tokens issued. */
   issuedJwts = 0;
   readonly keys: KeyKeeper;
+  readonly holders: Holders;
   /** The bundle is another one from now on. */
   onBundle: () => void = () => undefined;
   readonly #authority: Authority;
   readonly #options: HubIssuerOptions;
   readonly #key: IdentityKey;
   #wit = '';
+  #issuedAtMs = 0;
   #renewAtMs = 0;
   #timer: Timer | undefined;
 
@@ -61,6 +65,7 @@ export class HubIssuer {
     this.#key = key;
     this.#options = options;
     const { platform, log, store, limits, stateFile } = options;
+    this.holders = new Holders({ store, log, clock: platform.clock, removed: () => authority.ring.removed });
     this.keys = new KeyKeeper({
       ...{ authority, store, log, life: limits.keys, clock: platform.clock },
       ...{ random: platform.random, files: platform.files },
@@ -95,7 +100,9 @@ export class HubIssuer {
     const { clock } = this.#options.platform;
     const checkMs = Math.min(RENEWAL_CHECK_MS, this.#options.limits.svidLifetimeMs / RENEWALS);
     this.#timer = setPeriodic(clock, checkMs, () => {
-      if (clock.epochMs() >= this.#renewAtMs) void this.#renew();
+      const nowMs = clock.epochMs();
+      // A clock that had jumped ahead and is right again has issued it for a time that nobody else has yet.
+      if (nowMs >= this.#renewAtMs || nowMs < this.#issuedAtMs) void this.#renew();
     });
   }
 
@@ -128,6 +135,15 @@ export class HubIssuer {
     return { wit, expiresAtMs };
   }
 
+  /** An SVID for who has shown at this hub who it is. @throws SkeinError SKEIN_IDENTITY when the one by which it has is good no more */
+  async issueTo(peer: PeerIdentity): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
+    if (!isVouchedFor(this.bundle(), peer) && !(await this.holders.vouches(peer)))
+      throw keyRemoved('Cannot issue SVID');
+    const issued = await this.issue(peer.id, peer.grant as Grant);
+    await this.holders.note(peer, issued.expiresAtMs);
+    return issued;
+  }
+
   /** A bearer token by which its holder shows `audience` who it is. @throws SkeinError SKEIN_BAD_REQUEST */
   async issueJwt(id: SpiffeId, audience: string): Promise<IssuedJwt> {
     const issued = await this.#authority.issueJwt(id, audience, createId());
@@ -154,14 +170,16 @@ export class HubIssuer {
   async #renewOwn(): Promise<void> {
     const { platform, roles } = this.#options;
     const { clock, random } = platform;
+    const nowMs = clock.epochMs();
     const { wit } = await this.issue(toHubId(this.trustDomain), {
       publicJwk: this.#key.publicJwk,
       services: [],
-      joinedAtMs: clock.epochMs(),
+      joinedAtMs: nowMs,
       hubRoles: roles,
     });
     this.#wit = wit;
-    this.#renewAtMs = clock.epochMs() + jitter(random, this.#options.limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);
+    this.#issuedAtMs = nowMs;
+    this.#renewAtMs = nowMs + jitter(random, this.#options.limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);
   }
 
   async #renew(): Promise<void> {

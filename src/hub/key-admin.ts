@@ -2,13 +2,24 @@
 
 import * as v from 'valibot';
 import { readRequest } from './admin-request.ts';
+import type { Holders } from './holders.ts';
 import type { KeyKeeper, KeyStatus } from './key-keeper.ts';
+import type { RevocationBoard } from './revocations.ts';
 import { noIssuer } from './standing.ts';
 
 const rotateRequest = v.strictObject({
   /** Refuse where the next keys have not been announced for long enough. */
   now: v.boolean(),
 });
+
+const removeRequest = v.strictObject({ kid: v.pipe(v.string(), v.minLength(1), v.maxLength(128)) });
+
+export interface KeyAdminOptions {
+  /** Undefined in a hub that is no issuer. */
+  readonly keys: KeyKeeper | undefined;
+  readonly holders: Holders | undefined;
+  readonly revocations: RevocationBoard;
+}
 
 export interface KeyList {
   /** Of the bundle. */
@@ -17,28 +28,40 @@ export interface KeyList {
 }
 
 export class KeyAdmin {
-  readonly #keeper: KeyKeeper | undefined;
+  readonly #options: KeyAdminOptions;
 
-  /** @param keeper undefined in a hub that is no issuer */
-  constructor(keeper: KeyKeeper | undefined) {
-    this.#keeper = keeper;
+  constructor(options: KeyAdminOptions) {
+    this.#options = options;
   }
 
-  get #keys(): KeyKeeper {
-    if (this.#keeper === undefined) throw noIssuer('Cannot tell of keys');
-    return this.#keeper;
+  get #issuing(): { readonly keys: KeyKeeper; readonly holders: Holders } {
+    const { keys, holders } = this.#options;
+    if (keys === undefined || holders === undefined) throw noIssuer('Cannot tell of keys');
+    return { keys, holders };
   }
 
   /** @throws SkeinError SKEIN_REFUSED where another hub issues */
   list(): KeyList {
-    return { sequence: this.#keys.ring.sequence, keys: this.#keys.list().map(toJson) };
+    const { keys } = this.#issuing;
+    return { sequence: keys.ring.sequence, keys: keys.list().map(toJson) };
   }
 
   /** @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT, SKEIN_STORE */
   async rotate(request: unknown): Promise<KeyList> {
     const { now } = readRequest(rotateRequest, request, 'Cannot rotate keys');
-    await this.#keys.rotate(now);
+    await this.#issuing.keys.rotate(now);
     return this.list();
+  }
+
+  /** @returns also whom it was the only word for: they are revoked by their keys. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT, SKEIN_STORE */
+  async remove(request: unknown): Promise<KeyList & { readonly removed: string; readonly revoked: number }> {
+    const { kid } = readRequest(removeRequest, request, 'Cannot remove key');
+    const { keys, holders } = this.#issuing;
+    const { revocations } = this.#options;
+    await keys.remove(kid);
+    const unknown = await holders.seenBy(kid);
+    for (const { id, key } of unknown) await revocations.revoke({ id, key, reason: `let in by key ${kid}` });
+    return { removed: kid, revoked: unknown.length, ...this.list() };
   }
 }
 

@@ -8,7 +8,16 @@ import * as v from 'valibot';
 import type { Authority } from '../auth/authority.ts';
 import type { KeyLife } from '../auth/key-life.ts';
 import { createIdentityKey } from '../auth/key-pair.ts';
-import { advanceRing, type KeyRing, type RingKey, removedFrom, rotateRing, signsFrom } from '../auth/key-ring.ts';
+import {
+  advanceRing,
+  isRingDue,
+  type KeyRing,
+  type RingKey,
+  removedFrom,
+  removeFromRing,
+  rotateRing,
+  signsFrom,
+} from '../auth/key-ring.ts';
 import type { KeyUse } from '../auth/trust-bundle.ts';
 import { decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
@@ -107,6 +116,14 @@ export class KeyKeeper {
     log.log('warn', 'key-rotation-asked', { atOnce });
   }
 
+  /** Out of the bundle at once: what it has signed is good no more. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_CONFLICT, SKEIN_STORE */
+  async remove(kid: string): Promise<void> {
+    const { authority, clock, log } = this.#options;
+    if (kid === authority.thumbprint) throw isAnchor();
+    await this.#enqueue(() => this.#change((ring) => removeFromRing(ring, kid, clock.epochMs(), createIdentityKey)));
+    log.log('warn', 'key-removed', { kid });
+  }
+
   close(): void {
     this.#timer?.cancel();
     this.#unwatch?.();
@@ -114,6 +131,7 @@ export class KeyKeeper {
 
   async #advance(): Promise<void> {
     const { life, clock, log } = this.#options;
+    if (!isRingDue(this.ring, life, clock.epochMs())) return;
     try {
       await this.#change((ring) => advanceRing(ring, life, clock.epochMs(), createIdentityKey));
     } catch (thrown) {
@@ -182,6 +200,15 @@ export class KeyKeeper {
     this.#tail = done.catch(() => undefined); // whoever has asked is told
     return done;
   }
+}
+
+function isAnchor(): SkeinError {
+  return new SkeinError('SKEIN_CONFLICT', 'Cannot remove key: it is the anchor, which has signed all the others', {
+    details: {
+      remedy:
+        'If it has been stolen, the mesh has to be set up anew: a hub with a new --data folder and new join tokens. To have SVIDs signed by another key, run `skein keys rotate`.',
+    },
+  });
 }
 
 function toStatus(entry: RingKey, ring: KeyRing, life: KeyLife, anchor: string): KeyStatus {

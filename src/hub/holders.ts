@@ -1,0 +1,126 @@
+/**
+ * Holders: to which keys the issuer has given SVIDs, and how their holders had shown who they are. When a signing key has to be removed,
+ * what it has signed proves nothing any more; who is here was let in by a token, and goes on by the same key.
+ */
+
+import * as v from 'valibot';
+import type { Recalled } from '../auth/authenticator.ts';
+import type { Grant } from '../auth/grant.ts';
+import { GRANTED_ROLES } from '../auth/hub-role.ts';
+import { findKey, type TrustBundle } from '../auth/trust-bundle.ts';
+import type { Clock } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import { tryParseSpiffeId } from '../core/spiffe-id.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
+import { type Store, tryParseJson } from './store.ts';
+
+export interface HoldersOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Key ids that an operator has removed: they may have been used by somebody else. */
+  readonly removed: () => readonly string[];
+}
+
+const PREFIX = 'holder/';
+const STORED = v.object({
+  id: v.string(),
+  services: v.array(v.string()),
+  /** Of a hub. */
+  hubRoles: v.optional(v.array(v.picklist(GRANTED_ROLES))),
+  joinedAtMs: v.number(),
+  /** End of the newest SVID. */
+  expiresAtMs: v.number(),
+  /** Key id of the SVID by which it was seen first; none: it was let in by a token. */
+  by: v.optional(v.string()),
+});
+export type Holder = v.InferOutput<typeof STORED>;
+
+export class Holders {
+  readonly #options: HoldersOptions;
+
+  constructor(options: HoldersOptions) {
+    this.#options = options;
+  }
+
+  /** An SVID is being issued to `peer`. A store that is away keeps nobody from it: it is noted with the next one. */
+  async note(peer: PeerIdentity, expiresAtMs: number): Promise<void> {
+    const { store, log } = this.#options;
+    const { thumbprint, services, joinedAtMs, hubRoles, keyId } = peer.grant as Grant;
+    const id = peer.id.uri;
+    try {
+      for (;;) {
+        const entry = await store.get(PREFIX + thumbprint);
+        const known = entry === undefined ? undefined : read(entry.value);
+        const by = known?.id === id ? known.by : keyId;
+        const holder: Holder = {
+          ...{ id, services: [...services], joinedAtMs, expiresAtMs },
+          ...(hubRoles === undefined ? {} : { hubRoles: [...hubRoles] }),
+          ...(by === undefined || by === '' ? {} : { by }),
+        };
+        const written = await store.compareAndSet(PREFIX + thumbprint, entry?.revision ?? 0, JSON.stringify(holder));
+        if (written !== undefined) return;
+      }
+    } catch (thrown) {
+      log.log('debug', 'holder-not-noted', { id, error: toSkeinError(thrown).message });
+    }
+  }
+
+  /** Who holds the key `thumbprint`, if that was shown otherwise than by a key that has been removed. @throws SkeinError SKEIN_STORE */
+  async find(thumbprint: string): Promise<Holder | undefined> {
+    const { store, clock, removed } = this.#options;
+    const entry = await store.get(PREFIX + thumbprint);
+    const holder = entry === undefined ? undefined : read(entry.value);
+    if (holder === undefined || clock.epochMs() >= holder.expiresAtMs) return undefined;
+    return holder.by !== undefined && removed().includes(holder.by) ? undefined : holder;
+  }
+
+  /** The same as an identity; undefined also while the store is away. */
+  async recall(thumbprint: string): Promise<Recalled | undefined> {
+    const holder = await this.find(thumbprint).catch(() => undefined); // it is judged by its SVID then
+    const id = holder && tryParseSpiffeId(holder.id);
+    return holder === undefined || id === undefined ? undefined : { ...holder, id, hubRoles: holder.hubRoles };
+  }
+
+  /** Is `peer` whom its SVID names, although the key that has signed that is removed? */
+  async vouches({ id, grant }: PeerIdentity): Promise<boolean> {
+    const { thumbprint, services, hubRoles } = grant as Grant;
+    const holder = await this.find(thumbprint).catch(() => undefined);
+    const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+    return holder?.id === id.uri && isSame(holder.services, services) && isSame(holder.hubRoles, hubRoles);
+  }
+
+  /** Keys that were seen first with an SVID of the key `kid`, by whom. */
+  async seenBy(kid: string): Promise<readonly { readonly id: string; readonly key: string }[]> {
+    const entries = await this.#options.store.list(PREFIX);
+    return entries.flatMap(({ key, value }) => {
+      const holder = read(value);
+      return holder?.by === kid ? [{ id: holder.id, key: key.slice(PREFIX.length) }] : [];
+    });
+  }
+
+  /** Forgets those whose SVIDs have ended. @throws SkeinError SKEIN_STORE */
+  async sweep(): Promise<void> {
+    const { store, clock } = this.#options;
+    for (const { key, value, revision } of await store.list(PREFIX)) {
+      const holder = read(value);
+      if (holder === undefined || clock.epochMs() >= holder.expiresAtMs) await store.delete(key, revision);
+    }
+  }
+}
+
+/** Is the key that has signed the SVID of `peer` still one of the issuer's? */
+export function isVouchedFor(bundle: TrustBundle, { grant }: PeerIdentity): boolean {
+  const { keyId } = grant as Grant;
+  return keyId === '' || findKey(bundle, keyId, 'wit-svid') !== undefined;
+}
+
+export function keyRemoved(action: string): SkeinError {
+  return new SkeinError('SKEIN_IDENTITY', `${action}: the key that has signed its SVID has been removed`);
+}
+
+function read(value: string): Holder | undefined {
+  const stored = v.safeParse(STORED, tryParseJson(value));
+  return stored.success ? stored.output : undefined;
+}

@@ -5,7 +5,7 @@
 
 import type { Verdict } from '../auth/authorizer.ts';
 import type { Claims } from '../auth/match.ts';
-import type { Authentication, EndUser } from '../auth/request-authenticator.ts';
+import type { Authentication, AuthenticationFault, EndUser } from '../auth/request-authenticator.ts';
 import { namespaceOf } from '../catalog/service.ts';
 import type { Clock } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
@@ -46,6 +46,8 @@ export interface InboundOptions {
 export interface InboundEvents {
   started: { readonly service: string };
   finished: InboundFact;
+  /** A request has brought a token of an end user: `believed`, or what is wrong with it. */
+  token: { readonly service: string; readonly outcome: AuthenticationFault | 'believed' };
   /** A rule has denied a stream, or would have decided otherwise than was decided. */
   judged: PolicyFact;
 }
@@ -156,6 +158,7 @@ export class Inbound {
     const denial = toDenial(caller, destination, head);
     exchange.onFinish = (fact) => this.events.emit('finished', fact);
     this.events.emit('started', { service: destination.service });
+    this.#tellToken(destination.service, looked?.found);
     if (typeof looked?.found === 'string') {
       const { found: why } = looked;
       this.#denials.log('warn', 'user-token-refused', { ...denial, why });
@@ -211,6 +214,11 @@ export class Inbound {
       throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot connect to "${destination.key}": it takes requests, not bytes`);
     }
     target.accept(this.#live.watch(toRawStream(stream), { decide, denial }), caller);
+  }
+
+  #tellToken(service: string, found: Authentication | undefined): void {
+    if (found === undefined || (typeof found !== 'string' && found.vouchers === undefined)) return;
+    this.events.emit('token', { service, outcome: typeof found === 'string' ? found : 'believed' });
   }
 
   /** Tells what was denied, or would be; nothing of most streams. */

@@ -25,6 +25,8 @@ const FRESH_MS = 300_000;
 const STALE_MS = 3_600_000;
 /** Between two questions: strangers decide how often something is looked for that is not there. */
 const AGAIN_MS = 30_000;
+/** The same while nothing is kept: whoever waits for it gets nothing until then. */
+const FIRST_AGAIN_MS = 5_000;
 
 export class RemoteDocument<T> {
   readonly #options: RemoteDocumentOptions<T>;
@@ -55,7 +57,8 @@ export class RemoteDocument<T> {
   async refresh(): Promise<void> {
     const { clock } = this.#options.platform;
     if (this.#asking === undefined) {
-      if (clock.monotonicMs() - this.#askedAtMs < AGAIN_MS) return;
+      const againMs = this.#kept === undefined ? FIRST_AGAIN_MS : AGAIN_MS;
+      if (clock.monotonicMs() - this.#askedAtMs < againMs) return;
       this.#askedAtMs = clock.monotonicMs();
       this.#asking = this.#ask().finally(() => {
         this.#asking = undefined;

@@ -41,11 +41,15 @@ const LABELS = { 'skein.dev/managed-by': 'federation' };
 export class Federation {
   readonly #options: FederationOptions;
   readonly #timers = new Map<string, Timer>();
+  /** When an endpoint has answered as it should, monotonic. */
+  readonly #answeredMs = new Map<string, number>();
   #isClosed = false;
 
   /** @throws SkeinError SKEIN_CONFIG */
   constructor(options: FederationOptions) {
     this.#options = options;
+    const nowMs = options.platform.clock.monotonicMs();
+    for (const { trustDomain } of options.domains) this.#answeredMs.set(trustDomain, nowMs);
     const seen = new Set([options.trustDomain]);
     for (const { trustDomain, bundleEndpoint, profile = 'https_web' } of options.domains) {
       const refuse = (state: string): never => {
@@ -69,6 +73,12 @@ export class Federation {
       await this.#begin(domain).catch((thrown) => this.#tell(domain, thrown));
       this.#schedule(domain, 0);
     }
+  }
+
+  /** For each trust domain the time since its endpoint has answered. */
+  *agesMs(): IterableIterator<readonly [trustDomain: string, ageMs: number]> {
+    const nowMs = this.#options.platform.clock.monotonicMs();
+    for (const [trustDomain, atMs] of this.#answeredMs) yield [trustDomain, nowMs - atMs];
   }
 
   close(): void {
@@ -112,6 +122,7 @@ export class Federation {
     const offered = parseFederatedBundle(
       await getJson(platform, domain.bundleEndpoint, FETCH_TIMEOUT_MS, MAX_REDIRECTS),
     );
+    this.#answeredMs.set(domain.trustDomain, platform.clock.monotonicMs());
     const next = Math.min(MOST_SECONDS, Math.max(LEAST_SECONDS, offered.refreshHintSeconds ?? DEFAULT_SECONDS));
     if (this.#isClosed) return next;
     const current = await this.#current(domain);

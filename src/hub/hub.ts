@@ -245,7 +245,7 @@ class RunningHub implements Hub {
       issuer,
       enrolment: this.#enrolment,
       links,
-      quotas,
+      ...{ quotas, federation: this.#federation },
       leases: this.#leases,
       registrations: this.#registrations,
       store,

@@ -3,6 +3,7 @@
 import { isEndpoint } from '../catalog/resource.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 import type { Enrolment } from './enroll.ts';
+import type { Federation } from './federation.ts';
 import type { HalfOpen } from './half-open.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { Leases } from './leases.ts';
@@ -22,6 +23,7 @@ export interface HubMetricsOptions {
   readonly enrolment: Enrolment | undefined;
   readonly links: LinkCounts;
   readonly quotas: Quotas;
+  readonly federation: Federation;
   readonly leases: Leases;
   readonly registrations: Registrations;
   readonly store: Store;
@@ -79,6 +81,9 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
   metrics.read('skein_hub_peers', () => leases.others().length);
   metrics.read('skein_hub_lease_age_seconds', () =>
     leases.ageMs === Number.POSITIVE_INFINITY ? 0 : leases.ageMs / 1000,
+  );
+  metrics.readAll('skein_hub_federated_bundle_age_seconds', () =>
+    [...options.federation.agesMs()].map(([domain, ms]) => [{ domain }, ms / 1000]),
   );
   metrics.read('skein_hub_store_queued_writes', () => registrations.queuedWrites);
   metrics.read('skein_hub_store_up', () => Number(options.store.isUp));

@@ -89,6 +89,8 @@ function definePolicyMetrics(metrics: Metrics, { inboundEvents, mirror }: Agent)
   inboundEvents.on('judged', ({ outcome, service, rule }) => {
     counters[outcome].of({ service: service.slice(0, service.lastIndexOf(':')), rule }).add();
   });
+  const tokens = metrics.counter('skein_user_tokens_total');
+  inboundEvents.on('token', (fact) => tokens.of({ ...fact }).add());
   metrics.read('skein_policy_permissive', () => (mirror.authorizer.permissive === undefined ? 0 : 1));
 }
 

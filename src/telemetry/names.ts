@@ -63,6 +63,11 @@ export const METRICS = {
     help: 'Time since the store brought back the last renewal of this hub; grows while the store is away. 0 when it is not shared',
     labels: [],
   },
+  skein_hub_federated_bundle_age_seconds: {
+    type: 'gauge',
+    help: 'Time since the bundle endpoint of a federated trust domain has answered; since the start of the hub before the first answer',
+    labels: ['domain'],
+  },
   skein_hub_store_up: {
     type: 'gauge',
     help: 'Whether the store answers: 0 while a shared store is away, and the hub serves what it knew',
@@ -204,6 +209,11 @@ export const METRICS = {
     buckets: LATENCY_SECONDS,
   },
   skein_requests_in_flight: { type: 'gauge', help: 'Requests being performed', labels: ['direction'] },
+  skein_user_tokens_total: {
+    type: 'counter',
+    help: 'Tokens of end users that requests have brought to services which look for them: believed, or what was wrong',
+    labels: ['service', 'outcome'],
+  },
   skein_policy_denied_total: {
     type: 'counter',
     help: 'Streams that policies have denied here, by service and rule (default-deny: none allows them)',

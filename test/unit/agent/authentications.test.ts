@@ -299,6 +299,30 @@ test('What is kept is bounded: 4,096 tokens, 8 MiB of them, 256 that are being v
   printFigures('tokens that are kept', { large: authenticator.kept });
 });
 
+test('An issuer that was away when its rule came is asked again after 5 s', async (t) => {
+  const issuer = await OidcIssuer.start(t);
+  issuer.answer = (_path, response) => response.writeHead(503).end() !== undefined;
+  const users = new Fixture(by(issuer));
+  const token = await issuer.sign(ALICE);
+  equal(await users.ask(token), 'unreachable');
+  issuer.answer = undefined;
+  equal(await users.ask(token), 'unreachable', 'it was asked just now');
+  await users.clock.advanceAsync(5_000);
+  equal(await users.ask(token), 'alice');
+});
+
+test('A token that is known costs a look', async (t) => {
+  const { issuer, users } = await start(t);
+  const fields = ['accept', '*/*', 'authorization', `Bearer ${await issuer.sign({ ...ALICE, roles: ['a', 'b'] })}`];
+  await users.look(...fields);
+  const rounds = 20_000;
+  const startedMs = performance.now();
+  for (let i = 0; i < rounds; i++) void users.look(...fields);
+  const microseconds = Number((((performance.now() - startedMs) / rounds) * 1000).toFixed(2));
+  ok(typeof users.look(...fields) === 'object');
+  printFigures('a token that is known', { microseconds });
+});
+
 test('An issuer that is asked by many requests at once is asked once', async (t) => {
   const issuer = await OidcIssuer.start(t);
   const users = new Fixture(by(issuer));

@@ -88,6 +88,8 @@ test('A token that is not believed is answered with 401, the same for all that i
   const other = await OidcIssuer.start(t);
   const good = await users.token();
   const answers = new Set<string>();
+  const counted: string[] = [];
+  users.inbound.events.on('token', ({ service, outcome }) => counted.push(`${service} ${outcome}`));
   const wrong = [
     await users.token({ aud: 'web' }),
     await users.token({ exp: 1 }),
@@ -105,6 +107,7 @@ test('A token that is not believed is answered with 401, the same for all that i
     equal(getField(head?.fields ?? [], 'x-skein-reason'), 'user-token-invalid');
   }
   equal(answers.size, 1);
+  deepEqual(counted.slice(0, 2), ['api.default audience', 'api.default expired']);
   equal(users.handler.seen.length, 0);
   equal(users.inbound.live, 0);
   deepEqual(

@@ -152,6 +152,8 @@ test('Errors of an endpoint, and an older bundle, take nothing away', async (t) 
   endpoint.bundle = { keys: [], spiffe_sequence: 6 };
   await fixture.next('federated-bundle-older', 67);
   deepEqual(await fixture.kept(), { kids: ['a'], sequence: 7 });
+  const [[domain = '', ageMs = -1] = []] = [...fixture.federation.agesMs()];
+  deepEqual([domain, ageMs < 1_000], [PARTNER, true], 'it has answered, if with an old one');
   printFigures('bundle endpoints that fail', { answers: bad.length, keysLost: 0 });
 });
 

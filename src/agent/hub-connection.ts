@@ -4,7 +4,7 @@ import type { Grant } from '../auth/grant.ts';
 import { HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
 import { Channel } from '../control/channel.ts';
 import type { Push } from '../control/messages.ts';
-import { RevocationAssembler } from '../control/revocation-parts.ts';
+import { RevocationAssembler, type RevokedEntries } from '../control/revocation-parts.ts';
 import { encodeControlOffer } from '../control/version.ts';
 import { concatBytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -62,6 +62,8 @@ export class HubConnection implements Route {
   #session: Session | undefined;
   #channel: Channel | undefined;
   #isOpen = false;
+  /** Lists of revocations that are being verified. */
+  #verifying: Promise<unknown> | undefined;
   #closedBy: SkeinError | undefined;
 
   private constructor(url: string, pipe: MessagePipe, options: HubConnectionOptions) {
@@ -211,14 +213,15 @@ export class HubConnection implements Route {
       pushes: {
         catalogue: (push) => this.#in('catalogue', () => events.onCatalogue(push, this)),
         seal: (push) => this.#in('catalogue', () => events.onSeal(push, this)),
-        circuit: (push) => this.#in('relay', () => events.onCircuit(push, this)),
+        circuit: (push) => this.#in('relay', () => void this.#announce(push)),
         goaway: (push) => {
           this.isLeaving = true;
           events.onGoAway(push, this);
         },
         revocations: (push) => {
           const list = revocations.push(push);
-          if (list !== undefined && identity.revoke(list)) events.onRevocations();
+          if (list === undefined) return;
+          this.#verifying = Promise.all([this.#verifying, this.#revoke(list)]);
         },
         // Signed by the issuer: any hub may pass it on.
         bundle: ({ bundle }) => {
@@ -228,6 +231,29 @@ export class HubConnection implements Route {
       // A link whose control stream is gone is of no use to a member.
       onClose: (error) => this.#fail(error),
     });
+  }
+
+  async #revoke(list: RevokedEntries): Promise<void> {
+    const { identity, events } = this.#options;
+    try {
+      if (await identity.revoke(list)) events.onRevocations();
+    } catch (thrown) {
+      this.#fail(toSkeinError(thrown));
+    }
+  }
+
+  /** Who is revoked is known before the circuit of anybody who may be. */
+  async #announce(push: Push<'circuit'>): Promise<void> {
+    if (this.#verifying !== undefined) await this.settled();
+    if (!this.isClosed) this.#options.events.onCircuit(push, this);
+  }
+
+  /** Resolves when it is known who is revoked, as far as the hub has told. */
+  async settled(): Promise<void> {
+    for (let verifying = this.#verifying; verifying !== undefined; verifying = this.#verifying) {
+      await verifying;
+      if (this.#verifying === verifying) this.#verifying = undefined;
+    }
   }
 
   /** What the hub says in a role; one whose SVID does not say that it has it is left. */

@@ -5,6 +5,7 @@
 
 import type { OwnCredential } from '../auth/authenticator.ts';
 import type { HubRole } from '../auth/hub-role.ts';
+import type { SignedRevocations } from '../auth/signed-revocations.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { SkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
@@ -55,6 +56,8 @@ export async function joinAsHub(platform: Platform, options: HubMembershipOption
 export class HubMembership {
   /** The keys of the issuer are others from now on. */
   onBundle: () => void = () => undefined;
+  /** Others are revoked from now on. */
+  onRevocations: () => void = () => undefined;
   readonly #identity: Identity;
   readonly #uplinks: Uplinks;
   readonly #renewal: Renewal;
@@ -81,7 +84,7 @@ export class HubMembership {
         onSeal: nothing,
         onCircuit: nothing,
         onBeyondRoles: nothing,
-        onRevocations: nothing,
+        onRevocations: () => this.onRevocations(),
       },
       follow: async () => undefined,
       register: async () => undefined,
@@ -115,6 +118,11 @@ export class HubMembership {
     return this.#identity.bundle;
   }
 
+  /** As the issuer has signed them; undefined before there are any, or a hub has told. */
+  get revocations(): SignedRevocations | undefined {
+    return this.#identity.signedRevocations;
+  }
+
   credential(): OwnCredential {
     return this.#identity.credential;
   }
@@ -133,6 +141,7 @@ export class HubMembership {
 
   close(): void {
     this.onBundle = () => undefined;
+    this.onRevocations = () => undefined;
     this.#renewal.close();
     this.#uplinks.close();
   }

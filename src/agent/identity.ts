@@ -14,6 +14,12 @@ import { areSameRoles, type HubRole } from '../auth/hub-role.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations, revoked } from '../auth/revocation.ts';
 import { anchorOf, type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
+import {
+  areSameEntries,
+  type RevocationsRefusal,
+  type SignedRevocations,
+  whyNotSaid,
+} from '../auth/signed-revocations.ts';
 import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
 import { findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
@@ -74,6 +80,8 @@ export class Identity {
   };
   /** The issuer has other keys from now on. */
   onKeys: () => void = () => undefined;
+  /** Lists of revocations that were not taken over, by why. */
+  readonly revocationsRefused: Record<RevocationsRefusal, number> = { unsigned: 0, forged: 0, fork: 0 };
   readonly #options: IdentityOptions;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
@@ -81,6 +89,7 @@ export class Identity {
   #bundle: TrustBundle | undefined;
   #membership: Membership | undefined;
   #revocations = new Revocations();
+  #signedRevocations: SignedRevocations | undefined;
 
   private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, wayIn: WayIn | undefined) {
     this.#options = options;
@@ -192,10 +201,27 @@ export class Identity {
       : undefined;
   }
 
-  /** Takes over a later list; false: it is none. */
-  revoke(list: RevocationList): boolean {
-    if (list.number <= this.#revocations.list.number) return false;
-    this.#revocations = new Revocations(list);
+  /** The list as the issuer has signed it; undefined before there is one. */
+  get signedRevocations(): SignedRevocations | undefined {
+    return this.#signedRevocations;
+  }
+
+  /** Takes over a later list that the issuer has signed; false: it is none. */
+  async revoke(offered: RevocationList & { readonly head?: string | undefined }): Promise<boolean> {
+    const why = await whyNotSaid(offered, this.#trustBundle);
+    const { list } = this.#revocations;
+    const isSame = offered.number === list.number && list.number > 0;
+    const isFork = why === undefined && isSame && !(await areSameEntries(offered.entries, list.entries));
+    if (why !== undefined || isFork) {
+      const cause = why ?? 'fork';
+      this.revocationsRefused[cause]++;
+      this.#options.log.log('error', 'revocations-refused', { why: cause, number: offered.number, known: list.number });
+      return false;
+    }
+    // Another one may have come meanwhile.
+    if (offered.number <= this.#revocations.list.number) return false;
+    this.#signedRevocations = { ...offered, head: offered.head ?? '' };
+    this.#revocations = new Revocations(offered);
     return true;
   }
 

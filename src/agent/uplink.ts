@@ -261,6 +261,7 @@ export class Uplink {
       if (before === undefined) this.#held = holding;
       stop.throwIfAborted();
       await this.#options.owner.onUp(connection);
+      await connection.settled();
       stop.throwIfAborted();
       if (ending.error !== undefined) throw ending.error;
       return holding;

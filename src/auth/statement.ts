@@ -9,8 +9,11 @@ import { anchorOf } from './signed-bundle.ts';
 import { tryReadSigned } from './signed-claims.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
-/** `skein-seal+jwt`: what the resources of the mesh are at a revision. */
-export type StatementType = 'skein-seal+jwt';
+/**
+ * `skein-seal+jwt`: what the resources of the mesh are at a revision. `skein-revocations+jwt`: which identities are good no more.
+ * `skein-audit+jwt`: how far the log of issuances has come.
+ */
+export type StatementType = 'skein-seal+jwt' | 'skein-revocations+jwt' | 'skein-audit+jwt';
 
 export type Claims = Readonly<Record<string, string | number>>;
 

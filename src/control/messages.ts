@@ -158,6 +158,8 @@ export const PUSHES = {
   revocations: v.object({
     number: natural,
     more: v.boolean(),
+    /** In the last part: the issuer's word on number and entries. */
+    head: v.optional(text(2048)),
     entries: v.array(v.object({ id: spiffeId, key: v.optional(text(64)), joinedUntilMs: v.optional(natural) })),
   }),
   /**

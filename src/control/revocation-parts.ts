@@ -10,10 +10,12 @@ type Entry = Push<'revocations'>['entries'][number];
 export interface RevokedEntries {
   readonly number: number;
   readonly entries: readonly Entry[];
+  /** The issuer's word on both. */
+  readonly head?: string | undefined;
 }
 
 /** The pushes of a list, in order; the last one has `more: false`. */
-export function splitRevocations({ number, entries }: RevokedEntries): Push<'revocations'>[] {
+export function splitRevocations({ number, entries, head }: RevokedEntries): Push<'revocations'>[] {
   const parts: Entry[][] = [[]];
   let size = 0;
   for (const entry of entries) {
@@ -25,7 +27,11 @@ export function splitRevocations({ number, entries }: RevokedEntries): Push<'rev
     parts.at(-1)?.push(entry);
     size += bytes;
   }
-  return parts.map((part, index) => ({ number, more: index < parts.length - 1, entries: part }));
+  const last = parts.length - 1;
+  return parts.map((part, index) => {
+    const more = index < last;
+    return { number, more, entries: part, ...(more || head === undefined ? {} : { head }) };
+  });
 }
 
 /** Collects the parts that come over one channel. */
@@ -34,7 +40,7 @@ export class RevocationAssembler {
   #entries: Entry[] = [];
 
   /** The list, when `push` is its last part. @throws SkeinError SKEIN_LIMIT */
-  push({ number, more, entries }: Push<'revocations'>): RevokedEntries | undefined {
+  push({ number, more, entries, head }: Push<'revocations'>): RevokedEntries | undefined {
     if (number !== this.#number) this.#entries = [];
     this.#number = number;
     if (this.#entries.length + entries.length > MAX_REVOCATIONS) {
@@ -42,7 +48,7 @@ export class RevocationAssembler {
     }
     this.#entries.push(...entries);
     if (more) return undefined;
-    const list = { number, entries: this.#entries };
+    const list = { number, entries: this.#entries, ...(head === undefined ? {} : { head }) };
     this.#entries = [];
     return list;
   }

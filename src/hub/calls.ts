@@ -26,7 +26,7 @@ export interface CallServices {
   readonly issuer: HubIssuer | undefined;
   /** Verifies the SVID of a member. @throws SkeinError SKEIN_IDENTITY */
   readonly readMember: (wit: string) => Promise<Wit>;
-  readonly revocations: Pick<RevocationBoard, 'known'>;
+  readonly revocations: Pick<RevocationBoard, 'known' | 'signed'>;
   readonly presence: Presence;
   readonly registrations: Registrations;
   readonly relay: Relay;

@@ -177,9 +177,9 @@ export class Connection {
   }
 
   #tellRevocations(channel: Channel): void {
-    const { list } = this.#options.revocations.known;
-    if (list.number === 0) return;
-    for (const part of splitRevocations(list)) channel.push('revocations', part);
+    const { signed } = this.#options.revocations;
+    if (signed.number === 0) return;
+    for (const part of splitRevocations(signed)) channel.push('revocations', part);
   }
 
   /** Sidecars open one stream to a hub: the control stream. */

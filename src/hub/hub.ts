@@ -130,12 +130,18 @@ class RunningHub implements Hub {
     this.adminToken = state.adminToken;
     const check = (peer: PeerIdentity): void => this.#revocations.known.check(peer);
     this.#revocations = new RevocationBoard({
-      ...{ store, clock, log, trustDomain },
+      ...{ store, clock, log, trustDomain, reseal: options.reseal ?? false },
+      bundle: () => standing.bundle(),
+      sign: issuer === undefined ? undefined : (type, claims) => issuer.sign(type, claims),
       withdrawTokens: (id) => this.#enrolment.withdraw(id),
       onChange: () => {
         for (const connection of this.#door.connections()) connection.reconsider();
       },
     });
+    if (options.membership !== undefined) {
+      const { membership } = options;
+      membership.onRevocations = () => this.#revocations.adopt(membership.revocations);
+    }
     standing.onBundle = () => {
       for (const connection of this.#door.connections()) connection.tellKeys(standing.bundle(), issuer?.holders);
     };
@@ -327,7 +333,8 @@ class RunningHub implements Hub {
   }
 
   async #load(): Promise<void> {
-    this.#revocations.load();
+    await this.#revocations.load();
+    this.#revocations.adopt(this.#options.membership?.revocations);
     this.#leases.load();
     this.#registrations.load();
     await this.#resources.load();

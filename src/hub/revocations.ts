@@ -5,6 +5,14 @@
 
 import * as v from 'valibot';
 import { NO_REVOCATIONS, type Revocation, Revocations } from '../auth/revocation.ts';
+import {
+  type RevocationsRefusal,
+  type SignedRevocations,
+  signRevocations,
+  whyNotSaid,
+} from '../auth/signed-revocations.ts';
+import type { Claims, StatementType } from '../auth/statement.ts';
+import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { TOLERATED_SKEW_MS, WIT_LIFETIME_MS } from '../auth/validity.ts';
 import { MAX_REVOCATIONS } from '../control/limits.ts';
 import type { Clock } from '../core/clock.ts';
@@ -18,6 +26,12 @@ export interface RevocationsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly trustDomain: string;
+  /** Keys of the issuer. */
+  readonly bundle: () => TrustBundle;
+  /** Signs for the issuer; undefined: another hub does, and this one only tells what it has heard. */
+  readonly sign: ((type: StatementType, claims: Claims) => Promise<string>) | undefined;
+  /** Whatever was signed before, what the store holds is right: an operator says so. */
+  readonly reseal: boolean;
   /** Join tokens of that identity that wait for their use are good no more. */
   readonly withdrawTokens: (id: string) => Promise<number>;
   /** Another list holds from now on. */
@@ -50,7 +64,12 @@ const STORED_ENTRY = v.object({
   reason: v.optional(v.string()),
   atMs: v.number(),
 });
-const STORED = v.object({ number: v.pipe(v.number(), v.safeInteger()), entries: v.array(STORED_ENTRY) });
+const STORED = v.object({
+  number: v.pipe(v.number(), v.safeInteger()),
+  entries: v.array(STORED_ENTRY),
+  /** The issuer's word; missing in what a version from before has written. */
+  head: v.optional(v.string()),
+});
 
 export type RevocationEntry = v.InferOutput<typeof STORED_ENTRY>;
 type StoredRevocations = v.InferOutput<typeof STORED>;
@@ -59,7 +78,12 @@ export class RevocationBoard {
   readonly #options: RevocationsOptions;
   #known: Revocations = new Revocations(NO_REVOCATIONS);
   #entries: readonly RevocationEntry[] = [];
+  #head = '';
   #unwatch: (() => void) | undefined;
+  /** One list after the other. */
+  #tail: Promise<void> = Promise.resolve();
+  /** Why the first could not be believed. */
+  #failure: unknown;
 
   constructor(options: RevocationsOptions) {
     this.#options = options;
@@ -70,24 +94,47 @@ export class RevocationBoard {
     return this.#known;
   }
 
+  /** What members are told. */
+  get signed(): SignedRevocations {
+    return { ...this.#known.list, head: this.#head };
+  }
+
   /** With what only administrators need to know. */
   get entries(): readonly RevocationEntry[] {
     return this.#entries;
   }
 
-  /** @throws SkeinError SKEIN_STORE when it is there and cannot be read */
-  load(): void {
-    let isLoaded = false;
-    this.#unwatch = this.#options.store.watch(KEY, ({ key, entry }) => {
+  /** @throws SkeinError SKEIN_STORE when it is there and cannot be read, or was not signed by the issuer */
+  async load(): Promise<void> {
+    const { store, log } = this.#options;
+    this.#unwatch = store.watch(KEY, ({ key, entry }) => {
       if (key !== KEY || entry === undefined) return;
-      try {
-        this.#take(read(entry.value));
-      } catch (thrown) {
-        if (!isLoaded) throw thrown;
-        this.#options.log.log('error', 'revocations-unreadable', { error: toSkeinError(thrown).message });
-      }
+      this.#tail = this.#tail
+        .then(() => this.#follow(entry.value))
+        .catch((thrown) => {
+          this.#failure ??= thrown;
+          log.log('error', 'revocations-unreadable', { error: toSkeinError(thrown).message });
+        });
     });
-    isLoaded = true;
+    await this.#tail;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** What the hub that issues has told this one. */
+  adopt(list: SignedRevocations | undefined): void {
+    if (list === undefined || list.number <= this.#known.list.number) return;
+    const { clock, store, log } = this.#options;
+    const atMs = clock.epochMs();
+    const stored = { ...list, entries: list.entries.map((entry) => ({ ...entry, atMs })) };
+    this.#take(stored);
+    // A hub that starts while nobody tells it must not let in whom it has refused.
+    if (store.isShared) return;
+    this.#tail = this.#tail
+      .then(async () => {
+        const before = await store.get(KEY);
+        await store.compareAndSet(KEY, before?.revision ?? 0, JSON.stringify(stored));
+      })
+      .catch((thrown) => log.log('warn', 'revocations-not-kept', { error: toSkeinError(thrown).message }));
   }
 
   /** Resolves when the store has it. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_LIMIT, SKEIN_STORE */
@@ -134,25 +181,59 @@ export class RevocationBoard {
   }
 
   async #change(change: (entries: RevocationEntry[]) => RevocationEntry[]): Promise<void> {
-    const { store, clock } = this.#options;
+    const { store, clock, sign } = this.#options;
+    if (sign === undefined) return; // another hub does it
     for (;;) {
       const before = await store.get(KEY);
-      const { number, entries }: StoredRevocations =
-        before === undefined ? { number: 0, entries: [] } : read(before.value);
+      const stored = before === undefined ? undefined : read(before.value);
+      // What somebody else has written is written over.
+      const isBelieved = stored !== undefined && (await this.#whyNotSaid(stored)) === undefined;
+      const known = this.#known.list.number;
+      const { number, entries } = isBelieved ? stored : { number: known, entries: [...this.#entries] };
       const nowMs = clock.epochMs();
       const next = change(entries).filter((entry) => !isOver(entry, nowMs));
       if (next.length === entries.length && next.every((entry, index) => entry === entries[index])) return;
       // By the clock, so that it goes on growing behind a store that was put back.
-      const list: StoredRevocations = { number: Math.max(number + 1, nowMs), entries: next };
+      const list = await this.#sign(Math.max(number + 1, known + 1, nowMs), next, sign);
       if ((await store.compareAndSet(KEY, before?.revision ?? 0, JSON.stringify(list))) === undefined) continue;
       this.#take(list);
       return;
     }
   }
 
-  #take({ number, entries }: StoredRevocations): void {
+  /** @throws SkeinError SKEIN_STORE */
+  async #follow(value: string): Promise<void> {
+    const { store, sign, reseal } = this.#options;
+    const stored = read(value);
+    const why = await this.#whyNotSaid(stored);
+    if (why === undefined) return this.#take(stored);
+    // Of a version that did not sign: whoever writes to a folder of this hub has the key of the issuer beside it.
+    const isOurs = sign !== undefined && (reseal || (why === 'unsigned' && !store.isShared));
+    if (!isOurs) throw notSigned(why);
+    const { number } = this.#known.list;
+    const list = await this.#sign(Math.max(number, stored.number) + 1, stored.entries, sign);
+    const before = await store.get(KEY);
+    if (before?.value === value) await store.compareAndSet(KEY, before.revision, JSON.stringify(list));
+    this.#take(list);
+  }
+
+  #whyNotSaid({ number, entries, head }: StoredRevocations): Promise<RevocationsRefusal | undefined> {
+    return whyNotSaid({ number, entries: entries.map(toRevocation), head }, this.#options.bundle());
+  }
+
+  async #sign(
+    number: number,
+    entries: readonly RevocationEntry[],
+    sign: NonNullable<RevocationsOptions['sign']>,
+  ): Promise<StoredRevocations> {
+    const { head } = await signRevocations({ number, entries: entries.map(toRevocation) }, sign);
+    return { number, entries: [...entries], head };
+  }
+
+  #take({ number, entries, head = '' }: StoredRevocations): void {
     if (number <= this.#known.list.number) return;
     this.#entries = entries;
+    this.#head = head;
     this.#known = new Revocations({ number, entries: entries.map(toRevocation) });
     this.#options.onChange();
   }
@@ -177,6 +258,16 @@ function read(value: string): StoredRevocations {
   const stored = v.safeParse(STORED, tryParseJson(value));
   if (stored.success) return stored.output;
   throw new SkeinError('SKEIN_STORE', `Cannot read revocations: "${KEY}" in the store is not readable`);
+}
+
+function notSigned(why: RevocationsRefusal): SkeinError {
+  return new SkeinError(
+    'SKEIN_STORE',
+    `Cannot believe revocations: "${KEY}" in the store was not signed by the issuer`,
+    {
+      details: { why, remedy: 'Look at them (skein revoke --list); once they are right, start a hub with --reseal.' },
+    },
+  );
 }
 
 function checkRequest(trustDomain: string, id: string, key: string | undefined, reason: string | undefined): void {

@@ -5,6 +5,7 @@
 
 import type { OwnCredential } from '../auth/authenticator.ts';
 import type { HubRole } from '../auth/hub-role.ts';
+import type { SignedRevocations } from '../auth/signed-revocations.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { SkeinError } from '../core/errors.ts';
 
@@ -24,6 +25,10 @@ export interface HubStanding {
 export interface HubMembership extends HubStanding {
   /** What its SVID says. */
   readonly roles: readonly HubRole[];
+  /** As the issuer has signed them; undefined before it is known of any. */
+  readonly revocations: SignedRevocations | undefined;
+  /** Others are revoked from now on; the hub sets it. */
+  onRevocations: () => void;
 }
 
 /** @param action what cannot be done here */

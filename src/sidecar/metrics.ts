@@ -26,6 +26,9 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
     for (const { state } of agent.hubs) counts.set(state, (counts.get(state) ?? 0) + 1);
     return [...counts].map(([state, count]) => [{ state }, count]);
   });
+  metrics.readAll('skein_revocations_refused_total', () =>
+    Object.entries(agent.identity.revocationsRefused).map(([cause, count]) => [{ cause }, count]),
+  );
   metrics.readAll('skein_hub_roles_missing', () => agent.missingRoles.map((role) => [{ role }, 1]));
   metrics.read('skein_hubs_beyond_roles_total', () => agent.hubsBeyondRoles);
   metrics.read('skein_unread_bytes', () => agent.peers.unread.bytes);

@@ -155,6 +155,11 @@ export const METRICS = {
     help: 'Hubs that this sidecar was given, by the state of its link to them (spare, waiting, dialling, connected, leaving)',
     labels: ['state'],
   },
+  skein_revocations_refused_total: {
+    type: 'counter',
+    help: 'Lists of revocations that were not taken over from a hub, by cause: unsigned, forged (not signed by the issuer), fork (another one under a known number)',
+    labels: ['cause'],
+  },
   skein_hub_roles_missing: {
     type: 'gauge',
     help: '1 for each role that no connected hub plays for this sidecar (issuer, catalogue, signal, relay)',

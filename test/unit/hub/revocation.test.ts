@@ -180,8 +180,8 @@ test('Hubs that share a store refuse it together, and a hub that knows less unsa
   await mesh.until(() => api.agent.peers.size === 0 && web.log.of('hub-lost').length === 1, 1000);
 
   const { list } = api.agent.identity.revocations;
-  equal(api.agent.identity.revoke({ number: list.number, entries: [] }), false);
-  equal(api.agent.identity.revoke({ number: list.number - 1, entries: [] }), false);
+  equal(await api.agent.identity.revoke({ number: list.number, entries: [] }), false);
+  equal(await api.agent.identity.revoke({ number: list.number - 1, entries: [] }), false);
   equal(api.agent.identity.revocations.list, list);
 });
 

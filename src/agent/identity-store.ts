@@ -65,6 +65,33 @@ export class IdentityStore {
     });
   }
 
+  /**
+   * Puts files that cannot be read beside their places, where a start with a token takes them for missing and somebody may look at them.
+   * @returns what they are called now
+   * @throws SkeinError SKEIN_STORE when the folder cannot be written
+   */
+  async setDamagedAside(): Promise<readonly string[]> {
+    const moved: string[] = [];
+    for (const [name, read] of [
+      [IDENTITY, () => this.readIdentity()],
+      [ENROLMENT, () => this.readEnrolment()],
+    ] as const) {
+      const isDamaged = await read().then(
+        () => false,
+        () => true,
+      );
+      if (!isDamaged) continue;
+      const copy = `${name}.damaged`;
+      await this.#write(async (files) => {
+        const content = await files.read(`${this.#folder}/${name}`);
+        if (content !== undefined) await files.replace(`${this.#folder}/${copy}`, content);
+        await files.remove(`${this.#folder}/${name}`);
+      });
+      moved.push(copy);
+    }
+    return moved;
+  }
+
   /** Replaces the identity; an enrolment is finished by it. @throws SkeinError SKEIN_STORE */
   writeIdentity({ key, wit, bundle }: StoredIdentity): Promise<void> {
     return this.#write(async (files) => {
@@ -94,7 +121,7 @@ export class IdentityStore {
     } catch (cause) {
       throw new SkeinError('SKEIN_STORE', `Cannot read identity: "${path}" is damaged`, {
         cause,
-        details: { remedy: 'Remove it, and join anew with a token of `skein token create`.' },
+        details: { remedy: 'Start with a new token of `skein token create`; the damaged file is set aside then.' },
       });
     }
   }

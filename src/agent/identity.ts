@@ -87,6 +87,8 @@ export class Identity {
   readonly #key: IdentityKey;
   readonly #wayIn: WayIn | undefined;
   #bundle: TrustBundle | undefined;
+  /** Does the folder hold what is known here? */
+  #isKept = true;
   #membership: Membership | undefined;
   #revocations = new Revocations();
   #signedRevocations: SignedRevocations | undefined;
@@ -106,6 +108,7 @@ export class Identity {
     const store = new IdentityStore(options.platform.files, options.data);
     const { token: text, knownHub, platform } = options;
     const token = text === undefined ? undefined : parseWayIn(text.reveal(), knownHub, platform.crypto.sha256);
+    if (token !== undefined) await setDamagedAside(store, options);
     const stored = await store.readIdentity();
     const wit = stored === undefined ? undefined : await tryVerify(stored, options.platform);
     if (stored !== undefined && wit !== undefined && !(wit instanceof SkeinError)) {
@@ -254,7 +257,7 @@ export class Identity {
 
   /**
    * Takes over a WIT-SVID that the hub has issued, and keeps it.
-   * @throws SkeinError SKEIN_IDENTITY when it is not for this member's key, SKEIN_STORE
+   * @throws SkeinError SKEIN_IDENTITY when it is not for this member's key
    */
   async accept(answer: { readonly wit: string; readonly bundle: unknown }): Promise<void> {
     const { platform } = this.#options;
@@ -276,7 +279,7 @@ export class Identity {
     return this.#bundle && toSigningKeys(this.#bundle, 'jwt-svid');
   }
 
-  /** Takes over the keys of the trust domain, if the issuer has signed them and they are not older. @throws SkeinError SKEIN_STORE */
+  /** Takes over the keys of the trust domain, if the issuer has signed them and they are not older. */
   async updateBundle(value: unknown): Promise<void> {
     let offered: TrustBundle;
     try {
@@ -350,10 +353,30 @@ export class Identity {
     this.#membership = { text, wit, renewAtMs: fromMs + afterMs };
   }
 
+  /** Once more, where the folder did not take it. */
+  async keepAgain(): Promise<void> {
+    if (!this.#isKept) await this.#keep();
+  }
+
+  /** A disk that is full ends nothing that runs: what matters is here. It is told of, and tried again. */
   async #keep(): Promise<void> {
     if (this.#membership === undefined || this.#bundle === undefined) return;
-    await this.#store.writeIdentity({ key: this.#key, wit: this.#membership.text, bundle: this.#bundle });
+    const { log, data } = this.#options;
+    try {
+      await this.#store.writeIdentity({ key: this.#key, wit: this.#membership.text, bundle: this.#bundle });
+      if (!this.#isKept) log.log('info', 'identity-kept', { folder: data });
+      this.#isKept = true;
+    } catch (thrown) {
+      const { message, details } = toSkeinError(thrown);
+      if (this.#isKept) log.log('error', 'identity-not-kept', { folder: data, error: message, remedy: details.remedy });
+      this.#isKept = false;
+    }
   }
+}
+
+/** With a token there is a way in without them. */
+async function setDamagedAside(store: IdentityStore, { data, log }: IdentityOptions): Promise<void> {
+  for (const file of await store.setDamagedAside()) log.log('warn', 'identity-set-aside', { folder: data, file });
 }
 
 /** The key by which the issuer signs its bundles. One that was kept before they were signed has a single key for SVIDs. */

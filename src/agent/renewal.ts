@@ -36,6 +36,7 @@ export class Renewal {
   async look(): Promise<void> {
     await this.#underWay; // it may have gone by a link that is lost
     const { identity, log, routes } = this.#options;
+    identity.keepAgain().catch(() => undefined); // it tells of its failures itself
     if (!identity.isRenewalDue || !routes().some((hub) => hub.plays('issuer'))) return;
     this.#underWay ??= this.#renew()
       .catch((thrown) => log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message }))

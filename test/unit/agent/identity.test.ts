@@ -11,8 +11,9 @@ import { parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey, type IdentityKey } from '../../../src/auth/key-pair.ts';
 import { type BundleRefusal, signBundle } from '../../../src/auth/signed-bundle.ts';
 import type { TrustBundle } from '../../../src/auth/trust-bundle.ts';
+import { SkeinError } from '../../../src/core/errors.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
-import type { Platform } from '../../../src/core/platform.ts';
+import type { Files, Platform } from '../../../src/core/platform.ts';
 import { Redacted } from '../../../src/core/redacted.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
@@ -97,6 +98,62 @@ test('A damaged file is named, and not taken for none', async (t) => {
     writeFileSync(join(data, 'enrolment.json'), text);
     await rejects(store.readEnrolment(), { code: 'SKEIN_STORE' }, text);
   }
+});
+
+test('A damaged identity is set aside where there is a token, and stops the start where there is none', async (t) => {
+  const data = folder(t);
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api'], { data });
+  agent.close();
+  for (const text of ['', '{"version":1,"wit":', 'null', '{"version":1,"wit":"a.b.c"}']) {
+    writeFileSync(join(data, 'identity.json'), text);
+    await rejects(mesh.createAgent({ data }), { code: 'SKEIN_STORE' });
+    equal(readFileSync(join(data, 'identity.json'), 'utf8'), text, 'nothing is touched');
+    const again = await mesh.join(['api'], { data });
+    equal(again.agent.id.uri, agent.id.uri);
+    deepEqual(
+      again.log.of('identity-set-aside').map(({ fields }) => fields),
+      [{ folder: data, file: 'identity.json.damaged' }],
+    );
+    equal(readFileSync(join(data, 'identity.json.damaged'), 'utf8'), text);
+    equal(statSync(join(data, 'identity.json.damaged')).mode & 0o777, 0o600);
+    again.agent.close();
+  }
+  writeFileSync(join(data, 'enrolment.json'), '{');
+  writeFileSync(join(data, 'identity.json'), '{');
+  const last = await mesh.join(['api'], { data });
+  equal(last.log.of('identity-set-aside').length, 2);
+});
+
+test('A folder that takes nothing ends nothing: it is said once, and kept when there is room again', async (t) => {
+  const data = folder(t);
+  const { files } = nodePlatform();
+  let isFull = false;
+  const full: Files = {
+    ...(files as Files),
+    replace: (path, content, mode) =>
+      isFull
+        ? Promise.reject(new SkeinError('SKEIN_STORE', 'disk full'))
+        : (files as Files).replace(path, content, mode),
+  };
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const token = await mesh.token('api');
+  const { agent, log } = await mesh.createAgent({ data, token }, { ...mesh.platform, files: full });
+  await mesh.run(agent.start());
+  const before = readFileSync(join(data, 'identity.json'), 'utf8');
+  isFull = true;
+  await mesh.clock.advanceAsync(1.2 * HOUR_MS);
+  equal(readFileSync(join(data, 'identity.json'), 'utf8'), before);
+  equal(log.of('identity-renewed').length, 1, 'it goes on');
+  equal(log.of('identity-not-kept').length, 1);
+  isFull = false;
+  await mesh.clock.advanceAsync(60_000);
+  equal(log.of('identity-kept').length, 1);
+  const kept = JSON.parse(readFileSync(join(data, 'identity.json'), 'utf8')) as { wit: string };
+  ok(!before.includes(kept.wit), 'the SVID of now is kept');
+  ok(agent.identity.expiresAtMs > mesh.clock.epochMs());
 });
 
 test('Writes follow each other, and a failed one does not stop the next', async (t) => {

@@ -2,7 +2,7 @@
 
 import { type IdentityKey, importIdentityKey, type PrivateJwk } from '../auth/key-pair.ts';
 import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
-import { decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
+import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Files } from '../core/platform.ts';
 
@@ -115,7 +115,7 @@ export class IdentityStore {
     const content = await this.#files?.read(path);
     if (content === undefined) return undefined;
     try {
-      const file = JSON.parse(decodeUtf8(content));
+      const file = parseJson(content);
       if (file?.version !== 1) throw new SyntaxError('unknown version');
       return await parse(file);
     } catch (cause) {
@@ -136,5 +136,14 @@ export class IdentityStore {
         throw toSkeinError(thrown, 'SKEIN_STORE');
       });
     return this.#writing;
+  }
+}
+
+/** JavaScript engines quote what they could not read: here that may be a piece of a private key. */
+function parseJson(content: Bytes) {
+  try {
+    return JSON.parse(decodeUtf8(content));
+  } catch {
+    throw new SyntaxError('it is not JSON');
   }
 }

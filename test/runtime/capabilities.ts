@@ -46,6 +46,16 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       ],
     },
   },
+  'mount namespaces': {
+    reason: 'needs root, and unshare of Linux',
+    on: (host) => !(host.platform === 'linux' && host.root && host.hasCommand('unshare')),
+    tests: {
+      'test/e2e/full-disk.test.ts': [
+        'below a hub: calls go on, changes are refused with the reason, and made when there is room',
+        'below a sidecar: it says why it does not join, and spends no token',
+      ],
+    },
+  },
   'network namespaces': {
     reason: 'needs root, and ip and nft of Linux',
     on: (host) => !(host.platform === 'linux' && host.root && host.hasCommand('ip') && host.hasCommand('nft')),

@@ -17,6 +17,8 @@ export interface HubOptions extends ProgramOptions {
   readonly listen?: string;
   /** Further options of `skein hub`. */
   readonly args?: readonly string[];
+  /** Its data folder. @default one in the folder of this mesh */
+  readonly data?: string;
   /** Puts into the hub's data folder what it shall find there at its first start. */
   readonly prepare?: (dataFolder: string) => void;
 }
@@ -90,7 +92,7 @@ export class TestMesh {
   }
 
   get hubData(): string {
-    return join(this.folder, 'hub');
+    return this.#hubOptions.data ?? join(this.folder, 'hub');
   }
 
   /** Starts the hub, or starts it again with its data and on its former port. */

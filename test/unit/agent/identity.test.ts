@@ -100,6 +100,24 @@ test('A damaged file is named, and not taken for none', async (t) => {
   }
 });
 
+test('What is said of a damaged file holds no piece of it', async (t) => {
+  const data = folder(t);
+  const store = new IdentityStore(nodePlatform().files, data);
+  await store.writeEnrolment({ key: await createIdentityKey(), tokenId: 'a' });
+  const path = join(data, 'enrolment.json');
+  const good = readFileSync(path, 'utf8');
+  const secret = (JSON.parse(good) as { key: { d: string } }).key.d;
+  for (let at = 0; at < good.length; at++) {
+    writeFileSync(path, `${good.slice(0, at)}"${good.slice(at)}`);
+    const error = (await store.readEnrolment().then(
+      () => undefined,
+      (thrown) => thrown,
+    )) as { message: string; cause?: { message?: string } } | undefined;
+    const said = `${error?.message} ${error?.cause?.message}`;
+    for (let i = 0; i + 4 <= secret.length; i++) ok(!said.includes(secret.slice(i, i + 4)), said);
+  }
+});
+
 test('A damaged identity is set aside where there is a token, and stops the start where there is none', async (t) => {
   const data = folder(t);
   const mesh = new VirtualMesh(t);

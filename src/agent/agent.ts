@@ -77,7 +77,7 @@ export async function createAgent(platform: Platform, options: AgentOptions, par
 
 export class Agent {
   /** This process, as others find it in the catalogue. */
-  readonly instance = createId();
+  readonly instance: string;
   readonly events = new Emitter<AgentEvents>();
   readonly inboundEvents: Emitter<InboundEvents>;
   /** What policies have denied of late, or would. */
@@ -113,6 +113,7 @@ export class Agent {
     const { limits, router, log = SILENT_LOGGER } = options;
     const { clock, random, decodeLatin1 } = platform;
     const staticKey = platform.crypto.createX25519();
+    this.instance = createId(random);
     const { instance } = this;
     this.#platform = platform;
     this.identity = identity;

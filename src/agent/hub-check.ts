@@ -61,7 +61,7 @@ async function admit(platform: Platform, url: string, identity: Identity, signal
     onClose: ignore,
   };
   const staticKey = platform.crypto.createX25519();
-  const options = { platform, identity, instance: createId(), staticKey, observer: undefined, events };
+  const options = { platform, identity, instance: createId(platform.random), staticKey, observer: undefined, events };
   const connection = await HubConnection.open(url, options, signal);
   connection.close();
 }
@@ -83,7 +83,7 @@ async function verify(platform: Platform, link: Link, identity: Identity): Promi
   };
   const session = new Session({
     ...{ role: 'initiator', circuit: link.control, authenticator, crypto, clock, random },
-    ...{ trustDomain: identity.trustDomain, localInstance: createId(), remoteInstance: '' },
+    ...{ trustDomain: identity.trustDomain, localInstance: createId(platform.random), remoteInstance: '' },
     binding: concatBytes(...link.transcript),
     onStream: (stream) => stream.reset(new SkeinError('SKEIN_REFUSED', 'Cannot take stream: this was a check')),
     onClose: () => undefined,

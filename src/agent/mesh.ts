@@ -88,7 +88,8 @@ export async function createMesh(platform: Platform, options: MeshOptions): Prom
   return toMesh(agent, rest);
 }
 
-function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
+/** The face of an agent that has started. */
+export function toMesh(agent: Agent, { limits }: AgentOptions): Mesh {
   const windowBytes = limits?.bodyWindowBytes ?? AGENT_LIMITS.bodyWindowBytes;
   const serve = async (name: string, target: ServiceTarget, options: ServiceOptions): Promise<ServedService> => {
     const { port = SERVICE_PORT, labels = {}, rateLimit } = options;

@@ -1,8 +1,12 @@
 /** Ids of requests, sessions and instances; the only door to nanoid. Not for secrets that need a stated entropy. */
 
-import { nanoid } from 'nanoid';
+import { customRandom, nanoid, urlAlphabet } from 'nanoid';
+import type { Random } from './random.ts';
 
-/** A new id of `length` URL-safe characters, 6 bits each; 21 characters are 126 bits. */
-export function createId(length = 21): string {
-  return nanoid(length);
+/** URL-safe characters of an id, 6 bits each: 126 bits. */
+const LENGTH = 21;
+
+/** A new id. @param random where its chance comes from @default the runtime's */
+export function createId(random?: Random): string {
+  return random === undefined ? nanoid(LENGTH) : customRandom(urlAlphabet, LENGTH, (size) => random.bytes(size))();
 }

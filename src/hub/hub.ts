@@ -184,7 +184,7 @@ class RunningHub implements Hub {
       () => this.#revocations.sweep(),
       async () => issuer?.holders.sweep(),
     ]);
-    const instance = createId();
+    const instance = createId(random);
     const quotas = new Quotas(clock, limits);
     const services: CallServices = {
       ...{ issuer, quotas, clock, limits },

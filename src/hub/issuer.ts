@@ -146,7 +146,7 @@ export class HubIssuer {
 
   /** A bearer token by which its holder shows `audience` who it is. @throws SkeinError SKEIN_BAD_REQUEST */
   async issueJwt(id: SpiffeId, audience: string): Promise<IssuedJwt> {
-    const issued = await this.#authority.issueJwt(id, audience, createId());
+    const issued = await this.#authority.issueJwt(id, audience, createId(this.#options.platform.random));
     this.issuedJwts++;
     this.#options.log.log('debug', 'token-issued', { id: id.uri, audience });
     return issued;

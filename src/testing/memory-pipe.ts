@@ -13,6 +13,10 @@ export interface MemoryLinkOptions {
   readonly kernelBytes?: number;
   /** Bytes it takes, and reports as sent, while they wait for the bandwidth: the queue that nobody sees. @default 0 */
   readonly hiddenBytes?: number;
+  /** What a message of so many bytes takes longer than the latency, in milliseconds; those behind it wait. @default 0 */
+  readonly resentMs?: (bytes: number) => number;
+  /** Told of each message when it leaves that end. */
+  readonly onSent?: Readonly<Record<'a' | 'b', (bytes: number) => void>>;
 }
 
 /** A link and the ways to break it. */
@@ -22,8 +26,8 @@ export class MemoryLink {
   readonly #ends: readonly [MemoryPipe, MemoryPipe];
 
   constructor(clock: Clock, options: MemoryLinkOptions = {}) {
-    const a = new MemoryPipe(clock, options, 'memory:b');
-    const b = new MemoryPipe(clock, options, 'memory:a');
+    const a = new MemoryPipe(clock, options, 'memory:b', options.onSent?.a);
+    const b = new MemoryPipe(clock, options, 'memory:a', options.onSent?.b);
     a.join(b);
     b.join(a);
     this.#ends = [a, b];
@@ -39,6 +43,15 @@ export class MemoryLink {
   /** The connection dies in silence: nothing that `end` sends, or either end, arrives any more, and nobody is told. */
   blackhole(end?: MessagePipe): void {
     for (const each of end === undefined ? this.#ends : [this.#of(end)]) each.sever();
+  }
+
+  /** What a black hole has kept goes on its way. */
+  heal(): void {
+    for (const end of this.#ends) end.resume();
+  }
+
+  get isClosed(): boolean {
+    return this.#ends.every((end) => end.isClosed);
   }
 
   /** From now on messages take so long, and so many bytes leave per second; those under way are not overtaken. */
@@ -82,6 +95,8 @@ class MemoryPipe implements MessagePipe {
   #arrivalMs = 0;
   readonly #kernelBytes: number;
   readonly #hiddenBytes: number;
+  readonly #resentMs: MemoryLinkOptions['resentMs'];
+  readonly #onSent: ((bytes: number) => void) | undefined;
   #peer: MemoryPipe | undefined;
   #events: MessagePipeEvents | undefined;
   /** Arrived before `attach`. */
@@ -99,12 +114,19 @@ class MemoryPipe implements MessagePipe {
   #closing: { readonly code: number; readonly reason: string } | undefined;
   #closed = false;
 
-  constructor(clock: Clock, options: MemoryLinkOptions, remoteAddress: string) {
+  constructor(
+    clock: Clock,
+    options: MemoryLinkOptions,
+    remoteAddress: string,
+    onSent: ((bytes: number) => void) | undefined,
+  ) {
     this.#clock = clock;
     this.#latencyMs = options.latencyMs ?? 0;
     this.#bytesPerSecond = options.bytesPerSecond ?? Number.POSITIVE_INFINITY;
     this.#kernelBytes = options.kernelBytes ?? 262_144;
     this.#hiddenBytes = options.hiddenBytes ?? 0;
+    this.#resentMs = options.resentMs;
+    this.#onSent = onSent;
     this.remoteAddress = remoteAddress;
   }
 
@@ -139,6 +161,10 @@ class MemoryPipe implements MessagePipe {
 
   get outstandingBytes(): number {
     return this.#outstandingBytes;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
   }
 
   close(code: number, reason: string): void {
@@ -255,17 +281,19 @@ class MemoryPipe implements MessagePipe {
     }
     // The wire copies; without this the receiver would patch the sender's resend buffer.
     const copy = new Uint8Array(item.message);
-    this.#later(() => peer?.receive(copy));
+    this.#onSent?.(item.size);
+    this.#later(() => peer?.receive(copy), this.#resentMs?.(item.size));
   }
 
   receive(message: Bytes): void {
     if (!this.#closed) this.#tell((events) => events.onMessage(message));
   }
 
-  #later(run: () => void): void {
+  #later(run: () => void, extraMs = 0): void {
     const nowMs = this.#clock.monotonicMs();
-    const isBehind = nowMs + this.#latencyMs < this.#arrivalMs;
-    const afterMs = isBehind ? this.#arrivalMs - nowMs + BEHIND_MS : this.#latencyMs;
+    const latencyMs = this.#latencyMs + extraMs;
+    const isBehind = nowMs + latencyMs < this.#arrivalMs;
+    const afterMs = isBehind ? this.#arrivalMs - nowMs + BEHIND_MS : latencyMs;
     this.#arrivalMs = nowMs + afterMs;
     if (afterMs > 0) this.#clock.setTimer(afterMs, run);
     else run();

@@ -5,10 +5,10 @@ import type { DirectStatus } from '../../src/agent/direct/direct.ts';
 import type { DirectLimits } from '../../src/agent/direct/options.ts';
 import type { DirectSockets, Platform } from '../../src/core/platform.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
+import { type NatOptions, VirtualInternet } from '../../src/testing/virtual-internet.ts';
 import type { Session } from '../../src/tunnel/session.ts';
 import { RecordingHandler } from './http.ts';
 import type { EventLog } from './local-mesh.ts';
-import { type NatOptions, VirtualInternet } from './virtual-internet.ts';
 import { VirtualMesh } from './virtual-mesh.ts';
 
 export type End = 'a' | 'b';
@@ -43,7 +43,7 @@ export class VirtualPair {
   private constructor(t: TestContext) {
     const random = new SeededRandom(7);
     this.mesh = new VirtualMesh(t, random);
-    this.internet = new VirtualInternet(this.mesh.clock, random);
+    this.internet = new VirtualInternet(this.mesh.clock, random, this.mesh.conditions);
   }
 
   static async start(t: TestContext, options: PairOptions = {}): Promise<VirtualPair> {

@@ -8,8 +8,8 @@ import { type TestContext, test } from 'node:test';
 import { Authority } from '../../../src/auth/authority.ts';
 import { isEndpoint, type Manifest, type Resource } from '../../../src/catalog/resource.ts';
 import type { SealIndex } from '../../../src/catalog/seal-index.ts';
+import type { SharedStore } from '../../../src/testing/shared-store.ts';
 import { HONEST, HOSTILE, HostileHubLab } from '../../support/hostile-hub.ts';
-import type { SharedStore } from '../../support/shared-store.ts';
 
 const ALLOW_ALL = {
   kind: 'AuthorizationPolicy',

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { KEY_LIFE } from '../../../src/auth/key-life.ts';
 import type { Hub } from '../../../src/hub/hub.ts';
+import { SharedStore } from '../../../src/testing/shared-store.ts';
 import { folder } from '../../support/folder.ts';
-import { SharedStore } from '../../support/shared-store.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;

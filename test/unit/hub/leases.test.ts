@@ -3,9 +3,9 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Leases } from '../../../src/hub/leases.ts';
+import { SharedStore } from '../../../src/testing/shared-store.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { EventLog } from '../../support/local-mesh.ts';
-import { SharedStore } from '../../support/shared-store.ts';
 
 const LIMITS = { renewMs: 1000, renewals: 5, sweepAfterMs: 30_000 };
 

@@ -8,9 +8,9 @@ import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
 import { createHub, type Hub } from '../../../src/hub/hub.ts';
+import { SharedStore, type StoreLine } from '../../../src/testing/shared-store.ts';
 import { RecordingHandler } from '../../support/http.ts';
 import { createIdentity, HubClient, type Identity } from '../../support/hub-client.ts';
-import { SharedStore, type StoreLine } from '../../support/shared-store.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const DENY = { kind: 'AuthorizationPolicy', metadata: { name: 'closed' }, spec: { deny: [{}] } };

@@ -1,7 +1,7 @@
 /** One store and the ways of several hubs to it, each of which can be cut. */
-import { SkeinError } from '../../src/core/errors.ts';
-import { MemoryStore } from '../../src/hub/store/memory.ts';
-import type { Store, StoreChange, StoreEntry } from '../../src/hub/store.ts';
+import { SkeinError } from '../core/errors.ts';
+import { MemoryStore } from '../hub/store/memory.ts';
+import type { Store, StoreChange, StoreEntry } from '../hub/store.ts';
 
 /** A hub's way to the store: while it is cut nothing is answered but with an error, and watchers hear of what they missed later. */
 export class StoreLine implements Store {

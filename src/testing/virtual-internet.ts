@@ -2,9 +2,9 @@
  * TCP between hosts behind NATs, on a virtual clock: SYNs take their time, open holes, meet strangers' doors, and are sent again
  * as Linux does. What is built on a connection is a `MemoryLink`.
  */
-import type { Clock, Timer } from '../../src/core/clock.ts';
-import { SkeinError } from '../../src/core/errors.ts';
-import { formatIpEndpoint } from '../../src/core/ip.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { SkeinError } from '../core/errors.ts';
+import { formatIpEndpoint } from '../core/ip.ts';
 import type {
   DirectSockets,
   Doorkeeper,
@@ -12,9 +12,10 @@ import type {
   MessagePipe,
   RawConnection,
   RawConnectOptions,
-} from '../../src/core/platform.ts';
-import { MemoryLink } from '../../src/testing/memory-pipe.ts';
-import type { SeededRandom } from '../../src/testing/seeded-random.ts';
+} from '../core/platform.ts';
+import type { MemoryLink } from './memory-pipe.ts';
+import { hostOf, type NetworkConditions } from './network-conditions.ts';
+import type { SeededRandom } from './seeded-random.ts';
 
 export interface NatOptions {
   /** Outer address. */
@@ -51,6 +52,7 @@ export class VirtualInternet {
   readonly lateMs = new Map<string, number>();
   readonly #clock: Clock;
   readonly #random: SeededRandom;
+  readonly #conditions: NetworkConditions;
   readonly #dials = new Set<Dial>();
   /** Public servers that answer questions, by `ip:port`. */
   readonly #servers = new Map<string, Answer>();
@@ -58,8 +60,9 @@ export class VirtualInternet {
   readonly #links: MemoryLink[] = [];
   readonly #nats = new Map<string, Nat>();
 
-  constructor(clock: Clock, random: SeededRandom) {
+  constructor(clock: Clock, random: SeededRandom, conditions: NetworkConditions) {
     this.#clock = clock;
+    this.#conditions = conditions;
     this.#random = random;
   }
 
@@ -140,14 +143,19 @@ export class VirtualInternet {
     const seenAs = formatIpEndpoint({ ip: dial.from.ip, port: dial.outerPort });
     const server = this.#servers.get(dial.to);
     if (server !== undefined) {
-      const onceMs = dial.from.oneWayMs + SERVER_ONE_WAY_MS;
+      const onceMs = dial.from.oneWayMs + SERVER_ONE_WAY_MS + this.#conditions.latencyMs(dial.from.ip, hostOf(dial.to));
+      if (!this.#conditions.passes(dial.from.ip, hostOf(dial.to))) return;
       this.#clock.setTimer(2 * onceMs, () => dial.settle(this.#toServer(dial, seenAs, server, onceMs)));
       return;
     }
     const other = [...this.#dials].find(
       ({ from, outerPort }) => formatIpEndpoint({ ip: from.ip, port: outerPort }) === dial.to,
     );
-    const onceMs = dial.from.oneWayMs + (other?.from.oneWayMs ?? this.#oneWayOf(dial.to));
+    const toIp = hostOf(dial.to);
+    const wayMs = dial.from.oneWayMs + (other?.from.oneWayMs ?? this.#oneWayOf(dial.to));
+    const onceMs = wayMs + this.#conditions.latencyMs(dial.from.ip, toIp);
+    this.#conditions.trace('dial', dial.from.ip, toIp);
+    if (!this.#conditions.passes(dial.from.ip, toIp)) return;
     this.#clock.setTimer(onceMs, () => this.#arrive(dial, seenAs, onceMs));
   }
 
@@ -178,8 +186,7 @@ export class VirtualInternet {
   }
 
   #natOf(to: string): Nat | undefined {
-    const ip = to.replace(/:\d+$/, '');
-    return this.#nats.get(ip);
+    return this.#nats.get(hostOf(to));
   }
 
   #resets(to: string): boolean {
@@ -221,7 +228,8 @@ export class VirtualInternet {
     farSees: string,
     onceMs: number,
   ): [RawConnection, RawConnection] {
-    const link = new MemoryLink(this.#clock, { latencyMs: onceMs });
+    const ends = [hostOf(farSees), hostOf(nearSees)] as const;
+    const link = this.#conditions.connect(...ends, onceMs - this.#conditions.latencyMs(...ends));
     this.#links.push(link);
     let client: { ticket: string; resolve(pipe: MessagePipe): void; reject(error: SkeinError): void } | undefined;
     let server: { door: Doorkeeper; resolve(pipe: MessagePipe): void; reject(error: SkeinError): void } | undefined;

@@ -77,7 +77,7 @@ export class HubMembership {
     const nothing = (): void => undefined;
     const notNow = (): boolean => false;
     this.#uplinks = new Uplinks({
-      ...{ platform, identity, limits, log, hubs, observer: undefined, instance: createId() },
+      ...{ platform, identity, limits, log, hubs, observer: undefined, instance: createId(platform.random) },
       staticKey: platform.crypto.createX25519(),
       events: {
         onCatalogue: nothing,

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import type { Hub } from '../../../src/hub/hub.ts';
+import { SharedStore } from '../../../src/testing/shared-store.ts';
 import { folder } from '../../support/folder.ts';
 import { RecordingHandler } from '../../support/http.ts';
 import { createIdentity, HubClient } from '../../support/hub-client.ts';
-import { SharedStore } from '../../support/shared-store.ts';
 import { forgeWit, stealKey } from '../../support/stolen-key.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 

@@ -126,7 +126,7 @@ export class Inbound {
     }
     const authenticator = this.#options.mirror.authentications.of(service.service);
     if (authenticator === undefined) return this.#serve({ head, complete, reply, caller, service });
-    const found = authenticator.authenticate(head.fields);
+    const found = authenticator.authenticate(head.fields, caller.uri);
     if (!(found instanceof Promise)) {
       return this.#serve({ head, complete, reply, caller, service, looked: { authenticator, found } });
     }

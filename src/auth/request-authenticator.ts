@@ -55,6 +55,8 @@ export interface AuthenticationLimits {
   readonly believedMs: number;
   /** Tokens that are being verified at once; more are refused for the moment. */
   readonly maxPending: number;
+  /** Those of one caller: what it brings must not keep out the users of others. */
+  readonly maxPendingOfCaller: number;
 }
 
 export const AUTHENTICATION_LIMITS: AuthenticationLimits = {
@@ -62,6 +64,7 @@ export const AUTHENTICATION_LIMITS: AuthenticationLimits = {
   maxTokenChars: 8 * 1024 * 1024,
   believedMs: 300_000,
   maxPending: 256,
+  maxPendingOfCaller: 64,
 };
 
 const NOBODY: EndUser = { claims: {}, vouchers: undefined, fields: [], spent: [] };
@@ -73,6 +76,8 @@ export class RequestAuthenticator {
   readonly #keys: ReadonlySet<string>;
   readonly #cache: TokenCache<EndUser>;
   readonly #pending = new Map<string, Promise<Authentication>>();
+  /** How many of those each caller has begun. */
+  readonly #begun = new Map<string, number>();
 
   constructor(options: RequestAuthenticatorOptions) {
     this.#options = options;
@@ -108,8 +113,11 @@ export class RequestAuthenticator {
     return vouchers.every((key) => this.#keys.has(key));
   }
 
-  /** At once where no token comes, or one that is known. */
-  authenticate(fields: Fields): Authentication | Promise<Authentication> {
+  /**
+   * At once where no token comes, or one that is known.
+   * @param caller SPIFFE id of who has sent the request
+   */
+  authenticate(fields: Fields, caller: string): Authentication | Promise<Authentication> {
     const [presented, ...more] = readPresented(fields, this.#locations);
     if (presented === undefined) return NOBODY;
     if (more.length > 0) return 'twice';
@@ -117,10 +125,19 @@ export class RequestAuthenticator {
     const key = this.#hash(presented);
     const known = this.#cache.get(key, clock.epochMs()) ?? this.#pending.get(key);
     if (known !== undefined) return known;
-    if (this.#pending.size >= limits.maxPending) return 'busy';
-    const asked = this.#verify(presented, key).finally(() => this.#pending.delete(key));
+    const begun = this.#begun.get(caller) ?? 0;
+    if (this.#pending.size >= limits.maxPending || begun >= limits.maxPendingOfCaller) return 'busy';
+    this.#begun.set(caller, begun + 1);
+    const asked = this.#verify(presented, key).finally(() => this.#end(key, caller));
     this.#pending.set(key, asked);
     return asked;
+  }
+
+  #end(key: string, caller: string): void {
+    this.#pending.delete(key);
+    const left = (this.#begun.get(caller) ?? 0) - 1;
+    if (left > 0) this.#begun.set(caller, left);
+    else this.#begun.delete(caller);
   }
 
   /** By the rules that look where it was found: the first that believes it. */

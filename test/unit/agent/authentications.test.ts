@@ -42,7 +42,11 @@ class Fixture {
   }
 
   look(...fields: readonly string[]): Authentication | Promise<Authentication> {
-    const found = this.authentications.of('api.default')?.authenticate(fields);
+    return this.lookFor('spiffe://test.mesh/ns/default/sa/web', fields);
+  }
+
+  lookFor(caller: string, fields: readonly string[]): Authentication | Promise<Authentication> {
+    const found = this.authentications.of('api.default')?.authenticate(fields, caller);
     ok(found !== undefined, 'nobody looks');
     return found;
   }
@@ -283,13 +287,18 @@ test('A discovery document is believed about its own issuer alone', async (t) =>
   }
 });
 
-test('What is kept is bounded: 4,096 tokens, 8 MiB of them, 256 that are being verified', async (t) => {
+test('What is kept is bounded: 4,096 tokens, 8 MiB of them, 256 that are being verified, 64 of one caller', async (t) => {
   const { issuer, users } = await start(t);
   await users.ask(await issuer.sign(ALICE));
   const authenticator = users.authentications.of('api.default');
   ok(authenticator !== undefined);
   const tokens = await Promise.all(Array.from({ length: 300 }, (_, i) => issuer.sign({ ...ALICE, i })));
-  const answers = tokens.map((token) => users.look('authorization', `Bearer ${token}`));
+  const all = (from: (i: number) => string) =>
+    tokens.map((token, i) => users.lookFor(from(i), ['authorization', `Bearer ${token}`]));
+  const ofOne = all(() => 'greedy');
+  equal(ofOne.filter((answer) => answer === 'busy').length, 236);
+  ok(users.lookFor('other', ['authorization', `Bearer ${tokens[299]}`]) instanceof Promise);
+  const answers = all((i) => `caller-${i % 10}`);
   equal(answers.filter((answer) => answer === 'busy').length, 44);
   await Promise.all(answers);
   notEqual(users.look('authorization', `Bearer ${tokens[299]}`), 'busy');

@@ -1,6 +1,6 @@
 /** What a hub is asked to be: where its state is, and that the login of a store is never said. */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -135,4 +135,26 @@ test('the platforms that a hub trusts come from its file, and every mistake ther
     deepEqual([code, places.sort()], ['SKEIN_CONFIG', ['trust[0].audience', 'trust[0].claims', 'trust[0].other']]);
     return true;
   });
+});
+
+test('federation of the file names trust domains, with bundles in files beside it', async () => {
+  await mkdir(join(folder, 'etc'), { recursive: true });
+  const file = join(folder, 'etc', 'hub.yaml');
+  const entry = 'trustDomain: partner.example, bundleEndpoint: https://partner.example/bundle';
+  await writeFile(join(folder, 'etc', 'partner.json'), '{"keys":[]}');
+  await writeFile(file, `federation:\n  - { ${entry}, profile: https_web, bundle: partner.json }\n  - { ${entry} }\n`);
+  const domain = { trustDomain: 'partner.example', bundleEndpoint: 'https://partner.example/bundle' };
+  deepEqual((await read(['--config', file])).federation, [{ ...domain, bundle: { keys: [] } }, domain]);
+  deepEqual((await read([])).federation, []);
+  for (const [name, content] of [
+    ['partner.json', '{"keys":[],"keys":[]}'],
+    ['partner.json', 'no'],
+  ] as const) {
+    await writeFile(join(folder, 'etc', name), content);
+    await rejects(read(['--config', file]), { code: 'SKEIN_CONFIG' });
+  }
+  await rm(join(folder, 'etc', 'partner.json'));
+  await rejects(read(['--config', file]), { code: 'SKEIN_CONFIG' });
+  await writeFile(file, `federation:\n  - { ${entry}, profile: https_spiffe }\n`);
+  await rejects(read(['--config', file]), { code: 'SKEIN_CONFIG' });
 });

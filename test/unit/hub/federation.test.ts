@@ -278,6 +278,17 @@ test('Two meshes of two trust domains: each believes the tokens of the other, fo
   equal(await call(token), `200 spiffe://${PARTNER}/ns/default/sa/cart`);
   equal(await call((await cart.token({ audience: 'https://other.example.com' })).token), '401 user-token-invalid');
   equal(await call((await web.token({ audience })).token), '401 user-token-invalid', 'another trust domain');
+  await here.hub.apply([
+    {
+      kind: 'RequestAuthentication',
+      metadata: { name: 'own' },
+      spec: { jwtRules: [{ trustDomain: 'skein.mesh', audiences: [audience] }] },
+    },
+  ]);
+  while (!JSON.stringify(calleeLog.of('policies-changed')).includes('default/own'))
+    await calleeLog.waitFor('policies-changed', calleeLog.of('policies-changed').length + 1);
+  equal(await call((await web.token({ audience })).token), '403 authz', 'believed, and no policy is for it');
+  equal(await call(token), `200 spiffe://${PARTNER}/ns/default/sa/cart`);
   match(JSON.stringify(calleeLog.of('user-token-refused').at(-1)?.fields), /"why":"issuer"/);
 });
 

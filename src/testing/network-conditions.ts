@@ -47,16 +47,18 @@ export class NetworkConditions {
     this.#random = random;
   }
 
-  /** From the host to the middle of the network, one way. */
+  /** From the host to the middle of the network, one way. @throws RangeError */
   setLatency(host: string, latencyMs: number): void {
+    checkLatency(latencyMs);
     this.#latencyMs.set(host, latencyMs);
     for (const { link, hosts, baseMs } of this.#wires) {
       if (hosts.includes(host)) link.reshape({ latencyMs: baseMs + this.latencyMs(...hosts) });
     }
   }
 
-  /** The part of the packets from and to the host that gets lost, from 0 to 1. */
+  /** The part of the packets from and to the host that gets lost, from 0 to 1. @throws RangeError */
   setLoss(host: string, ratio: number): void {
+    checkLoss(ratio);
     this.#loss.set(host, ratio);
   }
 
@@ -148,6 +150,16 @@ export class NetworkConditions {
     }
     return RESEND_MS * (2 ** most - 1);
   }
+}
+
+function checkLatency(latencyMs: number): void {
+  if (latencyMs >= 0 && Number.isFinite(latencyMs)) return;
+  throw new RangeError(`Cannot use latency of ${latencyMs} ms: not a number from 0`);
+}
+
+function checkLoss(ratio: number): void {
+  if (ratio >= 0 && ratio <= 1) return;
+  throw new RangeError(`Cannot use loss of ${ratio}: not a number from 0 to 1`);
 }
 
 /** IP address of `ip:port`. */

@@ -82,7 +82,8 @@ export class MemberHost {
     const { services, namespace: _1, nat = 'cone', latencyMs: _2, loss: _3, ...rest } = this.#options;
     const { internet, logOf, network, pace } = this.#world;
     const from = `${this.#ip}:${LINK_PORT}`;
-    const sockets = internet.host({ ...NATS[nat], ip: this.#ip, oneWayMs: 0 });
+    const local = nat === 'public' ? { localIp: this.#ip } : {};
+    const sockets = internet.host({ ...NATS[nat], ...local, ip: this.#ip, oneWayMs: 0 });
     const platform: Platform = {
       ...createHostPlatform(this.#world),
       directSockets: nat === 'blocked' ? undefined : sockets,

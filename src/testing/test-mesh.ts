@@ -3,7 +3,7 @@
 // For users whose own `lib` has no `Symbol.asyncDispose`; without `preserve` it would not reach the declarations.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { Clock } from '../core/clock.ts';
+import { type Clock, wait } from '../core/clock.ts';
 import type { LogFields, Logger, LogLevel } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { Applied } from '../hub/resources.ts';
@@ -74,6 +74,8 @@ export interface TestMesh {
   apply(...manifests: readonly object[]): Promise<readonly Applied[]>;
   /** Lets so much time pass. */
   advance(duration: TestDuration): Promise<void>;
+  /** Resolves when so much time has passed, for services under test: it lets none pass itself. */
+  sleep(duration: TestDuration): Promise<void>;
   /** Lets time pass until `work`, anything that waits for the mesh, has ended. @throws Error after `patienceMs`, and what `work` throws */
   run<T>(work: Promise<T>): Promise<T>;
   /** Lets time pass until `isDone`, which is asked after each event. @throws Error after `patienceMs` */
@@ -84,9 +86,9 @@ export interface TestMesh {
   partition(some: TestNode | readonly TestNode[], others?: TestNode | readonly TestNode[]): void;
   /** Ends all partitions. */
   heal(): void;
-  /** From `node` to the middle of the network takes so long, one way. */
+  /** From `node` to the middle of the network takes so long, one way. @throws RangeError on what is no number from 0 */
   setLatency(node: TestNode, latencyMs: number): void;
-  /** So many of the packets from and to `node`, from 0 to 1, are lost; TCP sends them again. */
+  /** So many of the packets from and to `node`, from 0 to 1, are lost; TCP sends them again. @throws RangeError */
   setLoss(node: TestNode, ratio: number): void;
   /** All connections of `node` are lost at once; it may make others. */
   cut(node: TestNode): void;
@@ -180,8 +182,12 @@ class RunningTestMesh implements TestMesh {
     return this.#pace.run(this.#living().hub.apply(manifests));
   }
 
-  advance({ hours = 0, minutes = 0, seconds = 0, milliseconds = 0 }: TestDuration): Promise<void> {
-    return this.#pace.advance(((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds);
+  advance(duration: TestDuration): Promise<void> {
+    return this.#pace.advance(toMs(duration));
+  }
+
+  sleep(duration: TestDuration): Promise<void> {
+    return wait(this.#clock, toMs(duration));
   }
 
   run<T>(work: Promise<T>): Promise<T> {
@@ -259,6 +265,12 @@ class RunningTestMesh implements TestMesh {
     if (hub === undefined) throw new TypeError('Cannot ask hub: none is running');
     return hub;
   }
+}
+
+function toMs({ hours = 0, minutes = 0, seconds = 0, milliseconds = 0 }: TestDuration): number {
+  const ms = ((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds;
+  if (!(ms >= 0 && Number.isFinite(ms))) throw new RangeError(`Cannot use duration of ${ms} ms: not a number from 0`);
+  return ms;
 }
 
 function toLogger(from: string, clock: Clock, onLog: TestMeshOptions['onLog']): Logger {

@@ -24,6 +24,8 @@ export interface NatOptions {
   readonly mapping?: 'preserving' | 'symmetric';
   /** What a SYN meets that nobody waits for. @default "dropped" */
   readonly strangers?: 'dropped' | 'reset';
+  /** Address of the host itself; the outer one where there is no NAT. @default "10.9.9.9" */
+  readonly localIp?: string;
   /** From here to the middle of the network. @default 10 */
   readonly oneWayMs?: number;
 }
@@ -86,7 +88,7 @@ export class VirtualInternet {
 
   /** The sockets of a host behind a NAT. */
   host(options: NatOptions): DirectSockets {
-    const nat: Nat = { mapping: 'preserving', strangers: 'dropped', oneWayMs: 10, ...options };
+    const nat: Nat = { mapping: 'preserving', strangers: 'dropped', oneWayMs: 10, localIp: '10.9.9.9', ...options };
     this.#nats.set(nat.ip, nat);
     return {
       connect: (to) => this.#connect(nat, to),
@@ -99,7 +101,7 @@ export class VirtualInternet {
           close: async () => void this.#listeners.delete(address),
         };
       },
-      localAddresses: () => [{ name: 'eth0', ip: '10.9.9.9' }],
+      localAddresses: () => [{ name: 'eth0', ip: nat.localIp }],
       hostKey: async () => undefined,
       isSlowAfterCrossing: async () => false,
     };

@@ -11,7 +11,15 @@ import { parseManifests } from '../../../src/cli/manifest.ts';
 import { readText, readTree, root } from '../../support/repository.ts';
 
 const DOCUMENTS = ['README.md', 'README.zh.md', 'docs/operations.md', 'docs/routes.md', 'docs/security.md'];
-const LINKING = [...DOCUMENTS, 'ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/protocol.md'];
+const LINKING = [
+  ...DOCUMENTS,
+  'ARCHITECTURE.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'docs/protocol.md',
+  'docs/testing.md',
+];
 
 interface Block {
   readonly language: string;

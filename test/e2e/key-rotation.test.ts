@@ -12,11 +12,11 @@ import type { KeyLife } from '../../src/auth/key-life.ts';
 import { toWorkloadId } from '../../src/core/spiffe-id.ts';
 import { createHub, type Hub } from '../../src/hub/hub.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
+import { SharedStore } from '../../src/testing/shared-store.ts';
 import { printFigures } from '../support/figures.ts';
 import { folder } from '../support/folder.ts';
 import { percentiles } from '../support/load.ts';
 import { EventLog } from '../support/local-mesh.ts';
-import { SharedStore } from '../support/shared-store.ts';
 import { stealKey } from '../support/stolen-key.ts';
 
 const SVID_MS = 10_000;

@@ -16,7 +16,10 @@ export interface AppPoolOptions {
   readonly target: ListenAddress;
   readonly clock: Clock;
   readonly decodeLatin1: DecodeLatin1;
-  /** Connections at once, busy and idle; more requests are refused, and others try another instance. @default 1024 */
+  /**
+   * Connections at once, busy and idle; more requests are refused, and others try another instance. One identity has 1,024 streams, and must
+   * not have them all. @default 4096
+   */
   readonly maxConnections?: number;
   /** Idle connections that are kept. @default 256 */
   readonly maxIdle?: number;
@@ -44,7 +47,7 @@ export class AppPool implements HttpHandler {
 
   constructor(options: AppPoolOptions) {
     this.#options = options;
-    this.#maxConnections = options.maxConnections ?? 1024;
+    this.#maxConnections = options.maxConnections ?? 4096;
     this.#maxIdle = options.maxIdle ?? 256;
     this.#idleMs = options.idleMs ?? 4_000;
     this.#sweep = setPeriodic(options.clock, SWEEP_MS, () => this.#closeOld());

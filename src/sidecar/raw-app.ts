@@ -7,7 +7,7 @@ import type { ListenAddress, Platform } from '../core/platform.ts';
 export interface RawAppOptions {
   readonly connectTcp: NonNullable<Platform['connectTcp']>;
   readonly target: ListenAddress;
-  /** Connections at once; more are refused, and others try another instance. @default 1024 */
+  /** Connections at once; more are refused, and others try another instance. @default 4096 */
   readonly maxConnections?: number;
 }
 
@@ -25,7 +25,7 @@ export class RawApp {
   }
 
   accept(stream: ByteStream): void {
-    const { connectTcp, target, maxConnections = 1024 } = this.#options;
+    const { connectTcp, target, maxConnections = 4096 } = this.#options;
     if (this.#size >= maxConnections) {
       stream.reset(new SkeinError('SKEIN_LIMIT', `Cannot ask application: there are ${this.#size} connections to it`));
       return;

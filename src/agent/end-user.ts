@@ -11,13 +11,37 @@ export interface Looked {
   readonly found: Authentication;
 }
 
-/** The head that goes on: what was verified is in it, and nothing that only looks like that; tokens that were refused are not. */
-export function toPassedHead(head: RequestHead, { authenticator, found }: Looked): RequestHead {
+/**
+ * The head that goes on: what was verified is in it, and nothing that only looks like that; tokens that were refused are not.
+ * @param others who look at services that the request names beside the one that was dialled: they have not been asked, so that what only
+ *   they could vouch for goes no further
+ */
+export function toPassedHead(
+  head: RequestHead,
+  looked: Looked | undefined,
+  others: readonly RequestAuthenticator[],
+): RequestHead {
+  const own = looked === undefined ? head : toOwnHead(head, looked);
+  if (others.length === 0) return own;
+  const isTheirs = (name: string): boolean => others.some((each) => each.isOutput(name) || each.isLocation(name));
+  return { ...own, fields: removeFields(own.fields, isTheirs) };
+}
+
+function toOwnHead(head: RequestHead, { authenticator, found }: Looked): RequestHead {
   if (typeof found === 'string') {
     return { ...head, fields: removeFields(head.fields, (name) => authenticator.isLocation(name)) };
   }
   const own = removeFields(head.fields, (name) => authenticator.isOutput(name) || found.spent.includes(name));
   return own === head.fields && found.fields.length === 0 ? head : { ...head, fields: [...own, ...found.fields] };
+}
+
+/** Fields that trailers may not fill either; undefined: there are none. */
+export function takenFields(
+  looked: Looked | undefined,
+  others: readonly RequestAuthenticator[],
+): ((name: string) => boolean) | undefined {
+  if (looked === undefined && others.length === 0) return undefined;
+  return (name) => looked?.authenticator.isOutput(name) === true || others.some((each) => each.isOutput(name));
 }
 
 /** Fields with a token that the application does not see, for policies that ask whether they were there. */

@@ -5,7 +5,12 @@
 
 import type { Verdict } from '../auth/authorizer.ts';
 import type { Claims } from '../auth/match.ts';
-import type { Authentication, AuthenticationFault, EndUser } from '../auth/request-authenticator.ts';
+import type {
+  Authentication,
+  AuthenticationFault,
+  EndUser,
+  RequestAuthenticator,
+} from '../auth/request-authenticator.ts';
 import { namespaceOf } from '../catalog/service.ts';
 import type { Clock } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
@@ -24,7 +29,7 @@ import { RateLimiter } from '../router/rate-limit.ts';
 import { rateLimitOf } from '../router/traffic-policy.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { createDenialLog, type Denial } from './denials.ts';
-import { claimsFor, type Looked, spentFields, toPassedHead } from './end-user.ts';
+import { claimsFor, type Looked, spentFields, takenFields, toPassedHead } from './end-user.ts';
 import { InboundExchange, type InboundFact } from './inbound-exchange.ts';
 import { LiveStreams } from './live-streams.ts';
 import type { Mirror } from './mirror.ts';
@@ -62,6 +67,7 @@ interface Asked {
   readonly looked?: Looked;
 }
 
+const NO_AUTHENTICATORS: readonly RequestAuthenticator[] = [];
 const NO_DESTINATIONS: readonly Destination[] = [];
 
 export class Inbound {
@@ -152,8 +158,9 @@ export class Inbound {
     const { clock } = this.#options;
     const { destination } = service;
     const claimed = this.#claimedBy(asked.authority, service);
-    const head = looked === undefined ? asked : toPassedHead(asked, looked);
-    const isTaken = looked && ((name: string): boolean => looked.authenticator.isOutput(name));
+    const others = this.#othersLooking(claimed, looked?.authenticator);
+    const head = toPassedHead(asked, looked, others);
+    const isTaken = takenFields(looked, others);
     const exchange = new InboundExchange({ head, caller, destination, clock, reply, isTaken });
     const denial = toDenial(caller, destination, head);
     exchange.onFinish = (fact) => this.events.emit('finished', fact);
@@ -262,6 +269,16 @@ export class Inbound {
     const others = isOther ? this.#options.services.named(named.service) : NO_DESTINATIONS;
     service.claim = { authority, others };
     return others;
+  }
+
+  /** Who else would have looked for tokens, had one of `claimed` been dialled. */
+  #othersLooking(
+    claimed: readonly Destination[],
+    own: RequestAuthenticator | undefined,
+  ): readonly RequestAuthenticator[] {
+    if (claimed.length === 0) return NO_AUTHENTICATORS;
+    const found = claimed.map(({ service }) => this.#options.mirror.authentications.of(service));
+    return [...new Set(found)].filter((each) => each !== undefined && each !== own) as RequestAuthenticator[];
   }
 
   /** The verdict on a request that must be allowed for each of several services: the first denial, or that on its own. */

@@ -247,6 +247,20 @@ test('What a request claims of another service of the member is judged without t
   equal(await users.outcome(fields, { authority: 'other.mesh' }), 'passed');
 });
 
+test('Whoever names a service by Host alone fills none of the fields that only its own verified tokens may fill', async (t) => {
+  const outputClaimToHeaders = [{ header: 'x-user', claim: 'sub' }];
+  const users = await Fixture.create(t, undefined, { outputClaimToHeaders, forwardOriginalToken: true });
+  const spoofed = ['x-user', 'root', 'accept', '*/*', ...bearer('never-verified')];
+  const around = { service: 'other.default:80', authority: 'api.mesh' };
+  equal(await users.outcome(spoofed, around), 'passed');
+  deepEqual(users.handler.seen.at(-1)?.head.fields, ['accept', '*/*', 'x-skein-client-id', web.uri]);
+  const reply = users.send({ ...around, method: 'POST' }, false);
+  reply.body?.end(['x_user', 'root', 'x-sum', '1']);
+  deepEqual(users.handler.seen.at(-1)?.trailers, ['x-sum', '1']);
+  equal(await users.outcome(spoofed, { ...around, authority: 'other.mesh' }), 'passed');
+  equal(getField(users.handler.seen.at(-1)?.head.fields ?? [], 'x-user'), 'root', 'nobody fills it there');
+});
+
 test('One that this version cannot read closes its namespace, as policies do', async (t) => {
   const users = await Fixture.create(t);
   equal(await users.outcome([]), 'passed');

@@ -23,7 +23,7 @@ export function toPassedHead(
 ): RequestHead {
   const own = looked === undefined ? head : toOwnHead(head, looked);
   if (others.length === 0) return own;
-  const isTheirs = (name: string): boolean => others.some((each) => each.isOutput(name) || each.isLocation(name));
+  const isTheirs = (name: string): boolean => others.some((each) => each.isGuarded(name) || each.isLocation(name));
   return { ...own, fields: removeFields(own.fields, isTheirs) };
 }
 
@@ -31,7 +31,7 @@ function toOwnHead(head: RequestHead, { authenticator, found }: Looked): Request
   if (typeof found === 'string') {
     return { ...head, fields: removeFields(head.fields, (name) => authenticator.isLocation(name)) };
   }
-  const own = removeFields(head.fields, (name) => authenticator.isOutput(name) || found.spent.includes(name));
+  const own = removeFields(head.fields, (name) => authenticator.isGuarded(name) || found.spent.includes(name));
   return own === head.fields && found.fields.length === 0 ? head : { ...head, fields: [...own, ...found.fields] };
 }
 
@@ -41,7 +41,7 @@ export function takenFields(
   others: readonly RequestAuthenticator[],
 ): ((name: string) => boolean) | undefined {
   if (looked === undefined && others.length === 0) return undefined;
-  return (name) => looked?.authenticator.isOutput(name) === true || others.some((each) => each.isOutput(name));
+  return (name) => looked?.authenticator.isGuarded(name) === true || others.some((each) => each.isGuarded(name));
 }
 
 /** Fields with a token that the application does not see, for policies that ask whether they were there. */

@@ -72,7 +72,10 @@ const NOBODY: EndUser = { claims: {}, vouchers: undefined, fields: [], spent: []
 export class RequestAuthenticator {
   readonly #options: RequestAuthenticatorOptions;
   readonly #locations: readonly TokenLocation[];
+  /** Fields that claims are written into, as variables. */
   readonly #outputs: ReadonlySet<string>;
+  /** Those in which tokens are looked for by one of several spellings. */
+  readonly #spelled: ReadonlySet<string>;
   readonly #keys: ReadonlySet<string>;
   readonly #cache: TokenCache<EndUser>;
   readonly #pending = new Map<string, Promise<Authentication>>();
@@ -86,9 +89,10 @@ export class RequestAuthenticator {
     for (const { rule } of rules)
       for (const each of locationsOf(rule)) locations.set(`${each.name} ${each.prefix}`, each);
     this.#locations = [...locations.values()];
-    this.#outputs = new Set(
-      rules.flatMap(({ rule }) => rule.outputClaimToHeaders.map(({ header }) => toVariable(header))),
-    );
+    const outputs = rules.flatMap(({ rule }) => rule.outputClaimToHeaders.map(({ header }) => header));
+    this.#outputs = new Set(outputs.map(toVariable));
+    const names = this.#locations.map(({ name }) => name);
+    this.#spelled = new Set(names.filter((name) => /[^a-z0-9]/.test(name)).map(toVariable));
     this.#keys = new Set(rules.map(({ key }) => key));
     this.#cache = new TokenCache({ maxEntries: limits.maxTokens, maxSize: limits.maxTokenChars });
   }
@@ -99,8 +103,10 @@ export class RequestAuthenticator {
   }
 
   /** True for a field that only what was verified may fill, in every spelling that servers take for it. */
-  isOutput(name: string): boolean {
-    return this.#outputs.size > 0 && this.#outputs.has(toVariable(name));
+  isGuarded(name: string): boolean {
+    if (this.#outputs.size + this.#spelled.size === 0) return false;
+    const variable = toVariable(name);
+    return this.#outputs.has(variable) || (this.#spelled.has(variable) && !this.isLocation(name));
   }
 
   /** True for a field in which tokens are looked for. */

@@ -261,6 +261,16 @@ test('Whoever names a service by Host alone fills none of the fields that only i
   equal(getField(users.handler.seen.at(-1)?.head.fields ?? [], 'x-user'), 'root', 'nobody fills it there');
 });
 
+test('A token in another spelling of its field is no token, and goes no further', async (t) => {
+  const fromHeaders = [{ name: 'x-id-token' }];
+  const users = await Fixture.create(t, undefined, { fromHeaders, forwardOriginalToken: true });
+  const token = await users.token();
+  equal(await users.outcome(['x_id_token', 'fake', 'x.id.token', 'fake', 'x-id-token', token]), 'passed');
+  deepEqual(users.handler.seen.at(-1)?.head.fields, ['x-id-token', token, 'x-skein-client-id', web.uri]);
+  equal(await users.outcome(['x_id_token', token]), 'passed');
+  deepEqual(users.handler.seen.at(-1)?.head.fields, ['x-skein-client-id', web.uri]);
+});
+
 test('One that this version cannot read closes its namespace, as policies do', async (t) => {
   const users = await Fixture.create(t);
   equal(await users.outcome([]), 'passed');

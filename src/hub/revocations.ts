@@ -186,9 +186,10 @@ export class RevocationBoard {
     for (;;) {
       const before = await store.get(KEY);
       const stored = before === undefined ? undefined : read(before.value);
-      // What somebody else has written is written over.
-      const isBelieved = stored !== undefined && (await this.#whyNotSaid(stored)) === undefined;
       const known = this.#known.list.number;
+      // What somebody else has written, or has put back, is written over.
+      const isBelieved =
+        stored !== undefined && stored.number >= known && (await this.#whyNotSaid(stored)) === undefined;
       const { number, entries } = isBelieved ? stored : { number: known, entries: [...this.#entries] };
       const nowMs = clock.epochMs();
       const next = change(entries).filter((entry) => !isOver(entry, nowMs));
@@ -206,7 +207,7 @@ export class RevocationBoard {
     const { store, sign, reseal } = this.#options;
     const stored = read(value);
     const why = await this.#whyNotSaid(stored);
-    if (why === undefined) return this.#take(stored);
+    if (why === undefined) return stored.number < this.#known.list.number ? this.#putBack(value) : this.#take(stored);
     // Of a version that did not sign: whoever writes to a folder of this hub has the key of the issuer beside it.
     const isOurs = sign !== undefined && (reseal || (why === 'unsigned' && !store.isShared));
     if (!isOurs) throw notSigned(why);
@@ -215,6 +216,15 @@ export class RevocationBoard {
     const before = await store.get(KEY);
     if (before?.value === value) await store.compareAndSet(KEY, before.revision, JSON.stringify(list));
     this.#take(list);
+  }
+
+  /** A store that holds an older list is told the one that is known here: who starts on it must not begin with the older. */
+  async #putBack(older: string): Promise<void> {
+    const { store, sign } = this.#options;
+    const before = await store.get(KEY);
+    if (sign === undefined || before?.value !== older) return;
+    const known: StoredRevocations = { ...this.signed, entries: [...this.#entries] };
+    await store.compareAndSet(KEY, before.revision, JSON.stringify(known));
   }
 
   #whyNotSaid({ number, entries, head }: StoredRevocations): Promise<RevocationsRefusal | undefined> {

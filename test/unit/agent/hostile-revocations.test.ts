@@ -97,6 +97,30 @@ test('Who writes revocations to the store has them neither told nor kept: the ne
   equal(lab.get('web').agent.hubs.find(({ url }) => url === HONEST)?.state, 'connected');
 });
 
+test('Who puts an old list back into the store unsays nothing: not by the next change, nor for a hub that starts on it', async (t) => {
+  const { lab, before, list } = await startLab(t);
+  const { mesh } = lab;
+  const { identity } = lab.get('web').agent;
+  const line = mesh.store.connect();
+  const old = { ...before, entries: before.entries.map((entry) => ({ ...entry, atMs: mesh.clock.epochMs() })) };
+  const putBack = async () => {
+    const stored = await mesh.run(line.get(KEY));
+    ok(await mesh.run(line.compareAndSet(KEY, stored?.revision ?? 0, JSON.stringify(old))));
+  };
+  await putBack();
+  // At once, as it may be read before anybody has put it right.
+  await mesh.admin('revocations', { body: { id: 'spiffe://skein.mesh/ns/default/sa/later' } });
+  await mesh.until(() => identity.signedRevocations !== list);
+  deepEqual(
+    identity.revocations.list.entries.map(({ id }) => id.split('/').at(-1)),
+    ['older', 'old', 'later'],
+  );
+  await putBack();
+  await mesh.clock.advanceAsync(1_000);
+  const { number } = JSON.parse((await mesh.run(line.get(KEY)))?.value ?? '{}');
+  equal(number, identity.revocations.list.number);
+});
+
 test('A list of a version that signed none is signed by the hub whose folder it is in', async (t) => {
   const mesh = new VirtualMesh(t);
   const store = new MemoryStore();

@@ -21,7 +21,7 @@ import {
   whyNotSaid,
 } from '../auth/signed-revocations.ts';
 import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
-import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
+import { readClaimedId, readClaimedTime, verifyWit, type Wit } from '../auth/svid.ts';
 import { findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
 import { parseServiceName } from '../catalog/service.ts';
@@ -32,6 +32,7 @@ import { jitter } from '../core/random.ts';
 import type { Redacted } from '../core/redacted.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
+import { HubTime } from './hub-time.ts';
 import { IdentityStore, type StoredIdentity } from './identity-store.ts';
 
 export interface IdentityOptions {
@@ -83,6 +84,7 @@ export class Identity {
   /** Lists of revocations that were not taken over, by why. */
   readonly revocationsRefused: Record<RevocationsRefusal, number> = { unsigned: 0, forged: 0, fork: 0 };
   readonly #options: IdentityOptions;
+  readonly #hubTime: HubTime;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
   readonly #wayIn: WayIn | undefined;
@@ -95,6 +97,7 @@ export class Identity {
 
   private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, wayIn: WayIn | undefined) {
     this.#options = options;
+    this.#hubTime = new HubTime(options.platform.clock);
     this.#store = store;
     this.#key = key;
     this.#wayIn = wayIn;
@@ -262,7 +265,12 @@ export class Identity {
   async accept(answer: { readonly wit: string; readonly bundle: unknown }): Promise<void> {
     const { platform } = this.#options;
     const bundle = await this.#chooseBundle(parseTrustBundle(answer.bundle));
-    const wit = await verifyWit(answer.wit, bundle, { clock: platform.clock, trustDomain: this.trustDomain });
+    // The hub has proven who it is, and has made it just now.
+    const issuedAtMs = readClaimedTime(answer.wit);
+    if (issuedAtMs !== undefined) this.#hubTime.note(issuedAtMs);
+    const wit = await verifyWit(answer.wit, bundle, {
+      ...{ clock: platform.clock, trustDomain: this.trustDomain, hubAheadMs: () => this.#hubTime.aheadMs },
+    });
     const { x, y } = this.#key.publicJwk;
     if (wit.publicJwk.x !== x || wit.publicJwk.y !== y) throw refused('it names another key');
     const before = this.#membership?.wit.id.uri;
@@ -326,6 +334,7 @@ export class Identity {
       bundle: () => this.#trustBundle,
       trustDomain: this.trustDomain,
       clock: this.#options.platform.clock,
+      hubAheadMs: () => this.#hubTime.aheadMs,
       expect,
       check: (peer) => this.#revocations.check(peer),
       ...more,

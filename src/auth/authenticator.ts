@@ -31,6 +31,8 @@ export interface MemberOptions {
   readonly expect?: (wit: Wit) => void;
   /** Refuses a peer whose proof is good, but which is not. @throws SkeinError SKEIN_REVOKED */
   readonly check?: (peer: PeerIdentity) => void;
+  /** By how much the clock of a hub is ahead of this one, in milliseconds, if that is known: for who reads a refusal. */
+  readonly hubAheadMs?: () => number | undefined;
   /** Of a hub: the bundle that it shows along with its credential, which may be newer than the own one. Resolves when it is judged. */
   readonly onBundle?: (offered: unknown) => Promise<void>;
 }
@@ -210,7 +212,7 @@ async function verifyMember(
   { wit: token, proof }: Credential,
   role: HandshakeRole,
   hash: Bytes,
-  options: Pick<MemberOptions, 'bundle' | 'trustDomain' | 'clock' | 'expect' | 'check'>,
+  options: Pick<MemberOptions, 'bundle' | 'trustDomain' | 'clock' | 'expect' | 'check' | 'hubAheadMs'>,
 ): Promise<PeerIdentity> {
   if (token === undefined) throw refused('the peer shows no WIT-SVID');
   const wit = await verifyWit(token, options.bundle(), options);

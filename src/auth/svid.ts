@@ -75,12 +75,16 @@ export function mintWit(signingKey: IdentityKey, keyId: string, claims: WitClaim
 export async function verifyWit(
   token: string,
   bundle: TrustBundle,
-  options: { readonly clock: Clock; readonly trustDomain: string },
+  options: {
+    readonly clock: Clock;
+    readonly trustDomain: string;
+    readonly hubAheadMs?: (() => number | undefined) | undefined;
+  },
 ): Promise<Wit> {
   const wit = await tryVerifyWit(token, bundle, options.trustDomain);
   if (wit === undefined)
     throw new SkeinError('SKEIN_IDENTITY', 'Cannot trust credential: it is not a valid WIT-SVID of this trust domain');
-  checkValidity(wit, options.clock);
+  checkValidity(wit, options.clock, options.hubAheadMs?.());
   return wit;
 }
 
@@ -132,6 +136,12 @@ export function readClaimedHolder(token: string): Pick<Wit, 'publicJwk' | 'keyId
   const publicJwk = toPublicJwk(member(jws?.claims.cnf, 'jwk'));
   const keyId = jws?.header.kid;
   return publicJwk === undefined || typeof keyId !== 'string' ? undefined : { publicJwk, keyId };
+}
+
+/** When a token claims to have been issued, unverified; undefined where it does not say it. */
+export function readClaimedTime(token: string): number | undefined {
+  const iat = tryParseCompactJws(token)?.claims.iat;
+  return isTime(iat) ? iat * 1000 : undefined;
 }
 
 /** The id a token claims, unverified: to choose what to do next, never to believe it. */

@@ -127,6 +127,25 @@ test('A stored identity whose time has not come, or is over, is not taken; the c
   equal(readdirSync(data).join(), 'identity.json');
 });
 
+for (const [byMs, said] of [
+  [-2 * HOUR_MS, /check the clock, which is 2h(1s)? behind that of the hub/],
+  [30 * HOUR_MS, /check the clock, which is (30h|29h59m59s) ahead of that of the hub/],
+] as const) {
+  test(`A clock that is set wrong by ${byMs / HOUR_MS} h after the member has joined is told by how much`, async (t) => {
+    const mesh = new VirtualMesh(t);
+    const hub = await mesh.startHub();
+    const clock = new WrongClock(mesh.clock);
+    const options = { token: await mesh.token('api') };
+    const { agent, log } = await mesh.createAgent(options, { ...mesh.platform, clock });
+    await mesh.run(agent.start());
+    await mesh.clock.advanceAsync(5 * MINUTE_MS);
+    clock.aheadMs = byMs;
+    mesh.network.cut(hub.url);
+    await mesh.until(() => log.of('hub-refused').length > 0);
+    match(String(log.of('hub-refused')[0]?.fields.error), said);
+  });
+}
+
 test('A clock hours ahead makes nobody renew every half minute', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();

@@ -23,6 +23,7 @@ import type { RouterEvents } from '../router/events.ts';
 import type { Locality } from '../router/locality.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
+import { AuditWatch } from './audit-watch.ts';
 import { type BearerToken, BearerTokens } from './bearer-tokens.ts';
 import { Direct } from './direct/direct.ts';
 import { addVerdicts, findClaimed, type MemberExplanation } from './explain.ts';
@@ -90,6 +91,8 @@ export class Agent {
   /** Paths around the relays. */
   readonly direct: Direct;
   readonly identity: Identity;
+  /** The issuer's log of what it has issued. */
+  readonly audit: AuditWatch;
   /** How names without a namespace are read. */
   readonly names: NameOptions;
   readonly log: Logger;
@@ -153,6 +156,7 @@ export class Agent {
     this.inboundEvents.on('judged', (fact) => this.policies.note(fact));
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     const { direct = {} } = options;
+    this.audit = new AuditWatch({ platform, identity, log, routes, hasReplica: () => this.#hasReplica() });
     this.#renewal = new Renewal({ clock, identity, log, routes, renewAfterMs: limits.renewAfterMs });
     this.#tokens = new BearerTokens({ clock, routes });
     this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
@@ -191,6 +195,7 @@ export class Agent {
         onCatalogue: (push, from) => this.mirror.receive(push, from.channel),
         onSeal: (push, from) => this.mirror.receiveSeal(push, from.channel),
         onCircuit: (push, from) => this.peers.accept(push, from),
+        onAudit: (from) => this.audit.look(from),
         onBeyondRoles: (role, from) => this.#onBeyondRoles(role, from),
         onRevocations: () => this.#onRevocations(),
       },
@@ -360,6 +365,7 @@ export class Agent {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#renewal.close();
+    this.audit.close();
     this.direct.close();
     this.peers.close(new SkeinError('SKEIN_CANCELLED', 'Cannot use session: this member has left'));
     this.#uplinks.close();
@@ -381,11 +387,21 @@ export class Agent {
     this.peers.onRoute(connection);
     this.events.emit('connected', { hub: connection.url });
     void this.#renewal.look();
+    this.audit.look(connection);
   }
 
   #onBeyondRoles(role: HubRole, { url, roles }: HubConnection): void {
     this.hubsBeyondRoles++;
     this.log.log('error', 'hub-beyond-roles', { hub: url, role, roles });
+  }
+
+  /** Is another instance of this identity in the catalogue? Where nobody can say, it counts as none. */
+  async #hasReplica(): Promise<boolean> {
+    for (const service of this.identity.services) {
+      const endpoints = await this.endpointsOf(service).catch(() => []);
+      if (endpoints.some(({ id, instance }) => id === this.id.uri && instance !== this.instance)) return true;
+    }
+    return false;
   }
 
   #onRevocations(): void {

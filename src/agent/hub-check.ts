@@ -55,6 +55,7 @@ async function admit(platform: Platform, url: string, identity: Identity, signal
     onSeal: ignore,
     onCircuit: ignore,
     onBeyondRoles: ignore,
+    onAudit: ignore,
     onRevocations: ignore,
     onGoAway: ignore,
     onSilent: ignore,

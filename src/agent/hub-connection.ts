@@ -30,6 +30,8 @@ export interface HubEvents {
   onGoAway(push: Push<'goaway'>, from: HubConnection): void;
   /** It acts in a role that its SVID does not say; the connection ends. */
   onBeyondRoles(role: HubRole, from: HubConnection): void;
+  /** Its log of what was issued has come further. */
+  onAudit(from: HubConnection): void;
   /** Other identities are revoked from now on. */
   onRevocations(): void;
   /** Once in each silence: the hub owes an answer; another connection may be made to take the place of this one. */
@@ -212,6 +214,7 @@ export class HubConnection implements Route {
       clock: platform.clock,
       pushes: {
         catalogue: (push) => this.#in('catalogue', () => events.onCatalogue(push, this)),
+        audit: () => events.onAudit(this),
         seal: (push) => this.#in('catalogue', () => events.onSeal(push, this)),
         circuit: (push) => this.#in('relay', () => void this.#announce(push)),
         goaway: (push) => {

@@ -84,6 +84,7 @@ export class HubMembership {
         onSeal: nothing,
         onCircuit: nothing,
         onBeyondRoles: nothing,
+        onAudit: nothing,
         onRevocations: () => this.onRevocations(),
       },
       follow: async () => undefined,

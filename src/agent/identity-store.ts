@@ -1,5 +1,6 @@
 /** Where a member keeps its key, its WIT-SVID and the bundle: a file of mode 0600 in its data folder, or nowhere. */
 
+import type { AuditHead } from '../auth/audit-chain.ts';
 import { type IdentityKey, importIdentityKey, type PrivateJwk } from '../auth/key-pair.ts';
 import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
@@ -31,7 +32,12 @@ interface EnrolmentFile {
   readonly tokenId: string;
 }
 
+interface AuditFile extends AuditHead {
+  readonly version: 1;
+}
+
 const IDENTITY = 'identity.json';
+const AUDIT = 'audit.json';
 const ENROLMENT = 'enrolment.json';
 
 export class IdentityStore {
@@ -75,6 +81,7 @@ export class IdentityStore {
     for (const [name, read] of [
       [IDENTITY, () => this.readIdentity()],
       [ENROLMENT, () => this.readEnrolment()],
+      [AUDIT, () => this.readAudit()],
     ] as const) {
       const isDamaged = await read().then(
         () => false,
@@ -90,6 +97,22 @@ export class IdentityStore {
       moved.push(copy);
     }
     return moved;
+  }
+
+  /** How far the audit log had come when it was looked at last. @throws SkeinError SKEIN_STORE when there is a file and it cannot be read */
+  readAudit(): Promise<AuditHead | undefined> {
+    return this.#read(AUDIT, async ({ seq, hash }: Partial<AuditFile>) => {
+      if (typeof seq !== 'number' || typeof hash !== 'string') throw new SyntaxError('no head');
+      return { seq, hash };
+    });
+  }
+
+  /** @throws SkeinError SKEIN_STORE */
+  writeAudit({ seq, hash }: AuditHead): Promise<void> {
+    return this.#write(async (files) => {
+      const file: AuditFile = { version: 1, seq, hash };
+      await files.replace(`${this.#folder}/${AUDIT}`, encodeUtf8(`${JSON.stringify(file)}\n`));
+    });
   }
 
   /** Replaces the identity; an enrolment is finished by it. @throws SkeinError SKEIN_STORE */

@@ -1,5 +1,6 @@
 /** The identity of this member: a key, and a WIT-SVID that is got with a token, kept, and renewed in time. */
 
+import type { AuditHead } from '../auth/audit-chain.ts';
 import {
   createMemberAuthenticator,
   createNewcomerAuthenticator,
@@ -94,6 +95,7 @@ export class Identity {
   #membership: Membership | undefined;
   #revocations = new Revocations();
   #signedRevocations: SignedRevocations | undefined;
+  #auditHead: AuditHead | undefined;
 
   private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, wayIn: WayIn | undefined) {
     this.#options = options;
@@ -118,6 +120,7 @@ export class Identity {
       if (token === undefined || isSufficient(stored.bundle, wit, token, options)) {
         const identity = new Identity(options, store, stored.key, undefined);
         identity.#bundle = stored.bundle;
+        identity.#auditHead = await store.readAudit();
         identity.#adopt(stored.wit, wit, wit.issuedAtMs);
         return identity;
       }
@@ -166,6 +169,22 @@ export class Identity {
   /** Thumbprint of the issuer's key that does not change. */
   get issuerThumbprint(): string {
     return toAnchor(this.#trustBundle);
+  }
+
+  /** Thumbprint of the own key. */
+  get thumbprint(): string {
+    return this.#key.thumbprint;
+  }
+
+  /** How far the audit log had come when it was looked at last. */
+  get auditHead(): AuditHead | undefined {
+    return this.#auditHead;
+  }
+
+  /** Keeps it beside the identity. @throws SkeinError SKEIN_STORE */
+  async keepAudit(head: AuditHead): Promise<void> {
+    this.#auditHead = head;
+    await this.#store.writeAudit(head);
   }
 
   /** What is shown in a handshake. */

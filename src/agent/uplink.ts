@@ -42,7 +42,7 @@ export interface UplinkOptions extends Omit<HubConnectionOptions, 'events'> {
   readonly log: Logger;
   readonly events: Pick<
     HubConnectionOptions['events'],
-    'onCatalogue' | 'onSeal' | 'onCircuit' | 'onBeyondRoles' | 'onRevocations'
+    'onCatalogue' | 'onSeal' | 'onCircuit' | 'onBeyondRoles' | 'onAudit' | 'onRevocations'
   >;
   readonly owner: UplinkOwner;
 }

@@ -2,6 +2,7 @@
 
 import type { CommandSpec } from './command.ts';
 import { apply } from './commands/apply.ts';
+import { audit } from './commands/audit.ts';
 import { authzExplain, authzReport } from './commands/authz.ts';
 import { call } from './commands/call.ts';
 import { check } from './commands/check.ts';
@@ -27,6 +28,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   hub,
   tokenCreate,
   tokenSvid,
+  audit,
   revoke,
   keysList,
   keysRotate,

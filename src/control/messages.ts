@@ -80,6 +80,16 @@ const served = v.object({
   weight: v.optional(weight),
 });
 
+const auditEntry = v.object({
+  seq: natural,
+  atMs: natural,
+  kind: v.picklist(['join', 'renew', 'hub', 'keys', 'admin']),
+  id: text(2048),
+  key: v.optional(text(64)),
+  by: text(64),
+  what: v.optional(text(2048)),
+});
+
 /** Calls, sidecar → hub: request and answer. */
 export const CALLS = {
   /** Newcomers, whose identity the handshake has just proven by a join token: the first WIT-SVID. */
@@ -88,6 +98,20 @@ export const CALLS = {
   renew: { request: nothing, answer: v.object({ wit, bundle }) },
   /** The SVID that the caller has got meanwhile, of a hub that issues: the link is good for as long. */
   present: { request: v.object({ wit }), answer: nothing },
+  /**
+   * How the audit log goes on behind entry `after`: where the answer begins, whom each entry is about and what it says, as hashes, and
+   * those about the caller in full. `head` is the issuer's word on how far it has come in all.
+   */
+  audit: {
+    request: v.object({ after: natural }),
+    answer: v.object({
+      base: v.object({ seq: natural, hash: text(64) }),
+      checkpoint: v.optional(text(2048)),
+      head: text(2048),
+      links: v.pipe(v.array(v.tuple([text(64), text(64)])), v.maxLength(1000)),
+      own: v.array(auditEntry),
+    }),
+  },
   /** A JWT-SVID that tells `audience` who the caller is: what an application shows to somebody else. */
   token: {
     request: v.object({ audience: v.pipe(text(512), v.nonEmpty()) }),
@@ -172,6 +196,8 @@ export const PUSHES = {
     more: v.boolean(),
     entries: v.pipe(v.array(v.tuple([text(64), text(64)])), v.maxLength(1000)),
   }),
+  /** The audit log has come further. */
+  audit: v.object({ head: text(2048) }),
   /** The keys of the trust domain have changed. */
   bundle: v.object({ bundle }),
 } as const;

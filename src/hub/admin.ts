@@ -9,6 +9,7 @@ import type { Clock } from '../core/clock.ts';
 import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
 import { readRequest } from './admin-request.ts';
+import type { AuditLog } from './audit-log.ts';
 import type { Enrolment } from './enroll.ts';
 import type { Holders } from './holders.ts';
 import { statusOf } from './journal.ts';
@@ -36,6 +37,7 @@ export interface AdminOptions {
   readonly leases: Leases;
   readonly relay: Relay;
   readonly keys: KeyKeeper | undefined;
+  readonly audit: AuditLog | undefined;
   readonly holders: Holders | undefined;
   readonly about: HubAbout;
   /** It holds the key of the issuer: what others must believe can be made here. */
@@ -87,6 +89,9 @@ export interface ApplyQuery {
   readonly ignoreTests?: string;
 }
 
+/** Entries in one answer. */
+const AUDIT_PAGE = 1_000;
+
 export class Admin {
   readonly keys: KeyAdmin;
   readonly #options: AdminOptions;
@@ -136,6 +141,15 @@ export class Admin {
     const { id, key } = readRequest(undoRequest, request, 'Cannot undo revocation');
     if (await revocations.undo({ id, key })) return { undone: { id, key }, number: revocations.known.list.number };
     throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot undo revocation: "${id}" is not revoked`, { status: 404 });
+  }
+
+  /** Entries of the audit log behind number `after`, some of them at a time, as they are kept. @throws SkeinError SKEIN_REFUSED, SKEIN_BAD_REQUEST, SKEIN_STORE */
+  async audit(after = '0'): Promise<object> {
+    const { audit } = this.#options;
+    if (audit === undefined) throw noIssuer('Cannot read audit log');
+    if (!/^\d{1,12}$/.test(after))
+      throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read audit log: no number of an entry');
+    return audit.page(Number(after), AUDIT_PAGE);
   }
 
   revocations(): object {

@@ -81,7 +81,7 @@ export function createApp(options: AppOptions): App {
 
   app.use('/v1/*', async (c, next) => {
     await next();
-    if (!SAFE_METHODS.has(c.req.method)) options.audit.note(toAudited(c));
+    if (!SAFE_METHODS.has(c.req.method)) await options.audit.note(toAudited(c));
   });
   app.use('/v1/*', async (c, next) => {
     refuseForeignPages(c);
@@ -118,6 +118,7 @@ export function createApp(options: AppOptions): App {
     tellChange(c, await admin.rollback(await readJson(c, options), c.req.query())),
   );
 
+  app.get('/v1/audit', async (c) => c.json(await admin.audit(c.req.query('after')), 200, NO_STORE));
   app.get('/v1/revocations', (c) => c.json(admin.revocations(), 200, NO_STORE));
   app.post('/v1/revocations', async (c) => {
     const { closed, ...made } = await admin.revoke(await readJson(c, options));

@@ -3,12 +3,14 @@
 import type { Grant } from '../auth/grant.ts';
 import { toThumbprint } from '../auth/key-pair.ts';
 import type { Wit } from '../auth/svid.ts';
+import type { Sha256 } from '../catalog/digest.ts';
 import type { CallHandlers } from '../control/channel.ts';
 import { measureMessage } from '../control/codec.ts';
 import type { CallAnswer, Registration } from '../control/messages.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
+import type { answerAudit } from './audit-answers.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { HubLimits, HubRole } from './options.ts';
 import type { Member, Presence } from './presence.ts';
@@ -33,6 +35,8 @@ export interface CallServices {
   readonly rendezvous: Rendezvous;
   readonly quotas: Quotas;
   readonly clock: Clock;
+  readonly sha256: Sha256;
+  readonly answerAudit: typeof answerAudit;
   readonly limits: HubLimits;
 }
 
@@ -106,6 +110,12 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       services.revocations.known.check(from);
       from.extend(expiresAtMs);
       return {};
+    },
+    audit: ({ after }) => {
+      const from = need('issuer');
+      count(from, COSTLY);
+      if (services.issuer === undefined) throw noIssuer('Cannot tell of audit log');
+      return services.answerAudit(services.issuer.audit, services.sha256, from.id.uri, after);
     },
     token: ({ audience }) => {
       const from = need('issuer');

@@ -83,7 +83,7 @@ export class Connection {
   }
 
   /** Tells the sidecar, if it listens already. */
-  push<N extends 'goaway' | 'bundle'>(name: N, body: Push<N>): void {
+  push<N extends 'goaway' | 'bundle' | 'audit'>(name: N, body: Push<N>): void {
     this.#caller?.member.channel.push(name, body);
   }
 

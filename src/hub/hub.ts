@@ -18,6 +18,8 @@ import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { Admin } from './admin.ts';
 import { createApp, refuseUpgrade } from './app.ts';
 import { Audit } from './audit.ts';
+import { answerAudit } from './audit-answers.ts';
+import { AuditPushes } from './audit-pushes.ts';
 import type { CallServices } from './calls.ts';
 import { Door } from './door.ts';
 import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
@@ -105,6 +107,7 @@ class RunningHub implements Hub {
   readonly #relay: Relay;
   readonly #admin: Admin;
   readonly #door: Door;
+  #auditPushes: AuditPushes | undefined;
   #listener: Listener | undefined;
   #closing: Promise<void> | undefined;
   #life: 'starting' | 'ready' | 'draining' | 'closed' = 'starting';
@@ -195,7 +198,14 @@ class RunningHub implements Hub {
       revocations: this.#revocations,
       relay: this.#relay,
       rendezvous: new Rendezvous(random),
+      sha256,
+      answerAudit: options.answerAudit ?? answerAudit,
     };
+    if (issuer !== undefined) {
+      this.#auditPushes = new AuditPushes(clock, limits.auditPushMs, issuer.audit, (head) => {
+        for (const each of this.#door.connections()) each.push('audit', { head });
+      });
+    }
     this.#admin = new Admin({
       clock,
       enrolment: this.#enrolment,
@@ -207,7 +217,7 @@ class RunningHub implements Hub {
       revocations: this.#revocations,
       leases: this.#leases,
       relay: this.#relay,
-      ...{ keys: issuer?.keys, holders: issuer?.holders, isIssuer: issuer !== undefined },
+      ...{ keys: issuer?.keys, audit: issuer?.audit, holders: issuer?.holders, isIssuer: issuer !== undefined },
       about: {
         instance,
         trustDomain,
@@ -362,7 +372,7 @@ class RunningHub implements Hub {
       crypto,
       metrics: this.metrics,
       log: this.#log,
-      audit: new Audit(this.#log, this.#platform.clock, this.#limits.refusalsLogged),
+      audit: new Audit(this.#log, this.#platform.clock, this.#limits.refusalsLogged, this.#issuer?.audit),
       isReady: () => this.#life === 'ready',
       jwks: () => toJwks(this.#standing.bundle()),
       bundle: () => this.#standing.bundle(),
@@ -395,6 +405,7 @@ class RunningHub implements Hub {
     this.#sweep.close();
     for (const connection of this.#door.connections()) connection.leave();
     this.#standing.close();
+    this.#auditPushes?.close();
     this.#leases.close().catch(() => undefined); // it tells of its failures itself
     this.#federation.close();
     this.#resources.close();

@@ -4,7 +4,7 @@ import type { OwnCredential } from '../auth/authenticator.ts';
 import { Authority, type AuthorityState, type IssuedJwt } from '../auth/authority.ts';
 import type { Grant } from '../auth/grant.ts';
 import type { HubRole } from '../auth/hub-role.ts';
-import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
+import { createIdentityKey, type IdentityKey, toThumbprint } from '../auth/key-pair.ts';
 import type { Claims, StatementType } from '../auth/statement.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
@@ -17,6 +17,7 @@ import { jitter } from '../core/random.ts';
 import { DEFAULT_TRUST_DOMAIN, type SpiffeId, toHubId } from '../core/spiffe-id.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { otherIssuer, type TrustAnchor } from './anchor.ts';
+import { AuditLog } from './audit-log.ts';
 import { Holders, isVouchedFor, keyRemoved } from './holders.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import type { HubLimits } from './options.ts';
@@ -34,7 +35,7 @@ export interface HubIssuerOptions {
   /** What this hub does for members. */
   readonly roles: readonly HubRole[];
   readonly store: Store;
-  readonly limits: Pick<HubLimits, 'svidLifetimeMs' | 'keys'>;
+  readonly limits: Pick<HubLimits, 'svidLifetimeMs' | 'keys' | 'maxAuditBytes'>;
 }
 
 /** The hub's own SVID is renewed as often as everybody's: so many times in the life of one. */
@@ -49,6 +50,7 @@ export class HubIssuer {
   /** Bearer tokens issued. */
   issuedJwts = 0;
   readonly keys: KeyKeeper;
+  readonly audit: AuditLog;
   readonly holders: Holders;
   /** The bundle is another one from now on. */
   onBundle: () => void = () => undefined;
@@ -66,6 +68,11 @@ export class HubIssuer {
     this.#options = options;
     const { platform, log, store, limits, stateFile } = options;
     this.holders = new Holders({ store, log, clock: platform.clock, removed: () => authority.ring.removed });
+    this.audit = new AuditLog({
+      ...{ store, log, clock: platform.clock, sha256: platform.crypto.sha256, maxBytes: limits.maxAuditBytes },
+      bundle: () => authority.bundle(),
+      sign: (type, claims) => authority.sign(type, claims),
+    });
     this.keys = new KeyKeeper({
       ...{ authority, store, log, life: limits.keys, clock: platform.clock },
       ...{ random: platform.random, files: platform.files },
@@ -95,6 +102,7 @@ export class HubIssuer {
 
   /** Finds the keys that sign now. Not before it is known that this is the issuer of the store. @throws SkeinError SKEIN_STORE */
   async start(): Promise<void> {
+    await this.audit.open();
     await this.keys.open();
     if (this.#wit === '') await this.#renewOwn();
     const { clock } = this.#options.platform;
@@ -126,9 +134,13 @@ export class HubIssuer {
   async issue(
     id: SpiffeId,
     { publicJwk, services, joinedAtMs, hubRoles }: Pick<Grant, 'publicJwk' | 'services' | 'joinedAtMs' | 'hubRoles'>,
+    kind: keyof typeof BY,
   ): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
     const lifetimeMs = this.#options.limits.svidLifetimeMs;
     const expiresAtMs = this.#options.platform.clock.epochMs() + lifetimeMs;
+    // In the log before anybody has it.
+    const thumbprint = await toThumbprint(publicJwk);
+    await this.audit.append({ kind, id: id.uri, key: thumbprint, by: BY[kind] });
     const wit = await this.#authority.issueWit({ id, publicJwk, services, joinedAtMs, hubRoles, lifetimeMs });
     this.issued++;
     this.#options.log.log('debug', 'svid-issued', { id: id.uri, services });
@@ -139,7 +151,7 @@ export class HubIssuer {
   async issueTo(peer: PeerIdentity): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
     if (!isVouchedFor(this.bundle(), peer) && !(await this.holders.vouches(peer)))
       throw keyRemoved('Cannot issue SVID');
-    const issued = await this.issue(peer.id, peer.grant as Grant);
+    const issued = await this.issue(peer.id, peer.grant as Grant, kindOf(peer.grant as Grant));
     await this.holders.note(peer, issued.expiresAtMs);
     return issued;
   }
@@ -165,18 +177,31 @@ export class HubIssuer {
   async #onKeys(): Promise<void> {
     await this.#renew();
     this.onBundle();
+    const kids = this.bundle().keys.map(({ kid, use }) => `${use} ${kid}`);
+    await this.audit
+      .append({
+        kind: 'keys',
+        id: toHubId(this.trustDomain).uri,
+        by: 'issuer',
+        what: kids.join(', ').slice(0, MAX_WHAT),
+      })
+      .catch((thrown) => this.#options.log.log('error', 'audit-not-written', { error: toSkeinError(thrown).message }));
   }
 
   async #renewOwn(): Promise<void> {
     const { platform, roles } = this.#options;
     const { clock, random } = platform;
     const nowMs = clock.epochMs();
-    const { wit } = await this.issue(toHubId(this.trustDomain), {
-      publicJwk: this.#key.publicJwk,
-      services: [],
-      joinedAtMs: nowMs,
-      hubRoles: roles,
-    });
+    const { wit } = await this.issue(
+      toHubId(this.trustDomain),
+      {
+        publicJwk: this.#key.publicJwk,
+        services: [],
+        joinedAtMs: nowMs,
+        hubRoles: roles,
+      },
+      'hub',
+    );
     this.#wit = wit;
     this.#issuedAtMs = nowMs;
     this.#renewAtMs = nowMs + jitter(random, this.#options.limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);
@@ -189,6 +214,15 @@ export class HubIssuer {
       this.#options.log.log('error', 'hub-svid-not-renewed', { error: toSkeinError(thrown).message });
     }
   }
+}
+
+/** By what right an SVID is issued. */
+const BY = { join: 'join-token', renew: 'svid', hub: 'issuer' } as const;
+const MAX_WHAT = 1_024;
+
+function kindOf({ kind, hubRoles }: Grant): keyof typeof BY {
+  if (hubRoles !== undefined) return 'hub';
+  return kind === 'newcomer' ? 'join' : 'renew';
 }
 
 /** Beside it: the ring as this hub has seen it last. */

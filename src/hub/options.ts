@@ -8,6 +8,7 @@ import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import type { RateLimits } from '../core/rates.ts';
+import type { answerAudit } from './audit-answers.ts';
 import type { LeaseLimits } from './leases.ts';
 import type { TrustedPlatform } from './platform-trust.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
@@ -71,6 +72,8 @@ export interface FederatedDomain {
 export interface HubParts {
   /** What the issuer has made this hub, which is no issuer then; the hub closes it. */
   readonly membership?: HubMembership | undefined;
+  /** What members are told of the audit log. */
+  readonly answerAudit?: typeof answerAudit;
   readonly createPublisher?: (options: PublisherOptions) => Publisher;
 }
 
@@ -142,6 +145,10 @@ export interface HubLimits {
   /** Revisions that are kept, to be looked at and gone back to, and what they may take in the store. */
   readonly maxRevisions: number;
   readonly maxRevisionBytes: number;
+  /** Of the audit log, in bytes of the store; the oldest entries go, a signed checkpoint stays. An entry takes about 350. */
+  readonly maxAuditBytes: number;
+  /** Least time between two pushes of how far the audit log has come, in milliseconds. */
+  readonly auditPushMs: number;
   /** Body of an admin request. */
   readonly maxBodyBytes: number;
   /** Time for sidecars to go elsewhere when the hub drains, in milliseconds. */
@@ -209,6 +216,8 @@ export const HUB_LIMITS: HubLimits = {
   maxResourceBytes: 32 * 1024,
   maxRevisions: 100,
   maxRevisionBytes: 4 * 1024 * 1024,
+  maxAuditBytes: 16 * 1024 * 1024,
+  auditPushMs: 30_000,
   maxBodyBytes: 1024 * 1024,
   drainMs: 10_000,
 };

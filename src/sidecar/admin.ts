@@ -28,6 +28,8 @@ export interface AdminAppOptions {
   readonly issueToken: (query: unknown) => Promise<object>;
   /** @throws SkeinError */
   readonly verifyToken: (query: unknown) => Promise<object>;
+  /** What was issued under the own identity. @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_IDENTITY */
+  readonly audit: () => Promise<object>;
   /** What policies have denied of late, or would. @throws SkeinError SKEIN_BAD_REQUEST */
   readonly policies: (window: string | undefined) => object;
   /** Who says that the mesh is permissive; undefined when it is not. */
@@ -65,6 +67,7 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   app.get('/v1/status', (c) => c.json(status(), 200, NO_STORE));
   app.get('/v1/paths', (c) => c.json(paths(), 200, NO_STORE));
   app.get('/v1/backends', (c) => c.json(backends(), 200, NO_STORE));
+  app.get('/v1/audit', async (c) => c.json(await options.audit(), 200, NO_STORE));
   app.get('/v1/policies', (c) => c.json(options.policies(c.req.query('window')), 200, NO_STORE));
   // They ask and change nothing; POST, because a head is more than an address holds, and a token does not belong into one.
   const { explain, issueToken, verifyToken } = options;

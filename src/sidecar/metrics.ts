@@ -29,6 +29,11 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   metrics.readAll('skein_revocations_refused_total', () =>
     Object.entries(agent.identity.revocationsRefused).map(([cause, count]) => [{ cause }, count]),
   );
+  metrics.readAll('skein_audit_refused_total', () =>
+    Object.entries(agent.audit.alarms).map(([cause, count]) => [{ cause }, count]),
+  );
+  metrics.read('skein_audit_entries', () => agent.audit.head?.seq ?? 0);
+  metrics.read('skein_identity_issued_elsewhere_total', () => agent.audit.issuedElsewhere);
   metrics.readAll('skein_hub_roles_missing', () => agent.missingRoles.map((role) => [{ role }, 1]));
   metrics.read('skein_hubs_beyond_roles_total', () => agent.hubsBeyondRoles);
   metrics.read('skein_unread_bytes', () => agent.peers.unread.bytes);

@@ -270,6 +270,7 @@ class RunningSidecar implements Sidecar {
       explain: (query) => answerExplain(this.#agent, query),
       issueToken: (query) => answerToken(this.#agent, query),
       verifyToken: (query) => answerVerifyToken(this.#agent, query),
+      audit: async () => ({ entries: await this.#agent.audit.mine() }),
       policies: (window) => describePolicies(this.#agent, window),
       permissive: () => this.#agent.mirror.authorizer.permissive,
       status: () =>

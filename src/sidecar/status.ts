@@ -40,6 +40,11 @@ export function describeSidecar(sources: StatusSources): object {
         }
       : null,
     hub: agent.hub ?? null,
+    audit: {
+      entries: agent.audit.head?.seq ?? 0,
+      alarm: agent.audit.alarm ?? null,
+      issuedElsewhere: agent.audit.issuedElsewhere,
+    },
     /** What no hub that is connected does for this member: issuer, catalogue, signal, relay. */
     missingRoles: agent.missingRoles,
     hubs: agent.hubs.map(({ url, state, isPrimary, roles, rttMs, error }) => ({

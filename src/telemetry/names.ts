@@ -160,6 +160,21 @@ export const METRICS = {
     help: 'Lists of revocations that were not taken over from a hub, by cause: unsigned, forged (not signed by the issuer), fork (another one under a known number)',
     labels: ['cause'],
   },
+  skein_audit_refused_total: {
+    type: 'counter',
+    help: 'Audit logs of hubs that were not followed, by cause: forged (head not signed by the issuer), rollback, fork (does not go on from what was seen), hidden (an entry about this identity is kept back)',
+    labels: ['cause'],
+  },
+  skein_audit_entries: {
+    type: 'gauge',
+    help: 'Entries of the audit log that this sidecar has followed',
+    labels: [],
+  },
+  skein_identity_issued_elsewhere_total: {
+    type: 'counter',
+    help: "SVIDs issued under the identity of this sidecar to keys that are neither its own nor, as far as the catalogue tells, a replica's",
+    labels: [],
+  },
   skein_hub_roles_missing: {
     type: 'gauge',
     help: '1 for each role that no connected hub plays for this sidecar (issuer, catalogue, signal, relay)',

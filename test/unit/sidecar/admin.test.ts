@@ -20,6 +20,7 @@ async function explainWith(thrown: unknown): Promise<{ answer: unknown; log: Eve
     issueToken: async () => nothing(),
     verifyToken: async () => nothing(),
     policies: () => ({}),
+    audit: async () => ({ entries: [] }),
     permissive: () => undefined,
   });
   const request = new Request('http://localhost/v1/explain', {

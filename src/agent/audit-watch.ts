@@ -1,0 +1,183 @@
+/**
+ * Audit watch: the last head of the audit log that this member has followed, whether a hub shows one that goes on from it, and whether what
+ * was issued under the own identity was issued to a key that is its own, or may be a replica's.
+ */
+
+import { type AuditEntry, type AuditHead, extendChain, ownerOf, toLink, verifyHead } from '../auth/audit-chain.ts';
+import type { CallAnswer } from '../control/messages.ts';
+import type { Timer } from '../core/clock.ts';
+import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Platform } from '../core/platform.ts';
+import type { HubConnection } from './hub-connection.ts';
+import type { Identity } from './identity.ts';
+
+/**
+ * What is wrong with a log: no key of the issuer has signed its head; it ends before what was seen; it does not go on from what was seen;
+ * an entry about this member is kept back, or is not the one of the chain.
+ */
+export type AuditAlarm = 'forged' | 'rollback' | 'fork' | 'hidden';
+
+export interface AuditWatchOptions {
+  readonly platform: Platform;
+  readonly identity: Identity;
+  readonly log: Logger;
+  readonly routes: () => readonly HubConnection[];
+  /** Is another instance of this identity in the catalogue? */
+  readonly hasReplica: () => Promise<boolean>;
+}
+
+const ISSUED = new Set(['join', 'renew']);
+/** A replica is let in before it registers. */
+const PATIENCE_MS = 60_000;
+/** Keys that were told of are not told of again. */
+const MAX_TOLD = 1_000;
+
+export class AuditWatch {
+  readonly alarms: Record<AuditAlarm, number> = { forged: 0, rollback: 0, fork: 0, hidden: 0 };
+  /** Keys under the own identity that are neither this member's nor, as far as the catalogue tells, a replica's. */
+  issuedElsewhere = 0;
+  readonly #options: AuditWatchOptions;
+  readonly #keys = new Set<string>();
+  readonly #timers = new Set<Timer>();
+  #known: AuditHead | undefined;
+  #alarm: { readonly why: AuditAlarm; readonly hub: string } | undefined;
+  #following: Promise<void> = Promise.resolve();
+
+  constructor(options: AuditWatchOptions) {
+    this.#options = options;
+    this.#known = options.identity.auditHead;
+  }
+
+  /** The last head that was followed; undefined before the first. */
+  get head(): AuditHead | undefined {
+    return this.#known;
+  }
+
+  /** What was wrong last; undefined: nothing was. */
+  get alarm(): { readonly why: AuditAlarm; readonly hub: string } | undefined {
+    return this.#alarm;
+  }
+
+  /** The hub has come into use, or says that its log has come further. */
+  look(hub: HubConnection): void {
+    if (!hub.plays('issuer')) return;
+    this.#following = this.#following
+      .then(() => (hub.isClosed ? undefined : this.#follow(hub)))
+      .catch((thrown) => {
+        const { log } = this.#options;
+        log.log('debug', 'audit-not-followed', { hub: hub.url, error: toSkeinError(thrown).message });
+      });
+  }
+
+  /** All that is kept of what was issued under the own identity. @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_IDENTITY when it does not add up */
+  async mine(): Promise<readonly AuditEntry[]> {
+    const hub = this.#options.routes().find((route) => route.plays('issuer'));
+    if (hub === undefined)
+      throw new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot read audit log: no hub that issues is there');
+    const own: AuditEntry[] = [];
+    const why = await this.#read(hub, undefined, (entry) => own.push(entry));
+    if (typeof why === 'string') {
+      this.#raise(why, hub);
+      throw new SkeinError('SKEIN_IDENTITY', `Cannot believe audit log of ${hub.url}: ${why}`);
+    }
+    return own;
+  }
+
+  close(): void {
+    for (const timer of this.#timers) timer.cancel();
+  }
+
+  async #follow(hub: HubConnection): Promise<void> {
+    const { identity } = this.#options;
+    const known = this.#known;
+    if (known === undefined) {
+      // From here on: what was before, `mine` tells.
+      const { head } = await hub.channel.call('audit', { after: Number.MAX_SAFE_INTEGER });
+      const first = await verifyHead(head, identity.bundle);
+      if (first === undefined) this.#raise('forged', hub);
+      else await this.#keep(first);
+      return;
+    }
+    const result = await this.#read(hub, known, (entry) => this.#judge(entry));
+    if (typeof result === 'string') return this.#raise(result, hub);
+    this.#alarm = undefined;
+    if (result.seq > known.seq) await this.#keep(result);
+  }
+
+  /** Follows the log from `known`, or from where it begins, to its head. */
+  async #read(
+    hub: HubConnection,
+    known: AuditHead | undefined,
+    onOwn: (entry: AuditEntry) => void,
+  ): Promise<AuditHead | AuditAlarm> {
+    const { identity, platform } = this.#options;
+    const { sha256 } = platform.crypto;
+    const owner = ownerOf(sha256, identity.id.uri);
+    let at = known;
+    for (;;) {
+      const answer = await hub.channel.call('audit', { after: at?.seq ?? 0 });
+      const head = await verifyHead(answer.head, identity.bundle);
+      if (head === undefined) return 'forged';
+      if (known !== undefined && head.seq < known.seq) return 'rollback';
+      const base = await this.#baseOf(answer, at);
+      if (typeof base === 'string') return base;
+      at = base;
+      const own = new Map(answer.own.map((entry) => [entry.seq, entry]));
+      for (const [of, digest] of answer.links) {
+        at = extendChain(sha256, at, { owner: of, digest });
+        if (of !== owner) continue;
+        const entry = own.get(at.seq);
+        if (entry === undefined || toLink(sha256, entry).digest !== digest) return 'hidden';
+        onOwn(entry);
+      }
+      if (at.seq > head.seq || (at.seq === head.seq && at.hash !== head.hash)) return 'fork';
+      if (at.seq === head.seq) return at;
+      if (answer.links.length === 0) return 'fork';
+    }
+  }
+
+  /** Where an answer begins: where this member is, or where what is kept begins, if the issuer has signed that. */
+  async #baseOf({ base, checkpoint }: CallAnswer<'audit'>, at: AuditHead | undefined): Promise<AuditHead | AuditAlarm> {
+    if (at !== undefined && base.seq === at.seq) return base.hash === at.hash ? at : 'fork';
+    if (at === undefined && base.seq === 0 && base.hash === '') return base;
+    if (at !== undefined && base.seq < at.seq) return 'fork';
+    const signed = checkpoint === undefined ? undefined : await verifyHead(checkpoint, this.#options.identity.bundle);
+    return signed?.seq === base.seq && signed.hash === base.hash ? base : 'forged';
+  }
+
+  #judge({ kind, key, seq, atMs }: AuditEntry): void {
+    const { identity, platform, log, hasReplica } = this.#options;
+    if (!ISSUED.has(kind) || key === undefined || key === identity.thumbprint || this.#keys.has(key)) return;
+    if (this.#keys.size >= MAX_TOLD) return;
+    this.#keys.add(key);
+    const timer = platform.clock.setTimer(PATIENCE_MS, () => {
+      this.#timers.delete(timer);
+      const fields = { id: identity.id.uri, key, entry: seq, at: new Date(atMs).toISOString() };
+      void hasReplica().then((isReplica) => {
+        if (isReplica) return log.log('info', 'identity-issued-to-replica', fields);
+        this.issuedElsewhere++;
+        log.log('error', 'identity-issued-elsewhere', { ...fields, remedy: ELSEWHERE });
+      });
+    });
+    this.#timers.add(timer);
+  }
+
+  #raise(why: AuditAlarm, hub: HubConnection): void {
+    this.alarms[why]++;
+    const isNews = this.#alarm?.why !== why || this.#alarm.hub !== hub.url;
+    this.#alarm = { why, hub: hub.url };
+    if (isNews)
+      this.#options.log.log('error', 'audit-refused', { why, hub: hub.url, known: this.#known?.seq, remedy: REFUSED });
+  }
+
+  async #keep({ seq, hash }: AuditHead): Promise<void> {
+    this.#known = { seq, hash };
+    await this.#options.identity.keepAudit(this.#known);
+  }
+}
+
+const ELSEWHERE =
+  'Somebody has an SVID under this identity with a key that is not of this instance. If you know of no such instance: `skein revoke ID --key KEY`, and see who has made its join token with `skein audit --id ID`.';
+const REFUSED =
+  'The log of what was issued is not the one that was shown before. Unless somebody has put back a backup, the issuer or its store is in other hands: `skein audit` shows what it says now.';

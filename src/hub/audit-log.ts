@@ -120,9 +120,15 @@ export class AuditLog {
   append(entry: NewEntry): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#pending.push({ entry, resolve, reject });
-      this.#writing ??= this.#write().finally(() => {
-        this.#writing = undefined;
-      });
+      this.#start();
+    });
+  }
+
+  #start(): void {
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+      // What came while the oldest were removed.
+      if (this.#pending.length > 0) this.#start();
     });
   }
 

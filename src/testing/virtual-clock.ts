@@ -105,6 +105,7 @@ export class VirtualClock implements Clock {
       if (done()) return true;
       const next = this.#timers.peek();
       if (next === undefined || next.dueMs > untilMs) break;
+      if (next.dueMs > this.#nowMs) events = 0;
       this.#step(untilMs);
     }
     this.#nowMs = untilMs;

@@ -11,6 +11,7 @@ import type { HubOptions, HubParts } from '../../src/hub/options.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
 import { MemoryNetwork } from '../../src/testing/memory-network.ts';
 import { NetworkConditions } from '../../src/testing/network-conditions.ts';
+import { Pace } from '../../src/testing/pace.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { SharedStore, type StoreLine } from '../../src/testing/shared-store.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
@@ -29,6 +30,7 @@ export class VirtualMesh {
   readonly platform: Platform;
   readonly log = new EventLog();
   readonly #t: Pick<TestContext, 'after' | 'diagnostic'>;
+  readonly #pace = new Pace(this.clock, PATIENCE_MS);
   #hub: Hub | undefined;
   /** That of hubs that share one. */
   readonly store = new SharedStore();
@@ -138,28 +140,14 @@ export class VirtualMesh {
     return reply;
   }
 
-  /** Lets as much time pass as `work` needs. One at a time: the clock is for all. */
-  async run<T>(work: Promise<T>, limitMs = PATIENCE_MS): Promise<T> {
-    let isOver = false;
-    const end = (): void => {
-      isOver = true;
-    };
-    work.then(end, end);
-    const isDone = await this.#comesAbout(() => isOver, limitMs);
-    if (!isDone) throw new Error(`not done after ${limitMs} ms`);
-    return work;
+  /** Lets as much time pass as `work` needs. */
+  run<T>(work: Promise<T>, limitMs?: number): Promise<T> {
+    return this.#pace.run(work, limitMs);
   }
 
   /** Lets time pass until `done`. */
-  async until(done: () => boolean, limitMs = PATIENCE_MS): Promise<void> {
-    if (!(await this.#comesAbout(done, limitMs))) throw new Error(`it did not come about in ${limitMs} ms`);
-  }
-
-  async #comesAbout(done: () => boolean, limitMs: number): Promise<boolean> {
-    if (await this.clock.advanceUntil(done, limitMs)) return true;
-    // Deno gives chains of promises few turns where few timers fire: what needs no more time may need more of those.
-    for (let turn = 0; turn < 64 && !done(); turn++) await this.clock.settle();
-    return done();
+  until(done: () => boolean, limitMs?: number): Promise<void> {
+    return this.#pace.until(done, limitMs);
   }
 }
 

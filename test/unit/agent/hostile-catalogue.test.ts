@@ -58,6 +58,18 @@ async function startLab(t: TestContext): Promise<HostileHubLab> {
   return lab;
 }
 
+const KEY = { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43), kid: 'evil' };
+const EVIL_DOMAIN: Manifest = {
+  kind: 'FederatedTrustDomain',
+  metadata: { name: 'evil', namespace: 'mesh' },
+  spec: { trustDomain: 'evil.example', bundle: { keys: [{ ...KEY, use: 'jwt-svid' }] } },
+};
+const EVIL_USERS: Manifest = {
+  kind: 'RequestAuthentication',
+  metadata: { name: 'evil', namespace: 'mesh' },
+  spec: { jwtRules: [{ issuer: 'evil', audiences: ['pay'], jwks: { keys: [KEY] } }] },
+};
+
 const LIES: Readonly<Record<string, (resource: Resource) => readonly Resource[]>> = {
   'strip-policy': (resource) => (isNamed(resource, 'no-ads') ? [] : [resource]),
   'alter-policy': (resource) => (isNamed(resource, 'no-ads') ? [{ ...resource, spec: { deny: [] } }] : [resource]),
@@ -68,6 +80,7 @@ const LIES: Readonly<Record<string, (resource: Resource) => readonly Resource[]>
           { ...resource, metadata: { ...resource.metadata, name: 'more' }, spec: { allow: [{}] } },
         ]
       : [resource],
+  'add-trust': (resource) => (isNamed(resource, 'no-ads') ? [resource, EVIL_DOMAIN, EVIL_USERS] : [resource]),
   'add-route': (resource) =>
     isNamed(resource, 'no-ads') ? [resource, TEAPOT as Manifest, TO_TEAPOT as Manifest] : [resource],
 };
@@ -84,6 +97,8 @@ for (const [name, lie] of Object.entries(LIES)) {
     equal(lab.outcome.denied, lab.outcome.asked / 2, 'who was denied is denied');
     equal(lab.outcome.answered, lab.outcome.asked / 2, 'who was allowed is allowed');
     equal(lab.get('pay').agent.hub, HONEST, 'another hub is followed');
+    const { trust, authentications } = lab.get('pay').agent.mirror;
+    deepEqual([trust.keysOf('evil.example'), authentications.of('pay.default')], [undefined, undefined]);
     // What is sealed comes by the other one.
     await lab.mesh.run(lab.mesh.hub.apply([{ ...NO_ADS, spec: { deny: [] } }]));
     await lab.mesh.clock.advanceAsync(1_000);

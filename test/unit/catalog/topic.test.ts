@@ -30,6 +30,8 @@ const spec = fc.oneof(
 const kind = fc.constantFrom(
   ...[
     'AuthorizationPolicy',
+    'RequestAuthentication',
+    'FederatedTrustDomain',
     'HTTPRoute',
     'TCPRoute',
     'BackendTrafficPolicy',

@@ -137,6 +137,24 @@ export async function removeFromRing(ring: KeyRing, kid: string, nowMs: number, 
   return { ...without, removed: [...ring.removed, kid].slice(-MAX_REMOVED) };
 }
 
+/**
+ * The later of two rings, without what was removed from the other: it may have been made of one that was put back. The same object where
+ * nothing was missed.
+ */
+export async function mergeRings(a: KeyRing, b: KeyRing, nowMs: number, create: CreateKey): Promise<KeyRing> {
+  const [earlier, later] = a.sequence > b.sequence ? [b, a] : [a, b];
+  const missed = earlier.removed.filter((kid) => !later.removed.includes(kid));
+  const isThere = (kid: string): boolean => later.keys.some(({ key }) => key.thumbprint === kid);
+  const back = missed.filter(isThere);
+  const gone = missed.filter((kid) => !isThere(kid));
+  // No others go for them, or two hubs would tell each other of the oldest for ever.
+  const noted = later.removed.length + missed.length <= MAX_REMOVED ? gone : [];
+  if (back.length + noted.length === 0) return later;
+  let ring = renumber(later.keys, { ...later, removed: [...noted, ...later.removed] }, nowMs);
+  for (const kid of back) ring = await removeFromRing(ring, kid, nowMs, create);
+  return ring;
+}
+
 function promote(keys: readonly RingKey[], use: KeyUse, nowMs: number): RingKey[] {
   return keys.map((key): RingKey => {
     if (key.use !== use || key.state === 'retired') return key;

@@ -8,6 +8,7 @@ import type { Recalled } from '../auth/authenticator.ts';
 import type { Grant } from '../auth/grant.ts';
 import { GRANTED_ROLES } from '../auth/hub-role.ts';
 import { findKey, type TrustBundle } from '../auth/trust-bundle.ts';
+import { TOLERATED_SKEW_MS } from '../auth/validity.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -47,13 +48,14 @@ export class Holders {
   /** An SVID is being issued to `peer`. A store that is away keeps nobody from it: it is noted with the next one. */
   async note(peer: PeerIdentity, expiresAtMs: number): Promise<void> {
     const { store, log } = this.#options;
-    const { thumbprint, services, joinedAtMs, hubRoles, keyId } = peer.grant as Grant;
+    const { kind, thumbprint, services, joinedAtMs, hubRoles, keyId } = peer.grant as Grant;
     const id = peer.id.uri;
     try {
       for (;;) {
         const entry = await store.get(PREFIX + thumbprint);
         const known = entry === undefined ? undefined : read(entry.value);
-        const by = known?.id === id ? known.by : keyId;
+        // An SVID that says more of its holder than the one before is of another origin.
+        const by = kind !== 'newcomer' && known !== undefined && isOf(known, peer) ? known.by : keyId;
         const holder: Holder = {
           ...{ id, services: [...services], joinedAtMs, expiresAtMs },
           ...(hubRoles === undefined ? {} : { hubRoles: [...hubRoles] }),
@@ -84,11 +86,18 @@ export class Holders {
   }
 
   /** Is `peer` whom its SVID names, although the key that has signed that is removed? */
-  async vouches({ id, grant }: PeerIdentity): Promise<boolean> {
-    const { thumbprint, services, hubRoles } = grant as Grant;
-    const holder = await this.find(thumbprint).catch(() => undefined);
-    const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-    return holder?.id === id.uri && isSame(holder.services, services) && isSame(holder.hubRoles, hubRoles);
+  async vouches(peer: PeerIdentity): Promise<boolean> {
+    const holder = await this.find((peer.grant as Grant).thumbprint).catch(() => undefined);
+    return holder !== undefined && isOf(holder, peer);
+  }
+
+  /** Was `peer` let in by nothing but a key that has been removed since? False also while the store is away. */
+  async isOfRemoved({ id, grant }: PeerIdentity): Promise<boolean> {
+    const { kind, thumbprint } = grant as Grant;
+    if (kind === 'newcomer') return false;
+    const entry = await this.#options.store.get(PREFIX + thumbprint).catch(() => undefined);
+    const { by, id: known } = (entry && read(entry.value)) ?? {};
+    return known === id.uri && by !== undefined && this.#options.removed().includes(by);
   }
 
   /** Keys that were seen first with an SVID of the key `kid`, by whom. */
@@ -108,6 +117,15 @@ export class Holders {
       if (holder === undefined || clock.epochMs() >= holder.expiresAtMs) await store.delete(key, revision);
     }
   }
+}
+
+/** Does the SVID of `peer` say what is known of its holder? */
+function isOf(holder: Holder, { id, grant }: PeerIdentity): boolean {
+  const { services, hubRoles, joinedAtMs } = grant as Grant;
+  const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+  // Two hubs may have let it in at once; but who says to have joined later escapes what was revoked before.
+  const isLater = joinedAtMs > holder.joinedAtMs + TOLERATED_SKEW_MS;
+  return holder.id === id.uri && !isLater && isSame(holder.services, services) && isSame(holder.hubRoles, hubRoles);
 }
 
 /** Is the key that has signed the SVID of `peer` still one of the issuer's? */

@@ -149,8 +149,9 @@ export class HubIssuer {
 
   /** An SVID for who has shown at this hub who it is. @throws SkeinError SKEIN_IDENTITY when the one by which it has is good no more */
   async issueTo(peer: PeerIdentity): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
-    if (!isVouchedFor(this.bundle(), peer) && !(await this.holders.vouches(peer)))
-      throw keyRemoved('Cannot issue SVID');
+    const isKnown = isVouchedFor(this.bundle(), peer) || (await this.holders.vouches(peer));
+    // Its SVID may be of another key by now, which another hub has made while it did not know better.
+    if (!isKnown || (await this.holders.isOfRemoved(peer))) throw keyRemoved('Cannot issue SVID');
     const issued = await this.issue(peer.id, peer.grant as Grant, kindOf(peer.grant as Grant));
     await this.holders.note(peer, issued.expiresAtMs);
     return issued;

@@ -58,7 +58,9 @@ export class KeyAdmin {
     const { kid } = readRequest(removeRequest, request, 'Cannot remove key');
     const { keys, holders } = this.#issuing;
     const { revocations } = this.#options;
-    await keys.remove(kid);
+    // One that has gone may have let in somebody whom nobody has noted, or revoked, by then.
+    const isGone = !keys.list().some((key) => key.kid === kid) && (await holders.seenBy(kid)).length > 0;
+    if (!isGone) await keys.remove(kid);
     const unknown = await holders.seenBy(kid);
     for (const { id, key } of unknown) await revocations.revoke({ id, key, reason: `let in by key ${kid}` });
     return { removed: kid, revoked: unknown.length, ...this.list() };

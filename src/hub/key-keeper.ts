@@ -12,6 +12,7 @@ import {
   advanceRing,
   isRingDue,
   type KeyRing,
+  mergeRings,
   type RingKey,
   removedFrom,
   removeFromRing,
@@ -145,11 +146,9 @@ export class KeyKeeper {
     for (;;) {
       const entry = await store.get(KEY);
       const stored = entry === undefined ? undefined : await this.#tryRead(entry.value);
-      const isBehind = stored !== undefined && stored.sequence > this.ring.sequence;
-      const before = isBehind ? stored : this.ring;
-      const after = await change(before);
-      if (after === before && stored !== undefined && stored.sequence >= before.sequence) {
-        if (isBehind) await this.#use(after);
+      const after = await change(stored === undefined ? this.ring : await this.#merge(stored));
+      if (after === stored) {
+        if (after.sequence > this.ring.sequence) await this.#use(after);
         return;
       }
       const value = JSON.stringify({ sealed: await authority.sealRing(after, random) });
@@ -160,8 +159,22 @@ export class KeyKeeper {
   }
 
   async #follow(value: string): Promise<void> {
+    const { log } = this.#options;
     const ring = await this.#tryRead(value);
-    if (ring !== undefined && ring.sequence > this.ring.sequence) await this.#use(ring);
+    if (ring === undefined) return;
+    if ((await this.#merge(ring)) === ring) {
+      if (ring.sequence > this.ring.sequence) await this.#use(ring);
+      return;
+    }
+    // The store was put back, or a hub has gone on from one that was.
+    await this.#change(async (known) => known).catch((thrown) => {
+      log.log('error', 'keys-not-put-right', { error: toSkeinError(thrown).message });
+    });
+  }
+
+  /** The same object as `stored` where it is as new as what is known here. */
+  #merge(stored: KeyRing): Promise<KeyRing> {
+    return mergeRings(this.ring, stored, this.#options.clock.epochMs(), createIdentityKey);
   }
 
   async #tryRead(value: string): Promise<KeyRing | undefined> {
@@ -179,7 +192,10 @@ export class KeyKeeper {
     await authority.useRing(ring);
     if (copyFile !== undefined) {
       const text = JSON.stringify({ sealed: await authority.sealRing(ring, random) });
-      await files?.replace(copyFile, encodeUtf8(`${text}\n`));
+      // A disk that is full must keep nobody from hearing of it; the store has it.
+      await files?.replace(copyFile, encodeUtf8(`${text}\n`)).catch((thrown) => {
+        log.log('error', 'keys-not-kept', { file: copyFile, error: toSkeinError(thrown).message });
+      });
     }
     log.log('info', 'keys-changed', {
       sequence: ring.sequence,

@@ -13,6 +13,7 @@ import { createIdentity, HubClient } from '../../support/hub-client.ts';
 import { forgeWit, stealKey } from '../../support/stolen-key.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
+const KEYS = 'hub/keys';
 const ANNOUNCED_MS = 24 * 3_600_000 + 300_000;
 
 /** Hubs whose SVIDs are signed by a key that can be stolen alone: after a rotation. */
@@ -28,7 +29,8 @@ async function start(t: TestContext) {
   const b = await mesh.startHub(options(1), 7002);
   const stolen = await mesh.run(stealKey(folders[0]));
   const restart = (): Promise<Hub> => mesh.startHub(options(1), 7002);
-  return { mesh, a, b, stolen, restart };
+  const restartFirst = (): Promise<Hub> => mesh.startHub(options(0), 7001);
+  return { mesh, a, b, stolen, store, restart, restartFirst };
 }
 
 const remove = (mesh: VirtualMesh, hub: Hub, kid: string) => mesh.admin('keys/remove', { body: { kid } }, hub);
@@ -98,4 +100,63 @@ test('The anchor is not removed, nor is a key that there is not', async (t) => {
   equal((await remove(mesh, a, kid)).status, 409);
   equal((await remove(mesh, a, 'x')).status, 404);
   deepEqual((await mesh.admin('keys', {}, a)).answer, answer);
+});
+
+const kids = async (mesh: VirtualMesh, hub: Hub): Promise<readonly string[]> =>
+  ((await mesh.admin('keys', {}, hub)).answer.keys as { kid: string }[]).map(({ kid }) => kid);
+
+test('Who puts the keys of before back into the store brings none back, by whichever hub turns the ring next', async (t) => {
+  const { mesh, a, b, stolen, store, restart, restartFirst } = await start(t);
+  const before = await store.get(KEYS);
+  const putBack = async () => {
+    const entry = await store.get(KEYS);
+    ok(await store.compareAndSet(KEYS, entry?.revision ?? 0, before?.value ?? ''));
+  };
+  await mesh.run(b.close());
+  equal((await remove(mesh, a, stolen.thumbprint)).status, 200);
+  await putBack();
+  await mesh.clock.advanceAsync(1_000);
+  ok((await store.get(KEYS))?.value !== before?.value, 'a hub that runs puts it right');
+  // One that was away meanwhile knows no better, while none that does is there.
+  await mesh.run(a.close());
+  await putBack();
+  const second = await restart();
+  mesh.clock.shiftEpoch(1_000);
+  equal((await mesh.admin('keys/rotate', { body: { now: false } }, second)).status, 200);
+  const first = await restartFirst();
+  await mesh.clock.advanceAsync(1_000);
+  for (const hub of [first, second]) ok(!(await kids(mesh, hub)).includes(stolen.thumbprint), 'it is back');
+  deepEqual(await kids(mesh, first), await kids(mesh, second));
+});
+
+test('Who has an identity of its own gets no more by the stolen key that outlives it', async (t) => {
+  const { mesh, a, stolen } = await start(t);
+  const identity = await mesh.run(createIdentity());
+  const member = await mesh.run(HubClient.connect(mesh.platform, a.url, identity, await mesh.token('api')));
+  const id = toWorkloadId('skein.mesh', 'default', 'api');
+  const services = ['api.default', 'bank.default'];
+  member.link.close(1000, 'leaving');
+  const thief = { ...identity };
+  thief.wit = await mesh.run(forgeWit(stolen, identity.key, id, services, mesh.clock.epochMs()));
+  const launderer = await mesh.run(HubClient.connect(mesh.platform, a.url, thief));
+  await mesh.run(launderer.channel.call('renew', {}));
+  const { answer } = await remove(mesh, a, stolen.thumbprint);
+  equal(answer.revoked, 1);
+});
+
+test('A key that is gone is removed once more: whom it has let in and nobody had noted yet gets nothing, and is revoked then', async (t) => {
+  const { mesh, a, stolen, store } = await start(t);
+  const identity = await mesh.run(createIdentity());
+  await remove(mesh, a, stolen.thumbprint);
+  const member = await mesh.run(HubClient.connect(mesh.platform, a.url, identity, await mesh.token('api')));
+  // As if another hub had let it in by that key at the same moment.
+  const key = `holder/${identity.key.thumbprint}`;
+  const entry = await store.get(key);
+  const holder = JSON.stringify({ ...JSON.parse(entry?.value ?? ''), by: stolen.thumbprint });
+  ok(await store.compareAndSet(key, entry?.revision ?? 0, holder));
+  member.link.close(1000, 'leaving');
+  const again = await mesh.run(HubClient.connect(mesh.platform, a.url, identity));
+  await rejects(mesh.run(again.channel.call('renew', {})), { code: 'SKEIN_IDENTITY' });
+  const { status, answer } = await remove(mesh, a, stolen.thumbprint);
+  deepEqual([status, answer.revoked], [200, 1]);
 });

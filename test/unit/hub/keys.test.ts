@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { copyFileSync, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { KEY_LIFE } from '../../../src/auth/key-life.ts';
@@ -163,4 +163,20 @@ test('What somebody else writes in place of the keys is not used, and said', asy
     keys.some(({ state }) => state === 'retired'),
     'the next change puts it right',
   );
+});
+
+test('A folder that takes no copy of the keys keeps no member from hearing of them', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const data = folder(t);
+  const hub = await mesh.startHub({ store: new SharedStore().connect(), dataFolder: data });
+  const { agent } = await mesh.join(['api']);
+  rmSync(join(data, 'keys.json'));
+  mkdirSync(join(data, 'keys.json', 'full'), { recursive: true });
+  const before = await keysOf(mesh, hub);
+  const { status } = await mesh.admin('keys/remove', { body: { kid: find(before, 'current', 'jwt-svid') } });
+  equal(status, 200);
+  const { sequence } = await keysOf(mesh, hub);
+  ok(sequence > before.sequence);
+  await mesh.until(() => agent.identity.bundle.spiffe_sequence === sequence, 5_000);
+  equal(mesh.log.of('keys-not-kept').length, 1);
 });

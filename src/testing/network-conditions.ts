@@ -8,6 +8,7 @@ import type { SeededRandom } from './seeded-random.ts';
 export interface TraceLine {
   /** Virtual milliseconds since the mesh was made. */
   readonly atMs: number;
+  /** A `dial` is an attempt, a `connect` one that was taken, a `cut` the end of a connection by `cut` or `kill`. */
   readonly what: 'dial' | 'connect' | 'message' | 'cut';
   /** IP addresses. */
   readonly from: string;

@@ -86,12 +86,9 @@ export class HubHost implements TestHub {
     killed.hub.close().catch(() => undefined); // nobody hears of it
   }
 
-  drain(): Promise<void> {
-    const { hub } = this;
-    const drained = hub.drain().then(() => {
-      this.#running = undefined;
-    });
-    return this.#world.pace.run(drained);
+  async drain(): Promise<void> {
+    await this.#world.pace.run(this.hub.drain());
+    this.#running = undefined;
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,6 @@
 import { type Clock, wait } from '../core/clock.ts';
 import type { LogFields, Logger, LogLevel } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
-import type { Applied } from '../hub/resources.ts';
 import { MemoryFiles } from './memory-files.ts';
 import { MemoryNetwork } from './memory-network.ts';
 import { NetworkConditions, type TraceLine } from './network-conditions.ts';
@@ -60,9 +59,11 @@ export type TestNode = TestHub | TestMember;
  * or written, as fast as the machine can; otherwise it stands still.
  */
 export interface TestMesh {
+  /** All chance comes from it: print it with a failure. */
   readonly seed: number;
   /** For services under test that need to know the time, or to wait: they should be given a clock. */
   readonly clock: Clock;
+  /** All there ever were, the first one first. */
   readonly hubs: readonly TestHub[];
   /** Those that live. */
   readonly members: readonly TestMember[];
@@ -71,7 +72,7 @@ export interface TestMesh {
   /** A new member, when a hub has taken it. @throws SkeinError as `createMesh` */
   addMember(options: TestMemberOptions): Promise<TestMember>;
   /** Routes, policies and other resources, as objects, as `skein apply` does. @throws SkeinError SKEIN_RESOURCE_INVALID */
-  apply(...manifests: readonly object[]): Promise<readonly Applied[]>;
+  apply(...manifests: readonly object[]): Promise<void>;
   /** Lets so much time pass. */
   advance(duration: TestDuration): Promise<void>;
   /** Resolves when so much time has passed, for services under test: it lets none pass itself. */
@@ -178,8 +179,8 @@ class RunningTestMesh implements TestMesh {
     return host.member;
   }
 
-  apply(...manifests: readonly object[]): Promise<readonly Applied[]> {
-    return this.#pace.run(this.#living().hub.apply(manifests));
+  async apply(...manifests: readonly object[]): Promise<void> {
+    await this.#pace.run(this.#living().hub.apply(manifests));
   }
 
   advance(duration: TestDuration): Promise<void> {

@@ -2,6 +2,7 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
+import { HUB_ROLES } from '../../../src/auth/hub-role.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { createSidecar, type Sidecar } from '../../../src/sidecar/sidecar.ts';
 import { folder } from '../../support/folder.ts';
@@ -349,7 +350,7 @@ test('The admin port tells health, metrics and status, and nothing to pages of t
   equal(status.hub, mesh.hub.url);
   deepEqual(
     status.hubs.map(({ rttMs, ...hub }: { rttMs: number }) => ({ ...hub, isMeasured: rttMs >= 0 })),
-    [{ url: mesh.hub.url, state: 'connected', primary: true, isMeasured: true }],
+    [{ url: mesh.hub.url, state: 'connected', primary: true, roles: HUB_ROLES, isMeasured: true }],
   );
   match(metrics, /^skein_hubs\{state="connected"\} 1$/m);
   match(metrics, /^skein_hubs\{state="waiting"\} 0$/m);

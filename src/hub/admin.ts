@@ -55,7 +55,7 @@ export interface HubAbout {
 }
 
 const tokenRequest = v.strictObject({
-  services: v.optional(v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(256)), []),
+  services: v.optional(v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(256))),
   namespace: v.optional(v.string()),
   /** Lets in a hub. */
   hubRoles: v.optional(v.pipe(v.array(v.picklist(GRANTED_ROLES)), v.minLength(1))),
@@ -109,7 +109,7 @@ export class Admin {
   async createToken(request: unknown): Promise<{ token: string; id: string; expiresAt: string }> {
     const { enrolment } = this.#options;
     this.#needIssuer('Cannot make token');
-    const { services, namespace, hubRoles, ttl } = readRequest(tokenRequest, request, 'Cannot make token');
+    const { services = [], namespace, hubRoles, ttl } = readRequest(tokenRequest, request, 'Cannot make token');
     const ttlMs = ttl === undefined ? undefined : tryParseDuration(ttl);
     if (ttl !== undefined && ttlMs === undefined) {
       throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: "${ttl}" is no duration such as 15m`);

@@ -67,6 +67,7 @@ async function joinBoth(mesh: VirtualMesh, hub: readonly string[] = BOTH) {
   return { server, caller };
 }
 
+const MORE = { kind: 'AuthorizationPolicy', metadata: { name: 'more', namespace: 'default' }, spec: { allow: [{}] } };
 const ASK = { authority: 'api.mesh' };
 
 test('A hub that only relays carries what is called while the one that issues is away', async (t) => {
@@ -172,6 +173,40 @@ test('The folder of a hub that does not issue holds its own key, and none of the
   const own = await mesh.run(joinAsHub(mesh.platform, { hub: A, data: dataFolder }));
   deepEqual(own.roles, ['relay']);
   own.close();
+});
+
+test('A store that hubs share holds no key of the issuer that can be read without it', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const dataFolder = join(folder(t), 'issuer');
+  await mesh.startShared(7000, { dataFolder });
+  const { text: token } = await mesh.run(mesh.hub.createJoinToken({ services: [], hubRoles: ['catalogue', 'relay'] }));
+  const membership = await mesh.run(joinAsHub(mesh.platform, { hub: A, token }));
+  const store = mesh.store.connect();
+  const hub = await mesh.startHub({ store }, 7001, mesh.clock, { membership });
+  // It follows what the other one has sealed, and hands it on.
+  const { agent } = await mesh.join(['api'], { hub: BOTH });
+  const handler = new RecordingHandler((request) => request.answer(200, 'hello'));
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler });
+  await mesh.admin('resources', { body: MORE });
+  await mesh.until(() => isBoth(agent));
+  mesh.network.kill(A);
+  await mesh.until(() => agent.hub === hub.url);
+  await mesh.clock.advanceAsync(10_000);
+  deepEqual(
+    agent.mirror.snapshot
+      .manifests('AuthorizationPolicy')
+      .map(({ metadata }) => metadata.name)
+      .sort(),
+    ['allow-same-namespace', 'more'],
+  );
+  equal(agent.mirror.seals?.stats.refused.unsealed, 0);
+  const issuer = JSON.parse(readFileSync(join(dataFolder, 'issuer.json'), 'utf8'));
+  const entries = await mesh.run(store.list(''));
+  ok(entries.some(({ key }) => key === 'hub/keys'));
+  for (const { key, value } of entries) {
+    for (const secret of [issuer.wit.d, issuer.jwt.d]) equal(value.includes(secret), false, key);
+    equal(/"d":/.test(value), false, key);
+  }
 });
 
 test('A hub comes back by the identity that it keeps, also while no hub that issues is there', async (t) => {

@@ -152,16 +152,14 @@ test('A damaged identity is set aside where there is a token, and stops the star
 
 test('A folder that takes nothing ends nothing: it is said once, and kept when there is room again', async (t) => {
   const data = folder(t);
-  const { files } = nodePlatform();
   let isFull = false;
-  const full: Files = {
-    ...(files as Files),
-    replace: (path, content, mode) =>
-      isFull
-        ? Promise.reject(new SkeinError('SKEIN_STORE', 'disk full'))
-        : (files as Files).replace(path, content, mode),
-  };
   const mesh = new VirtualMesh(t);
+  const files = mesh.platform.files as Files;
+  const full: Files = {
+    ...files,
+    replace: (path, content, mode) =>
+      isFull ? Promise.reject(new SkeinError('SKEIN_STORE', 'disk full')) : files.replace(path, content, mode),
+  };
   await mesh.startHub();
   const token = await mesh.token('api');
   const { agent, log } = await mesh.createAgent({ data, token }, { ...mesh.platform, files: full });

@@ -5,7 +5,7 @@ import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Identity } from '../../../src/agent/identity.ts';
-import { IdentityStore } from '../../../src/agent/identity-store.ts';
+import { IdentityStore, type StoredIdentity } from '../../../src/agent/identity-store.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import { parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey, type IdentityKey } from '../../../src/auth/key-pair.ts';
@@ -236,7 +236,7 @@ async function openStored(t: TestContext, lifetimeMs: number) {
   const wit = await authority.issueWit({ id, publicJwk: key.publicJwk, services: [], lifetimeMs });
   await store.writeIdentity({ key, wit, bundle: authority.bundle() });
   const options = { platform, token: undefined, knownHub: NO_HUB, data, services: [], renewAfterMs: HOUR_MS, log };
-  return { identity: await Identity.open(options), clock, log, store, authority };
+  return { identity: await Identity.open(options), clock, log, store, authority, options };
 }
 
 test('An SVID of a short life is renewed at half of it', async (t) => {
@@ -299,6 +299,22 @@ test('A bundle is taken over only when the issuer has signed it and it is not ol
     deepEqual(identity.bundlesRefused, refused, what);
   }
   equal(log.of('bundle-refused').length, steps.length - 2);
+});
+
+test('What was kept before bundles were signed is followed by the first that its one key has signed', async (t) => {
+  const { identity: first, store, authority, options } = await openStored(t, HOUR_MS);
+  const { skein_signature: _, ...unsigned } = authority.bundle();
+  const { key, wit } = (await store.readIdentity()) as StoredIdentity;
+  await store.writeIdentity({ key, wit, bundle: unsigned });
+  const identity = await Identity.open(options);
+  equal(identity.trustDomain, first.trustDomain);
+  const stranger = await Authority.create({ trustDomain: 'skein.mesh', clock: options.platform.clock });
+  await identity.updateBundle(stranger.bundle());
+  equal(identity.bundlesRefused.forged, 1);
+  await identity.updateBundle(authority.bundle());
+  deepEqual((await store.readIdentity())?.bundle, authority.bundle());
+  await identity.updateBundle(unsigned);
+  equal(identity.bundlesRefused.unsigned, 1);
 });
 
 test('What a wall clock that jumped or a sleep has made due is renewed within half a minute', async (t) => {

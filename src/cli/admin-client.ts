@@ -79,7 +79,7 @@ export class AdminClient {
   }
 
   #toError(status: number, answer: unknown): SkeinError {
-    const { code, message, issues } = readFailure(answer);
+    const { code, message, issues, remedy } = readFailure(answer);
     const known = code !== undefined && isErrorCode(code) ? code : undefined;
     if (status === 401 || (status === 403 && known === undefined)) {
       const state = this.#token === undefined ? 'no admin token given' : 'the admin token is not valid';
@@ -96,6 +96,7 @@ export class AdminClient {
       details: {
         ...(issues === undefined ? {} : { issues }),
         ...(status === 404 ? { remedy: 'Check kind, name and namespace: `skein get` lists what there is.' } : {}),
+        ...(remedy === undefined ? {} : { remedy }),
       },
     });
   }
@@ -124,6 +125,8 @@ interface Failure {
   readonly code: string | undefined;
   readonly message: string | undefined;
   readonly issues: readonly unknown[] | undefined;
+  /** What the hub advises. */
+  readonly remedy: string | undefined;
 }
 
 function readFailure(answer: unknown): Failure {
@@ -136,6 +139,7 @@ function readFailure(answer: unknown): Failure {
     code: typeof from.code === 'string' ? from.code : undefined,
     message: typeof from.message === 'string' ? from.message : undefined,
     issues: Array.isArray(issues) ? issues : undefined,
+    remedy: typeof details.remedy === 'string' ? details.remedy : undefined,
   };
 }
 

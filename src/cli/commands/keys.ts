@@ -5,23 +5,23 @@ import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
+import type { OptionSpec } from '../input.ts';
 import { formatJson, formatTable } from '../output.ts';
+
+const OUTPUT: OptionSpec = {
+  flags: '-o, --output <form>',
+  description: 'how to print',
+  choices: ['table', 'json'],
+  fallback: 'table',
+  env: false,
+};
 
 export const keysList: CommandSpec = {
   name: 'keys list',
   summary: 'show the keys by which the issuer signs, and when each begins and ends',
   description:
     'A key is announced (next) long before it signs, signs (current), and stays known (retired) until nothing is left that it has signed. The anchor is the key that join tokens and --hub-thumbprint name: it signs the list of the others, and is never changed.',
-  options: [
-    {
-      flags: '-o, --output <form>',
-      description: 'how to print',
-      choices: ['table', 'json'],
-      fallback: 'table',
-      env: false,
-    },
-    ...ADMIN_OPTIONS,
-  ],
+  options: [OUTPUT, ...ADMIN_OPTIONS],
   examples: [
     ['skein keys list', 'which keys there are'],
     ['skein keys list -o json', 'for a program'],
@@ -44,6 +44,7 @@ export const keysRotate: CommandSpec = {
       description: 'now or not at all: refuse if the next keys have not been announced for long enough',
       env: false,
     },
+    OUTPUT,
     ...ADMIN_OPTIONS,
   ],
   examples: [
@@ -62,8 +63,10 @@ export const keysRemove: CommandSpec = {
   summary: 'take a stolen key out at once: what it has signed is good no more',
   description:
     'Every member that is connected drops it within seconds. Sessions and links that were opened by an SVID of it end; members get another SVID by the next key, by themselves, because the hub knows them by their own keys. Whom the hub knows only by an SVID of that key is revoked and needs a new join token. The anchor cannot be removed.',
-  args: [{ form: '<kid>', description: 'id of the key, as `skein keys list` shows it' }],
-  options: [...ADMIN_OPTIONS],
+  args: [
+    { form: '<kid>', description: 'id of the key, as `skein keys list` shows it; behind -- if it begins with a dash' },
+  ],
+  options: [OUTPUT, ...ADMIN_OPTIONS],
   examples: [['skein keys remove cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s', 'it has been stolen']],
   async run(context) {
     const admin = await openAdmin(context);

@@ -140,11 +140,19 @@ export class AuditLog {
     await this.#catchUp();
     const entries: ChainedEntry[] = [];
     let base = this.#base;
-    for (const { key, value } of await this.#options.store.list(PREFIX)) {
+    const blocks = await this.#options.store.list(PREFIX);
+    // Members ask for this: to read all that is kept for each of them would keep the hub from everybody else.
+    let first = Math.max(
+      0,
+      blocks.findLastIndex(({ key }) => toSeq(key) <= after),
+    );
+    while (first > 0 && readBlock(blocks[first]?.value ?? '') === undefined) first--;
+    for (const { key, value } of blocks.slice(first)) {
+      if (entries.length >= limit) break;
       const block = readBlock(value);
       if (block === undefined) {
         // Shown as what it is: an entry that is none.
-        entries.push({ ...UNREADABLE, seq: Number(key.slice(PREFIX.length)) });
+        entries.push({ ...UNREADABLE, seq: toSeq(key) });
         continue;
       }
       for (const entry of block.entries) {
@@ -280,6 +288,11 @@ const UNREADABLE = { atMs: 0, kind: 'admin', id: '', by: 'nobody', what: 'unread
 
 function toKey(seq: number): string {
   return PREFIX + String(seq).padStart(DIGITS, '0');
+}
+
+/** Of the first entry of a block. */
+function toSeq(key: string): number {
+  return Number(key.slice(PREFIX.length));
 }
 
 function readBlock(value: string): Block | undefined {

@@ -280,3 +280,38 @@ test('An entry costs a write to the disk where it comes alone, and a part of one
   printFigures('audit open', { entries: again.head.seq, ms: Math.round(clock.monotonicMs() - fromMs) });
   deepEqual(again.head, audit.head);
 });
+
+test('A page is read from where it begins to where it ends, however much is kept', async () => {
+  const { clock, crypto } = nodePlatform();
+  const store = new MemoryStore();
+  const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
+  const audit = new AuditLog({
+    ...{ store, clock, log: SILENT_LOGGER, sha256: crypto.sha256, maxBytes: 1e9 },
+    bundle: () => authority.bundle(),
+    sign: (type, claims) => authority.sign(type, claims),
+  });
+  await audit.open();
+  const entry = { kind: 'renew', id: API, key: 'k'.repeat(43), by: 'svid' } as const;
+  for (let i = 0; i < 40; i++) await Promise.all([entry, entry, entry].map((each) => audit.append(each)));
+  let read = 0;
+  const list = store.list.bind(store);
+  // Blocks whose value was looked at.
+  store.list = async (prefix) =>
+    (await list(prefix)).map(({ key, value, revision }) => ({
+      ...{ key, revision },
+      get value() {
+        read++;
+        return value;
+      },
+    }));
+  for (const after of [0, 1, 2, 3, 57, 58, 59, 119, 120]) {
+    read = 0;
+    const { base, entries } = await audit.page(after, 6);
+    equal(base.seq, after);
+    deepEqual(
+      entries.map(({ seq }) => seq),
+      [1, 2, 3, 4, 5, 6].map((each) => after + each).filter((seq) => seq <= 120),
+    );
+    ok(read <= 8, `${read} blocks for ${entries.length} entries`);
+  }
+});

@@ -294,8 +294,8 @@ export class Identity {
     if (wit.publicJwk.x !== x || wit.publicJwk.y !== y) throw refused('it names another key');
     const before = this.#membership?.wit.id.uri;
     if (before !== undefined && before !== wit.id.uri) throw refused('it names another identity');
-    const isOther = this.#bundle !== undefined && this.#bundle !== bundle;
-    this.#bundle = bundle;
+    const isOther = this.#bundle !== undefined && this.#takeBundle(bundle);
+    this.#bundle ??= bundle;
     this.#adopt(answer.wit, wit, platform.clock.epochMs());
     if (isOther) this.onKeys();
     await this.#keep();
@@ -315,10 +315,7 @@ export class Identity {
       this.#refuseBundle('malformed', undefined, toSkeinError(thrown).message);
       return;
     }
-    const before = this.#bundle;
-    const bundle = await this.#chooseBundle(offered);
-    if (bundle === before) return;
-    this.#bundle = bundle;
+    if (!this.#takeBundle(await this.#chooseBundle(offered))) return;
     this.onKeys();
     await this.#keep();
   }
@@ -332,10 +329,17 @@ export class Identity {
     if (current === undefined) return offered;
     const why = await whyNotNext(current, offered, toAnchor(current));
     const known = this.#bundle ?? current; // another one may have come meanwhile
-    const isNew = offered.spiffe_sequence > known.spiffe_sequence || known.skein_signature === undefined;
-    if (why === undefined) return isNew ? offered : known;
+    if (why === undefined) return isLater(offered, known) ? offered : known;
     this.#refuseBundle(why, offered.spiffe_sequence, REFUSALS[why]);
     return known;
+  }
+
+  /** One that was chosen. False: it is in use, or a later one has come since. */
+  #takeBundle(bundle: TrustBundle): boolean {
+    const known = this.#bundle;
+    if (known === bundle || (known !== undefined && !isLater(bundle, known))) return false;
+    this.#bundle = bundle;
+    return true;
   }
 
   #refuseBundle(why: BundleRefusal, sequence: number | undefined, error: string): void {
@@ -410,6 +414,11 @@ async function setDamagedAside(store: IdentityStore, { data, log }: IdentityOpti
 /** The key by which the issuer signs its bundles. One that was kept before they were signed has a single key for SVIDs. */
 function toAnchor(bundle: TrustBundle): string {
   return (anchorOf(bundle) ?? bundle.keys.find(({ use }) => use === 'wit-svid'))?.kid ?? '';
+}
+
+/** Whatever is signed is later than what never was. */
+function isLater(offered: TrustBundle, known: TrustBundle): boolean {
+  return offered.spiffe_sequence > known.spiffe_sequence || known.skein_signature === undefined;
 }
 
 /** Or why it is no good: as if it were not there. */

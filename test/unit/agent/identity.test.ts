@@ -317,6 +317,27 @@ test('What was kept before bundles were signed is followed by the first that its
   equal(identity.bundlesRefused.unsigned, 1);
 });
 
+test('An answer of a hub that is behind takes no newer bundle back which has come while it was verified', async (t) => {
+  const { identity, authority } = await openStored(t, HOUR_MS);
+  const { ring } = authority;
+  const newer: TrustBundle[] = [];
+  for (let i = 1; i <= 40; i++) {
+    await authority.useRing({ ...ring, sequence: ring.sequence + i });
+    newer.push(authority.bundle());
+  }
+  const seen: number[] = [];
+  identity.onKeys = () => seen.push(identity.bundle.spiffe_sequence);
+  await Promise.all([
+    identity.accept({ wit: identity.text, bundle: newer[0] }),
+    ...newer.map((bundle) => identity.updateBundle(bundle)),
+  ]);
+  deepEqual(
+    seen,
+    [...seen].sort((a, b) => a - b),
+  );
+  equal(seen.at(-1), newer.at(-1)?.spiffe_sequence);
+});
+
 test('What a wall clock that jumped or a sleep has made due is renewed within half a minute', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();

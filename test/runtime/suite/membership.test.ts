@@ -6,6 +6,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createMesh, type Mesh } from '../../../src/agent/mesh.ts';
 import { folder } from '../../support/folder.ts';
@@ -18,7 +19,7 @@ async function get(mesh: Mesh, url = 'http://api.mesh/', headers: HeadersInit = 
   return [reply.status, reply.headers.get('x-skein-reason')];
 }
 
-/** Asks again until the answer is `status`; each question is a round trip of its own. */
+/** Asks again until the answer is `status`. What is answered here, and by no other end, leaves the others a turn. */
 async function getUntil(mesh: Mesh, status: number): Promise<string> {
   const endMs = performance.now() + 60_000;
   for (;;) {
@@ -26,6 +27,7 @@ async function getUntil(mesh: Mesh, status: number): Promise<string> {
     const text = await reply.text();
     if (reply.status === status) return text;
     if (performance.now() > endMs) throw new Error(`still ${reply.status}: ${text}`);
+    await turn();
   }
 }
 

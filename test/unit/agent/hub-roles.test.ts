@@ -216,6 +216,7 @@ test('A hub comes back by the identity that it keeps, also while no hub that iss
   await mesh.run(caller.agent.endpointsOf('api.default'));
   mesh.network.kill(A);
   await mesh.run(relay.hub.close());
+  await mesh.until(() => [server, caller].every(({ agent }) => agent.hubs[1]?.state !== 'connected'));
   const membership = await mesh.run(joinAsHub(mesh.platform, { hub: A, data: dataFolder, roles: ['relay'] }));
   await mesh.startHub({ dataFolder }, 7001, mesh.clock, { membership });
   await mesh.until(() => [server, caller].every(({ agent }) => agent.hubs[1]?.state === 'connected'));

@@ -98,7 +98,7 @@ test('One member holds no more sessions than its share, however fast it asks', a
   for (const dial of dials) dial.catch(() => undefined);
   const results = await mesh.run(Promise.allSettled(dials));
   equal(results.filter(({ status }) => status === 'fulfilled').length, 4);
-  equal(agent.peers.size, 4);
+  await mesh.until(() => agent.peers.size === 4);
   equal(log.of('circuit-refused').length, 6);
   // One that ends makes room for another.
   const [first] = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
@@ -256,6 +256,7 @@ test('An identity has so many streams here over all its sessions; what is above 
     service: 'api.default:80',
   });
   const sessions = [await mesh.run(rogue.dial(agent.instance)), await mesh.run(rogue.dial(agent.instance))];
+  await mesh.until(() => agent.peers.size === 2);
   const sinks = Array.from({ length: 30 }, (_, i) => {
     const session = sessions[i % 2] as Session;
     return new RecordingSink(session.openStream(STREAM_KIND.http, block, length, true));

@@ -40,13 +40,28 @@ export type Holder = v.InferOutput<typeof STORED>;
 
 export class Holders {
   readonly #options: HoldersOptions;
+  /** By key, the end of what is being noted. */
+  readonly #noting = new Map<string, Promise<void>>();
 
   constructor(options: HoldersOptions) {
     this.#options = options;
   }
 
-  /** An SVID is being issued to `peer`. A store that is away keeps nobody from it: it is noted with the next one. */
-  async note(peer: PeerIdentity, expiresAtMs: number): Promise<void> {
+  /**
+   * An SVID is being issued to `peer`. A store that is away keeps nobody from it: it is noted with the next one. Of one key one at a time:
+   * each that is overtaken begins again, and a member may ask a thousand times at once.
+   */
+  note(peer: PeerIdentity, expiresAtMs: number): Promise<void> {
+    const { thumbprint } = peer.grant as Grant;
+    const before = this.#noting.get(thumbprint) ?? Promise.resolve();
+    const noted = before.then(() => this.#note(peer, expiresAtMs));
+    this.#noting.set(thumbprint, noted);
+    return noted.finally(() => {
+      if (this.#noting.get(thumbprint) === noted) this.#noting.delete(thumbprint);
+    });
+  }
+
+  async #note(peer: PeerIdentity, expiresAtMs: number): Promise<void> {
     const { store, log } = this.#options;
     const { kind, thumbprint, services, joinedAtMs, hubRoles, keyId } = peer.grant as Grant;
     const id = peer.id.uri;

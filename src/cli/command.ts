@@ -97,7 +97,10 @@ export function helpOf(specs: readonly CommandSpec[], name: string, version: str
 }
 
 /** What commands of a group are about, where its name is not the word for it. */
-const GROUPS: Readonly<Record<string, string>> = { authz: 'what policies allow' };
+const GROUPS: Readonly<Record<string, string>> = {
+  authz: 'what policies allow',
+  keys: 'signing keys of the issuer',
+};
 
 type OnAction = (spec: CommandSpec, args: readonly string[], values: Readonly<Record<string, unknown>>) => void;
 

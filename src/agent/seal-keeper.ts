@@ -17,6 +17,9 @@ import type { SealPush } from '../control/messages.ts';
  */
 export type SealRefusal = 'forged' | 'index' | 'rollback' | 'fork';
 
+/** Ten times what a hub takes resources for by default: what says more is no seal, and is kept no longer. */
+export const MAX_SEALED_TOPICS = 100_000;
+
 export interface SealKeeperOptions {
   readonly sha256: Sha256;
   /** undefined: no key that is trusted has signed it. */
@@ -70,6 +73,7 @@ export class SealKeeper {
       if (digest === '') this.#topics.delete(topic);
       else this.#topics.set(topic, digest);
     }
+    if (this.#topics.size > MAX_SEALED_TOPICS) this.#topics = new Map();
     if (more) return;
     const index = new SealIndex(this.#options.sha256, new Map(this.#topics));
     const turn = this.#turn;

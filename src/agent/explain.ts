@@ -1,7 +1,7 @@
 /** What would happen to a request, policies included: what a member knows of its own requests, or what files say. */
 
 import type { Authorizer, Verdict } from '../auth/authorizer.ts';
-import type { Claims } from '../auth/match.ts';
+import { assumeClaims, type Claims } from '../auth/match.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { namespaceOf, tryParseServiceName } from '../catalog/service.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
@@ -67,7 +67,7 @@ function judge(
   if (sent === undefined) return null;
   const { method, path, authority: host, fields } = sent;
   const verdicts = destinations.map(({ service, port }) => {
-    const http = { method, path, host, fields, claims: claims ?? (looks(service) ? {} : undefined) };
+    const http = { method, path, host, fields, claims: assumeClaims(claims, looks(service)) };
     return authorizer.decide({ caller, service, port, http });
   });
   return verdicts.find(({ allow }) => !allow) ?? verdicts[0] ?? null;

@@ -14,7 +14,7 @@ import type { Grant } from '../auth/grant.ts';
 import { areSameRoles, type HubRole } from '../auth/hub-role.ts';
 import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations, revoked } from '../auth/revocation.ts';
-import { anchorOf, type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
+import { type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
 import {
   areSameEntries,
   type RevocationsRefusal,
@@ -23,7 +23,7 @@ import {
 } from '../auth/signed-revocations.ts';
 import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId, readClaimedTime, verifyWit, type Wit } from '../auth/svid.ts';
-import { findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
+import { anchorOf, findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
 import { parseServiceName } from '../catalog/service.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';

@@ -5,8 +5,9 @@
 
 import { type Sha256, toCanonicalJson } from '../catalog/digest.ts';
 import { encodeUtf8, toBase64Url } from '../core/bytes.ts';
-import { type Claims, type StatementType, verifyStatement } from './statement.ts';
+import { type SignStatement, verifyStatement } from './statement.ts';
 import type { TrustBundle } from './trust-bundle.ts';
+import { isCount } from './validity.ts';
 
 /** `join` and `renew`: an SVID of a member; `hub`: one of a hub; `keys`: another key signs; `admin`: a change by an administrator. */
 export type AuditKind = 'join' | 'renew' | 'hub' | 'keys' | 'admin';
@@ -82,11 +83,7 @@ export function followChain(
 }
 
 /** @param sign as the issuer signs statements */
-export function signHead(
-  { seq, hash }: AuditHead,
-  atMs: number,
-  sign: (type: StatementType, claims: Claims) => Promise<string>,
-): Promise<string> {
+export function signHead({ seq, hash }: AuditHead, atMs: number, sign: SignStatement): Promise<string> {
   return sign(TYPE, { seq, hash, atMs });
 }
 
@@ -99,8 +96,4 @@ export async function verifyHead(
   const { seq, hash, atMs } = claims ?? {};
   if (!isCount(seq) || !isCount(atMs) || typeof hash !== 'string') return undefined;
   return { seq, hash, atMs };
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

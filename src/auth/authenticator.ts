@@ -10,10 +10,10 @@ import type { Grant } from './grant.ts';
 import { HUB_ROLES, type HubRole } from './hub-role.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk, toThumbprint } from './key-pair.ts';
 import { createProof, verifyProof } from './proof.ts';
-import { anchorOf, whyNotSigned } from './signed-bundle.ts';
+import { whyNotSigned } from './signed-bundle.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { readClaimedHolder, verifyWit, type Wit } from './svid.ts';
-import { findKey, parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
+import { anchorOf, findKey, parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
 import type { WayIn } from './way-in.ts';
 
 export interface OwnCredential {

@@ -6,7 +6,6 @@ import type { Random } from '../core/random.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain, type SpiffeId } from '../core/spiffe-id.ts';
 import type { HubRole } from './hub-role.ts';
-import { type Jwks, toJwks } from './jwks.ts';
 import { isAudience, JWT_SVID_LIFETIME_MS, mintJwtSvid } from './jwt-svid.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
 import { beginRing, currentKey, type KeyRing } from './key-ring.ts';
@@ -139,17 +138,12 @@ export class Authority {
 
   /** Signs what is no identity. It outlives the keys that sign identities, so the anchor signs it. */
   sign(type: StatementType, claims: Claims): Promise<string> {
-    return signStatement(this.#anchor, this.thumbprint, type, claims);
+    return signStatement(this.#anchor, type, claims);
   }
 
   /** The same object as long as nothing changes. */
   bundle(): TrustBundle {
     return this.#bundle;
-  }
-
-  /** The set an ordinary OIDC verifier reads: keys of bearer tokens only, without `use`. */
-  jwks(): Jwks {
-    return toJwks(this.bundle());
   }
 
   /** For the file of the first start: of the keys that are in use then. */

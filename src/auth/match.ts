@@ -20,6 +20,14 @@ import { hasGrpcType } from '../http/reply.ts';
 /** What an end user has been found to be: values of claims by name. */
 export type Claims = Readonly<Record<string, string | readonly string[]>>;
 
+/**
+ * What policies are to think where no token was verified, because nothing was sent: claims that are given are believed; without any no
+ * token comes, which is known only where somebody looks for one.
+ */
+export function assumeClaims(given: Claims | undefined, isLookedFor: boolean): Claims | undefined {
+  return given ?? (isLookedFor ? {} : undefined);
+}
+
 /** One HTTP request as policy sees it. */
 export interface HttpView {
   readonly method: string;

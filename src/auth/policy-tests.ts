@@ -5,6 +5,7 @@ import { resolveTest } from '../catalog/policy-test.ts';
 import { looksForTokens, type RequestAuthentication } from '../catalog/request-authentication.ts';
 import { MESH_NAMESPACE, namespaceOf } from '../catalog/service.ts';
 import { Authorizer, DEFAULT_DENY } from './authorizer.ts';
+import { assumeClaims } from './match.ts';
 
 /** A test that was decided otherwise than it expects. */
 export interface TestFailure {
@@ -37,7 +38,7 @@ export function runPolicyTests(
       const authorizer = own.get(namespace) ?? createAuthorizer(policies, namespace, policy);
       own.set(namespace, authorizer);
       const { http, service } = asked;
-      const claims = http?.claims ?? (looksForTokens(authentications, service) ? {} : undefined);
+      const claims = assumeClaims(http?.claims, looksForTokens(authentications, service));
       const verdict = authorizer.decide({ ...asked, http: http && { ...http, claims } });
       if (verdict.allow === (test.expect === 'allow')) return [];
       const by = verdict.rule === DEFAULT_DENY ? 'no rule that allows it' : verdict.rule;

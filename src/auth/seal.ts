@@ -2,6 +2,7 @@
 
 import { verifyStatement } from './statement.ts';
 import type { TrustBundle } from './trust-bundle.ts';
+import { isCount } from './validity.ts';
 
 export interface Seal {
   /** Number of the change that has led to it; 0 before the first. */
@@ -26,8 +27,4 @@ export async function verifySeal(token: string, bundle: TrustBundle): Promise<Se
   const { revision, era, index, atMs } = claims;
   if (!isCount(revision) || !isCount(era) || !isCount(atMs) || typeof index !== 'string') return undefined;
   return { revision, era, index, atMs };
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

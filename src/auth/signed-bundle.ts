@@ -3,12 +3,9 @@
  * its thumbprint in a join token; it stays in every bundle, so that whoever hands one on can neither add, nor keep, nor bring back a key.
  */
 
-import { SignJWT } from 'jose';
-import { encodeUtf8, toBase64Url } from '../core/bytes.ts';
-import { tryParseCompactJws } from './compact-jws.ts';
 import { type IdentityKey, toThumbprint } from './key-pair.ts';
-import { tryReadSigned } from './signed-claims.ts';
-import { type BundleKey, findKey, type TrustBundle } from './trust-bundle.ts';
+import { digestText, signStatement, verifyStatement } from './statement.ts';
+import { anchorOf, type TrustBundle } from './trust-bundle.ts';
 
 /**
  * Why a bundle is not taken over: it cannot be read; it carries no signature; the anchor has not signed it, or not this; it is older than the
@@ -21,17 +18,9 @@ const TYPE = 'skein-bundle+jwt';
 /** With the signature of `anchor`, which is to be among its `wit-svid` keys. */
 export async function signBundle(bundle: TrustBundle, anchor: IdentityKey): Promise<TrustBundle> {
   const { keys, spiffe_sequence, spiffe_refresh_hint } = bundle;
-  const signature = await new SignJWT({ sequence: spiffe_sequence, digest: await digestOf(bundle) })
-    .setProtectedHeader({ alg: 'ES256', kid: anchor.thumbprint, typ: TYPE })
-    .sign(anchor.privateKey);
+  const said = { sequence: spiffe_sequence, digest: await digestOf(bundle) };
+  const signature = await signStatement(anchor, TYPE, said);
   return { keys, spiffe_sequence, spiffe_refresh_hint, skein_signature: signature };
-}
-
-/** The key that has signed `bundle`, as it says itself; undefined when nobody has. */
-export function anchorOf(bundle: TrustBundle): BundleKey | undefined {
-  const { skein_signature: signature } = bundle;
-  const kid = signature === undefined ? undefined : tryParseCompactJws(signature)?.header.kid;
-  return typeof kid === 'string' ? findKey(bundle, kid, 'wit-svid') : undefined;
 }
 
 /** Why `bundle` is not that of the issuer whose anchor has the thumbprint `anchor`, or undefined. */
@@ -40,7 +29,7 @@ export async function whyNotSigned(bundle: TrustBundle, anchor: string): Promise
   if (signature === undefined) return 'unsigned';
   const key = anchorOf(bundle);
   if (key === undefined || key.kid !== anchor || (await toThumbprint(key)) !== anchor) return 'forged';
-  const claims = (await tryReadSigned(signature, TYPE, { keys: [key] }))?.claims;
+  const claims = await verifyStatement(signature, TYPE, bundle);
   const isOfThis = claims?.sequence === bundle.spiffe_sequence && claims.digest === (await digestOf(bundle));
   return isOfThis ? undefined : 'forged';
 }
@@ -60,11 +49,7 @@ export async function whyNotNext(
 }
 
 /** Of all that readers of the bundle use, in the order in which it stands there. */
-async function digestOf({ keys, spiffe_sequence, spiffe_refresh_hint }: TrustBundle): Promise<string> {
-  const text = JSON.stringify([
-    spiffe_sequence,
-    spiffe_refresh_hint,
-    keys.map(({ kid, use, x, y }) => [kid, use, x, y]),
-  ]);
-  return toBase64Url(new Uint8Array(await crypto.subtle.digest('SHA-256', encodeUtf8(text).slice())));
+function digestOf({ keys, spiffe_sequence, spiffe_refresh_hint }: TrustBundle): Promise<string> {
+  const used = keys.map(({ kid, use, x, y }) => [kid, use, x, y]);
+  return digestText(JSON.stringify([spiffe_sequence, spiffe_refresh_hint, used]));
 }

@@ -1,8 +1,7 @@
 /** Signed revocations: the whole list under its number, said by the issuer, so that nobody who hands it on can add to it or take from it. */
 
-import { encodeUtf8, toBase64Url } from '../core/bytes.ts';
 import type { Revocation, RevocationList } from './revocation.ts';
-import { type Claims, type StatementType, verifyStatement } from './statement.ts';
+import { digestText, type SignStatement, verifyStatement } from './statement.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
 /** A list as it is kept and handed on. */
@@ -19,7 +18,7 @@ const TYPE = 'skein-revocations+jwt';
 /** @param sign as the issuer signs statements */
 export async function signRevocations(
   { number, entries }: RevocationList,
-  sign: (type: StatementType, claims: Claims) => Promise<string>,
+  sign: SignStatement,
 ): Promise<SignedRevocations> {
   return { number, entries, head: await sign(TYPE, { number, digest: await digestOf(entries) }) };
 }
@@ -39,7 +38,8 @@ export async function areSameEntries(a: readonly Revocation[], b: readonly Revoc
   return (await digestOf(a)) === (await digestOf(b));
 }
 
-async function digestOf(entries: readonly Revocation[]): Promise<string> {
-  const text = JSON.stringify(entries.map(({ id, key, joinedUntilMs }) => [id, key ?? null, joinedUntilMs ?? null]));
-  return toBase64Url(new Uint8Array(await crypto.subtle.digest('SHA-256', encodeUtf8(text).slice())));
+function digestOf(entries: readonly Revocation[]): Promise<string> {
+  return digestText(
+    JSON.stringify(entries.map(({ id, key, joinedUntilMs }) => [id, key ?? null, joinedUntilMs ?? null])),
+  );
 }

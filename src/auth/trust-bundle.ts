@@ -1,8 +1,9 @@
 /** SPIFFE bundle of one trust domain: the keys that may have signed its SVIDs (SPIFFE Trust Domain and Bundle §4). */
 
 import { SkeinError } from '../core/errors.ts';
-import { MAX_TOKEN_CHARS } from './compact-jws.ts';
+import { MAX_TOKEN_CHARS, tryParseCompactJws } from './compact-jws.ts';
 import { importPublicKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
+import { isCount } from './validity.ts';
 
 /** Which tokens a key signs; a key of one use verifies nothing of the other. */
 export type KeyUse = 'wit-svid' | 'jwt-svid';
@@ -59,6 +60,13 @@ export function parseTrustBundle(value: unknown): TrustBundle {
   };
 }
 
+/** The key that has signed `bundle`, as it says itself; undefined when nobody has. */
+export function anchorOf(bundle: TrustBundle): BundleKey | undefined {
+  const { skein_signature: signature } = bundle;
+  const kid = signature === undefined ? undefined : tryParseCompactJws(signature)?.header.kid;
+  return typeof kid === 'string' ? findKey(bundle, kid, 'wit-svid') : undefined;
+}
+
 export function findKey(bundle: Pick<TrustBundle, 'keys'>, kid: string, use: KeyUse): BundleKey | undefined {
   return bundle.keys.find((key) => key.kid === kid && key.use === use);
 }
@@ -84,10 +92,6 @@ function toBundleKey(entry: unknown): BundleKey | undefined {
   if (jwk === undefined || typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_CHARS)
     throw refused('a key is malformed');
   return { ...jwk, kid, use };
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function refused(state: string): SkeinError {

@@ -21,6 +21,11 @@ export function isTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 253_402_300_800;
 }
 
+/** A number of things that are counted. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
 /** Why its time is not now, or undefined. */
 export function whyUntimely({ notBeforeMs, expiresAtMs }: Validity, nowMs: number): 'early' | 'expired' | undefined {
   if (nowMs + LEEWAY_MS < notBeforeMs) return 'early';

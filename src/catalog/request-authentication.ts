@@ -4,6 +4,7 @@
  */
 
 import * as v from 'valibot';
+import { tryParseJson } from '../core/json.ts';
 import { isReserved } from '../core/reserved-fields.ts';
 import { isSafeUrl } from '../core/safe-url.ts';
 import { isTrustDomain } from '../core/spiffe-id.ts';
@@ -151,6 +152,15 @@ export function parseRequestAuthentication(manifest: Manifest): Parsed<RequestAu
   return { value: { name, namespace, spec: result.output } };
 }
 
+/** Those of `manifests` that can be read, other kinds left out. One that cannot closes its namespace in sidecars. */
+export function readAuthentications(manifests: readonly Manifest[]): readonly RequestAuthentication[] {
+  return manifests.flatMap((manifest) => {
+    if (manifest.kind !== REQUEST_AUTHENTICATION) return [];
+    const parsed = parseRequestAuthentication(manifest);
+    return 'value' in parsed ? [parsed.value] : [];
+  });
+}
+
 /** The rules for requests to `service` (`name.namespace`): those of its namespace and of the mesh, for it or for all. */
 export function jwtRulesOf(resources: readonly RequestAuthentication[], service: string): readonly JwtRule[] {
   const own = namespaceOf(service);
@@ -181,12 +191,4 @@ function toKeys(value: unknown): readonly Readonly<Record<string, unknown>>[] | 
 
 function isSecret(key: Readonly<Record<string, unknown>>): boolean {
   return key.kty === 'oct' || SECRET_MEMBERS.some((name) => Object.hasOwn(key, name));
-}
-
-function tryParseJson(value: string): unknown {
-  try {
-    return JSON.parse(value);
-  } catch {
-    return undefined;
-  }
 }

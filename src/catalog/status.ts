@@ -46,12 +46,10 @@ export function assess(manifest: Manifest, { value, issues }: Reading, view: Mes
 }
 
 /** Kinds that have a say in who may call: one that cannot be read closes its namespace, whatever its last version was. */
-export function decidesCalls(kind: string): boolean {
-  return kind === AUTHORIZATION_POLICY || kind === REQUEST_AUTHENTICATION;
-}
+export const DECIDING_KINDS: readonly string[] = [AUTHORIZATION_POLICY, REQUEST_AUTHENTICATION];
 
 function unreadMeans({ kind }: Manifest): string {
-  if (decidesCalls(kind)) return 'services of its namespace take no calls';
+  if (DECIDING_KINDS.includes(kind)) return 'services of its namespace take no calls';
   return isRouteKind(kind) ? 'requests to its services fail' : 'it has no effect';
 }
 

@@ -12,6 +12,7 @@ import {
 } from '../catalog/request-authentication.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { DEFAULT_NAMESPACE } from '../catalog/service.ts';
+import { DECIDING_KINDS } from '../catalog/status.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { DEFAULT_TRUST_DOMAIN, type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import { openAdmin } from './admin.ts';
@@ -55,7 +56,7 @@ export async function addVerdictsOfHub(context: CommandContext, told: MemberExpl
 export async function judgeOfHub(context: CommandContext): Promise<Judge> {
   const admin = await openAdmin(context);
   const manifests = toList(await admin.get('/v1/resources'))
-    .filter((manifest) => [AUTHORIZATION_POLICY, REQUEST_AUTHENTICATION].includes(metadataOf(manifest).kind))
+    .filter((manifest) => DECIDING_KINDS.includes(metadataOf(manifest).kind))
     .map((manifest) => valueOrThrow(parseManifest(manifest), 'the hub'));
   return toJudge(manifests);
 }

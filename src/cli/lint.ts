@@ -10,11 +10,7 @@ import type { Issue } from '../catalog/issue.ts';
 import type { ServicePorts } from '../catalog/mesh-view.ts';
 import { parseKind } from '../catalog/parse.ts';
 import { findDeniedBytes, findUnreadClaims } from '../catalog/policy-reach.ts';
-import {
-  parseRequestAuthentication,
-  REQUEST_AUTHENTICATION,
-  type RequestAuthentication,
-} from '../catalog/request-authentication.ts';
+import { readAuthentications } from '../catalog/request-authentication.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { isRouteKind, type Route } from '../catalog/route.ts';
 import { findWarnings } from '../catalog/warning.ts';
@@ -69,10 +65,7 @@ function findPolicyFaults(
     if (parsed !== undefined && 'value' in parsed) places.set(parsed.value, index);
   }
   const policies = [...places.keys()];
-  const authentications = manifests.flatMap((manifest): RequestAuthentication[] => {
-    const parsed = manifest.kind === REQUEST_AUTHENTICATION ? parseRequestAuthentication(manifest) : undefined;
-    return parsed !== undefined && 'value' in parsed ? [parsed.value] : [];
-  });
+  const authentications = readAuthentications(manifests);
   return [
     ...runPolicyTests(policies, policies, authentications).map(({ policy, path, message }) => ({
       ...{ index: places.get(policy) ?? -1, severity: 'error' as const, path, message, rule: 'failing-test' },

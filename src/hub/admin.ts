@@ -9,12 +9,10 @@ import type { Clock } from '../core/clock.ts';
 import { tryParseDuration } from '../core/duration.ts';
 import { SkeinError } from '../core/errors.ts';
 import { readRequest } from './admin-request.ts';
-import type { AuditLog } from './audit-log.ts';
 import type { Enrolment } from './enroll.ts';
-import type { Holders } from './holders.ts';
+import type { HubIssuer } from './issuer.ts';
 import { statusOf } from './journal.ts';
 import { KeyAdmin } from './key-admin.ts';
-import type { KeyKeeper } from './key-keeper.ts';
 import type { Leases } from './leases.ts';
 import type { Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
@@ -36,12 +34,9 @@ export interface AdminOptions {
   readonly revocations: RevocationBoard;
   readonly leases: Leases;
   readonly relay: Relay;
-  readonly keys: KeyKeeper | undefined;
-  readonly audit: AuditLog | undefined;
-  readonly holders: Holders | undefined;
+  /** Undefined in a hub that does not hold the key of the issuer: nothing can be made there that others must believe. */
+  readonly issuer: Pick<HubIssuer, 'keys' | 'audit' | 'holders'> | undefined;
   readonly about: HubAbout;
-  /** It holds the key of the issuer: what others must believe can be made here. */
-  readonly isIssuer: boolean;
 }
 
 /** What does not change while a hub runs. */
@@ -145,11 +140,11 @@ export class Admin {
 
   /** Entries of the audit log behind number `after`, some of them at a time, as they are kept. @throws SkeinError SKEIN_REFUSED, SKEIN_BAD_REQUEST, SKEIN_STORE */
   async audit(after = '0'): Promise<object> {
-    const { audit } = this.#options;
-    if (audit === undefined) throw noIssuer('Cannot read audit log');
+    const { issuer } = this.#options;
+    if (issuer === undefined) throw noIssuer('Cannot read audit log');
     if (!/^\d{1,12}$/.test(after))
       throw new SkeinError('SKEIN_BAD_REQUEST', 'Cannot read audit log: no number of an entry');
-    return audit.page(Number(after), AUDIT_PAGE);
+    return issuer.audit.page(Number(after), AUDIT_PAGE);
   }
 
   revocations(): object {
@@ -281,7 +276,7 @@ export class Admin {
   }
 
   #needIssuer(action: string): void {
-    if (!this.#options.isIssuer) throw noIssuer(action);
+    if (this.#options.issuer === undefined) throw noIssuer(action);
   }
 
   #withStatus(manifest: Manifest): object {

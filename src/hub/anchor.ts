@@ -5,7 +5,8 @@
 
 import * as v from 'valibot';
 import { SkeinError } from '../core/errors.ts';
-import { type Store, tryParseJson } from './store.ts';
+import { tryParseJson } from '../core/json.ts';
+import type { Store } from './store.ts';
 
 export interface TrustAnchor {
   /** RFC 7638 thumbprint of the issuer's key. */

@@ -15,13 +15,14 @@ import {
   toLink,
   verifyHead,
 } from '../auth/audit-chain.ts';
-import type { Claims, StatementType } from '../auth/statement.ts';
+import type { SignStatement } from '../auth/statement.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import type { Sha256 } from '../catalog/digest.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
-import { type Store, type StoreEntry, tryParseJson } from './store.ts';
+import type { Store, StoreEntry } from './store.ts';
 
 export interface AuditLogOptions {
   readonly store: Store;
@@ -29,7 +30,7 @@ export interface AuditLogOptions {
   readonly log: Logger;
   readonly sha256: Sha256;
   readonly bundle: () => TrustBundle;
-  readonly sign: (type: StatementType, claims: Claims) => Promise<string>;
+  readonly sign: SignStatement;
   /** What is kept, in bytes; the oldest blocks go, and a signed checkpoint says where the rest begins. */
   readonly maxBytes: number;
 }
@@ -44,6 +45,7 @@ export interface AuditPage {
   readonly head: string;
 }
 
+/** `what` is cut where it is too long. */
 export type NewEntry = Omit<AuditEntry, 'seq' | 'atMs'>;
 
 interface Pending {
@@ -57,6 +59,8 @@ const CHECKPOINT = 'hub/audit';
 const DIGITS = 12;
 const MAX_BLOCK = 256;
 const MAX_RECENT = 4_096;
+/** Of `what`, in characters. */
+const MAX_WHAT = 1_024;
 const ENTRY = v.object({
   seq: v.number(),
   atMs: v.number(),
@@ -117,7 +121,8 @@ export class AuditLog {
   }
 
   /** Resolves when it is kept: what was issued is in the log before anybody has it. @throws SkeinError SKEIN_STORE */
-  append(entry: NewEntry): Promise<void> {
+  append({ what, ...rest }: NewEntry): Promise<void> {
+    const entry = what === undefined ? rest : { ...rest, what: what.slice(0, MAX_WHAT) };
     return new Promise((resolve, reject) => {
       this.#pending.push({ entry, resolve, reject });
       this.#start();

@@ -6,9 +6,6 @@ import { LimitedLog, type LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './audit-log.ts';
 
-/** Of an entry in the log, in characters. */
-const MAX_WHAT = 1_024;
-
 export interface AuditedChange {
   /** As `POST /v1/resources`. */
   readonly action: string;
@@ -43,10 +40,9 @@ export class Audit {
     log.log(isDone ? 'info' : 'warn', 'admin-change', { ...change, ...what });
     if (!isDone || this.#chain === undefined || what.dryRun === true) return;
     const { id = '', key, ...rest } = what;
-    const entry = { kind: 'admin' as const, id: String(id), by: change.by };
-    const text = `${change.action} ${JSON.stringify({ ...rest, key })}`.slice(0, MAX_WHAT);
+    const text = `${change.action} ${JSON.stringify({ ...rest, key })}`;
     try {
-      await this.#chain.append({ ...entry, what: text });
+      await this.#chain.append({ kind: 'admin', id: String(id), by: change.by, what: text });
     } catch (thrown) {
       this.#log.log('error', 'audit-not-written', { action: change.action, error: toSkeinError(thrown).message });
     }

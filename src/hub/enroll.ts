@@ -9,6 +9,7 @@ import { type PublicJwk, toThumbprint } from '../auth/key-pair.ts';
 import { MESH_NAMESPACE, namespaceOf, parseServiceName } from '../catalog/service.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import { LimitedLog } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { Crypto } from '../core/platform.ts';
@@ -18,7 +19,7 @@ import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { type Admission, RETRY_MS, refuseToken } from './admission.ts';
 import type { HubLimits } from './options.ts';
 import type { PlatformTrust } from './platform-trust.ts';
-import { type Store, type StoreEntry, tryParseJson } from './store.ts';
+import type { Store, StoreEntry } from './store.ts';
 
 export interface EnrolmentOptions {
   readonly store: Store;

@@ -11,10 +11,11 @@ import { findKey, type TrustBundle } from '../auth/trust-bundle.ts';
 import { TOLERATED_SKEW_MS } from '../auth/validity.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import { tryParseSpiffeId } from '../core/spiffe-id.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
-import { type Store, tryParseJson } from './store.ts';
+import type { Store } from './store.ts';
 
 export interface HoldersOptions {
   readonly store: Store;

@@ -217,7 +217,7 @@ class RunningHub implements Hub {
       revocations: this.#revocations,
       leases: this.#leases,
       relay: this.#relay,
-      ...{ keys: issuer?.keys, audit: issuer?.audit, holders: issuer?.holders, isIssuer: issuer !== undefined },
+      issuer,
       about: {
         instance,
         trustDomain,
@@ -270,8 +270,7 @@ class RunningHub implements Hub {
   }
 
   static async start(platform: Platform, options: Given, log: Logger, state: HubState): Promise<RunningHub> {
-    const { membership } = options;
-    const opened = await openStanding({ platform, options, log, state, membership });
+    const opened = await openStanding({ platform, options, log, state });
     const hub = new RunningHub(platform, options, log, state, opened);
     try {
       await hub.#load();

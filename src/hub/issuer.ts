@@ -4,7 +4,7 @@ import type { OwnCredential } from '../auth/authenticator.ts';
 import { Authority, type AuthorityState, type IssuedJwt } from '../auth/authority.ts';
 import type { Grant } from '../auth/grant.ts';
 import type { HubRole } from '../auth/hub-role.ts';
-import { createIdentityKey, type IdentityKey, toThumbprint } from '../auth/key-pair.ts';
+import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import type { Claims, StatementType } from '../auth/statement.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
@@ -133,13 +133,18 @@ export class HubIssuer {
 
   async issue(
     id: SpiffeId,
-    { publicJwk, services, joinedAtMs, hubRoles }: Pick<Grant, 'publicJwk' | 'services' | 'joinedAtMs' | 'hubRoles'>,
+    {
+      publicJwk,
+      thumbprint,
+      services,
+      joinedAtMs,
+      hubRoles,
+    }: Pick<Grant, 'publicJwk' | 'thumbprint' | 'services' | 'joinedAtMs' | 'hubRoles'>,
     kind: keyof typeof BY,
   ): Promise<{ readonly wit: string; readonly expiresAtMs: number }> {
     const lifetimeMs = this.#options.limits.svidLifetimeMs;
     const expiresAtMs = this.#options.platform.clock.epochMs() + lifetimeMs;
     // In the log before anybody has it.
-    const thumbprint = await toThumbprint(publicJwk);
     await this.audit.append({ kind, id: id.uri, key: thumbprint, by: BY[kind] });
     const wit = await this.#authority.issueWit({ id, publicJwk, services, joinedAtMs, hubRoles, lifetimeMs });
     this.issued++;
@@ -180,27 +185,18 @@ export class HubIssuer {
     this.onBundle();
     const kids = this.bundle().keys.map(({ kid, use }) => `${use} ${kid}`);
     await this.audit
-      .append({
-        kind: 'keys',
-        id: toHubId(this.trustDomain).uri,
-        by: 'issuer',
-        what: kids.join(', ').slice(0, MAX_WHAT),
-      })
+      .append({ kind: 'keys', id: toHubId(this.trustDomain).uri, by: 'issuer', what: kids.join(', ') })
       .catch((thrown) => this.#options.log.log('error', 'audit-not-written', { error: toSkeinError(thrown).message }));
   }
 
   async #renewOwn(): Promise<void> {
     const { platform, roles } = this.#options;
     const { clock, random } = platform;
+    const { publicJwk, thumbprint } = this.#key;
     const nowMs = clock.epochMs();
     const { wit } = await this.issue(
       toHubId(this.trustDomain),
-      {
-        publicJwk: this.#key.publicJwk,
-        services: [],
-        joinedAtMs: nowMs,
-        hubRoles: roles,
-      },
+      { publicJwk, thumbprint, services: [], joinedAtMs: nowMs, hubRoles: roles },
       'hub',
     );
     this.#wit = wit;
@@ -219,7 +215,6 @@ export class HubIssuer {
 
 /** By what right an SVID is issued. */
 const BY = { join: 'join-token', renew: 'svid', hub: 'issuer' } as const;
-const MAX_WHAT = 1_024;
 
 function kindOf({ kind, hubRoles }: Grant): keyof typeof BY {
   if (hubRoles !== undefined) return 'hub';

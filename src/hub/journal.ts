@@ -7,7 +7,8 @@
 import { toCanonicalJson } from '../catalog/digest.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { encodeUtf8 } from '../core/bytes.ts';
-import { askAll, type Store, type StoreEntry, tryParseJson } from './store.ts';
+import { tryParseJson } from '../core/json.ts';
+import { askAll, type Store, type StoreEntry } from './store.ts';
 
 /** One resource in a revision, by `Kind/namespace/name`; undefined: there was none, or is none. */
 export interface ResourceChange {

@@ -2,8 +2,8 @@
 
 import * as v from 'valibot';
 import { readRequest } from './admin-request.ts';
-import type { Holders } from './holders.ts';
-import type { KeyKeeper, KeyStatus } from './key-keeper.ts';
+import type { HubIssuer } from './issuer.ts';
+import type { KeyStatus } from './key-keeper.ts';
 import type { RevocationBoard } from './revocations.ts';
 import { noIssuer } from './standing.ts';
 
@@ -15,9 +15,8 @@ const rotateRequest = v.strictObject({
 const removeRequest = v.strictObject({ kid: v.pipe(v.string(), v.minLength(1), v.maxLength(128)) });
 
 export interface KeyAdminOptions {
-  /** Undefined in a hub that is no issuer. */
-  readonly keys: KeyKeeper | undefined;
-  readonly holders: Holders | undefined;
+  /** Undefined in a hub that is none. */
+  readonly issuer: Pick<HubIssuer, 'keys' | 'holders'> | undefined;
   readonly revocations: RevocationBoard;
 }
 
@@ -34,10 +33,10 @@ export class KeyAdmin {
     this.#options = options;
   }
 
-  get #issuing(): { readonly keys: KeyKeeper; readonly holders: Holders } {
-    const { keys, holders } = this.#options;
-    if (keys === undefined || holders === undefined) throw noIssuer('Cannot tell of keys');
-    return { keys, holders };
+  get #issuing(): Pick<HubIssuer, 'keys' | 'holders'> {
+    const { issuer } = this.#options;
+    if (issuer === undefined) throw noIssuer('Cannot tell of keys');
+    return issuer;
   }
 
   /** @throws SkeinError SKEIN_REFUSED where another hub issues */

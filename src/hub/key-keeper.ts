@@ -23,10 +23,11 @@ import type { KeyUse } from '../auth/trust-bundle.ts';
 import { decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import type { Files } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
-import { type Store, tryParseJson } from './store.ts';
+import type { Store } from './store.ts';
 
 export interface KeyKeeperOptions {
   readonly authority: Authority;

@@ -7,8 +7,9 @@
 import * as v from 'valibot';
 import type { Clock, Timer } from '../core/clock.ts';
 import { toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
-import { type Store, type StoreChange, tryParseJson } from './store.ts';
+import type { Store, StoreChange } from './store.ts';
 
 export interface LeaseLimits {
   /** Time from one renewal to the next, in milliseconds. */

@@ -6,7 +6,7 @@ import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { claimAnchor, otherIssuer, readAnchor } from './anchor.ts';
 import { HubIssuer } from './issuer.ts';
-import { HUB_LIMITS, type HubOptions } from './options.ts';
+import { HUB_LIMITS, type HubOptions, type HubParts } from './options.ts';
 import type { HubMembership, HubStanding } from './standing.ts';
 import type { HubState } from './state.ts';
 
@@ -15,20 +15,19 @@ export interface OpenedStanding {
   readonly roles: readonly HubRole[];
   /** The same as `standing` in a hub that is the issuer. */
   readonly issuer: HubIssuer | undefined;
-  readonly membership: HubMembership | undefined;
 }
 
 export interface StandingOptions {
   readonly platform: Platform;
-  readonly options: Pick<HubOptions, 'roles' | 'trustDomain' | 'url' | 'listen' | 'limits'>;
+  readonly options: Pick<HubOptions & HubParts, 'roles' | 'trustDomain' | 'url' | 'listen' | 'limits' | 'membership'>;
   readonly log: Logger;
   readonly state: HubState;
-  readonly membership: HubMembership | undefined;
 }
 
 /** @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
 export async function openStanding(given: StandingOptions): Promise<OpenedStanding> {
-  const { membership, options, state } = given;
+  const { options, state } = given;
+  const { membership } = options;
   const anchor = await readAnchor(state.store);
   if (membership !== undefined) {
     const { issuerFile = '' } = state;
@@ -50,7 +49,7 @@ export async function openStanding(given: StandingOptions): Promise<OpenedStandi
     if (anchor !== undefined && !membership.bundle().keys.some(({ kid }) => kid === anchor.thumbprint)) {
       throw otherIssuer(anchor, { file: '' });
     }
-    return { standing: membership, roles, issuer: undefined, membership };
+    return { standing: membership, roles, issuer: undefined };
   }
   const roles = options.roles ?? HUB_ROLES;
   if (!roles.includes('issuer')) {
@@ -69,7 +68,7 @@ export async function openStanding(given: StandingOptions): Promise<OpenedStandi
   const { trustDomain, thumbprint } = issuer;
   await claimAnchor(state.store, { thumbprint, trustDomain, url: plannedUrl(options), file: stateFile ?? '' });
   await issuer.start();
-  return { standing: issuer, roles, issuer, membership };
+  return { standing: issuer, roles, issuer };
 }
 
 /** A hub plays what its SVID says: members would ask it for all of that, and for nothing else. */

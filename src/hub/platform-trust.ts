@@ -20,12 +20,13 @@ import type { SigningKeys } from '../auth/signing-keys.ts';
 import { isLabel, MESH_NAMESPACE, tryParseServiceName } from '../catalog/service.ts';
 import { encodeUtf8, toBase64Url } from '../core/bytes.ts';
 import { SkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { isSafeUrl } from '../core/safe-url.ts';
 import { RESERVED_NAMESPACE, toWorkloadId } from '../core/spiffe-id.ts';
 import { type Admission, RETRY_MS, refuseToken } from './admission.ts';
-import { type Store, type StoreEntry, tryParseJson } from './store.ts';
+import type { Store, StoreEntry } from './store.ts';
 
 /** One kind of token that is taken; the first whose issuer, audience and claims fit decides. */
 export interface TrustedPlatform {

@@ -6,9 +6,10 @@ import type { Issue } from '../catalog/issue.ts';
 import type { ServicePorts } from '../catalog/mesh-view.ts';
 import { parseKind } from '../catalog/parse.ts';
 import { findDeniedBytes, findUnreadClaims } from '../catalog/policy-reach.ts';
-import { REQUEST_AUTHENTICATION, type RequestAuthentication } from '../catalog/request-authentication.ts';
+import { readAuthentications } from '../catalog/request-authentication.ts';
 import { type Manifest, resourceKey } from '../catalog/resource.ts';
 import { MESH_NAMESPACE } from '../catalog/service.ts';
+import { DECIDING_KINDS } from '../catalog/status.ts';
 import type { ResourceChange } from './journal.ts';
 
 /** An issue of a resource that is, or would be, in the mesh. */
@@ -28,27 +29,24 @@ export interface Admission {
 
 const NOTHING: Admission = { failures: [], errors: [], warnings: [] };
 
-/** Kinds that have a say in what tests come to. */
-export const JUDGED_KINDS: readonly string[] = [AUTHORIZATION_POLICY, REQUEST_AUTHENTICATION];
-
-/** @param all every resource of those kinds that there is */
+/** @param all every resource of `DECIDING_KINDS` that there is */
 export function judgePolicies(
   all: readonly Manifest[],
   changes: readonly ResourceChange[],
   services: () => ReadonlyMap<string, ServicePorts>,
 ): Admission {
   const isOf = (kind: string, key: string): boolean => key.startsWith(`${kind}/`);
-  const touched = changes.filter(({ key }) => JUDGED_KINDS.some((kind) => isOf(kind, key)));
+  const touched = changes.filter(({ key }) => DECIDING_KINDS.some((kind) => isOf(kind, key)));
   if (touched.length === 0) return NOTHING;
   const changed = new Map(
     touched.filter(({ key }) => isOf(AUTHORIZATION_POLICY, key)).map((each) => [each.key, each.after]),
   );
   const before = all.filter(({ kind }) => kind === AUTHORIZATION_POLICY);
-  const usersBefore = readUsers(all);
-  const users = readUsers(
-    all.filter((manifest) => !touched.some(({ key }) => key === resourceKey(manifest))),
-    touched.flatMap(({ after }) => after ?? []),
-  );
+  const usersBefore = readAuthentications(all);
+  const users = readAuthentications([
+    ...all.filter((manifest) => !touched.some(({ key }) => key === resourceKey(manifest))),
+    ...touched.flatMap(({ after }) => after ?? []),
+  ]);
   const kept = read(before.filter((manifest) => !changed.has(resourceKey(manifest))));
   const given = read([...changed.values()].filter((manifest) => manifest !== undefined));
   // What was broken before is not broken by this change.
@@ -80,14 +78,6 @@ export function judgePolicies(
 
 function keyOf({ namespace, name }: AuthorizationPolicy): string {
   return `${AUTHORIZATION_POLICY}/${namespace}/${name}`;
-}
-
-/** One that cannot be read closes its namespace in sidecars; tests are about what can be. */
-function readUsers(...lists: readonly (readonly Manifest[])[]): readonly RequestAuthentication[] {
-  return lists.flat().flatMap((manifest) => {
-    const parsed = manifest.kind === REQUEST_AUTHENTICATION ? parseKind(manifest) : undefined;
-    return parsed !== undefined && 'value' in parsed ? [parsed.value as RequestAuthentication] : [];
-  });
 }
 
 /** One that this version cannot read closes its namespace: nothing is allowed there, and sidecars do the same. */

@@ -6,11 +6,12 @@
 import * as v from 'valibot';
 import { CALLS, type Registration } from '../control/messages.ts';
 import type { Clock } from '../core/clock.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import { type Holding, Instances } from './instances.ts';
 import type { Publisher } from './publisher.ts';
-import { type Store, type StoreChange, tryParseJson } from './store.ts';
+import type { Store, StoreChange } from './store.ts';
 import { WriteBehind } from './write-behind.ts';
 
 export interface RegistrationsOptions {

@@ -6,9 +6,11 @@ import { type Issue, valueOrThrow } from '../catalog/issue.ts';
 import { portsOf } from '../catalog/mesh-view.ts';
 import { parseManifest, toOwnWords } from '../catalog/parse.ts';
 import { type Manifest, manifestKey, resourceKey } from '../catalog/resource.ts';
+import { DECIDING_KINDS } from '../catalog/status.ts';
 import { encodeUtf8 } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import {
   Journal,
@@ -22,10 +24,10 @@ import {
   undoneSince,
 } from './journal.ts';
 import type { HubLimits } from './options.ts';
-import { JUDGED_KINDS, judgePolicies, type ResourceIssue } from './policy-admission.ts';
+import { judgePolicies, type ResourceIssue } from './policy-admission.ts';
 import type { Publisher } from './publisher.ts';
 import type { Sealer } from './sealer.ts';
-import { askAll, type Store, type StoreEntry, tryParseJson } from './store.ts';
+import { askAll, type Store, type StoreEntry } from './store.ts';
 
 export interface ResourcesOptions {
   readonly store: Store;
@@ -291,7 +293,7 @@ export class Resources {
 
   /** Everything that policies are judged by, where some of it is to change. */
   async #policies(changes: readonly ResourceChange[]): Promise<readonly Manifest[]> {
-    const prefixes = JUDGED_KINDS.map((kind) => `${kind}/`);
+    const prefixes = DECIDING_KINDS.map((kind) => `${kind}/`);
     if (!changes.some(({ key }) => prefixes.some((prefix) => key.startsWith(prefix)))) return [];
     const lists = await Promise.all(prefixes.map((prefix) => this.#options.store.list(RESOURCE_PREFIX + prefix)));
     const entries = lists.flat();

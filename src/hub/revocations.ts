@@ -11,15 +11,16 @@ import {
   signRevocations,
   whyNotSaid,
 } from '../auth/signed-revocations.ts';
-import type { Claims, StatementType } from '../auth/statement.ts';
+import type { SignStatement } from '../auth/statement.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { TOLERATED_SKEW_MS, WIT_LIFETIME_MS } from '../auth/validity.ts';
 import { MAX_REVOCATIONS } from '../control/limits.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import { toHubId, tryParseSpiffeId } from '../core/spiffe-id.ts';
-import { type Store, tryParseJson } from './store.ts';
+import type { Store } from './store.ts';
 
 export interface RevocationsOptions {
   readonly store: Store;
@@ -29,7 +30,7 @@ export interface RevocationsOptions {
   /** Keys of the issuer. */
   readonly bundle: () => TrustBundle;
   /** Signs for the issuer; undefined: another hub does, and this one only tells what it has heard. */
-  readonly sign: ((type: StatementType, claims: Claims) => Promise<string>) | undefined;
+  readonly sign: SignStatement | undefined;
   /** Whatever was signed before, what the store holds is right: an operator says so. */
   readonly reseal: boolean;
   /** Join tokens of that identity that wait for their use are good no more. */
@@ -231,11 +232,7 @@ export class RevocationBoard {
     return whyNotSaid({ number, entries: entries.map(toRevocation), head }, this.#options.bundle());
   }
 
-  async #sign(
-    number: number,
-    entries: readonly RevocationEntry[],
-    sign: NonNullable<RevocationsOptions['sign']>,
-  ): Promise<StoredRevocations> {
+  async #sign(number: number, entries: readonly RevocationEntry[], sign: SignStatement): Promise<StoredRevocations> {
     const { head } = await signRevocations({ number, entries: entries.map(toRevocation) }, sign);
     return { number, entries: [...entries], head };
   }

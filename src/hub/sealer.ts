@@ -9,12 +9,13 @@ import type { Manifest } from '../catalog/resource.ts';
 import { SealIndex } from '../catalog/seal-index.ts';
 import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { ResourceChange, Revision } from './journal.ts';
 import type { Publisher } from './publisher.ts';
 import { type HubStanding, noIssuer } from './standing.ts';
-import { type Store, tryParseJson } from './store.ts';
+import type { Store } from './store.ts';
 
 export interface SealerOptions {
   readonly store: Store;

@@ -22,7 +22,7 @@ import { subjectsOf } from '../catalog/reference.ts';
 import { isEndpoint, type Manifest, resourceKey } from '../catalog/resource.ts';
 import { isRouteKind, type Route } from '../catalog/route.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
-import { affectedBy, assess, decidesCalls, type Reading } from '../catalog/status.ts';
+import { affectedBy, assess, DECIDING_KINDS, type Reading } from '../catalog/status.ts';
 import type { Clock } from '../core/clock.ts';
 
 interface Entry {
@@ -117,7 +117,7 @@ export class StatusBoard {
     }
     const parsed = parseKind(manifest);
     // As members do it: the last version that could be read holds, but for a policy that may deny.
-    const last = decidesCalls(manifest.kind) ? undefined : before?.reading.value;
+    const last = DECIDING_KINDS.includes(manifest.kind) ? undefined : before?.reading.value;
     const reading = 'value' in parsed ? { value: parsed.value, issues: [] } : { value: last, issues: parsed.issues };
     this.#entries.set(key, { manifest, reading, dependsOn: [], subjects: before?.subjects ?? [] });
   }

@@ -67,12 +67,3 @@ export async function askAll<T, R>(items: readonly T[], ask: (item: T) => Promis
   }
   return answers;
 }
-
-/** The JSON value of an entry, or undefined: what an older or a younger hub wrote may be anything. */
-export function tryParseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

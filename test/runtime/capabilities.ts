@@ -26,6 +26,23 @@ export interface Lack {
   readonly tests: Readonly<Record<string, readonly string[]>>;
 }
 
+/** They make certificates and ask by curl. */
+const WITH_TLS_AND_CURL: Readonly<Record<string, readonly string[]>> = {
+  'test/e2e/federation.test.ts': [
+    'A token of a partner is believed where it is for us, and nowhere else',
+    'The bundle is a resource: shown, sealed, and with public keys for bearer tokens alone',
+    'While the endpoint is away, and the hub starts again without it, the keys that were got last hold',
+    'Nothing crashed',
+  ],
+  'test/e2e/end-user.test.ts': [
+    'No token passes without a user, a valid one with its user, and neither shows the token to the application',
+    'Policies decide by claims',
+    'Expired, for another audience, of another issuer, by another key, changed, nonsense: 401, and one answer',
+    'A second request with the same token costs little more than one without',
+    'Nothing crashed',
+  ],
+};
+
 export const LACKS: Readonly<Record<string, Lack>> = {
   'http-silent-connections': {
     reason: "Bun's node:http tells of a connection with its first request only; its own idle timeout ends silent ones",
@@ -166,19 +183,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs curl, the client a user would try first',
     on: (host) => !host.hasCommand('curl'),
     tests: {
-      'test/e2e/federation.test.ts': [
-        'A token of a partner is believed where it is for us, and nowhere else',
-        'The bundle is a resource: shown, sealed, and with public keys for bearer tokens alone',
-        'While the endpoint is away, and the hub starts again without it, the keys that were got last hold',
-        'Nothing crashed',
-      ],
-      'test/e2e/end-user.test.ts': [
-        'No token passes without a user, a valid one with its user, and neither shows the token to the application',
-        'Policies decide by claims',
-        'Expired, for another audience, of another issuer, by another key, changed, nonsense: 401, and one answer',
-        'A second request with the same token costs little more than one without',
-        'Nothing crashed',
-      ],
+      ...WITH_TLS_AND_CURL,
       'test/e2e/demo.test.ts': [
         'Prints one ready line, answers across the mesh, and ends clean',
         'Shows a person the call and what to try',
@@ -290,19 +295,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs openssl for keys and certificates',
     on: (host) => !host.hasCommand('openssl'),
     tests: {
-      'test/e2e/federation.test.ts': [
-        'A token of a partner is believed where it is for us, and nowhere else',
-        'The bundle is a resource: shown, sealed, and with public keys for bearer tokens alone',
-        'While the endpoint is away, and the hub starts again without it, the keys that were got last hold',
-        'Nothing crashed',
-      ],
-      'test/e2e/end-user.test.ts': [
-        'No token passes without a user, a valid one with its user, and neither shows the token to the application',
-        'Policies decide by claims',
-        'Expired, for another audience, of another issuer, by another key, changed, nonsense: 401, and one answer',
-        'A second request with the same token costs little more than one without',
-        'Nothing crashed',
-      ],
+      ...WITH_TLS_AND_CURL,
       'test/unit/cli/check.test.ts': ['A certificate that is not trusted is told of as such'],
       'test/unit/hub/nats-login.test.ts': [
         'tls:// to a server whose authority is trusted: the store is open, and written to',

@@ -51,10 +51,12 @@ export const authzExplain: CommandSpec = {
     const { explainAccess } = await import('../../auth/explain.ts');
     const { authorizer, looks } = await readJudge(context);
     const given = readClaims(input);
-    if (given !== undefined && !looks(service)) {
+    const isLookedFor = looks(service);
+    if (given !== undefined && !isLookedFor) {
       context.say(`nobody looks for tokens in requests to ${service}: no RequestAuthentication is for it`);
     }
-    const claims = given ?? (looks(service) ? {} : undefined);
+    const { assumeClaims } = await import('../../auth/match.ts');
+    const claims = assumeClaims(given, isLookedFor);
     const http = method === '-' ? undefined : { method, path, host: authority, fields, claims };
     const told = explainAccess(authorizer, { caller, service, port, http });
     const subject = `${caller.uri} ${http === undefined ? `to ${service}:${port}` : `${method} ${service}:${port}${path}`}`;

@@ -5,16 +5,9 @@ import { asRecord, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
-import type { OptionSpec } from '../input.ts';
-import { formatJson, formatTable } from '../output.ts';
+import { formatJson, formatTable, outputOption } from '../output.ts';
 
-const OUTPUT: OptionSpec = {
-  flags: '-o, --output <form>',
-  description: 'how to print',
-  choices: ['table', 'json'],
-  fallback: 'table',
-  env: false,
-};
+const OUTPUT = outputOption(['table', 'json']);
 
 export const keysList: CommandSpec = {
   name: 'keys list',

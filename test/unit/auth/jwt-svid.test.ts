@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { SignJWT } from 'jose';
 import { Authority } from '../../../src/auth/authority.ts';
+import { toJwks } from '../../../src/auth/jwks.ts';
 import { isAudience, verifyJwtSvid } from '../../../src/auth/jwt-svid.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
@@ -73,7 +74,7 @@ const MUTANTS: readonly Mutant[] = [
     () =>
       new SignJWT(issuer.jwt.claims as Record<string, unknown>)
         .setProtectedHeader({ alg: 'HS256', typ: 'JWT', kid: String(issuer.jwt.header.kid) })
-        .sign(encodeUtf8(JSON.stringify(issuer.authority.jwks().keys[0]))),
+        .sign(encodeUtf8(JSON.stringify(toJwks(issuer.authority.bundle()).keys[0]))),
   ],
   [
     'another issuer',
@@ -156,7 +157,7 @@ describe('Authority.issueJwt', () => {
   });
 
   it('publishes its key for all to verify with, without a use, and no key of WIT-SVIDs beside it', () => {
-    const { keys } = issuer.authority.jwks();
+    const { keys } = toJwks(issuer.authority.bundle());
     const uses = issuer.authority.bundle().keys.map(({ use }) => use);
     assert.deepEqual(uses, ['wit-svid', 'jwt-svid']);
     assert.deepEqual(

@@ -154,9 +154,7 @@ test('Who adds an entry to the store has no word of the issuer for it: the hub d
   const entry: AuditEntry = { seq: head.seq + 1, atMs: 1, kind: 'join', id: API, by: 'join-token' };
   const forged = extendChain(sha256, head, toLink(sha256, entry));
   const key = await mesh.run(createIdentityKey());
-  const signed = await mesh.run(
-    signHead(forged, 1, (type, claims) => signStatement(key, key.thumbprint, type, claims)),
-  );
+  const signed = await mesh.run(signHead(forged, 1, (type, claims) => signStatement(key, type, claims)));
   await put(
     store,
     `${PREFIX}${String(entry.seq).padStart(12, '0')}`,
@@ -243,17 +241,22 @@ test('A chain that is followed ends at the first entry that is not of it', () =>
   equal(followChain(sha256, NO_AUDIT, entries.slice(1)).broken, 1);
 });
 
-test('An entry costs a write to the disk where it comes alone, and a part of one where many come together', async (t) => {
-  const { clock, crypto, files } = nodePlatform();
-  ok(files !== undefined);
-  const store = await FileStore.open(join(folder(t), 'store.log'), { files, log: SILENT_LOGGER });
-  t.after(() => store.close());
-  const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
-  const audit = new AuditLog({
+function createLog(store: Store, authority: Authority): AuditLog {
+  const { clock, crypto } = nodePlatform();
+  return new AuditLog({
     ...{ store, clock, log: SILENT_LOGGER, sha256: crypto.sha256, maxBytes: 1e9 },
     bundle: () => authority.bundle(),
     sign: (type, claims) => authority.sign(type, claims),
   });
+}
+
+test('An entry costs a write to the disk where it comes alone, and a part of one where many come together', async (t) => {
+  const { clock, files } = nodePlatform();
+  ok(files !== undefined);
+  const store = await FileStore.open(join(folder(t), 'store.log'), { files, log: SILENT_LOGGER });
+  t.after(() => store.close());
+  const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
+  const audit = createLog(store, authority);
   await audit.open();
   const entry = { kind: 'renew', id: API, key: 'k'.repeat(43), by: 'svid' } as const;
   const measure = async (count: number, atOnce: number) => {
@@ -270,11 +273,7 @@ test('An entry costs a write to the disk where it comes alone, and a part of one
   ] as const) {
     printFigures('audit append', await measure(count, atOnce));
   }
-  const again = new AuditLog({
-    ...{ store, clock, log: SILENT_LOGGER, sha256: crypto.sha256, maxBytes: 1e9 },
-    bundle: () => authority.bundle(),
-    sign: (type, claims) => authority.sign(type, claims),
-  });
+  const again = createLog(store, authority);
   const fromMs = clock.monotonicMs();
   await again.open();
   printFigures('audit open', { entries: again.head.seq, ms: Math.round(clock.monotonicMs() - fromMs) });
@@ -282,14 +281,10 @@ test('An entry costs a write to the disk where it comes alone, and a part of one
 });
 
 test('A page is read from where it begins to where it ends, however much is kept', async () => {
-  const { clock, crypto } = nodePlatform();
+  const { clock } = nodePlatform();
   const store = new MemoryStore();
   const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
-  const audit = new AuditLog({
-    ...{ store, clock, log: SILENT_LOGGER, sha256: crypto.sha256, maxBytes: 1e9 },
-    bundle: () => authority.bundle(),
-    sign: (type, claims) => authority.sign(type, claims),
-  });
+  const audit = createLog(store, authority);
   await audit.open();
   const entry = { kind: 'renew', id: API, key: 'k'.repeat(43), by: 'svid' } as const;
   for (let i = 0; i < 40; i++) await Promise.all([entry, entry, entry].map((each) => audit.append(each)));

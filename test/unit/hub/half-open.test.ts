@@ -2,12 +2,13 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HttpServerOptions, MessagePipe, Platform } from '../../../src/core/platform.ts';
+import type { HttpServerOptions, Platform } from '../../../src/core/platform.ts';
 import { HalfOpen } from '../../../src/hub/half-open.ts';
 import { createHub } from '../../../src/hub/hub.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { MemoryLink } from '../../../src/testing/memory-pipe.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { withRemoteAddress } from '../../../src/testing/virtual-internet.ts';
 
 const LIMITS = {
   maxHalfOpen: 10,
@@ -110,7 +111,7 @@ test('A stranger who opens links and says nothing does not keep others from the 
         isOpen = false;
       },
     });
-    accept?.(withAddress(b, remoteAddress, waitedMs));
+    accept?.(Object.assign(withRemoteAddress(b, remoteAddress), { waitedMs }));
     await clock.settle();
     return () => isOpen;
   };
@@ -127,18 +128,3 @@ test('A stranger who opens links and says nothing does not keep others from the 
   await clock.advanceAsync(20);
   equal(late(), false);
 });
-
-function withAddress(pipe: MessagePipe, remoteAddress: string, waitedMs: number): MessagePipe {
-  return {
-    remoteAddress,
-    waitedMs,
-    isProxied: false,
-    get outstandingBytes() {
-      return pipe.outstandingBytes;
-    },
-    attach: (events) => pipe.attach(events),
-    send: (message) => pipe.send(message),
-    close: (code, reason) => pipe.close(code, reason),
-    terminate: () => pipe.terminate(),
-  };
-}

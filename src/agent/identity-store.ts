@@ -45,6 +45,7 @@ export class IdentityStore {
   readonly #folder: string;
   /** Writes follow each other, so that the last one wins. */
   #writing: Promise<void> = Promise.resolve();
+  #isClosed = false;
 
   /** @throws SkeinError SKEIN_CONFIG when a folder is named where there are no files */
   constructor(files: Files | undefined, folder: string | undefined) {
@@ -69,6 +70,12 @@ export class IdentityStore {
       if (typeof tokenId !== 'string') throw new SyntaxError('no token id');
       return { key: await importIdentityKey(key), tokenId };
     });
+  }
+
+  /** Writes nothing more. Resolves when what was begun is over: the folder may be somebody else's then. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    return this.#writing.catch(() => undefined); // told to whoever wrote
   }
 
   /**
@@ -151,7 +158,7 @@ export class IdentityStore {
 
   #write(run: (files: Files) => Promise<void>): Promise<void> {
     const files = this.#files;
-    if (files === undefined) return Promise.resolve();
+    if (files === undefined || this.#isClosed) return Promise.resolve();
     this.#writing = this.#writing
       .catch(() => undefined) // told to whoever wrote
       .then(() => run(files))

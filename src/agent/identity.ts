@@ -187,6 +187,11 @@ export class Identity {
     await this.#store.writeAudit(head);
   }
 
+  /** Keeps nothing more. Resolves when nothing is written into the folder any more. */
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
   /** What is shown in a handshake. */
   get credential(): OwnCredential {
     return { wit: this.#member.text, key: this.#key };

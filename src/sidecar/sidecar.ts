@@ -205,9 +205,9 @@ class RunningSidecar implements Sidecar {
     this.#agent.close();
     for (const app of this.#apps) app.close();
     this.#log.log('info', 'sidecar-closed');
-    if (this.#lock === undefined) return this.#resolveClosed(error);
-    void this.#lock
-      .release()
+    void this.#agent.identity
+      .close()
+      .then(() => this.#lock?.release())
       .catch((thrown) => this.#log.log('warn', 'identity-folder-not-released', { error: toSkeinError(thrown).message }))
       .then(() => this.#resolveClosed(error));
   }

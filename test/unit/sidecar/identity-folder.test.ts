@@ -7,8 +7,10 @@ import { join, relative } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
+import type { Files } from '../../../src/core/platform.ts';
+import { createSidecar } from '../../../src/sidecar/sidecar.ts';
 import { folder } from '../../support/folder.ts';
-import { LocalMesh } from '../../support/local-mesh.ts';
+import { deferred, LocalMesh } from '../../support/local-mesh.ts';
 import { startSidecar } from '../../support/local-sidecars.ts';
 
 const LOCK = 'sidecar.lock';
@@ -75,6 +77,36 @@ test('A folder that another process holds is free when that is killed', async (t
   await once(holder, 'close');
   const { sidecar } = await startSidecar(t, mesh, { data, token });
   await sidecar.drain();
+});
+
+test('A folder is free when nothing is written there any more', async (t) => {
+  const mesh = await LocalMesh.start(t);
+  const data = folder(t);
+  const real = mesh.platform.files as Files;
+  const [begun, mayEnd] = [deferred(), deferred()];
+  const files: Files = {
+    ...real,
+    replace: async (path, content, mode) => {
+      if (path.endsWith('audit.json')) {
+        begun.resolve();
+        await mayEnd.promise;
+      }
+      await real.replace(path, content, mode);
+    },
+  };
+  const token = await mesh.token(['api']);
+  const options = { hub: mesh.hub.url, direct: false, data, token } as const;
+  const sidecar = await createSidecar({ ...mesh.platform, files }, options);
+  t.after(() => sidecar.close());
+  await begun.promise;
+  sidecar.close();
+  await rejects(startSidecar(t, mesh, { data }), isTaken(data));
+  mayEnd.resolve();
+  await sidecar.closed;
+  ok(existsSync(join(data, 'audit.json')));
+  const second = await startSidecar(t, mesh, { data });
+  second.sidecar.close();
+  await second.sidecar.closed;
 });
 
 test('Who could not start leaves the folder free', async (t) => {

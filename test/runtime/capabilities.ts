@@ -179,6 +179,17 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       'test/e2e/slow-reader.test.ts': ['Does not slow the other 99, and pins no more than its window'],
     },
   },
+  Chromium: {
+    reason: "needs Debian's Chromium, which pages of the web run in",
+    on: () => !existsSync('/usr/bin/chromium'),
+    tests: {
+      'test/e2e/browser-pages.test.ts': [
+        'Under a name that leads here (DNS rebinding) is told by every route that it is not known',
+        'Of another origin reads nothing and changes nothing, with the token and without',
+        'Cannot have a form sent for it, nor open a WebSocket',
+      ],
+    },
+  },
   curl: {
     reason: 'needs curl, the client a user would try first',
     on: (host) => !host.hasCommand('curl'),

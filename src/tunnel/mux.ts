@@ -302,6 +302,7 @@ export class Mux implements FrameHandler, StreamHost {
     const problem = this.#count.accept(id);
     if (problem !== undefined) return this.#fatal(protocolError(`Cannot accept stream: ${problem}`));
     this.stats.streamsAccepted++;
+    this.#offerStreams();
     if (this.#goAwaySent) {
       this.#noteFinished();
       this.#slots.addReset({ id, code: toWireCode('SKEIN_DRAINING'), finalSize: 0, notProcessed: true });
@@ -445,10 +446,13 @@ export class Mux implements FrameHandler, StreamHost {
 
   #noteFinished(): void {
     this.stats.streamsFinished++;
-    const limit = this.#count.finish();
-    if (limit === 0) return;
-    this.#slots.maxStreams = limit;
-    this.#options.onWork();
+    this.#count.finish();
+    this.#offerStreams();
+  }
+
+  #offerStreams(): void {
+    this.#slots.maxStreams = this.#count.dueLimit;
+    if (this.#slots.maxStreams > 0) this.#options.onWork();
   }
 
   /** A stream-level mistake of the peer: the stream goes, and too many of them take the session along. */

@@ -60,9 +60,17 @@ export class StreamCount {
     return undefined;
   }
 
-  /** A stream of the peer ended; returns the limit to announce, or 0 when it is not worth a frame yet. */
-  finish(): number {
-    const limit = ++this.#finished + this.#maxStreams;
+  /** A stream of the peer ended. */
+  finish(): void {
+    this.#finished++;
+  }
+
+  /**
+   * The limit to announce, or 0 when it is not worth a frame yet. To be asked whenever a stream ended, and when one began as well: the last
+   * to end may have been worth none, and those that begin behind it may all stay.
+   */
+  get dueLimit(): number {
+    const limit = this.#finished + this.#maxStreams;
     // A quarter is worth a frame; less as well where the peer may open few more, or streams that stay would keep it from those that pass.
     const left = this.#granted - this.#accepted;
     return limit - this.#granted < Math.max(1, Math.min(left, this.#maxStreams >> 2)) ? 0 : limit;

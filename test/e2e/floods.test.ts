@@ -68,12 +68,11 @@ describe(`Floods, seed ${seed}`, () => {
       throw error;
     });
     const { count, failures, errors, p50Ms, p99Ms } = await client.stop();
-    // Not understood yet: once in four runs one request waited for 30 s beside a thousand uploads that had stopped.
-    assert.ok(failures <= 1, JSON.stringify(errors));
+    assert.equal(failures, 0, JSON.stringify(errors));
     assert.ok(count > 3, `an honest client was served ${count} times`);
     for (const each of mesh.programs) assert.equal(each.hasExited, false, `${each.name} ended\n${each.tail()}`);
     assert.deepEqual(mesh.accidents(), []);
-    return { figures, honest: { count, failures, p50Ms, p99Ms } };
+    return { figures, honest: { count, p50Ms, p99Ms } };
   }
 
   const listeners = (): readonly Slow[] => {

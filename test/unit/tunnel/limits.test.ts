@@ -386,6 +386,22 @@ describe('Session keeps its memory inside the windows:', () => {
       assert.ok(sink.ended, `stream ${i} waits`);
     }
   });
+
+  it('opens as many as the limit says where the last to end were too few to tell of, and none ends any more', async () => {
+    const { clock, initiator, responder } = await createSessions({ limits: { maxStreams: 16 } });
+    const open = (): RecordingSink =>
+      new RecordingSink(initiator.session.openStream(STREAM_KIND.http, META, META.length, true));
+    for (let i = 0; i < 3; i++) open();
+    await clock.settle();
+    for (const stream of responder.streams) {
+      new RecordingSink(stream);
+      stream.end();
+    }
+    await clock.settle();
+    for (let i = 0; i < 16; i++) open();
+    await clock.settle();
+    assert.equal(responder.streams.length, 3 + 16);
+  });
 });
 
 /** The same writer with stream ids moved up, so that one record can follow another. */

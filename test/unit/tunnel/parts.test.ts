@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { ReceiveWindow, SendWindow } from '../../../src/tunnel/flow-control.ts';
 import { MinRtt } from '../../../src/tunnel/min-rtt.ts';
 import { resolveTunnelOptions } from '../../../src/tunnel/options.ts';
@@ -149,17 +150,49 @@ describe('StreamCount', () => {
   it('gives credit back when streams end, a quarter at a time, and at once where the peer may open no more', () => {
     const count = new StreamCount('responder', 8, 2);
     for (let i = 0; i < 5; i++) assert.equal(count.accept(1 + 2 * i), undefined);
-    assert.equal(count.finish(), 0);
+    count.finish();
+    assert.equal(count.dueLimit, 0);
     for (let i = 5; i < 8; i++) assert.equal(count.accept(1 + 2 * i), undefined);
     assert.match(count.accept(17) ?? '', /more than it was granted/);
-    assert.equal(count.finish(), 10);
+    count.finish();
+    assert.equal(count.dueLimit, 10);
     assert.match(count.accept(17) ?? '', /more than it was granted/, 'the peer was not told of it yet');
     count.grant(10);
     assert.equal(count.accept(17), undefined);
     assert.equal(count.accept(19), undefined);
-    assert.equal(count.finish(), 11);
+    count.finish();
+    assert.equal(count.dueLimit, 11);
     assert.match(count.accept(17) ?? '', /out of order/);
     assert.match(count.accept(20) ?? '', /out of order/);
+  });
+
+  it('lets a peer that opens all it may have as many as the limit says, whatever came and went before', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 }), fc.array(fc.boolean(), { maxLength: 200 }), (maxStreams, steps) => {
+        const count = new StreamCount('responder', maxStreams, 1);
+        let [live, id] = [0, 1];
+        const tell = (): void => {
+          if (count.dueLimit > 0) count.grant(count.dueLimit);
+        };
+        const open = (): boolean => {
+          if (count.accept(id) !== undefined) return false;
+          [live, id] = [live + 1, id + 2];
+          tell();
+          return true;
+        };
+        for (const opens of steps) {
+          if (opens) open();
+          else if (live > 0) {
+            live--;
+            count.finish();
+            tell();
+          }
+          assert.ok(live <= maxStreams);
+        }
+        while (open());
+        assert.equal(live, maxStreams);
+      }),
+    );
   });
 
   it('opens as many as the peer allows', () => {

@@ -84,6 +84,12 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
   ],
   ['a re-export', () => findForbiddenArrows(plant({ 'src/hub/a.ts': "export * from '../http/b.ts'" })), 1],
   ['another runtime', () => findForbiddenArrows(plant({ 'src/runtime/node/a.ts': "import '../workerd/b.ts'" })), 1],
+  ['what runtimes share', () => findForbiddenArrows(plant({ 'src/runtime/node/a.ts': "import '../common/b.ts'" })), 0],
+  [
+    'a runtime in what they share',
+    () => findForbiddenArrows(plant({ 'src/runtime/common/a.ts': "import '../node/b.ts'" })),
+    1,
+  ],
   ['a way out of src', () => findForbiddenArrows(plant({ 'src/cli/a.ts': "import '../../test/b.ts'" })), 1],
   ['a folder nobody knows', () => findForbiddenArrows(plant({ 'src/misc/a.ts': none })), 1],
   ['an allowed arrow', () => findForbiddenArrows(plant({ 'src/router/a.ts': "import '../http/b.ts'" })), 0],

@@ -259,6 +259,13 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       ],
     },
   },
+  workerd: {
+    reason: 'needs the package of workerd in test/runtimes, which serves Linux on x64 only',
+    on: ({ platform, arch }) => !(platform === 'linux' && arch === 'x64'),
+    tests: {
+      'test/e2e/workerd.test.ts': ['Joins for the time of a request, calls a service, and leaves'],
+    },
+  },
   'Bun and Deno': {
     reason: 'needs the packages of Bun and Deno in test/runtimes, which serve Linux on x64 only',
     on: ({ platform, arch }) => !(platform === 'linux' && arch === 'x64'),

@@ -6,7 +6,7 @@ import type { Clock } from '../../src/core/clock.ts';
 import { SkeinError } from '../../src/core/errors.ts';
 import type { Random } from '../../src/core/random.ts';
 import { parseSpiffeId } from '../../src/core/spiffe-id.ts';
-import { nodeCrypto } from '../../src/runtime/node/crypto.ts';
+import { nodeCrypto } from '../../src/runtime/node-compat/crypto.ts';
 import { MemoryLink, type MemoryLinkOptions } from '../../src/testing/memory-pipe.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';

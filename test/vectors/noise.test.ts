@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fromHex, toHex } from '../../src/core/bytes.ts';
-import { nodeCrypto } from '../../src/runtime/node/crypto.ts';
+import { nodeCrypto } from '../../src/runtime/node-compat/crypto.ts';
 import { CipherState } from '../../src/tunnel/cipher-state.ts';
 import { type HandshakeRole, HandshakeState } from '../../src/tunnel/handshake.ts';
 import { readText } from '../support/repository.ts';

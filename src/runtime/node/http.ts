@@ -6,10 +6,11 @@ import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import type { HttpServerOptions, Listener, UpgradeRefusal } from '../../core/platform.ts';
+import { SUBPROTOCOL } from '../common/websocket.ts';
 import { readClientAddress } from './client-address.ts';
 import { listenOn } from './listen.ts';
 import { type SilentLimits, SilentSockets } from './silent-sockets.ts';
-import { SUBPROTOCOL, WebSocketAcceptor } from './websocket.ts';
+import { WebSocketAcceptor } from './websocket.ts';
 
 export interface HttpLimits extends SilentLimits {
   /** Milliseconds for a whole request head. */

@@ -1,15 +1,15 @@
 /** `nodePlatform`: what Node, Bun and Deno lend the neutral world, through the node: APIs that all three run alike. */
 
 import type { Platform } from '../../core/platform.ts';
-import { NodeClock } from './clock.ts';
-import { nodeCrypto } from './crypto.ts';
+import { getDocument } from '../common/document.ts';
+import { NodeClock } from '../node-compat/clock.ts';
+import { nodeCrypto } from '../node-compat/crypto.ts';
+import { nodeRandom } from '../node-compat/random.ts';
+import { nodeDecodeLatin1 } from '../node-compat/text.ts';
 import { nodeDirectSockets } from './direct-sockets.ts';
-import { getDocument } from './document.ts';
 import { nodeFiles } from './files.ts';
 import { createHttpListener } from './http.ts';
-import { nodeRandom } from './random.ts';
 import { createTcpConnector, createTcpListener } from './tcp.ts';
-import { nodeDecodeLatin1 } from './text.ts';
 import { bindUdp } from './udp.ts';
 import { createWebSocketDialler } from './websocket.ts';
 

@@ -1,10 +1,6 @@
 /** What an operating system's error code means, in words for people: the state, and what to do about it. */
 
-export interface Explanation {
-  /** Ends a sentence "Cannot …: state". */
-  readonly state: string;
-  readonly remedy: string;
-}
+import type { Explanation } from '../common/explanation.ts';
 
 const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ECONNREFUSED: {

@@ -6,9 +6,10 @@ import type { Bytes } from '../../core/bytes.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { ListenAddress, Listener, TcpConnectOptions } from '../../core/platform.ts';
+import type { Explanation } from '../common/explanation.ts';
 import { formatAddress } from './address.ts';
 import { listenOn } from './listen.ts';
-import { type Explanation, explainSystemError, systemErrorCode } from './system-error.ts';
+import { explainSystemError, systemErrorCode } from './system-error.ts';
 
 /** Bytes a reader may hold before the socket is paused, and at half of which it is read again. */
 const WINDOW_BYTES = 64 * 1024;

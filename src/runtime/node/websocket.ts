@@ -8,26 +8,39 @@ import { type ClientOptions, type RawData, WebSocket, WebSocketServer } from 'ws
 import type { Bytes } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { DialOptions, MessagePipe, MessagePipeEvents } from '../../core/platform.ts';
+import type { Explanation } from '../common/explanation.ts';
+import { explainHttpStatus } from '../common/http-status.ts';
+import {
+  CLOSED_IN_HANDSHAKE,
+  cutReason,
+  type DialFailure,
+  failureOptions,
+  HANDSHAKE_TIMEOUT_MS,
+  hubUnreachable,
+  MAX_MESSAGE_BYTES,
+  NO_ANSWER_IN_TIME,
+  NO_HUB_THERE,
+  parseHubUrl,
+  REFUSED,
+  SUBPROTOCOL,
+  toSendableCode,
+} from '../common/websocket.ts';
 import { formatAddress, isLoopback } from './address.ts';
 import { type ClientAddress, readClientAddress } from './client-address.ts';
-import { explainHttpStatus } from './http-status.ts';
 import { Stranger } from './stranger.ts';
-import { type Explanation, explainSystemError, systemErrorCode } from './system-error.ts';
+import { explainSystemError, systemErrorCode } from './system-error.ts';
 
-export const SUBPROTOCOL = 'skein.v1';
 /** A subprotocol that starts so is a ticket: browsers let nothing else be said with an upgrade. */
 const TICKET_PREFIX = 'skein.ticket.';
 /** The name in the request of an upgrade between peers, who have none (RFC 2606 §2). */
 const PEER_URL = new URL('ws://peer.invalid/');
-const HANDSHAKE_TIMEOUT_MS = 10_000;
-const TEXT_REFUSED = 1003;
 
 /**
  * The defaults of ws allow 100 MiB messages and let 112 KB of one-byte fragments pin 2 MiB a connection. Our messages
  * are at most 128 KiB; a proxy may cut them into some fragments, not into thousands.
  */
 const LIMITS = {
-  maxPayload: 256 * 1024,
+  maxPayload: MAX_MESSAGE_BYTES,
   maxFragments: 64,
   maxBufferedChunks: 256,
   maxPendingAutoPongs: 2,
@@ -48,7 +61,7 @@ export type DialWebSocket = (url: string, options?: DialOptions) => Promise<Mess
 
 export function createWebSocketDialler(egress?: Egress): DialWebSocket {
   return async (address, { signal } = {}) => {
-    const url = parseUrl(address);
+    const url = parseHubUrl(address);
     signal?.throwIfAborted();
     const carrier = await egress?.(url, signal);
     return dial(url, { carrier, signal, protocols: [SUBPROTOCOL] });
@@ -67,19 +80,6 @@ export function upgradeSocket(carrier: Duplex, ticket: string): Promise<MessageP
 export function readTicket(request: IncomingMessage): string | undefined {
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   return offered.find((name) => name.startsWith(TICKET_PREFIX))?.slice(TICKET_PREFIX.length);
-}
-
-function parseUrl(address: string): URL {
-  let url: URL;
-  try {
-    url = new URL(address);
-  } catch (cause) {
-    throw new SkeinError('SKEIN_CONFIG', `Cannot read hub URL: '${address}' is malformed`, { cause });
-  }
-  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {
-    throw new SkeinError('SKEIN_CONFIG', `Cannot read hub URL: '${url.protocol}' is neither ws: nor wss:`);
-  }
-  return url;
 }
 
 interface Dial {
@@ -104,31 +104,28 @@ function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePi
     };
     const abort = (): void => fail(signal?.reason);
     // The option `handshakeTimeout` of ws only watches for silence: a server that trickles would hold us for ever.
-    const deadline = setTimeout(
-      () => fail(unreachable(url, { state: 'no answer in time', remedy: 'Check that the URL leads to a skein hub.' })),
-      HANDSHAKE_TIMEOUT_MS,
-    );
+    const deadline = setTimeout(() => fail(unreachable(url, NO_ANSWER_IN_TIME)), HANDSHAKE_TIMEOUT_MS);
     signal?.addEventListener('abort', abort, { once: true });
     socket.on('upgrade', (response) => {
       remoteAddress = formatAddress(response.socket?.remoteAddress, response.socket?.remotePort);
     });
     socket.on('unexpected-response', (_request, response) => {
       const status = response.statusCode ?? 0;
-      fail(unreachable(url, explainHttpStatus(status), undefined, status, response.headers['retry-after']));
+      fail(
+        unreachable(url, explainHttpStatus(status), {
+          httpStatus: status,
+          retryAfter: response.headers['retry-after'],
+        }),
+      );
     });
-    socket.on('error', (cause) => fail(unreachable(url, explainSystemError(cause), cause)));
-    // Bun's ws may close without an error event.
-    socket.on('close', () =>
-      fail(unreachable(url, { state: 'closed during the handshake', remedy: 'See the hub log.' })),
+    socket.on('error', (cause) =>
+      fail(unreachable(url, explainSystemError(cause), { cause, systemCode: systemErrorCode(cause) })),
     );
+    // Bun's ws may close without an error event.
+    socket.on('close', () => fail(unreachable(url, CLOSED_IN_HANDSHAKE)));
     socket.on('open', () => {
       if (socket.protocol !== SUBPROTOCOL) {
-        fail(
-          unreachable(url, {
-            state: `no ${SUBPROTOCOL} spoken there`,
-            remedy: 'Check that the URL leads to a skein hub.',
-          }),
-        );
+        fail(unreachable(url, NO_HUB_THERE));
         return;
       }
       settle();
@@ -153,30 +150,12 @@ function clientOptions(url: URL, carrier: Duplex | undefined): ClientOptions {
   return options;
 }
 
-function unreachable(
-  url: URL,
-  explanation: Explanation,
-  cause?: unknown,
-  httpStatus?: number,
-  retryAfter?: string,
-): SkeinError {
-  const seconds = Number(retryAfter);
-  const isPeer = url === PEER_URL;
-  const subject = isPeer ? 'Cannot open link to peer' : `Cannot reach hub ${url.protocol}//${url.host}`;
+function unreachable(url: URL, explanation: Explanation, failure: DialFailure = {}): SkeinError {
+  if (url !== PEER_URL) return hubUnreachable(url, explanation, failure);
   return new SkeinError(
-    isPeer ? 'SKEIN_PEER_UNREACHABLE' : 'SKEIN_HUB_UNREACHABLE',
-    `${subject}: ${explanation.state}`,
-    {
-      cause,
-      details: {
-        // Without user, password and query, which may hold secrets.
-        url: `${url.protocol}//${url.host}${url.pathname}`,
-        remedy: explanation.remedy,
-        systemCode: systemErrorCode(cause),
-        httpStatus,
-        retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
-      },
-    },
+    'SKEIN_PEER_UNREACHABLE',
+    `Cannot open link to peer: ${explanation.state}`,
+    failureOptions(url, explanation, failure),
   );
 }
 
@@ -284,7 +263,7 @@ class WebSocketPipe implements MessagePipe {
   }
 
   close(code: number, reason: string): void {
-    this.#socket.close(isSendableCode(code) ? code : 1000, cutUtf8(reason, 123));
+    this.#socket.close(toSendableCode(code), cutReason(reason));
     this.#stranger?.dismiss();
   }
 
@@ -311,7 +290,7 @@ class WebSocketPipe implements MessagePipe {
     if (this.#refusing) return;
     if (!isBinary || !(data instanceof Uint8Array)) {
       this.#refusing = true;
-      this.close(TEXT_REFUSED, 'binary messages only');
+      this.close(REFUSED.text, 'binary messages only');
       return;
     }
     // No copy: ws hands out disjoint views of what one read brought, and reads none of them again, so the receiver may
@@ -330,20 +309,4 @@ class WebSocketPipe implements MessagePipe {
     this.#firstSize = 0;
     this.#events?.onClose(code, reason);
   }
-}
-
-/** RFC 6455 §7.4: the codes an endpoint may put into a close message. */
-function isSendableCode(code: number): boolean {
-  return (
-    (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
-  );
-}
-
-/** At most `limit` bytes, never half a character. */
-function cutUtf8(text: string, limit: number): string {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= limit) return text;
-  let end = limit;
-  while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--;
-  return bytes.toString('utf8', 0, end);
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { SkeinError } from '../../../src/core/errors.ts';
-import { nodeCrypto } from '../../../src/runtime/node/crypto.ts';
+import { nodeCrypto } from '../../../src/runtime/node-compat/crypto.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { resolveTunnelOptions, type TunnelOptions } from '../../../src/tunnel/options.ts';

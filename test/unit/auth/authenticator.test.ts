@@ -22,7 +22,7 @@ import { parseWayIn } from '../../../src/auth/way-in.ts';
 import { type Bytes, encodeUtf8, equalBytes } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { toHubId, toWorkloadId } from '../../../src/core/spiffe-id.ts';
-import { nodeCrypto } from '../../../src/runtime/node/crypto.ts';
+import { nodeCrypto } from '../../../src/runtime/node-compat/crypto.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import type { Authenticator, PeerIdentity } from '../../../src/tunnel/handshake.ts';

@@ -9,7 +9,7 @@ import type { LogFields, Logger } from '../../../src/core/log.ts';
 import { Enrolment } from '../../../src/hub/enroll.ts';
 import { HUB_LIMITS, type HubLimits } from '../../../src/hub/options.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
-import { nodeCrypto } from '../../../src/runtime/node/crypto.ts';
+import { nodeCrypto } from '../../../src/runtime/node-compat/crypto.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 

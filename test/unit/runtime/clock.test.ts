@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
-import { NodeClock } from '../../../src/runtime/node/clock.ts';
+import { NodeClock } from '../../../src/runtime/node-compat/clock.ts';
 
 describe('NodeClock', () => {
   it('runs end-of-tick work in order and after the promises of this task', async () => {
@@ -68,7 +68,7 @@ describe('NodeClock', () => {
   });
 
   it('does not hold the process open', () => {
-    const module = new URL('../../../src/runtime/node/clock.ts', import.meta.url).href;
+    const module = new URL('../../../src/runtime/node-compat/clock.ts', import.meta.url).href;
     // Compiled tests run the compiled module.
     const target = import.meta.url.endsWith('.ts') ? module : module.replace(/\.ts$/, '.js');
     const script = `import { NodeClock } from ${JSON.stringify(target)}; new NodeClock().setTimer(60000, () => {});`;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Bytes, EMPTY, encodeUtf8, fromHex, toHex } from '../../../src/core/bytes.ts';
-import { nodeCrypto } from '../../../src/runtime/node/crypto.ts';
+import { nodeCrypto } from '../../../src/runtime/node-compat/crypto.ts';
 
 const KEY_15 = 'feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308';
 const PLAINTEXT_15 =

@@ -4,9 +4,9 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { setPeriodic, wait } from '../../../src/core/clock.ts';
 import type { HttpServerOptions, Listener } from '../../../src/core/platform.ts';
-import { NodeClock } from '../../../src/runtime/node/clock.ts';
 import { createHttpListener, HTTP_LIMITS, type HttpLimits } from '../../../src/runtime/node/http.ts';
 import { createWebSocketDialler } from '../../../src/runtime/node/websocket.ts';
+import { NodeClock } from '../../../src/runtime/node-compat/clock.ts';
 import { lacking } from '../../runtime/capabilities.ts';
 import { PipeRecorder } from './recorder.ts';
 

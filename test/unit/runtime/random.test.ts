@@ -3,7 +3,7 @@
 import { equal, notDeepEqual } from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { toHex } from '../../../src/core/bytes.ts';
-import { nodeRandom } from '../../../src/runtime/node/random.ts';
+import { nodeRandom } from '../../../src/runtime/node-compat/random.ts';
 
 describe('nodeRandom', () => {
   for (const length of [0, 1, 16, 511, 512, 513, 4096, 100_000]) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { explainHttpStatus } from '../../../src/runtime/node/http-status.ts';
+import { explainHttpStatus } from '../../../src/runtime/common/http-status.ts';
 import { explainSystemError, systemErrorCode } from '../../../src/runtime/node/system-error.ts';
 
 function systemError(code: string): Error {

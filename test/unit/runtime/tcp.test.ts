@@ -6,8 +6,8 @@ import type { ByteStream } from '../../../src/core/byte-stream.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import type { Listener } from '../../../src/core/platform.ts';
-import { NodeClock } from '../../../src/runtime/node/clock.ts';
 import { createTcpConnector, createTcpListener } from '../../../src/runtime/node/tcp.ts';
+import { NodeClock } from '../../../src/runtime/node-compat/clock.ts';
 import { liveMemory } from '../../support/live-memory.ts';
 import { StreamRecorder } from './recorder.ts';
 

@@ -1,6 +1,6 @@
 /** What an HTTP answer in place of the WebSocket handshake means, in words for people. */
 
-import type { Explanation } from './system-error.ts';
+import type { Explanation } from './explanation.ts';
 
 const EXPLANATIONS: Readonly<Record<number, Explanation>> = {
   400: {

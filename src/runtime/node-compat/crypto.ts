@@ -1,5 +1,6 @@
 /** `Crypto` on node:crypto: AES-256-GCM under a KeyObject, SHA-256, HMAC, and X25519 with raw keys. */
 
+import { Buffer } from 'node:buffer';
 import {
   createCipheriv,
   createDecipheriv,

@@ -1,0 +1,32 @@
+/** `workerdPlatform`: what an isolate lends the neutral world. It dials WebSockets and listens to nothing. */
+
+import type { Platform } from '../../core/platform.ts';
+import { getDocument } from '../common/document.ts';
+import { NodeClock } from '../node-compat/clock.ts';
+import { nodeCrypto } from '../node-compat/crypto.ts';
+import { nodeRandom } from '../node-compat/random.ts';
+import { nodeDecodeLatin1 } from '../node-compat/text.ts';
+import { createWebSocketDialler } from './websocket.ts';
+
+/**
+ * To be called while a request is handled, once for each Durable Object, or for each request where there is no object: timers and
+ * sockets belong to the request, or to the object, that has made them.
+ */
+export function workerdPlatform(): Platform {
+  const clock = new NodeClock();
+  return {
+    name: 'workerd',
+    clock,
+    random: nodeRandom,
+    crypto: nodeCrypto,
+    decodeLatin1: nodeDecodeLatin1,
+    dialWebSocket: createWebSocketDialler(clock),
+    getDocument,
+    files: undefined,
+    listenHttp: undefined,
+    listenTcp: undefined,
+    bindUdp: undefined,
+    connectTcp: undefined,
+    directSockets: undefined,
+  };
+}

@@ -1,0 +1,32 @@
+/** The package in a Worker of Cloudflare, or of workerd anywhere: the neutral API bound to the platform of an isolate. */
+
+import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
+import { workerdPlatform } from './runtime/workerd/platform.ts';
+
+export type {
+  AgentEvents,
+  BearerToken,
+  Fetch,
+  IncomingSocket,
+  Logger,
+  LogLevel,
+  Mesh,
+  MeshOptions,
+  MeshSocket,
+  Middleware,
+  Platform,
+  ServedService,
+  ServeHandler,
+  ServiceOptions,
+  TokenHolder,
+} from './index.ts';
+export { ERROR_CODES, type ErrorCode, SkeinError } from './index.ts';
+export { workerdPlatform };
+
+/**
+ * Joins the mesh for the time of one request, or of one Durable Object: nobody else may use what it gives.
+ * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY
+ */
+export function createMesh(options: MeshOptions): Promise<Mesh> {
+  return createMeshOn(workerdPlatform(), options);
+}

@@ -43,6 +43,7 @@ import { Renewal } from './renewal.ts';
 import { type LocalService, LocalServices, type ServiceHandle } from './services.ts';
 import { type HubStatus, Uplinks } from './uplinks.ts';
 
+/** What a member tells those who listen with `on`. */
 export interface AgentEvents {
   /** A hub has taken this member, at the start or again. */
   connected: { readonly hub: string };

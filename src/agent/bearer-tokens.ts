@@ -6,6 +6,7 @@ import type { HubConnection } from './hub-connection.ts';
 
 /** A JWT-SVID: whoever holds the text is taken for its subject by its one audience. */
 export interface BearerToken {
+  /** The token itself, a JWT: a secret. */
   readonly token: string;
   /** Wall time by the hub's clock. */
   readonly expiresAtMs: number;

@@ -7,7 +7,9 @@ import { BodySource } from './web-streams.ts';
 
 /** A raw connection. Each direction ends on its own: closing `writable` is half a close, as in TCP. */
 export interface MeshSocket {
+  /** What the other end sends; it errors when the connection is lost or reset. */
   readonly readable: ReadableStream<Uint8Array>;
+  /** What is sent to the other end. */
   readonly writable: WritableStream<Uint8Array>;
   /** Resolves when both directions have ended; rejects with the `SkeinError` that ended the connection. */
   readonly closed: Promise<void>;

@@ -8,6 +8,7 @@ import { type Fields, NO_FIELDS, type RequestHead, type ResponseHead } from '../
 import { makeReply } from '../http/reply.ts';
 import { BodyReader, BodySource } from './web-streams.ts';
 
+/** `fetch` of the Web, for URLs of the mesh. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
 
 /**

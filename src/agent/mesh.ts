@@ -4,7 +4,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { raceSignal } from '../core/abort.ts';
-import type { Listener } from '../core/emitter.ts';
 import type { Platform } from '../core/platform.ts';
 import { SERVICE_PORT, toDestination } from '../router/destination.ts';
 import type { RateLimitPolicy } from '../router/rate-limit.ts';
@@ -16,14 +15,17 @@ import { AGENT_LIMITS, type AgentOptions } from './options.ts';
 import { createServeHandler, type ServeHandler } from './serve.ts';
 import type { ServiceHandle, ServiceTarget } from './services.ts';
 
+/** How to join the mesh as a library. */
 export interface MeshOptions extends AgentOptions {
   /** Gives up joining. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a service is offered. */
 export interface ServiceOptions {
   /** Port of the service in the mesh. @default 80 */
   readonly port?: number;
+  /** Labels of this instance, such as `version`, by which routes may choose. @default none */
   readonly labels?: Readonly<Record<string, string>>;
   /** How often callers may ask this instance; who asks more often is answered 429. @default as often as they like */
   readonly rateLimit?: RateLimitPolicy | undefined;
@@ -36,9 +38,11 @@ export type ServedService = ServiceHandle;
 export interface TokenHolder {
   /** SPIFFE id. */
   readonly id: string;
+  /** When the token ends, in milliseconds since 1970. */
   readonly expiresAtMs: number;
 }
 
+/** A member of the mesh, as an application holds it. */
 export interface Mesh {
   /** The own SPIFFE id. */
   readonly id: string;
@@ -65,9 +69,10 @@ export interface Mesh {
   /** Who it is that shows `token`, if it was made out to `audience`. @throws SkeinError SKEIN_IDENTITY */
   verifyToken(token: string, options: { readonly audience: string }): Promise<TokenHolder>;
   /** Calls `listener` on each event; returns what stops that. */
-  on<K extends keyof AgentEvents>(event: K, listener: Listener<AgentEvents[K]>): () => void;
+  on<K extends keyof AgentEvents>(event: K, listener: (fact: AgentEvents[K]) => void): () => void;
   /** Leaves in order; what was begun is finished within `drainMs`. @default 0 */
   close(options?: { readonly drainMs?: number }): Promise<void>;
+  /** `close()`, at the end of an `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 

@@ -10,6 +10,7 @@ import { type RouterOptions, resolveRouterOptions } from '../router/options.ts';
 import { checkDirectOptions, type DirectOptions } from './direct/options.ts';
 import type { Middleware } from './middleware.ts';
 
+/** Who a member is, where its hubs are, and what it may use. */
 export interface AgentOptions {
   /** Hubs, `wss://…` or `ws://…`, the preferred ones first: links to two of them are kept, the others are spares. */
   readonly hub: string | readonly string[];
@@ -30,17 +31,21 @@ export interface AgentOptions {
   readonly namespace?: string | undefined;
   /** Where this member runs, for locality-aware choices. */
   readonly region?: string | undefined;
+  /** Part of `region`. */
   readonly zone?: string | undefined;
   /** Paths to other members around the relays; `false`: none are looked for. @default all that need no configuration */
   readonly direct?: DirectOptions | false | undefined;
-  /** @default silent */
+  /** Where it logs. @default nowhere */
   readonly log?: Logger | undefined;
   /** Functions that routes may name (ExtensionRef, kind Middleware): they see requests of this member to services of the mesh. */
   readonly middleware?: Readonly<Record<string, Middleware>> | undefined;
+  /** Limits that are not to be the defaults. */
   readonly limits?: Partial<AgentLimits> | undefined;
+  /** Retries, budgets, outliers, where they are not to be the defaults. */
   readonly router?: Partial<RouterOptions> | undefined;
 }
 
+/** Limits of a member: whole numbers from 1. */
 export interface AgentLimits {
   /** Sessions with one instance at once: one each way and one being replaced, with one to spare. */
   readonly maxSessionsPerPeer: number;
@@ -70,16 +75,19 @@ export interface AgentLimits {
   /** A link that held so long was good: the next dial is at once, and the hub may be relied on again. */
   readonly healthyAfterMs: number;
   /**
-   * Dials at once behind links that came into use and did not hold so long, per second and at once: somebody on the way
-   * cuts them, and streams wait. More, and one that lets in and throws out is hammered.
+   * Dials at once behind links that came into use and did not hold so long, per second: somebody on the way cuts them, and
+   * streams wait. More, and one that lets in and throws out is hammered.
    */
   readonly swiftDialsPerSecond: number;
+  /** The same, of a member whose links had held. */
   readonly swiftDialsBurst: number;
-  /** First and largest ceiling of the wait between dials. */
+  /** First ceiling of the wait between dials; it doubles. */
   readonly reconnectBaseMs: number;
+  /** The largest. */
   readonly reconnectCapMs: number;
-  /** Refused requests logged per second, and at once, and as many refused circuits and sessions: callers must not fill the disk. */
+  /** Refused requests logged per second, and as many refused circuits and sessions: callers must not fill the disk. */
   readonly denialsPerSecond: number;
+  /** The same, at once. */
   readonly denialsBurst: number;
   /** Bytes read ahead of an application that uses WHATWG streams. */
   readonly bodyWindowBytes: number;

@@ -47,9 +47,11 @@ interface Entry extends ServedEntry {
 }
 
 /** A service that is served, until `close`. */
+/** A service of this member. */
 export interface ServiceHandle {
   /** Others choose this instance only while it is healthy. */
   setHealthy(isHealthy: boolean): void;
+  /** Serves it no more: others choose this instance no longer. */
   close(): void;
 }
 

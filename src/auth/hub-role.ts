@@ -6,6 +6,7 @@
  */
 export type HubRole = 'issuer' | 'catalogue' | 'signal' | 'relay';
 
+/** All roles, in the order in which they are told. */
 export const HUB_ROLES: readonly HubRole[] = ['issuer', 'catalogue', 'signal', 'relay'];
 
 /** Those that an SVID can grant: who issues has the issuer's key, and needs nobody to say so. */

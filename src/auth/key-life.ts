@@ -3,6 +3,7 @@
 import { TOLERATED_SKEW_MS, WIT_LIFETIME_MS } from './validity.ts';
 
 /** In milliseconds. */
+/** The life of a key that signs, in milliseconds. */
 export interface KeyLife {
   /** How long a key signs. */
   readonly lifeMs: number;

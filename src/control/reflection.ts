@@ -9,10 +9,8 @@ import { type RateLimits, Rates } from '../core/rates.ts';
 
 export const REFLECTION_PATH = '/.well-known/skein-reflection';
 
-export type ReflectionLimits = RateLimits;
-
 /** An address may be that of a NAT with many members behind it; the table of addresses takes about 1 MiB when it is full. */
-export const REFLECTION_LIMITS: ReflectionLimits = { perSecond: 20, burst: 40, maxKeys: 8_192 };
+export const REFLECTION_LIMITS: RateLimits = { perSecond: 20, burst: 40, maxKeys: 8_192 };
 
 /** The answer of one that sees nothing but a proxy. */
 const HIDDEN = 'hidden';
@@ -21,7 +19,7 @@ export class Reflections {
   readonly #clock: Clock;
   readonly #rates: Rates;
 
-  constructor(clock: Clock, limits: ReflectionLimits = REFLECTION_LIMITS) {
+  constructor(clock: Clock, limits: RateLimits = REFLECTION_LIMITS) {
     this.#clock = clock;
     this.#rates = new Rates(limits);
   }

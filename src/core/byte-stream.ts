@@ -22,6 +22,7 @@ export interface ByteSink {
   onReset(error: SkeinError): void;
 }
 
+/** Two directions of bytes with back-pressure: a TCP connection, or a stream of the mesh. */
 export interface ByteStream {
   /** Sets who is told of what arrives. Nothing is delivered before; a later call hands the stream over. */
   attach(sink: ByteSink): void;

@@ -1,5 +1,6 @@
 /** Byte arrays and their text forms; everything above speaks `Bytes`, never a runtime's own buffer class. */
 
+/** A plain array of bytes, whatever memory it views. */
 export type Bytes = Uint8Array<ArrayBufferLike>;
 
 export const EMPTY: Bytes = new Uint8Array(0);

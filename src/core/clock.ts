@@ -1,9 +1,12 @@
 /** `Clock` port: the only source of time and of timers. Nothing else in the neutral world may ask the runtime for either. */
 
+/** A timer that was set. */
 export interface Timer {
+  /** It will not run any more. Idempotent, also once it has run. */
   cancel(): void;
 }
 
+/** Time, as a platform or a test lends it. All times are in milliseconds and may have fractions. */
 export interface Clock {
   /** Wall time in milliseconds since 1970; may jump. For token times only. */
   epochMs(): number;

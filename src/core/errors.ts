@@ -1,17 +1,18 @@
 /** `SkeinError` and the one closed registry of its stable codes: what each means on HTTP, on gRPC and for a retry. */
 
-/**
- * What a code means outside. `status` is the HTTP status of an answer made by the mesh, `grpcStatus` the number of
- * the gRPC status registry, `reason` the value of `x-skein-reason`, `notProcessed` whether the request certainly
- * did not reach the application, so that any method may be tried again.
- */
+/** What a code means outside. */
 export interface ErrorMeaning {
+  /** HTTP status of an answer that the mesh itself makes. */
   readonly status: number;
+  /** Number in the gRPC status registry, of the same answer to a gRPC call. */
   readonly grpcStatus: number;
+  /** The value of `x-skein-reason`. */
   readonly reason: string;
+  /** The request certainly did not reach the application, so that any method may be tried again. */
   readonly notProcessed: boolean;
 }
 
+/** All codes there are, each with its meaning; `docs/reference/errors.md` has the cause and the fix of each. */
 export const ERROR_CODES = {
   SKEIN_BAD_REQUEST: { status: 400, grpcStatus: 13, reason: 'bad-request', notProcessed: true },
   SKEIN_NOT_A_MESH_NAME: { status: 403, grpcStatus: 7, reason: 'not-a-mesh-name', notProcessed: true },
@@ -53,9 +54,12 @@ export const ERROR_CODES = {
   SKEIN_STORE: { status: 500, grpcStatus: 15, reason: 'store', notProcessed: false },
 } as const satisfies Record<string, ErrorMeaning>;
 
+/** A code of the registry: the list is closed. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** What a failure may tell beside its code and message. */
 export interface SkeinErrorOptions {
+  /** What was thrown below, and led to this. */
   readonly cause?: unknown;
   /** Data for programs; it is frozen and printed by logs, so it holds no secret. */
   readonly details?: Readonly<Record<string, unknown>>;
@@ -67,12 +71,21 @@ export interface SkeinErrorOptions {
 
 /** Every failure that crosses a folder. Programs branch on `code`, never on the message. */
 export class SkeinError extends Error {
+  /** For logs; to recognise one use `instanceof` or `code`. */
   override readonly name = 'SkeinError';
+  /** What went wrong, for programs. */
   readonly code: ErrorCode;
+  /** HTTP status that answers the request that failed so. */
   readonly status: number;
+  /** The request certainly did not reach the application, so that any method may be tried again. */
   readonly notProcessed: boolean;
+  /** Data for programs, frozen, no secrets. Empty when nothing was given. */
   readonly details: Readonly<Record<string, unknown>>;
 
+  /**
+   * A failure, with the meaning of its code but for what the options say.
+   * @param message says what could not be done and why, for people: `Cannot open stream: session is draining`
+   */
   constructor(code: ErrorCode, message: string, options: SkeinErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     const meaning = ERROR_CODES[code];
@@ -88,6 +101,7 @@ export class SkeinError extends Error {
   }
 }
 
+/** Is a text, from a log or another process, one of the codes? */
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERROR_CODES, text);
 }

@@ -4,7 +4,9 @@ import type { Clock } from './clock.ts';
 import type { LogFields, Logger, LogLevel } from './log.ts';
 import { TokenBucket } from './token-bucket.ts';
 
+/** How many lines may be logged. */
 export interface LogRate {
+  /** In the long run. */
   readonly perSecond: number;
   /** At once. */
   readonly burst: number;

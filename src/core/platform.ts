@@ -14,6 +14,7 @@ export interface Aead {
   open(nonce: Bytes, aad: Bytes, sealed: Bytes): Bytes | undefined;
 }
 
+/** A key pair for one handshake (RFC 7748). */
 export interface X25519KeyPair {
   /** 32 bytes. */
   readonly publicKey: Bytes;
@@ -21,10 +22,13 @@ export interface X25519KeyPair {
   diffieHellman(peerPublicKey: Bytes): Bytes;
 }
 
+/** Cryptography that gives its result at once. Signatures are WebCrypto's, and no part of this. */
 export interface Crypto {
   /** `key` is 32 bytes. */
   createAead(key: Bytes): Aead;
+  /** The digest, 32 bytes, of all parts one after the other. */
   sha256(...parts: readonly Bytes[]): Bytes;
+  /** The code, 32 bytes, of all parts one after the other (RFC 2104). */
   hmacSha256(key: Bytes, ...parts: readonly Bytes[]): Bytes;
   /** A new pair, or the pair of a given private key (test vectors). */
   createX25519(privateKey?: Bytes): X25519KeyPair;
@@ -36,6 +40,7 @@ export interface MessagePipeEvents {
   onMessage(message: Bytes): void;
   /** Bytes left for the network: `outstandingBytes` fell. */
   onProgress(): void;
+  /** Nothing comes any more. `code` is that of RFC 6455 §7.4, 1006 when the connection was lost. */
   onClose(code: number, reason: string): void;
 }
 
@@ -47,6 +52,7 @@ export interface MessagePipe {
   send(message: Bytes): void;
   /** Bytes handed to `send` whose completion was not reported yet. */
   readonly outstandingBytes: number;
+  /** Begins the close handshake. A `code` that may not be sent becomes 1000; of `reason` 123 bytes are sent. */
   close(code: number, reason: string): void;
   /** Drops the connection without a close handshake. */
   terminate(): void;
@@ -63,19 +69,25 @@ export interface MessagePipe {
   distrust?(maxBytes: number): () => void;
 }
 
+/** How to dial a WebSocket. */
 export interface DialOptions {
+  /** Gives up, and rejects with its reason. */
   readonly signal?: AbortSignal;
 }
 
+/** Something that listens. */
 export interface Listener {
   /** The bound address as `host:port`, IPv6 hosts in brackets. */
   readonly address: string;
+  /** The bound port, never 0. */
   readonly port: number;
   /** Stops accepting; what is open stays open. */
   close(): Promise<void>;
 }
 
+/** An address to listen on, or to dial. */
 export interface ListenAddress {
+  /** IP address without brackets, or a host name. */
   readonly host: string;
   /** 0 means any free port. */
   readonly port: number;
@@ -89,19 +101,23 @@ export interface RequestInfo {
   readonly isProxied: boolean;
 }
 
-/** An HTTP server that also accepts mesh WebSockets: the hub's one port, and a sidecar's admin port. */
+/** A request for a WebSocket, before anything was answered. */
 export interface UpgradeRequest extends RequestInfo {
   /** A field of the request by its name in lower case. */
   readonly field: (name: string) => string | undefined;
 }
 
+/** Why a WebSocket is refused. */
 export interface UpgradeRefusal {
+  /** HTTP status of the answer, 400 to 599. */
   readonly status: number;
   /** Absent: coming back changes nothing. */
   readonly retryAfterSeconds?: number;
 }
 
+/** An HTTP server that also accepts mesh WebSockets: the hub's one port, and a sidecar's admin port. */
 export interface HttpServerOptions extends ListenAddress {
+  /** Answers what is no WebSocket. */
   readonly fetch: (request: Request, info: RequestInfo) => Response | Promise<Response>;
   /** Absent: upgrades are refused. */
   readonly onWebSocket?: (pipe: MessagePipe) => void;
@@ -116,6 +132,7 @@ export interface HttpServerOptions extends ListenAddress {
   readonly trustsProxy?: boolean;
 }
 
+/** Files that outlive the process. Paths are the platform's; failures are SkeinError SKEIN_STORE. */
 export interface Files {
   /** undefined when there is no such file. */
   read(path: string): Promise<Bytes | undefined>;
@@ -123,7 +140,9 @@ export interface Files {
   replace(path: string, content: Bytes, mode?: number): Promise<void>;
   /** Opens for appending, creating the file with mode 0600 and the folders with 0700. */
   openAppend(path: string): Promise<AppendFile>;
+  /** Removes a file; one that is not there is no failure. */
   remove(path: string): Promise<void>;
+  /** Makes a folder with mode 0700, and those above it; one that is there is no failure. */
   makeFolder(path: string): Promise<void>;
   /**
    * Claims `path` for this process until `release`, or until the process is gone.
@@ -132,18 +151,25 @@ export interface Files {
   lock(path: string): Promise<FileLock>;
 }
 
+/** A claim on a path, held until it is released. */
 export interface FileLock {
+  /** Gives it up. Idempotent. */
   release(): Promise<void>;
 }
 
+/** A file that grows at its end. */
 export interface AppendFile {
+  /** When it was opened. */
   readonly sizeBytes: number;
   /** Resolves when the bytes are on disk (fsync). */
   append(bytes: Bytes): Promise<void>;
+  /** Drops all behind the first `sizeBytes`. */
   truncate(sizeBytes: number): Promise<void>;
+  /** Closes it; what was appended is on disk. */
   close(): Promise<void>;
 }
 
+/** Where to dial TCP. */
 export interface TcpConnectOptions extends ListenAddress {
   /** Milliseconds until a connection attempt fails. @default 10_000 */
   readonly timeoutMs?: number;
@@ -151,13 +177,17 @@ export interface TcpConnectOptions extends ListenAddress {
 
 /** A UDP socket that takes datagrams from anybody. */
 export interface DatagramSocket {
+  /** The bound address as `host:port`. */
   readonly address: string;
+  /** The bound port, never 0. */
   readonly port: number;
   /** Sends one datagram; what cannot be sent is lost, as a datagram may be. */
   send(message: Bytes, to: ListenAddress): void;
+  /** Nothing comes any more. */
   close(): void;
 }
 
+/** Where to dial, and from where. */
 export interface RawConnectOptions extends ListenAddress {
   /**
    * Port at this end; several connections to different places may have the same one. A runtime may ignore it, which shows
@@ -180,6 +210,7 @@ export interface Doorkeeper {
 
 /** A TCP connection on which nothing was said yet. Exactly one of `get`, `upgrade` and `accept` may be called, once. */
 export interface RawConnection {
+  /** The port at this end. */
   readonly localPort: number;
   /** `address:port` of the other end. */
   readonly remoteAddress: string;
@@ -198,6 +229,7 @@ export interface RawConnection {
 
 /** One address of a network interface of this host. */
 export interface LocalAddress {
+  /** IPv4 or IPv6 address, without a zone. */
   readonly ip: string;
   /** The interface: `eth0`. */
   readonly name: string;
@@ -205,10 +237,11 @@ export interface LocalAddress {
 
 /** TCP as direct paths need it: a say in the local port, and WebSockets over whatever connection came about. */
 export interface DirectSockets {
-  /** @throws SkeinError SKEIN_PEER_UNREACHABLE with `details.systemCode`, or the reason of the signal */
+  /** Dials TCP. @throws SkeinError SKEIN_PEER_UNREACHABLE with `details.systemCode`, or the reason of the signal */
   connect(to: RawConnectOptions): Promise<RawConnection>;
-  /** @throws SkeinError SKEIN_CONFIG */
+  /** Listens for TCP. @throws SkeinError SKEIN_CONFIG */
   listen(at: ListenAddress, onConnection: (connection: RawConnection) => void): Promise<Listener>;
+  /** Those of all interfaces that are up, loopback and link-local ones left out. */
   localAddresses(): readonly LocalAddress[];
   /**
    * Something that only processes in the same network namespace of this start of this host can know; undefined where the
@@ -221,18 +254,25 @@ export interface DirectSockets {
 
 /** A document of somebody else's server, as it was answered. */
 export interface FetchedDocument {
+  /** HTTP status, of whatever class. */
   readonly status: number;
+  /** The whole body. */
   readonly body: Bytes;
   /** Of a redirect, as it was sent. */
   readonly location: string | undefined;
 }
 
+/** What a runtime lends the mesh. The one of Node, Bun and Deno is `nodePlatform()`; a capability that is missing is undefined. */
 export interface Platform {
   /** "node 20.20.2", "bun 1.4.5", … */
   readonly name: string;
+  /** Time and timers. */
   readonly clock: Clock;
+  /** Chance, for secrets too. */
   readonly random: Random;
+  /** Digests, ciphers and key agreement. */
   readonly crypto: Crypto;
+  /** Text of one character per byte, as fast as the runtime has it. */
   readonly decodeLatin1: DecodeLatin1;
   /** Opens a mesh WebSocket. @throws SkeinError SKEIN_HUB_UNREACHABLE */
   dialWebSocket(url: string, options?: DialOptions): Promise<MessagePipe>;
@@ -243,7 +283,9 @@ export interface Platform {
   getDocument(url: string, limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<FetchedDocument>;
   /** Undefined in isolates and browsers. */
   readonly files: Files | undefined;
+  /** Listens for HTTP and mesh WebSockets: what a hub needs. @throws SkeinError SKEIN_CONFIG */
   readonly listenHttp: ((options: HttpServerOptions) => Promise<Listener>) | undefined;
+  /** Listens for TCP: what a sidecar needs. @throws SkeinError SKEIN_CONFIG */
   readonly listenTcp:
     | ((at: ListenAddress, onConnection: (stream: ByteStream) => void) => Promise<Listener>)
     | undefined;

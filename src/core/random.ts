@@ -2,6 +2,7 @@
 
 import type { Bytes } from './bytes.ts';
 
+/** Chance, as a platform or a test lends it. */
 export interface Random {
   /** `length` unpredictable bytes. */
   bytes(length: number): Bytes;

@@ -2,9 +2,13 @@
 
 import { TokenBucket } from './token-bucket.ts';
 
+/** How often each of several may do something. */
 export interface RateLimits {
+  /** Of one, in the long run. */
   readonly perSecond: number;
+  /** Of one that was quiet, at once. */
   readonly burst: number;
+  /** Of how many it is kept; the one that was quiet longest begins anew. */
   readonly maxKeys: number;
 }
 

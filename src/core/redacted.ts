@@ -1,8 +1,10 @@
 /** A secret that cannot be printed: every text form is `[redacted]`. */
 
+/** Holds a secret, such as a token, that comes out by `reveal` alone. */
 export class Redacted<T> {
   readonly #secret: T;
 
+  /** Keeps a secret, whatever it is, as it is. */
   constructor(secret: T) {
     this.#secret = secret;
   }
@@ -12,14 +14,17 @@ export class Redacted<T> {
     return this.#secret;
   }
 
+  /** `[redacted]`. */
   toString(): string {
     return '[redacted]';
   }
 
+  /** `[redacted]`, in JSON. */
   toJSON(): string {
     return '[redacted]';
   }
 
+  /** `[redacted]`, in what `console.log` prints */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return '[redacted]';
   }

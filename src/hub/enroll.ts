@@ -37,14 +37,15 @@ export interface EnrolmentOptions {
   readonly platforms?: PlatformTrust;
 }
 
+/** What a join token shall allow. */
 export interface TokenRequest {
   /** Names that its holder may serve; the first is its identity's service account. Of a hub: none. */
   readonly services: readonly string[];
   /** Lets in a hub, which may do this for members; never `issuer`. @default a member is let in */
   readonly hubRoles?: readonly HubRole[] | undefined;
-  /** @default "default" */
+  /** Namespace of its services. @default "default" */
   readonly namespace?: string;
-  /** @default 15 minutes */
+  /** How long it may be used, in milliseconds, 24 hours at most. @default 15 minutes */
   readonly ttlMs?: number;
 }
 
@@ -54,11 +55,13 @@ export interface EnrolmentStats {
   readonly outcomes: Map<string, number>;
 }
 
+/** A join token that was made. */
 export interface CreatedToken {
   /** The token itself: a secret. */
   readonly text: string;
   /** What logs call it. */
   readonly id: string;
+  /** From when on it is refused, in milliseconds since 1970. */
   readonly expiresAtMs: number;
 }
 

@@ -55,9 +55,12 @@ export interface Hub {
   readonly address: string;
   /** What sidecars dial: `ws://…` or the `url` of the options. */
   readonly url: string;
+  /** SPIFFE trust domain of the mesh. */
   readonly trustDomain: string;
+  /** Bearer token of the admin API. */
   readonly adminToken: Redacted<string>;
-  readonly metrics: Metrics;
+  /** What `/metrics` answers: text in the form of Prometheus, 0.0.4. */
+  readonly metrics: { render(): Promise<string> };
   /** A single-use join token. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_REFUSED, SKEIN_STORE */
   createJoinToken(request: TokenRequest): Promise<CreatedToken>;
   /** Applies manifests as `skein apply` does. @throws SkeinError SKEIN_RESOURCE_INVALID, SKEIN_STORE */
@@ -68,7 +71,7 @@ export interface Hub {
   close(): Promise<void>;
 }
 
-/** @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
+/** A hub that listens. @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
 export async function createHub(platform: Platform, options: HubOptions = {}, parts: HubParts = {}): Promise<Hub> {
   const log = options.log ?? SILENT_LOGGER;
   const state = await openState(platform, options, log);

@@ -11,6 +11,7 @@ import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
 import type { Store, StoreChange } from './store.ts';
 
+/** How a hub shows others that it lives. */
 export interface LeaseLimits {
   /** Time from one renewal to the next, in milliseconds. */
   readonly renewMs: number;

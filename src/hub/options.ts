@@ -3,7 +3,7 @@
 import { HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
 import { KEY_LIFE, type KeyLife } from '../auth/key-life.ts';
 import { WIT_LIFETIME_MS } from '../auth/validity.ts';
-import { REFLECTION_LIMITS, type ReflectionLimits } from '../control/reflection.ts';
+import { REFLECTION_LIMITS } from '../control/reflection.ts';
 import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
@@ -16,6 +16,7 @@ import type { AbsenceLimits } from './registrations.ts';
 import type { HubMembership } from './standing.ts';
 import type { Store } from './store.ts';
 
+/** How a hub runs. */
 export interface HubOptions {
   /** Where to listen. @default 127.0.0.1, any free port */
   readonly listen?: ListenAddress;
@@ -25,6 +26,7 @@ export interface HubOptions {
   readonly store?: 'file' | 'memory' | Store;
   /** How sidecars reach this hub from elsewhere, `wss://…`. @default made of the address it listens on */
   readonly url?: string;
+  /** Where it is, as members say where they are. */
   readonly region?: string;
   /** SPIFFE trust domain; fixed at the first start. @default "skein.mesh" */
   readonly trustDomain?: string;
@@ -53,12 +55,15 @@ export interface HubOptions {
   readonly reseal?: boolean;
   /** Bearer token of the admin API. @default the one in `dataFolder`, made at the first start */
   readonly adminToken?: string;
+  /** Where it logs. @default nowhere */
   readonly log?: Logger;
+  /** Limits that are not to be the defaults. */
   readonly limits?: Partial<HubLimits>;
 }
 
 /** Another trust domain whose JWT-SVIDs are believed in this mesh. */
 export interface FederatedDomain {
+  /** Its name, as in its SPIFFE ids. */
   readonly trustDomain: string;
   /** https URL of its bundle. */
   readonly bundleEndpoint: string;
@@ -79,6 +84,7 @@ export interface HubParts {
 
 export { HUB_ROLES, type HubRole };
 
+/** Limits of a hub. Times are in milliseconds, sizes in bytes. */
 export interface HubLimits {
   /** Links with an unfinished handshake, of which the oldest make room; each costs two Diffie-Hellman and a signature before it has proven anything. */
   readonly maxHalfOpen: number;
@@ -94,36 +100,43 @@ export interface HubLimits {
   readonly authTimeoutMs: number;
   /** Time for an authenticated sidecar to open its control stream, in milliseconds. */
   readonly controlTimeoutMs: number;
-  /** Circuits that one identity, which is a key, may ask for, per second and at once, and have open at a time. */
+  /** Circuits that one identity, which is a key, may ask for. */
   readonly circuitsPerSecond: number;
+  /** The same, at once. */
   readonly circuitsBurst: number;
+  /** Those that it has open at a time. */
   readonly maxCircuitsPerKey: number;
-  /** Calls that one identity may make beside those for circuits, per second and at once; those that cost others something count fivefold. */
+  /** Calls that one identity may make beside those for circuits; those that cost others something count fivefold. */
   readonly callsPerSecond: number;
+  /** The same, at once. */
   readonly callsBurst: number;
-  /** Control messages of any kind of one identity, per second and at once; beyond, its control streams are read no faster. */
+  /** Control messages of any kind of one identity; beyond, its control streams are read no faster. */
   readonly messagesPerSecond: number;
+  /** The same, at once. */
   readonly messagesBurst: number;
   /** Services that one instance registers. */
   readonly maxServicesPerInstance: number;
-  /** Instances under new names that one identity registers, per second and at once: each start of a process is one. */
+  /** Instances under new names that one identity registers: each start of a process is one. */
   readonly instancesPerSecond: number;
+  /** The same, at once. */
   readonly instancesBurst: number;
-  /** Bytes of one identity that are relayed, per second and at once; beyond, it gets its credit back later. */
+  /** Bytes of one identity that are relayed; beyond, it gets its credit back later. */
   readonly relayedBytesPerSecond: number;
+  /** The same, at once. */
   readonly relayedBytesBurst: number;
   /** One endpoint with its labels: it must fit into a message beside others, and is told to all who watch it. */
   readonly maxEndpointBytes: number;
   /** Refused links that are logged, and refused tokens: strangers decide how often they try. */
   readonly refusalsLogged: LogRate;
   /** Questions of one address where it is seen from, per second and at once. */
-  readonly reflections: ReflectionLimits;
+  readonly reflections: RateLimits;
   /** Time for the other end to take a circuit, in milliseconds. */
   readonly acceptTimeoutMs: number;
   /** Records of all relayed circuits that wait for a slow end; above it, those that hold most are closed. */
   readonly maxRelayWaitingBytes: number;
   /** Least time between two steps of the catalogue, in milliseconds. */
   readonly debounceMs: number;
+  /** What is said of an instance whose link is gone, and when. */
   readonly absence: AbsenceLimits;
   /** How hubs that share a store know of each other. */
   readonly lease: LeaseLimits;
@@ -133,23 +146,27 @@ export interface HubLimits {
   readonly svidLifetimeMs: number;
   /** Life of the keys that sign SVIDs. */
   readonly keys: KeyLife;
-  /** Life of a join token, in milliseconds. */
+  /** Life of a join token for which none is asked, in milliseconds. */
   readonly tokenTtlMs: number;
+  /** The longest that may be asked for. */
   readonly maxTokenTtlMs: number;
   /** How long a used or expired token is remembered as such, in milliseconds. */
   readonly tokenMemoryMs: number;
   /** Join tokens that wait for their use. */
   readonly maxTokens: number;
+  /** Routes, policies and other resources that may be applied, in all. */
   readonly maxResources: number;
+  /** One of them, as JSON. */
   readonly maxResourceBytes: number;
-  /** Revisions that are kept, to be looked at and gone back to, and what they may take in the store. */
+  /** Revisions that are kept, to be looked at and gone back to. */
   readonly maxRevisions: number;
+  /** What they may take in the store, in bytes. */
   readonly maxRevisionBytes: number;
   /** Of the audit log, in bytes of the store; the oldest entries go, a signed checkpoint stays. An entry takes about 350. */
   readonly maxAuditBytes: number;
   /** Least time between two pushes of how far the audit log has come, in milliseconds. */
   readonly auditPushMs: number;
-  /** Body of an admin request. */
+  /** Body of an admin request, in bytes. */
   readonly maxBodyBytes: number;
   /** Time for sidecars to go elsewhere when the hub drains, in milliseconds. */
   readonly drainMs: number;
@@ -174,6 +191,7 @@ export const HUB_QUOTAS = [
 
 export type HubQuotas = Partial<Pick<HubLimits, (typeof HUB_QUOTAS)[number]>>;
 
+/** The limits of a hub that is given none. */
 export const HUB_LIMITS: HubLimits = {
   maxHalfOpen: 256,
   maxHalfOpenPerAddress: 128,

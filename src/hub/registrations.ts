@@ -27,6 +27,7 @@ export interface RegistrationsOptions {
   readonly isLive: (hub: string) => boolean;
 }
 
+/** When an instance whose link is gone counts as such. */
 export interface AbsenceLimits {
   /** An instance without a link is called unhealthy after this, in milliseconds. */
   readonly unhealthyAfterMs: number;

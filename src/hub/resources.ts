@@ -39,9 +39,11 @@ export interface ResourcesOptions {
   readonly sealer?: Sealer | undefined;
 }
 
+/** What became of a resource that was applied. */
 export interface Applied {
   /** `Kind/namespace/name` */
   readonly key: string;
+  /** What changed. */
   readonly status: 'created' | 'changed' | 'deleted' | 'unchanged';
   /** The revision of the mesh that has changed it last: as `metadata.resourceVersion` it changes exactly this version. */
   readonly resourceVersion: string;

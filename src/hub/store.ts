@@ -2,8 +2,11 @@
 
 import { SkeinError } from '../core/errors.ts';
 
+/** One entry. */
 export interface StoreEntry {
+  /** ASCII, in parts that `/` separates. */
   readonly key: string;
+  /** JSON. */
   readonly value: string;
   /** Number of the change that wrote it; unique in the store and growing. */
   readonly revision: number;
@@ -11,12 +14,15 @@ export interface StoreEntry {
 
 /** A change that is safe. `entry` is undefined when the key was deleted. */
 export interface StoreChange {
+  /** Of the entry that changed. */
   readonly key: string;
   /** Number of the change. */
   readonly revision: number;
+  /** As it is now. */
   readonly entry: StoreEntry | undefined;
 }
 
+/** The state of a hub, or of several that share it. */
 export interface Store {
   /** Other hubs may use it at the same time. */
   readonly isShared: boolean;

@@ -1,5 +1,6 @@
 /** Defaults of the router, each with its reason; a number appears here and nowhere else. */
 
+/** How requests are tried again, and whom they avoid: whole numbers from 1. */
 export interface RouterOptions {
   /** Attempts of one request, the first included: two more than one outlive a rolling restart of two instances. */
   readonly maxAttempts: number;
@@ -14,8 +15,9 @@ export interface RouterOptions {
   readonly retryBudgetIntervalMs: number;
   /** Such retries per second that are always allowed. */
   readonly minRetriesPerSecond: number;
-  /** Copies of requests on their way at once, and how long one may take: nobody waits for them, so that nobody ends them. */
+  /** Copies of requests on their way at once. */
   readonly maxMirrored: number;
+  /** How long one may take: nobody waits for it, so that nobody ends it. */
   readonly mirrorTimeoutMs: number;
   /** Bytes of a request body kept so that it can be sent again; a longer body is sent once. As Linkerd has it. */
   readonly replayBytes: number;
@@ -29,15 +31,17 @@ export interface RouterOptions {
   readonly idleServiceMs: number;
   /** The same for names that nobody serves: typing errors must not fill the table. */
   readonly idleUnknownMs: number;
-  /** Requests, and raw connections, under way to one service at once; more are refused. As Envoy's circuit breaker has it. */
+  /** Requests under way to one service at once; more are refused. As Envoy's circuit breaker has it. */
   readonly maxPendingRequests: number;
+  /** The same of raw connections. */
   readonly maxConnections: number;
   /** Gateway errors and broken connections in a row after which an endpoint is left alone. As Envoy's `consecutive_5xx`. */
   readonly outlierFailures: number;
   /** How often the endpoints' rates of success are compared. */
   readonly outlierIntervalMs: number;
-  /** Time until an endpoint that was left alone is probed by a request, and its cap when it fails again. As Linkerd's penalties. */
+  /** Time until an endpoint that was left alone is probed by a request; it doubles when that fails. As Linkerd's penalties. */
   readonly outlierProbeMs: number;
+  /** The longest. */
   readonly maxOutlierProbeMs: number;
   /** Of a service's healthy endpoints, at most so many are left alone at once; one of two always, the last one never. */
   readonly maxEjectedPercent: number;

@@ -20,9 +20,11 @@ export interface Rate {
 export interface RateOverride {
   /** SPIFFE ids or patterns of them, as in an AuthorizationPolicy. */
   readonly ids: readonly string[];
+  /** Of each of them. */
   readonly rate: Rate;
 }
 
+/** How often an instance of a service may be called. */
 export interface RateLimitPolicy {
   /** Of all callers together. @default any number */
   readonly total?: Rate | undefined;

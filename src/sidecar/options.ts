@@ -15,7 +15,9 @@ import type { AccessLog } from '../telemetry/access-log.ts';
 
 /** The options of an agent, and what a sidecar adds: an application to expose, and listeners for it. */
 export interface SidecarOptions extends Omit<AgentOptions, 'services' | 'direct'> {
+  /** Applications beside it that become services of the mesh. @default none */
   readonly expose?: readonly ExposeOptions[] | undefined;
+  /** Local ports that lead into the mesh. @default none */
   readonly listen?: ListenOptions | undefined;
   /** Paths to other members around the relays; `false`: none are looked for. */
   readonly direct?: SidecarDirectOptions | false | undefined;
@@ -33,11 +35,13 @@ export interface SidecarOptions extends Omit<AgentOptions, 'services' | 'direct'
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How paths around the relays are found, and where others find this sidecar. */
 export interface SidecarDirectOptions extends DirectOptions {
   /** Where peers may connect; they show first that they are. @default any port of 127.0.0.1, for members on this host */
   readonly listen?: string | ListenAddress | undefined;
 }
 
+/** An application that becomes a service of the mesh. */
 export interface ExposeOptions {
   /** `name[.namespace]` */
   readonly service: string;
@@ -50,24 +54,31 @@ export interface ExposeOptions {
    * `http`, `kubernetes.io/ws`, `h2c`, `kubernetes.io/h2c`, `grpc` or `tcp`. @default the scheme of `target`
    */
   readonly appProtocol?: string | undefined;
+  /** Labels of this instance, such as `version`, by which routes may choose. @default none */
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** @default a TCP connection is tried every 5 s */
+  /** How it is found out whether the application is well. @default a TCP connection is tried every 5 s */
   readonly health?: HealthOptions | undefined;
 }
 
+/** Where an application listens, in parts. */
 export interface TargetOptions {
+  /** How it speaks. */
   readonly protocol: 'http' | 'tcp' | 'h2c';
+  /** IP address without brackets, or a host name. */
   readonly host: string;
+  /** 1 to 65535. */
   readonly port: number;
 }
 
+/** How an application is asked whether it is well. */
 export interface HealthOptions {
   /** Asked with GET; 200..399 is healthy. Without it a TCP connection is enough. */
   readonly path?: string | undefined;
-  /** @default 5_000 */
+  /** From one question to the next, in milliseconds, 100 to 3_600_000. @default 5_000 */
   readonly intervalMs?: number | undefined;
 }
 
+/** Local ports that lead into the mesh; as `host:port`, where port 0 means any free one. */
 export interface ListenOptions {
   /** HTTP proxy: absolute-form and CONNECT for names of the mesh, or `Host: api.mesh`. */
   readonly http?: string | ListenAddress | undefined;
@@ -80,11 +91,13 @@ export interface ListenOptions {
   readonly tcp?: readonly TcpListenOptions[] | undefined;
 }
 
+/** A local port that leads to one service. */
 export interface TcpListenOptions {
   /** `name[.namespace]` */
   readonly service: string;
   /** Port of the service in the mesh. @default 80 */
   readonly port?: number | undefined;
+  /** `host:port`, where port 0 means any free one. */
   readonly address: string | ListenAddress;
 }
 

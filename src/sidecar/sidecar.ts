@@ -29,6 +29,7 @@ import { listenProxy } from './proxy-listener.ts';
 import { describeSidecar, type SidecarState } from './status.ts';
 import { answerToken, answerVerifyToken } from './tokens.ts';
 
+/** A running sidecar. */
 export interface Sidecar {
   /** The own SPIFFE id. */
   readonly id: string;

@@ -10,8 +10,9 @@ export interface TraceLine {
   readonly atMs: number;
   /** A `dial` is an attempt, a `connect` one that was taken, a `cut` the end of a connection by `cut` or `kill`. */
   readonly what: 'dial' | 'connect' | 'message' | 'cut';
-  /** IP addresses. */
+  /** IP address of who did it. */
   readonly from: string;
+  /** IP address of the other end. */
   readonly to: string;
   /** Of a message. */
   readonly bytes: number;

@@ -5,9 +5,10 @@ import type { HubOptions } from '../hub/options.ts';
 import type { StoreLine } from './shared-store.ts';
 import { createHostPlatform, type World } from './test-world.ts';
 
+/** What a hub of a test mesh is. */
 export interface TestHubOptions
   extends Pick<HubOptions, 'dangerouslyPermissive' | 'limits' | 'region' | 'roles' | 'starterPolicy' | 'trustDomain'> {
-  /** From the hub to the middle of the network, one way. @default 5 */
+  /** From the hub to the middle of the network, one way, in milliseconds. @default 5 */
   readonly latencyMs?: number;
 }
 
@@ -15,9 +16,11 @@ export interface TestHubOptions
 export interface TestHub {
   /** `hub-1` */
   readonly name: string;
+  /** Its address on the network in memory. */
   readonly ip: string;
   /** What members dial. */
   readonly url: string;
+  /** It was neither killed nor drained. */
   readonly isRunning: boolean;
   /** Sends its members elsewhere and ends. */
   drain(): Promise<void>;

@@ -15,15 +15,16 @@ import type { NatOptions } from './virtual-internet.ts';
  */
 export type TestNat = 'blocked' | 'cone' | 'public' | 'resetting' | 'symmetric';
 
+/** What a member of a test mesh is. */
 export interface TestMemberOptions
   extends Pick<AgentOptions, 'limits' | 'middleware' | 'region' | 'router' | 'services' | 'zone'> {
   /** What it may serve, `name`; the first is its service account. */
   readonly services: readonly string[];
-  /** @default "default" */
+  /** Of its services. @default "default" */
   readonly namespace?: string;
-  /** @default "cone" */
+  /** What is between it and the others. @default "cone" */
   readonly nat?: TestNat;
-  /** From the host to the middle of the network, one way. @default 10 */
+  /** From the host to the middle of the network, one way, in milliseconds. @default 10 */
   readonly latencyMs?: number;
   /** The part of its packets that is lost, from 0 to 1. @default 0 */
   readonly loss?: number;

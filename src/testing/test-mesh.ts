@@ -25,11 +25,15 @@ export interface TestLogLine {
   readonly atMs: number;
   /** Name of the hub or member. */
   readonly from: string;
+  /** How much it matters. */
   readonly level: LogLevel;
+  /** Its name, in kebab-case. */
   readonly event: string;
+  /** The rest. */
   readonly fields: LogFields;
 }
 
+/** How a test mesh begins. */
 export interface TestMeshOptions {
   /** 32-bit integer: the same one gives the same run. @default 1 */
   readonly seed?: number;
@@ -43,11 +47,15 @@ export interface TestMeshOptions {
   readonly onLog?: (line: TestLogLine) => void;
 }
 
-/** Parts add up. */
+/** A time in parts, which add up; each is a number from 0. */
 export interface TestDuration {
+  /** 3_600_000 ms each. */
   readonly hours?: number;
+  /** 60_000 ms each. */
   readonly minutes?: number;
+  /** 1_000 ms each. */
   readonly seconds?: number;
+  /** Fractions of one count, too. */
   readonly milliseconds?: number;
 }
 
@@ -99,6 +107,7 @@ export interface TestMesh {
   restart(hub: TestHub): Promise<void>;
   /** Ends all, and gives WebCrypto back. Idempotent. */
   close(): Promise<void>;
+  /** `close()`, at the end of an `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 

@@ -4,46 +4,55 @@ import { SkeinError } from '../../core/errors.ts';
 import { classifyIp, parseIpEndpoint } from '../../core/ip.ts';
 import type { RateLimits } from '../../core/rates.ts';
 
+/** How paths around the relays are found. */
 export interface DirectOptions {
   /** `ip:port` under which others reach the listener, where that is not an address of this host: behind a forwarded port. */
   readonly advertise?: string | undefined;
   /** Label of the private network this member is in: members with the same one try each other's private addresses. */
   readonly network?: string | undefined;
+  /** Limits that are not to be the defaults. */
   readonly limits?: Partial<DirectLimits> | undefined;
 }
 
+/** Limits of the search for direct paths: numbers from 0. */
 export interface DirectLimits {
   /** Connections of one address to the listener: a handshake costs a microsecond-scale MAC, so this is about sockets. */
   readonly handshakes: RateLimits;
-  /** Connections to the listener that have not shown yet whose they are, and those that only asked for their address. */
+  /** Connections to the listener that have not shown yet whose they are. */
   readonly maxHalfOpen: number;
+  /** Those that only asked for their address. */
   readonly maxAsking: number;
   /** Time for a connection to show whose it is, and for a reflector to answer. */
   readonly proofMs: number;
   /** Time that a connection is kept which asked for its address: a NAT forgets the way sooner when it is closed. */
   readonly askingMs: number;
-  /** Offers of one peer, and rounds of punching with it, in any minute: more would make this member dial at its command. */
+  /** Offers of one peer in any minute: more would make this member dial at its command. */
   readonly offersPerMinute: number;
+  /** Rounds of punching with it. */
   readonly roundsPerMinute: number;
   /** Sessions that search at once: each may have a dozen sockets open. */
   readonly maxSearches: number;
-  /** Time for the hub and the host to say where this member is; for the peer to answer; for one step of a round. */
+  /** Time for the hub and the host to say where this member is. */
   readonly prepareMs: number;
+  /** Time for the peer to answer. */
   readonly answerMs: number;
+  /** Time for one step of a round. */
   readonly stepMs: number;
   /** Who has told where it can be dialled gives the other so long before it dials by itself: two paths at once help nobody. */
   readonly yieldMs: number;
   /** Between two candidates of one peer (RFC 8305 §8 has 250 ms for the whole Internet). */
   readonly staggerMs: number;
-  /** Time for all candidates; and how long they have before punching begins beside them. */
+  /** Time for all candidates. */
   readonly dialMs: number;
+  /** How long they have before punching begins beside them. */
   readonly dialHeadStartMs: number;
   /** Time that a SYN waits for the one of the peer: Linux sends it again after 1 s and 3 s. */
   readonly punchMs: number;
   /** A crossed open is left alone so long while much is sent: BBR takes the round trip for a fraction of it for 10 s. */
   readonly settleMs: number;
-  /** Wait after an attempt in vain, twice as long each time up to the cap. */
+  /** Wait after an attempt in vain, twice as long each time. */
   readonly retryMs: number;
+  /** The longest. */
   readonly retryCapMs: number;
   /** A direct path that held so long was good: the next attempt is at once. */
   readonly healthyMs: number;

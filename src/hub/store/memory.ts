@@ -4,6 +4,7 @@ import { encodeUtf8 } from '../../core/bytes.ts';
 import { checkValue, type Store, type StoreChange, type StoreEntry } from '../store.ts';
 import { StoreTable } from './table.ts';
 
+/** Keeps everything in memory, and nothing when the process ends. */
 export class MemoryStore implements Store {
   readonly isShared: boolean = false;
   readonly isUp = true;

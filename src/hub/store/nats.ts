@@ -32,13 +32,17 @@ import { type NatsAddress, parseNatsAddress } from './nats-address.ts';
 import { NatsFeed } from './nats-feed.ts';
 import { encodeKey } from './nats-keys.ts';
 
+/** Where the store is. */
 export interface NatsStoreOptions {
   /** `nats://[user:password@]host:port[,host:port…][/bucket][?replicas=3]`; `tls://` for TLS. */
   readonly address: Redacted<string>;
   /** Content of a `.creds` file. */
   readonly credentials?: Redacted<Bytes> | undefined;
+  /** Time, as of `nodePlatform()`. */
   readonly clock: Clock;
+  /** Chance, as of `nodePlatform()`. */
   readonly random: Random;
+  /** Told when the server is lost and found. */
   readonly log: Logger;
   /** How long the mark of a deletion is kept at the server, in milliseconds. @default 600_000 */
   readonly markMs?: number;
@@ -63,6 +67,7 @@ const MARK_MS = 600_000;
 /** Room for the headers of a message beside its value. */
 const HEADER_BYTES = 1024;
 
+/** A bucket of JetStream KV that several hubs share. It is made if it is not there. */
 export class NatsStore implements Store {
   readonly isShared = true;
   readonly #options: NatsStoreOptions;

@@ -13,6 +13,7 @@ import { createTcpConnector, createTcpListener } from './tcp.ts';
 import { bindUdp } from './udp.ts';
 import { createWebSocketDialler } from './websocket.ts';
 
+/** The platform of Node, Bun and Deno, told apart by `name` alone. Each call gives one of its own; they hold nothing open. */
 export function nodePlatform(): Platform {
   const clock = new NodeClock();
   return {

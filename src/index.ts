@@ -3,6 +3,7 @@
 export type { AgentEvents } from './agent/agent.ts';
 export type { BearerToken } from './agent/bearer-tokens.ts';
 export type { IncomingSocket, MeshSocket } from './agent/connect.ts';
+export type { DirectLimits, DirectOptions } from './agent/direct/options.ts';
 export type { Fetch } from './agent/fetch.ts';
 export {
   createMesh as createMeshOn,
@@ -15,6 +16,9 @@ export {
 export type { Middleware } from './agent/middleware.ts';
 export type { AgentLimits, AgentOptions } from './agent/options.ts';
 export type { ServeHandler } from './agent/serve.ts';
-export { ERROR_CODES, type ErrorCode, SkeinError } from './core/errors.ts';
-export type { Logger, LogLevel } from './core/log.ts';
-export type { Platform } from './core/platform.ts';
+export { ERROR_CODES, type ErrorCode, type ErrorMeaning, SkeinError, type SkeinErrorOptions } from './core/errors.ts';
+export type { RateLimits } from './core/rates.ts';
+export { Redacted } from './core/redacted.ts';
+export type * from './ports.ts';
+export type { RouterOptions } from './router/options.ts';
+export type { Rate, RateLimitPolicy, RateOverride } from './router/rate-limit.ts';

@@ -1,6 +1,6 @@
 /** The package on Node, Bun and Deno: the neutral API bound to the one platform that the three share. */
 
-import { type HubMembershipOptions, joinAsHub } from './agent/hub-membership.ts';
+import { joinAsHub } from './agent/hub-membership.ts';
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import { createHub as createHubOn, type Hub } from './hub/hub.ts';
 import type { HubOptions } from './hub/options.ts';
@@ -8,47 +8,9 @@ import { nodePlatform } from './runtime/node/platform.ts';
 import type { SidecarOptions } from './sidecar/options.ts';
 import { createSidecar as createSidecarOn, type Sidecar } from './sidecar/sidecar.ts';
 
-export type {
-  CreatedToken,
-  Hub,
-  HubLimits,
-  HubOptions,
-  HubRole,
-  Store,
-  StoreEntry,
-  TokenRequest,
-  TrustedPlatform,
-} from './hub.ts';
-export type {
-  AgentEvents,
-  BearerToken,
-  Fetch,
-  IncomingSocket,
-  Logger,
-  LogLevel,
-  Mesh,
-  MeshOptions,
-  MeshSocket,
-  Middleware,
-  Platform,
-  ServedService,
-  ServeHandler,
-  ServiceOptions,
-  TokenHolder,
-} from './index.ts';
-export { ERROR_CODES, type ErrorCode, SkeinError } from './index.ts';
-export type {
-  AccessLog,
-  AccessRecord,
-  ExposeOptions,
-  HealthOptions,
-  ListenOptions,
-  Sidecar,
-  SidecarOptions,
-  TargetOptions,
-  TcpListenOptions,
-} from './sidecar.ts';
-export { createAccessLog } from './sidecar.ts';
+export * from './hub.ts';
+export * from './index.ts';
+export * from './sidecar.ts';
 export { nodePlatform };
 
 /**
@@ -63,10 +25,13 @@ export function createMesh(options: MeshOptions): Promise<Mesh> {
   return createMeshOn(nodePlatform(), options);
 }
 
-/** For a hub that does not issue. */
+/** For a hub that does not issue, which is a member of the mesh itself. */
 export interface HubJoin {
-  /** Hubs that issue, and what `skein token create --hub-role …` printed there; the latter is not needed when `dataFolder` holds the identity. */
-  readonly join?: Pick<HubMembershipOptions, 'hub' | 'token'> | undefined;
+  /**
+   * `hub`: hubs that issue, `wss://…` or `ws://…`, the preferred ones first. `token`: what `skein token create --hub-role …` printed
+   * there, which is not needed when `dataFolder` holds the identity.
+   */
+  readonly join?: { readonly hub: string | readonly string[]; readonly token?: string | undefined } | undefined;
 }
 
 /**

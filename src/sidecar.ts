@@ -1,12 +1,18 @@
 /** The runtime-neutral sidecar: `createSidecar` on a platform that can listen and dial TCP; `node.ts` binds one. */
 
-export { ERROR_CODES, type ErrorCode, SkeinError } from './core/errors.ts';
-export type { Logger, LogLevel } from './core/log.ts';
-export type { Platform } from './core/platform.ts';
+export type { DirectLimits, DirectOptions } from './agent/direct/options.ts';
+export type { Middleware } from './agent/middleware.ts';
+export type { AgentLimits, AgentOptions } from './agent/options.ts';
+export { ERROR_CODES, type ErrorCode, type ErrorMeaning, SkeinError, type SkeinErrorOptions } from './core/errors.ts';
+export type { RateLimits } from './core/rates.ts';
+export { Redacted } from './core/redacted.ts';
+export type * from './ports.ts';
+export type { RouterOptions } from './router/options.ts';
 export type {
   ExposeOptions,
   HealthOptions,
   ListenOptions,
+  SidecarDirectOptions,
   SidecarOptions,
   TargetOptions,
   TcpListenOptions,

@@ -3,8 +3,8 @@
 import { nodePlatform } from './runtime/node/platform.ts';
 import { createTestMesh as createTestMeshOn, type TestMesh, type TestMeshOptions } from './testing/test-mesh.ts';
 
-export type { Clock, Timer } from './core/clock.ts';
-export type { LogFields, LogLevel } from './core/log.ts';
+export type * from './hub.ts';
+export type * from './index.ts';
 export type { TraceLine } from './testing/network-conditions.ts';
 export type { TestHub, TestHubOptions } from './testing/test-hub.ts';
 export type { TestMember, TestMemberOptions, TestNat } from './testing/test-member.ts';

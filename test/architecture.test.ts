@@ -3,6 +3,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   compareDoors,
+  compareExports,
   compareVersions,
   findCycles,
   findDoorBreaches,
@@ -52,6 +53,7 @@ const RULES: readonly [name: string, find: () => string[]][] = [
   ['every TODO names its issue', () => findUnownedTodos(sources)],
   ['no unit or model test sleeps', () => findSleeps(unitTests)],
   ['deno.json and package.json want the same versions', () => compareVersions(packages, deno.imports)],
+  ['deno.json and package.json have the same entries', () => compareExports(manifest.exports, deno.exports)],
 ];
 
 test('The rules saw the sources', (t) => {
@@ -237,6 +239,15 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
     'a version that drifted',
     () => compareVersions({ ws: '8.0.0', '@a/b': '1.0.0' }, { ws: 'npm:ws@8.0.1', '@a/b': 'npm:@a/b@1.0.0' }),
     1,
+  ],
+  [
+    'an entry that is missing, and one that is another file',
+    () =>
+      compareExports(
+        { '.': { types: './dist/a.d.ts', default: './dist/a.js' }, './b': './dist/b.js' },
+        { '.': './src/c.ts' },
+      ),
+    2,
   ],
 ];
 

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { checkWithDeno } from './deno.mjs';
 import { failuresEnv, noteFailure, tellFailures } from './failures.mjs';
 import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs';
 import { onceMore } from './once-more.mjs';
@@ -123,21 +124,6 @@ async function runPart(binary, files, name) {
   return { code, tests };
 }
 
-/** Deno brings a TypeScript of its own, older than ours: the entries must pass there too. */
-async function checkWithDeno() {
-  const entries = ['src/index.ts', 'src/node.ts', 'src/core/errors.ts', 'src/cli/main.ts'];
-  const { code, text } = await run(
-    join(root, RUNTIMES['deno 2.9'].binary),
-    ['check', '--quiet', ...entries.filter((path) => existsSync(join(root, path)))],
-    { output: 'capture', env: { NO_COLOR: '1' } },
-  );
-  if (code !== 0) {
-    process.stdout.write(text);
-    noteFailure({ stage: 'runtimes', name: 'deno check', text });
-  }
-  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
-}
-
 /** What a person must read of a failed run of Bun or Deno: not the passes. */
 function failuresOf(text) {
   const errors = text.indexOf('\n ERRORS \n');
@@ -250,7 +236,8 @@ if (mode === 'runtimes') {
     }
     add(judge(name, result, files, expected), name.replace(' ', '-'));
   }
-  add(await checkWithDeno(), 'deno-types');
+  say('\ndeno: the package');
+  add(await checkWithDeno(join(root, RUNTIMES['deno 2.9'].binary)), 'deno-package');
 } else {
   for (const name of mode ? [mode] : Object.keys(GROUPS)) {
     const files = select(GROUPS[name].folders);

@@ -366,6 +366,25 @@ export function compareVersions(
     .map((key) => `${key}: ${dependencies[key] ?? 'none'} in package.json, ${inDeno.get(key) ?? 'none'} in deno.json`);
 }
 
+/** An entry of package.json's `exports`: a path, or a table of conditions. */
+type Exported = string | { readonly [condition: string]: Exported };
+
+/** Entries that one of package.json and deno.json has alone, or that are not the same file there, compiled, and here. */
+export function compareExports(
+  compiled: Readonly<Record<string, Exported>>,
+  sources: Readonly<Record<string, string>>,
+): string[] {
+  const toSource = (entry: Exported | undefined): string | undefined =>
+    typeof entry === 'object' ? toSource(entry.default) : entry?.replace(/^\.\/dist\/(.+)\.js$/, './src/$1.ts');
+  const names = Object.keys({ ...compiled, ...sources }).filter((name) => name !== './package.json');
+  return names
+    .filter((name) => toSource(compiled[name]) !== sources[name])
+    .map(
+      (name) =>
+        `"${name}": ${toSource(compiled[name]) ?? 'none'} in package.json, ${sources[name] ?? 'none'} in deno.json`,
+    );
+}
+
 /** Code lines per file: middle, nine tenths, longest. */
 export function measure(files: readonly SourceFile[]): { median: number; p90: number; max: number } {
   const lines = files.map(countCodeLines).sort((a, b) => a - b);

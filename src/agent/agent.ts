@@ -137,7 +137,11 @@ export class Agent {
         bundle: () => identity.bundle,
         onDoubt: (channel) => this.#uplinks.doubt(channel),
       },
-      own: { trustDomain: () => identity.trustDomain, jwtKeys: () => identity.jwtKeys },
+      own: {
+        trustDomain: () => identity.trustDomain,
+        jwtKeys: () => identity.jwtKeys,
+        isRevoked: (holder) => identity.revocations.hasHolder(holder),
+      },
       onPolicies: () => this.#inbound.reconsider(),
     });
     this.#services = new LocalServices(() => this.#onServices());
@@ -279,13 +283,14 @@ export class Agent {
     return this.#tokens.get(audience);
   }
 
-  /** Verifies a JWT-SVID that was made out to `audience`, of this trust domain or of one that is federated. @throws SkeinError SKEIN_IDENTITY */
+  /** Verifies a JWT-SVID that was made out to `audience`, of this trust domain or of one that is federated. @throws SkeinError SKEIN_IDENTITY, SKEIN_REVOKED */
   verifyToken(token: string, audience: string): Promise<JwtSvid> {
     const { trust } = this.mirror;
     const { clock } = this.#platform;
     return verifyJwtSvid(token, {
       ...{ clock, audience, trustDomain: trust.trustDomain },
       keysOf: (domain) => trust.keysOf(domain),
+      isRevoked: (holder) => trust.isRevoked(holder),
     });
   }
 
@@ -408,6 +413,7 @@ export class Agent {
   #onRevocations(): void {
     const { number, entries } = this.identity.revocations.list;
     this.log.log('info', 'revocations-changed', { number, identities: entries.length });
+    this.mirror.authentications.forget();
     this.peers.reconsider();
     this.#uplinks.reconsider();
   }

@@ -8,6 +8,7 @@ import { readClaimedIssuer } from '../auth/issuer-token.ts';
 import { parseKeySet, SPIFFE_ALGORITHMS } from '../auth/key-set.ts';
 import type { RemoteDocument } from '../auth/remote-document.ts';
 import { AUTHENTICATION_LIMITS, type CheckedRule, RequestAuthenticator } from '../auth/request-authenticator.ts';
+import type { Holder } from '../auth/revocation.ts';
 import type { SigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedId } from '../auth/svid.ts';
 import { verifyUserSvid, verifyUserToken } from '../auth/user-token.ts';
@@ -25,6 +26,8 @@ export interface JwtTrust {
   readonly trustDomain: string;
   /** Keys that sign JWT-SVIDs of a trust domain; undefined for one that is not trusted. */
   keysOf(trustDomain: string): SigningKeys | undefined;
+  /** Of the own trust domain: is that holder good no more? */
+  isRevoked(holder: Holder): boolean;
 }
 
 export class Authentications {
@@ -47,8 +50,7 @@ export class Authentications {
   /** These hold from now on. */
   replace(resources: readonly RequestAuthentication[]): void {
     this.#resources = resources;
-    this.#services.clear();
-    this.#shared.clear();
+    this.forget();
     const sources = new Set<string>();
     for (const rule of resources.flatMap(({ spec }) => spec.jwtRules)) {
       if (rule.issuer === undefined || rule.jwks !== undefined) continue;
@@ -58,6 +60,12 @@ export class Authentications {
         .catch(() => undefined); // never rejects
     }
     for (const source of this.#keys.keys()) if (!sources.has(source)) this.#keys.delete(source);
+  }
+
+  /** What was verified so far is verified again. */
+  forget(): void {
+    this.#services.clear();
+    this.#shared.clear();
   }
 
   /** Who looks at requests to `service` (`name.namespace`); undefined: nobody does. */
@@ -107,7 +115,14 @@ export class Authentications {
     const keysOf = (domain: string): SigningKeys | undefined => trust.keysOf(domain);
     return async (token) => {
       if (readClaimedId(token)?.trustDomain !== trustDomain) return 'issuer';
-      return verifyUserSvid(token, trustDomain, { clock, trustDomain: trust.trustDomain, keysOf, audiences });
+      const isRevoked = (holder: Holder): boolean => trust.isRevoked(holder);
+      return verifyUserSvid(token, trustDomain, {
+        clock,
+        trustDomain: trust.trustDomain,
+        keysOf,
+        isRevoked,
+        audiences,
+      });
     };
   }
 

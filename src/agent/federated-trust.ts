@@ -1,6 +1,7 @@
 /** Trust domains whose JWT-SVIDs are believed: the own one, and those for which the last catalogue has a bundle. */
 
 import { parseKeySet } from '../auth/key-set.ts';
+import type { Holder } from '../auth/revocation.ts';
 import type { SigningKeys } from '../auth/signing-keys.ts';
 import { FEDERATED_TRUST_DOMAIN, parseFederatedTrustDomain } from '../catalog/federated-trust-domain.ts';
 import type { Manifest } from '../catalog/resource.ts';
@@ -13,6 +14,7 @@ export interface OwnTrust {
   readonly trustDomain: () => string;
   /** Keys that sign JWT-SVIDs of its trust domain. */
   readonly jwtKeys: () => SigningKeys | undefined;
+  readonly isRevoked: (holder: Holder) => boolean;
 }
 
 export class FederatedTrust implements JwtTrust {
@@ -33,6 +35,10 @@ export class FederatedTrust implements JwtTrust {
   /** Undefined: nobody vouches for that trust domain. What a catalogue says of the own one counts for nothing. */
   keysOf(trustDomain: string): SigningKeys | undefined {
     return trustDomain === this.trustDomain ? this.#own.jwtKeys() : this.#domains.get(trustDomain);
+  }
+
+  isRevoked(holder: Holder): boolean {
+    return this.#own.isRevoked(holder);
   }
 
   /** @returns whether it is another catalogue for it */

@@ -66,7 +66,7 @@ export interface Mesh {
    * @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_BAD_REQUEST, SKEIN_LIMIT
    */
   token(options: { readonly audience: string }): Promise<BearerToken>;
-  /** Who it is that shows `token`, if it was made out to `audience`. @throws SkeinError SKEIN_IDENTITY */
+  /** Who it is that shows `token`, if it was made out to `audience`. @throws SkeinError SKEIN_IDENTITY, SKEIN_REVOKED */
   verifyToken(token: string, options: { readonly audience: string }): Promise<TokenHolder>;
   /** Calls `listener` on each event; returns what stops that. */
   on<K extends keyof AgentEvents>(event: K, listener: (fact: AgentEvents[K]) => void): () => void;

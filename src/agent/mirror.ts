@@ -54,6 +54,8 @@ export interface Sealing {
   readonly onDoubt: (channel: Channel) => void;
 }
 
+const NOBODY: OwnTrust = { trustDomain: () => '', jwtKeys: () => undefined, isRevoked: () => false };
+
 export class Mirror implements EndpointSource {
   /** What the routes of the last catalogue say. */
   readonly routing: Routing;
@@ -76,7 +78,7 @@ export class Mirror implements EndpointSource {
     this.#options = options;
     const { platform, log, namespace, sealing } = options;
     this.routing = new Routing({ log, namespace });
-    this.trust = new FederatedTrust(log, options.own ?? { trustDomain: () => '', jwtKeys: () => undefined });
+    this.trust = new FederatedTrust(log, options.own ?? NOBODY);
     this.authentications = new Authentications(platform, log, this.trust);
     this.#policyAge = new PolicyAge(platform.clock, log);
     if (sealing !== undefined) this.#sealed = this.#createSealed(sealing);

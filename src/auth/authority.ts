@@ -6,7 +6,7 @@ import type { Random } from '../core/random.ts';
 import { Redacted } from '../core/redacted.ts';
 import { isTrustDomain, type SpiffeId } from '../core/spiffe-id.ts';
 import type { HubRole } from './hub-role.ts';
-import { isAudience, JWT_SVID_LIFETIME_MS, mintJwtSvid } from './jwt-svid.ts';
+import { isAudience, JWT_SVID_LIFETIME_MS, type JwtSvidClaims, mintJwtSvid } from './jwt-svid.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
 import { beginRing, currentKey, type KeyRing } from './key-ring.ts';
 import { openRing, sealRing } from './ring-seal.ts';
@@ -121,7 +121,7 @@ export class Authority {
   }
 
   /** A JWT-SVID that tells `audience` who its holder is. @throws SkeinError SKEIN_BAD_REQUEST */
-  async issueJwt(id: SpiffeId, audience: string, tokenId: string): Promise<IssuedJwt> {
+  async issueJwt(id: SpiffeId, audience: string, tokenId: string, holder: JwtSvidClaims['holder']): Promise<IssuedJwt> {
     if (id.trustDomain !== this.trustDomain)
       throw new SkeinError('SKEIN_IDENTITY', 'Cannot issue JWT-SVID: the id is of another trust domain');
     if (!isAudience(audience)) {
@@ -132,7 +132,7 @@ export class Authority {
     }
     const issuedAtMs = this.#clock.epochMs();
     const key = currentKey(this.#ring, 'jwt-svid');
-    const token = await mintJwtSvid(key, key.thumbprint, { id, audience, tokenId, issuedAtMs });
+    const token = await mintJwtSvid(key, key.thumbprint, { id, audience, tokenId, issuedAtMs, holder });
     return { token, expiresAtMs: issuedAtMs + JWT_SVID_LIFETIME_MS };
   }
 

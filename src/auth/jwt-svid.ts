@@ -10,6 +10,7 @@ import { SkeinError } from '../core/errors.ts';
 import { type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import { tryParseCompactJws } from './compact-jws.ts';
 import type { IdentityKey } from './key-pair.ts';
+import { type Holder, revoked } from './revocation.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { checkValidity, isTime, type Validity } from './validity.ts';
 
@@ -18,6 +19,8 @@ export interface JwtSvid extends Validity {
   readonly id: SpiffeId;
   readonly audience: readonly string[];
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Whom revocations would mean. */
+  readonly holder: Holder;
 }
 
 export interface JwtSvidClaims {
@@ -27,6 +30,8 @@ export interface JwtSvidClaims {
   /** Tells this token from all others. */
   readonly tokenId: string;
   readonly issuedAtMs: number;
+  /** Whom revocations mean: the thumbprint of the key by which the holder has asked for it, and when it has joined. */
+  readonly holder: Omit<Holder, 'id'>;
 }
 
 /** The standard asks for minutes: a bearer token that was stolen is good until then. */
@@ -38,7 +43,8 @@ const MAX_AUDIENCES = 16;
 
 export function mintJwtSvid(signingKey: IdentityKey, keyId: string, claims: JwtSvidClaims): Promise<string> {
   const issuedAt = Math.floor(claims.issuedAtMs / 1000);
-  return new SignJWT({})
+  const { key, joinedAtMs } = claims.holder;
+  return new SignJWT({ skein: { key, joined: joinedAtMs } })
     .setProtectedHeader({ alg: 'ES256', kid: keyId, typ: 'JWT' })
     .setSubject(claims.id.uri)
     .setAudience(claims.audience)
@@ -59,20 +65,23 @@ export interface JwtSvidVerification {
   readonly trustDomain: string;
   /** The keys that sign JWT-SVIDs of a trust domain; undefined for one that is not trusted. */
   readonly keysOf: (trustDomain: string) => SigningKeys | undefined;
+  /** Of the own trust domain: is that holder good no more? */
+  readonly isRevoked: (holder: Holder) => boolean;
   /** How the verifier knows itself. */
   readonly audience: string;
 }
 
 /**
- * Every refusal has one text, but for the time of what its issuer has signed.
- * @throws SkeinError SKEIN_IDENTITY
+ * Every refusal has one text, but for the time, and the end, of what its issuer has signed.
+ * @throws SkeinError SKEIN_IDENTITY, SKEIN_REVOKED
  */
 export async function verifyJwtSvid(token: string, options: JwtSvidVerification): Promise<JwtSvid> {
-  const { audience, ...others } = options;
+  const { audience, isRevoked, ...others } = options;
   const svid = await tryVerifyJwtSvid(token, { ...others, audiences: [audience] });
   if (svid === undefined)
     throw new SkeinError('SKEIN_IDENTITY', 'Cannot trust token: it is not a valid JWT-SVID for this audience');
   checkValidity(svid, options.clock);
+  if (svid.id.trustDomain === options.trustDomain && isRevoked(svid.holder)) throw revoked(svid, 'Cannot trust token');
   return svid;
 }
 
@@ -111,7 +120,18 @@ function readClaims(claims: Readonly<Record<string, unknown>>, trustDomain: stri
     const isOurs = audience.length === 1 && isTime(iat) && exp > iat && exp - iat <= JWT_SVID_LIFETIME_MS / 1000;
     if (!isOurs) return undefined;
   }
-  return { id, audience, claims, notBeforeMs: isTime(nbf) ? nbf * 1000 : 0, expiresAtMs: exp * 1000 };
+  const holder = readHolder(id, claims);
+  return { id, audience, claims, holder, notBeforeMs: isTime(nbf) ? nbf * 1000 : 0, expiresAtMs: exp * 1000 };
+}
+
+/** One that does not say when its holder joined was made for who had by then. */
+function readHolder({ uri }: SpiffeId, { iat, skein }: Readonly<Record<string, unknown>>): Holder {
+  const { key, joined } = (typeof skein === 'object' && skein !== null ? skein : {}) as Record<string, unknown>;
+  return {
+    id: uri,
+    key: typeof key === 'string' ? key : undefined,
+    joinedAtMs: typeof joined === 'number' ? joined : isTime(iat) ? iat * 1000 : 0,
+  };
 }
 
 /** RFC 7519 §4.1.3: one text, or a list of them. */

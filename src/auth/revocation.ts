@@ -24,6 +24,15 @@ export interface RevocationList {
 
 export const NO_REVOCATIONS: RevocationList = { number: 0, entries: [] };
 
+/** Somebody of whom the list is asked. */
+export interface Holder {
+  /** SPIFFE id. */
+  readonly id: string;
+  /** RFC 7638 thumbprint of its key; undefined: whatever shows it does not say. */
+  readonly key?: string | undefined;
+  readonly joinedAtMs: number;
+}
+
 /** A list to be asked. */
 export class Revocations {
   readonly list: RevocationList;
@@ -39,12 +48,15 @@ export class Revocations {
   }
 
   has(peer: PeerIdentity): boolean {
-    const entries = this.#byId.get(peer.id.uri);
-    if (entries === undefined) return false;
     const { thumbprint, joinedAtMs } = peer.grant as Grant;
-    return entries.some(
-      ({ key, joinedUntilMs }) =>
-        (key === undefined || key === thumbprint) && (joinedUntilMs === undefined || joinedAtMs <= joinedUntilMs),
+    return this.hasHolder({ id: peer.id.uri, key: thumbprint, joinedAtMs });
+  }
+
+  hasHolder({ id, key, joinedAtMs }: Holder): boolean {
+    return (this.#byId.get(id) ?? []).some(
+      (entry) =>
+        (entry.key === undefined || entry.key === key) &&
+        (entry.joinedUntilMs === undefined || joinedAtMs <= entry.joinedUntilMs),
     );
   }
 
@@ -55,6 +67,6 @@ export class Revocations {
 }
 
 /** @param action what cannot be done */
-export function revoked({ id }: PeerIdentity, action: string): SkeinError {
+export function revoked({ id }: Pick<PeerIdentity, 'id'>, action: string): SkeinError {
   return new SkeinError('SKEIN_REVOKED', `${action}: its identity "${id.uri}" has been revoked`);
 }

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../core/clock.ts';
 import { type Claims, type TokenFault, verifyIssuerToken } from './issuer-token.ts';
-import { tryVerifyJwtSvid } from './jwt-svid.ts';
+import { type JwtSvidVerification, tryVerifyJwtSvid } from './jwt-svid.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { whyUntimely } from './validity.ts';
 
@@ -11,7 +11,7 @@ export interface UserToken {
   readonly expiresAtMs: number;
 }
 
-export type UserTokenFault = TokenFault | 'early' | 'expired';
+export type UserTokenFault = TokenFault | 'early' | 'expired' | 'revoked';
 
 /** RFC 9068 §2.1 beside those of any JWT. */
 const TYPES = new Set<unknown>([undefined, 'JWT', 'JOSE', 'at+jwt', 'application/at+jwt']);
@@ -20,12 +20,18 @@ const TYPES = new Set<unknown>([undefined, 'JWT', 'JOSE', 'at+jwt', 'application
 export async function verifyUserSvid(
   token: string,
   trustDomain: string,
-  { clock, ...checks }: { readonly clock: Clock } & Parameters<typeof tryVerifyJwtSvid>[1],
+  {
+    clock,
+    isRevoked,
+    ...checks
+  }: Pick<JwtSvidVerification, 'clock' | 'isRevoked'> & Parameters<typeof tryVerifyJwtSvid>[1],
 ): Promise<UserToken | UserTokenFault> {
   const svid = await tryVerifyJwtSvid(token, checks);
   if (svid === undefined || svid.id.trustDomain !== trustDomain) return 'svid';
   const claims = { ...svid.claims, spiffe: { trust_domain: trustDomain, claimed: svid.claims.spiffe } };
-  return whyUntimely(svid, clock.epochMs()) ?? { claims, expiresAtMs: svid.expiresAtMs };
+  const why = whyUntimely(svid, clock.epochMs());
+  if (why === undefined && trustDomain === checks.trustDomain && isRevoked(svid.holder)) return 'revoked';
+  return why ?? { claims, expiresAtMs: svid.expiresAtMs };
 }
 
 export interface UserTokenVerification {

@@ -121,7 +121,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       const from = need('issuer');
       count(from, COSTLY);
       if (services.issuer === undefined || from.grant.hubRoles !== undefined) throw noIssuer('Cannot issue token');
-      return services.issuer.issueJwt(from.id, audience);
+      return services.issuer.issueJwt(from.id, from.grant, audience);
     },
     register: (registration) => {
       const isCatalogue = roles.has('catalogue');

@@ -163,8 +163,13 @@ export class HubIssuer {
   }
 
   /** A bearer token by which its holder shows `audience` who it is. @throws SkeinError SKEIN_BAD_REQUEST */
-  async issueJwt(id: SpiffeId, audience: string): Promise<IssuedJwt> {
-    const issued = await this.#authority.issueJwt(id, audience, createId(this.#options.platform.random));
+  async issueJwt(
+    id: SpiffeId,
+    { thumbprint, joinedAtMs }: Pick<Grant, 'thumbprint' | 'joinedAtMs'>,
+    audience: string,
+  ): Promise<IssuedJwt> {
+    const tokenId = createId(this.#options.platform.random);
+    const issued = await this.#authority.issueJwt(id, audience, tokenId, { key: thumbprint, joinedAtMs });
     this.issuedJwts++;
     this.#options.log.log('debug', 'token-issued', { id: id.uri, audience });
     return issued;

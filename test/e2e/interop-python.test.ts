@@ -88,7 +88,8 @@ describe('What the hub mints and publishes', () => {
   });
 
   it('Both verify a JWT-SVID against the published key set, as they do that of any OpenID provider', { skip }, () => {
-    const { iat, exp, jti, ...claims } = found.bearerClaims;
+    const { iat, exp, jti, skein, ...claims } = found.bearerClaims;
+    assert.deepEqual(Object.keys(skein ?? {}).sort(), ['joined', 'key']);
     assert.equal(found.bearerAgrees && found.bearerKeyOfBundle, true);
     assert.deepEqual(found.bearerHeader, { alg: 'ES256', kid: found.jwks.keys[0]?.kid, typ: 'JWT' });
     assert.deepEqual(claims, { sub: 'spiffe://skein.mesh/ns/default/sa/api', aud: AUDIENCE });

@@ -182,7 +182,13 @@ test('A stolen key is removed: refused everywhere at once, and traffic flows aga
   const stolen = await stealKey(pair.folders[0] ?? '', 'jwt-svid');
   const audience = 'https://shop.example.com';
   const id = toWorkloadId('skein.mesh', 'default', 'api');
-  const forged = await mintJwtSvid(stolen, stolen.thumbprint, { id, audience, tokenId: 't', issuedAtMs: Date.now() });
+  const forged = await mintJwtSvid(stolen, stolen.thumbprint, {
+    id,
+    audience,
+    tokenId: 't',
+    issuedAtMs: Date.now(),
+    holder: { joinedAtMs: 0 },
+  });
   for (const { mesh } of callers) equal((await mesh.verifyToken(forged, { audience })).id, id.uri);
   const bearerMs = performance.now();
   const refusedAfter = Promise.all(callers.map(({ mesh }) => untilRefused(mesh, forged, audience, bearerMs)));

@@ -32,7 +32,7 @@ export class WitIssuer {
     const keys = (await authority.exportState()).reveal();
     const id = parseSpiffeId(HOLDER_ID);
     const wit = await authority.issueWit({ id, publicJwk: holder.publicJwk, services: ['api.default'] });
-    const jwt = (await authority.issueJwt(id, AUDIENCE, 'token-1')).token;
+    const jwt = (await authority.issueJwt(id, AUDIENCE, 'token-1', { joinedAtMs: 0 })).token;
     return new WitIssuer(
       authority,
       holder,
@@ -48,6 +48,6 @@ export class WitIssuer {
   verifyJwt(token: string, clock = this.clock, audience = AUDIENCE): Promise<JwtSvid> {
     const keys = toSigningKeys(this.authority.bundle(), 'jwt-svid');
     const keysOf = (domain: string) => (domain === TRUST_DOMAIN ? keys : undefined);
-    return verifyJwtSvid(token, { clock, trustDomain: TRUST_DOMAIN, audience, keysOf });
+    return verifyJwtSvid(token, { clock, trustDomain: TRUST_DOMAIN, audience, keysOf, isRevoked: () => false });
   }
 }

@@ -26,6 +26,7 @@ class Fixture {
   readonly authentications = new Authentications({ ...nodePlatform(), clock: this.clock }, this.log, {
     trustDomain: 'test.mesh',
     keysOf: () => undefined,
+    isRevoked: () => false,
   });
 
   constructor(...jwtRules: readonly object[]) {

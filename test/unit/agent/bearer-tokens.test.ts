@@ -6,6 +6,7 @@ import { createHub } from '../../../src/hub/hub.ts';
 import { createMesh, createSidecar } from '../../../src/node.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { runCommand, startOwnHub } from '../../support/command.ts';
+import { RecordingHandler } from '../../support/http.ts';
 import { createIdentity, HubClient } from '../../support/hub-client.ts';
 import { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
@@ -45,6 +46,52 @@ test('A token is handed out again for half of its life, and each audience has it
   // What was refused is asked for again.
   await rejects(mesh.run(agent.token('a b')), { code: 'SKEIN_BAD_REQUEST' });
   await rejects(mesh.run(agent.token('a b')), { code: 'SKEIN_BAD_REQUEST' });
+});
+
+test('Who is revoked is believed by its token no more, as a caller and as an end user, and by no older one when it has joined anew', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent: api } = await mesh.join(['api']);
+  const { agent: web } = await mesh.join(['web']);
+  const handler = new RecordingHandler((request) => request.answer(200, 'ok'));
+  await mesh.serve(api, 'api.default', { protocol: 'http', handler });
+  const users = {
+    apiVersion: 'skein.dev/v1',
+    ...{ kind: 'RequestAuthentication', metadata: { name: 'members', namespace: 'default' } },
+    spec: { jwtRules: [{ trustDomain: 'skein.mesh', audiences: [AUDIENCE] }] },
+  };
+  equal((await mesh.admin('resources', { body: [users] })).status, 200);
+  await mesh.clock.advanceAsync(1_000);
+  const ends = [
+    { revocation: { id: 'spiffe://skein.mesh/ns/default/sa/shop' }, isLasting: true },
+    { revocation: { id: 'spiffe://skein.mesh/ns/default/sa/shop', rejoin: true }, isLasting: false },
+    { revocation: undefined, isLasting: false },
+  ];
+  for (const { revocation, isLasting } of ends) {
+    const { agent: shop } = await mesh.join(['shop']);
+    const { token } = await mesh.run(shop.token(AUDIENCE));
+    const asUser = async (text: string): Promise<number | undefined> =>
+      (await mesh.ask(web, { fields: ['authorization', `Bearer ${text}`] })).head?.status;
+    const asHolder = (text: string): Promise<string> =>
+      mesh.run(web.verifyToken(text, AUDIENCE)).then(
+        () => 'believed',
+        ({ code }) => String(code),
+      );
+    deepEqual([await asHolder(token), await asUser(token)], ['believed', 200]);
+    // By its key where nothing else is named.
+    const body = revocation ?? { id: shop.id.uri, key: shop.identity.thumbprint };
+    equal((await mesh.admin('revocations', { body })).status, 201);
+    await mesh.clock.advanceAsync(1_000);
+    deepEqual([await asHolder(token), await asUser(token)], ['SKEIN_REVOKED', 401], JSON.stringify(body));
+    shop.close();
+    if (isLasting) equal((await mesh.admin('revocations/undo', { body })).status, 200);
+    await mesh.clock.advanceAsync(1_000);
+    const { agent: anew } = await mesh.join(['shop']);
+    const later = await mesh.run(anew.token(AUDIENCE));
+    deepEqual([await asHolder(later.token), await asUser(later.token)], ['believed', 200], JSON.stringify(body));
+    equal(await asHolder(token), isLasting ? 'believed' : 'SKEIN_REVOKED');
+    anew.close();
+  }
 });
 
 test('Without a hub there is no token, and a hub that is no issuer makes none', async (t) => {

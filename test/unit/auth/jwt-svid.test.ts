@@ -80,7 +80,7 @@ const MUTANTS: readonly Mutant[] = [
     'another issuer',
     async () => {
       const other = await Authority.create({ trustDomain: TRUST_DOMAIN, clock: issuer.clock });
-      return (await other.issueJwt(parseSpiffeId(HOLDER_ID), AUDIENCE, 'x')).token;
+      return (await other.issueJwt(parseSpiffeId(HOLDER_ID), AUDIENCE, 'x', { joinedAtMs: 0 })).token;
     },
   ],
   [
@@ -100,7 +100,7 @@ describe('verifyJwtSvid', () => {
     assert.equal(svid.id.uri, HOLDER_ID);
     assert.deepEqual(svid.audience, [AUDIENCE]);
     assert.deepEqual(Object.keys(head).sort(), ['alg', 'kid', 'typ']);
-    assert.deepEqual(Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'jti', 'sub']);
+    assert.deepEqual(Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'jti', 'skein', 'sub']);
     assert.equal((claims.exp as number) - (claims.iat as number), 300);
     assert.notEqual(head.kid, issuer.wit.header.kid);
     // As the standard leaves it open.
@@ -138,7 +138,13 @@ describe('verifyJwtSvid', () => {
     const keysOf = (domain: string): undefined => {
       asked.push(domain);
     };
-    const options = { clock: issuer.clock, trustDomain: TRUST_DOMAIN, audience: AUDIENCE, keysOf };
+    const options = {
+      clock: issuer.clock,
+      trustDomain: TRUST_DOMAIN,
+      audience: AUDIENCE,
+      keysOf,
+      isRevoked: () => false,
+    };
     await assert.rejects(verifyJwtSvid(foreign, options), { code: 'SKEIN_IDENTITY' });
     assert.deepEqual(asked, ['other.mesh']);
   });
@@ -147,12 +153,17 @@ describe('verifyJwtSvid', () => {
 describe('Authority.issueJwt', () => {
   it('issues for ids of its own trust domain and for an audience that is one', async () => {
     const { authority } = issuer;
-    await assert.rejects(authority.issueJwt(parseSpiffeId('spiffe://other.mesh/ns/a/sa/b'), AUDIENCE, 'x'), {
-      code: 'SKEIN_IDENTITY',
-    });
+    await assert.rejects(
+      authority.issueJwt(parseSpiffeId('spiffe://other.mesh/ns/a/sa/b'), AUDIENCE, 'x', { joinedAtMs: 0 }),
+      {
+        code: 'SKEIN_IDENTITY',
+      },
+    );
     for (const audience of ['', ' ', 'a b', 'a\n', 'é', 'x'.repeat(513)]) {
       assert.equal(isAudience(audience), false);
-      await assert.rejects(authority.issueJwt(parseSpiffeId(HOLDER_ID), audience, 'x'), { code: 'SKEIN_BAD_REQUEST' });
+      await assert.rejects(authority.issueJwt(parseSpiffeId(HOLDER_ID), audience, 'x', { joinedAtMs: 0 }), {
+        code: 'SKEIN_BAD_REQUEST',
+      });
     }
   });
 

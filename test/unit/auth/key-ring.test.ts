@@ -150,7 +150,7 @@ describe('Rotation', () => {
       const lifetimeMs = DAY_MS;
       const text = await authority.issueWit({ id, publicJwk: holder.publicJwk, services: [], lifetimeMs });
       wits.push({ text, expiresAtMs: nowMs + lifetimeMs });
-      const bearer = (await authority.issueJwt(id, 'https://shop', 't')).token;
+      const bearer = (await authority.issueJwt(id, 'https://shop', 't', { joinedAtMs: 0 })).token;
       for (const { key } of ring.keys) kids.add(key.thumbprint);
       for (const { bundle, skewMs } of verifiers) {
         const there = { epochMs: () => clock.epochMs() + skewMs } as typeof clock;
@@ -164,7 +164,13 @@ describe('Rotation', () => {
         }
         const keys = toSigningKeys(bundle, 'jwt-svid');
         if (skewMs <= 0) {
-          const options = { clock: there, trustDomain: 'skein.mesh', keysOf: () => keys, audience: 'https://shop' };
+          const options = {
+            clock: there,
+            trustDomain: 'skein.mesh',
+            keysOf: () => keys,
+            isRevoked: () => false,
+            audience: 'https://shop',
+          };
           await verifyJwtSvid(bearer, options).catch(() => figures.refused++);
           figures.bearers++;
         }

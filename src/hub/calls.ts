@@ -79,6 +79,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     const { issuer } = services;
     count(from, COSTLY);
     if (issuer === undefined) throw noIssuer('Cannot issue SVID');
+    from.member.allowance.takeSvid();
     const { wit, expiresAtMs } = await issuer.issueTo({ id, grant });
     // It may have been revoked while its SVID was being signed.
     services.revocations.known.check({ id, grant });

@@ -114,6 +114,8 @@ export interface HubLimits {
   readonly messagesPerSecond: number;
   /** The same, at once. */
   readonly messagesBurst: number;
+  /** SVIDs of one key within `svidLifetimeMs`, renewals among them: each is an entry of the audit log. */
+  readonly svidsPerLifetime: number;
   /** Services that one instance registers. */
   readonly maxServicesPerInstance: number;
   /** Instances under new names that one identity registers: each start of a process is one. */
@@ -180,6 +182,7 @@ export const HUB_QUOTAS = [
   'instancesBurst',
   'callsPerSecond',
   'callsBurst',
+  'svidsPerLifetime',
   'messagesPerSecond',
   'messagesBurst',
   'circuitsPerSecond',
@@ -205,6 +208,8 @@ export const HUB_LIMITS: HubLimits = {
   maxCircuitsPerKey: 1_024,
   callsPerSecond: 100,
   callsBurst: 1_200,
+  // Four times what a member asks for that renews every hour.
+  svidsPerLifetime: 96,
   // Who is called by thousands takes a circuit of each, in one message.
   messagesPerSecond: 500,
   messagesBurst: 5_000,

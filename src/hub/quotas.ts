@@ -8,7 +8,7 @@ import type { HubLimits } from './options.ts';
 import { Shares } from './shares.ts';
 
 /** As metrics name them. */
-export type Quota = 'links' | 'calls' | 'messages' | 'services' | 'instances' | 'circuits' | 'relayed-bytes';
+export type Quota = 'links' | 'calls' | 'svids' | 'messages' | 'services' | 'instances' | 'circuits' | 'relayed-bytes';
 
 /** A circuit whose sender may send on when it has its credit back. */
 type Creditor = Pick<Circuit, 'consumed' | 'isClosed'>;
@@ -20,6 +20,7 @@ export class Allowance {
   readonly #quotas: Quotas;
   readonly #key: string;
   readonly #calls: TokenBucket;
+  readonly #svids: TokenBucket;
   readonly #instances: TokenBucket;
   readonly #circuits: TokenBucket;
   readonly #bytes: TokenBucket;
@@ -32,6 +33,8 @@ export class Allowance {
     this.#key = key;
     this.messages = new TokenBucket(limits.messagesPerSecond, limits.messagesBurst, nowMs);
     this.#calls = new TokenBucket(limits.callsPerSecond, limits.callsBurst, nowMs);
+    const { svidsPerLifetime, svidLifetimeMs } = limits;
+    this.#svids = new TokenBucket(svidsPerLifetime / (svidLifetimeMs / 1000), svidsPerLifetime, nowMs);
     this.#instances = new TokenBucket(limits.instancesPerSecond, limits.instancesBurst, nowMs);
     this.#circuits = new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, nowMs);
     this.#bytes = new TokenBucket(limits.relayedBytesPerSecond, limits.relayedBytesBurst, nowMs);
@@ -41,6 +44,13 @@ export class Allowance {
   takeCalls(count: number): void {
     const { limits } = this.#quotas;
     this.#take('calls', this.#calls, count, `Cannot answer call: more than ${limits.callsPerSecond} a second`);
+  }
+
+  /** Each is an entry of the audit log, which holds so many: nobody may fill it. @throws SkeinError SKEIN_LIMIT */
+  takeSvid(): void {
+    const { svidsPerLifetime } = this.#quotas.limits;
+    const state = `this key has got ${svidsPerLifetime} within the life of one; what it has stays good`;
+    this.#take('svids', this.#svids, 1, `Cannot issue SVID: ${state}`, SVIDS_REMEDY);
   }
 
   /** An instance that this hub does not know yet. @throws SkeinError SKEIN_LIMIT */
@@ -77,10 +87,14 @@ export class Allowance {
     });
   }
 
-  #take(quota: Quota, bucket: TokenBucket, count: number, text: string): void {
-    if (!bucket.take(this.#quotas.clock.monotonicMs(), count)) throw this.#quotas.refuse(quota, text);
+  #take(quota: Quota, bucket: TokenBucket, count: number, text: string, remedy?: string): void {
+    if (bucket.take(this.#quotas.clock.monotonicMs(), count)) return;
+    throw this.#quotas.refuse(quota, text, remedy === undefined ? {} : { remedy });
   }
 }
+
+const SVIDS_REMEDY =
+  'Renew less often; if several processes share one data folder, give each its own. The hub may allow more: "svidsPerLifetime" among its quotas.';
 
 export class Quotas {
   readonly clock: Clock;

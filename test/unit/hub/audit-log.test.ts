@@ -194,7 +194,7 @@ test('The log is as long as it may be: the oldest go, and the issuer has signed 
   const store = new MemoryStore();
   const mesh = new VirtualMesh(t);
   const maxAuditBytes = 20_000;
-  await mesh.startHub({ store, limits: { maxAuditBytes, auditPushMs: 1_000 } });
+  await mesh.startHub({ store, limits: { maxAuditBytes, auditPushMs: 1_000, svidsPerLifetime: 1_000_000 } });
   const { agent } = await mesh.join(['api'], { limits: { renewAfterMs: 30_000 } });
   await mesh.clock.advanceAsync(3_600_000);
   const kept = (await blocks(store)).reduce((bytes, { value }) => bytes + value.length, 0);

@@ -46,6 +46,32 @@ const limited = (quota: string) => (error: unknown) => {
   return code === 'SKEIN_LIMIT' && details?.quota === quota;
 };
 
+test('A key gets so many SVIDs in the life of one, so that nobody rolls the audit log over the entries of others', async (t) => {
+  const mesh = await start(t, { svidsPerLifetime: 20, svidLifetimeMs: 3_600_000 });
+  const rogue = await join(t, mesh, 'rogue');
+  for (let i = 1; i < 20; i++) await mesh.run(rogue.channel.call('renew', {}));
+  for (let i = 0; i < 5; i++) {
+    await mesh.run(
+      rejects(rogue.channel.call('renew', {}), (error: SkeinError) => {
+        const { remedy = '' } = error.details as { remedy?: string };
+        return limited('svids')(error) && /Renew less often/.test(remedy) && /stays good/.test(error.message);
+      }),
+    );
+  }
+  // Nor by another link, nor by asking to be enrolled once more.
+  const twin = await joinAgain(t, mesh, rogue);
+  await mesh.run(rejects(twin.channel.call('renew', {}), limited('svids')));
+  await mesh.run(rejects(rogue.channel.call('enrol', {}), limited('svids')));
+  equal(await readCrossed(mesh, 'svids'), 7);
+  const { answer } = await mesh.admin('audit');
+  equal((answer.entries as { id: string }[]).filter(({ id }) => id.endsWith('/rogue')).length, 20);
+  const other = await join(t, mesh, 'web');
+  await mesh.run(other.channel.call('renew', {}));
+  await mesh.clock.advanceAsync(3_600_000 / 20 + 1_000);
+  await mesh.run(twin.channel.call('renew', {}));
+  await mesh.run(rejects(twin.channel.call('renew', {}), limited('svids')));
+});
+
 test('An instance registers so many services and not one more', async (t) => {
   const mesh = await start(t, {});
   const names = Array.from({ length: 65 }, (_, i) => `s${i}`);

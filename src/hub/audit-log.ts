@@ -116,8 +116,39 @@ export class AuditLog {
     this.#head = { seq: this.#base.seq, hash: this.#base.hash };
     this.#checkpoint = typeof token === 'string' ? token : '';
     this.#signed = this.#checkpoint;
-    for (const entry of await store.list(PREFIX)) await this.#take(entry, log);
+    const blocks = await store.list(PREFIX);
+    // What is wrong is found block by block, and costs a signature each; what is right costs one.
+    if (!(await this.#takeAll(blocks))) for (const block of blocks) await this.#take(block, log);
     await this.#catchUp();
+  }
+
+  /** Takes all of it, if it is one chain up to a head that the issuer has signed; else nothing, and false. */
+  async #takeAll(stored: readonly StoreEntry[]): Promise<boolean> {
+    const { sha256, bundle } = this.#options;
+    let head = this.#head;
+    let bytes = 0;
+    let recent: ChainedEntry[] = [];
+    let signed = '';
+    for (const { value } of stored) {
+      const block = readBlock(value);
+      const last = block?.entries.at(-1);
+      if (block === undefined || last === undefined) return false;
+      if (last.seq <= head.seq) continue;
+      const followed = followChain(sha256, head, block.entries);
+      if (followed.broken !== undefined) return false;
+      head = followed.head;
+      bytes += value.length;
+      recent = keepRecent(recent, block.entries);
+      signed = block.head;
+    }
+    const isNone = signed === '';
+    const said = isNone ? head : await verifyHead(signed, bundle());
+    if (said?.seq !== head.seq || said.hash !== head.hash) return false;
+    this.#head = head;
+    if (!isNone) this.#signed = signed;
+    this.#bytes += bytes;
+    this.#recent = recent;
+    return true;
   }
 
   /** Resolves when it is kept: what was issued is in the log before anybody has it. @throws SkeinError SKEIN_STORE */
@@ -182,11 +213,6 @@ export class AuditLog {
     return { base: { seq: base.seq, hash: base.hash }, entries, head: this.#signed };
   }
 
-  #remember(entries: readonly ChainedEntry[]): void {
-    this.#recent.push(...entries);
-    if (this.#recent.length > 2 * MAX_RECENT) this.#recent = this.#recent.slice(-MAX_RECENT);
-  }
-
   /** Other hubs may have gone on. @throws SkeinError SKEIN_STORE */
   async #catchUp(): Promise<void> {
     const { store, log } = this.#options;
@@ -211,7 +237,7 @@ export class AuditLog {
     this.#head = { seq: signed.seq, hash: signed.hash };
     this.#signed = block?.head ?? '';
     this.#bytes += value.length;
-    this.#remember(block?.entries ?? []);
+    this.#recent = keepRecent(this.#recent, block?.entries ?? []);
     return true;
   }
 
@@ -249,7 +275,7 @@ export class AuditLog {
         this.#head = head;
         this.#signed = signed;
         this.#bytes += value.length;
-        this.#remember(entries);
+        this.#recent = keepRecent(this.#recent, entries);
         return;
       }
       // Another hub was first, or somebody is in the way who is none.
@@ -290,6 +316,12 @@ export class AuditLog {
 const REMEDY =
   'Somebody has written to the store who is no hub of this issuer: `skein audit` names the first bad entry.';
 const UNREADABLE = { atMs: 0, kind: 'admin', id: '', by: 'nobody', what: 'unreadable', hash: '' } as const;
+
+/** With `entries` behind them; the array may be the same one. */
+function keepRecent(recent: ChainedEntry[], entries: readonly ChainedEntry[]): ChainedEntry[] {
+  recent.push(...entries);
+  return recent.length > 2 * MAX_RECENT ? recent.slice(-MAX_RECENT) : recent;
+}
 
 function toKey(seq: number): string {
   return PREFIX + String(seq).padStart(DIGITS, '0');

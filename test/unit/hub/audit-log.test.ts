@@ -18,7 +18,7 @@ import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import { signStatement } from '../../../src/auth/statement.ts';
 import { readAuditLog } from '../../../src/cli/audit-log.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
-import { AuditLog } from '../../../src/hub/audit-log.ts';
+import { AuditLog, type AuditLogOptions } from '../../../src/hub/audit-log.ts';
 import type { Hub } from '../../../src/hub/hub.ts';
 import { FileStore } from '../../../src/hub/store/file.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
@@ -241,12 +241,13 @@ test('A chain that is followed ends at the first entry that is not of it', () =>
   equal(followChain(sha256, NO_AUDIT, entries.slice(1)).broken, 1);
 });
 
-function createLog(store: Store, authority: Authority): AuditLog {
+function createLog(store: Store, authority: Authority, more: Partial<AuditLogOptions> = {}): AuditLog {
   const { clock, crypto } = nodePlatform();
   return new AuditLog({
     ...{ store, clock, log: SILENT_LOGGER, sha256: crypto.sha256, maxBytes: 1e9 },
     bundle: () => authority.bundle(),
     sign: (type, claims) => authority.sign(type, claims),
+    ...more,
   });
 }
 
@@ -278,6 +279,33 @@ test('An entry costs a write to the disk where it comes alone, and a part of one
   await again.open();
   printFigures('audit open', { entries: again.head.seq, ms: Math.round(clock.monotonicMs() - fromMs) });
   deepEqual(again.head, audit.head);
+});
+
+test('A start on a long log costs one signature, however many blocks there are', async () => {
+  const { clock } = nodePlatform();
+  const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
+  const store = new MemoryStore();
+  const audit = createLog(store, authority);
+  await audit.open();
+  const entry = { kind: 'renew', id: API, key: 'k'.repeat(43), by: 'svid' } as const;
+  for (let i = 0; i < 100_000; i += 50) await Promise.all(Array.from({ length: 50 }, () => audit.append(entry)));
+  let verified = 0;
+  const counting = {
+    bundle: () => {
+      verified++;
+      return authority.bundle();
+    },
+  };
+  const again = createLog(store, authority, counting);
+  const fromMs = clock.monotonicMs();
+  await again.open();
+  printFigures('audit open', {
+    ...{ entries: again.head.seq, blocks: (await blocks(store)).length, bytes: again.bytes, signatures: verified },
+    ms: Math.round(clock.monotonicMs() - fromMs),
+  });
+  equal(verified, 1);
+  deepEqual([again.head, again.bytes, again.signed], [audit.head, audit.bytes, audit.signed]);
+  deepEqual((await again.recent(99_000, 10)).entries, (await audit.recent(99_000, 10)).entries);
 });
 
 test('A page is read from where it begins to where it ends, however much is kept', async () => {

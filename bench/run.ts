@@ -1,145 +1,109 @@
-/**
- * `npm run bench`: P1, P4, P5 and the routes of P13 of bench/README.md. Each pair runs the peer and skein one after the other in the same minute
- * against the same origin; what counts is the ratio within a pair, and of those the median.
- */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
+/** `npm run bench`: asks the questions of bench/questions/, prints what they are answered with, and keeps the results. */
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { currentHost } from '../test/runtime/capabilities.ts';
-import { root } from '../test/support/repository.ts';
-import { startContenders } from './contenders.ts';
-import { type Download, download, runWrk, type WrkResult } from './generators.ts';
-import { alternate, type Measured, pair } from './measure.ts';
-import { startRouted } from './routes.ts';
+import { Bench } from './kit/bench.ts';
+import type { Question } from './kit/question.ts';
+import { describeReport, loadNow, saveReport, toReport } from './kit/report.ts';
+import { QUESTIONS } from './questions/all.ts';
 
-const DOWNLOAD_BYTES = 64 * 1024 * 1024;
-const ALL = ['P1', 'P4', 'P5', 'P13'];
-const ROUTES = 1_000;
+/** Fewer say too little to stand in a table. */
+const PAIRS_TO_KEEP = 5;
 
-const { values } = parseArgs({
-  options: {
-    pairs: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '5' },
-    only: { type: 'string', default: ALL.join() },
-  },
-});
-const pairs = Number(values.pairs);
-const seconds = Number(values.seconds);
-const wanted = new Set(values.only.split(','));
+const HELP = `npm run bench [-- [IDS…] [options]]
 
-for (const command of ['nginx', 'openssl', 'wrk', 'curl']) {
-  if (currentHost().hasCommand(command)) continue;
-  process.stderr.write(`Cannot run the benches: ${command} is not installed (Debian: apt-get install ${command})\n`);
-  process.exit(1);
+Measures skein against the proxies people know, on this machine, in turn. Without IDS: every question.
+
+  --pairs N      how often all contenders are run in turn (default 5; fewer print figures and keep no result)
+  --seconds N    how long one run of load lasts (default 5)
+  --list         the questions
+  --help         this
+
+  npm run bench                            all of them, half an hour
+  npm run bench -- P1                      one
+  npm run bench -- P1 P5 --pairs 7         two, more exactly
+  npm run bench -- P4 --pairs 1 --seconds 1    a quick look
+`;
+
+interface Wanted {
+  readonly questions: readonly Question[];
+  readonly pairs: number;
+  readonly seconds: number;
 }
 
-const { contenders, versions, close } = await startContenders(DOWNLOAD_BYTES);
-const { nginx, skein, pipe } = contenders;
-const figures: Record<string, unknown> = {};
-process.stdout.write(`skein: ${skein.description}\n`);
-try {
-  for (const each of Object.values(contenders)) await runWrk(each, 64, 1); // warm
-  if (wanted.has('P1')) figures.P1 = await benchThroughput();
-  if (wanted.has('P4')) figures.P4 = await benchLatency();
-  if (wanted.has('P5')) figures.P5 = await benchDownload();
-} finally {
-  await close();
-}
-if (wanted.has('P13')) figures.P13 = await benchRoutes();
-
-const report = {
-  measuredAt: new Date().toISOString(),
-  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim(),
-  path: skein.description,
-  machine: { processor: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version },
-  versions,
-  pairs,
-  seconds,
-  figures,
-};
-// A part of the figures would stand for a whole run.
-if (ALL.every((id) => wanted.has(id))) {
-  const folder = join(root, 'bench/results');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'end-to-end.json'), `${JSON.stringify(report, undefined, 2)}\n`);
-}
-
-async function benchThroughput(): Promise<unknown> {
-  const runs = await alternate(pairs, nginx, skein, (contender) => runWrk(contender, 64, seconds));
-  const perRequest = (run: Measured<WrkResult>, groups: readonly string[]) =>
-    (groups.reduce((sum, group) => sum + (run.cpuSeconds[group] ?? 0), 0) / run.result.requests) * 1e6;
-  const rows = runs.map(([peer, own]) => ({
-    nginx: { ...peer.result, cpuMicros: perRequest(peer, ['proxies']) },
-    skein: {
-      ...own.result,
-      cpuMicros: perRequest(own, ['proxies']),
-      cpuMicrosWithHub: perRequest(own, ['proxies', 'hub']),
+function readArguments(): Wanted | string {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      pairs: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '5' },
+      list: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
-  }));
-  const summary = {
-    requestsPerSecond: pair(rows, (row) => [row.nginx.perSecond, row.skein.perSecond]),
-    cpuMicros: pair(rows, (row) => [row.nginx.cpuMicros, row.skein.cpuMicros]),
-    cpuMicrosWithHub: pair(rows, (row) => [row.nginx.cpuMicros, row.skein.cpuMicrosWithHub]),
-    p99Ms: pair(rows, (row) => [row.nginx.p99Ms, row.skein.p99Ms]),
-    errors: rows.reduce((sum, row) => sum + row.nginx.errors + row.skein.errors, 0),
+  });
+  if (values.help) return HELP;
+  if (values.list)
+    return `${QUESTIONS.map(({ id, asks, load }) => `${id.padEnd(4)} ${asks}\n     ${load}`).join('\n')}\n`;
+  const ids = positionals.map((id) => id.toUpperCase());
+  const unknown = ids.filter((id) => !QUESTIONS.some((question) => question.id === id));
+  if (unknown.length > 0) throw new RangeError(`there is no ${unknown.join(', ')}; npm run bench -- --list`);
+  const toCount = (name: 'pairs' | 'seconds') => {
+    const count = Number(values[name]);
+    if (!Number.isInteger(count) || count < 1) throw new RangeError(`--${name} is a whole number from 1`);
+    return count;
   };
-  say('P1  64 connections, 100 bytes', summary);
-  return { summary, rows };
-}
-
-async function benchLatency(): Promise<unknown> {
-  const toPipe = await alternate(pairs, pipe, skein, (contender) => runWrk(contender, 1, seconds));
-  const toNginx = await alternate(pairs, nginx, skein, (contender) => runWrk(contender, 1, seconds));
-  const p50 = ([peer, own]: readonly [Measured<WrkResult>, Measured<WrkResult>]) =>
-    [peer.result.p50Ms, own.result.p50Ms] as const;
-  const summary = { p50MsToRawPipe: pair(toPipe, p50), p50MsToNginx: pair(toNginx, p50) };
-  say('P4  1 connection', summary);
-  return { summary, rows: [toPipe, toNginx] };
-}
-
-async function benchDownload(): Promise<unknown> {
-  const runs = await alternate(pairs, nginx, skein, (contender) => download(contender, DOWNLOAD_BYTES));
-  const cpu = (run: Measured<Download>, ...groups: string[]) =>
-    groups.reduce((sum, group) => sum + (run.cpuSeconds[group] ?? 0), 0) * 1000;
-  const summary = {
-    megabytesPerSecond: pair(runs, ([peer, own]) => [peer.result.megabytesPerSecond, own.result.megabytesPerSecond]),
-    cpuMs: pair(runs, ([peer, own]) => [cpu(peer, 'proxies'), cpu(own, 'proxies')]),
-    cpuMsWithHub: pair(runs, ([peer, own]) => [cpu(peer, 'proxies'), cpu(own, 'proxies', 'hub')]),
+  return {
+    questions: QUESTIONS.filter(({ id }) => ids.length === 0 || ids.includes(id)),
+    pairs: toCount('pairs'),
+    seconds: toCount('seconds'),
   };
-  say(`P5  download of ${DOWNLOAD_BYTES / 2 ** 20} MiB, one stream`, summary);
-  return { summary, rows: runs };
 }
 
-/** The same requests with one route and with many: what looking for the route costs. */
-async function benchRoutes(): Promise<unknown> {
-  const { one, many, close: closeRouted } = await startRouted(ROUTES);
+/** @returns whether it could be answered */
+async function ask(question: Question, { pairs, seconds }: Wanted): Promise<boolean> {
+  const say = (text: string) => process.stderr.write(`${question.id.padEnd(4)} ${text}\n`);
+  const lacking = question.needs.filter((command) => !currentHost().hasCommand(command));
+  if (lacking.length > 0) {
+    say(`cannot be asked here: ${lacking.join(', ')} not installed (Debian: apt-get install ${lacking.join(' ')})`);
+    return false;
+  }
+  const loadBefore = loadNow();
+  const bench = new Bench({ pairs, seconds, progress: say });
   try {
-    for (const each of [one, many]) await runWrk(each, 64, 1); // warm
-    const runs = await alternate(pairs, one, many, (contender) => runWrk(contender, 64, seconds));
-    const micros = ({ result, cpuSeconds }: Measured<WrkResult>, group: string) =>
-      ((cpuSeconds[group] ?? 0) / result.requests) * 1e6;
-    const summary = {
-      cpuMicros: pair(runs, ([few, lots]) => [micros(few, 'proxies'), micros(lots, 'proxies')]),
-      cpuMicrosOfCaller: pair(runs, ([few, lots]) => [micros(few, 'caller'), micros(lots, 'caller')]),
-      requestsPerSecond: pair(runs, ([few, lots]) => [few.result.perSecond, lots.result.perSecond]),
-      errors: runs.reduce((sum, [few, lots]) => sum + few.result.errors + lots.result.errors, 0),
-    };
-    say(`P13 1 route and ${ROUTES}`, summary, ['1:', `${ROUTES}:`]);
-    return { summary, rows: runs };
+    const report = toReport(question, await question.run(bench), bench, loadBefore);
+    process.stdout.write(`${question.id}  ${question.asks}\n    ${question.load}\n${describeReport(report)}\n`);
+    for (const { name, configuration } of bench.contenders) {
+      if (name.startsWith('skein')) process.stdout.write(`    ${name}: ${configuration.join(' | ')}\n`);
+    }
+    if (pairs >= PAIRS_TO_KEEP) say(`kept in ${saveReport(report)}`);
+    return true;
+  } catch (error) {
+    say(`failed: ${error instanceof Error ? error.message : error}`);
+    return false;
   } finally {
-    await closeRouted();
+    await bench.close();
   }
 }
 
-function say(title: string, summary: Readonly<Record<string, unknown>>, [first, second] = ['peer', 'skein']): void {
-  process.stdout.write(`${title}\n`);
-  for (const [name, value] of Object.entries(summary)) {
-    const { peer, skein: own, ratio } = value as { peer?: number; skein?: number; ratio?: number };
-    const text = peer === undefined ? String(value) : `${first} ${peer}   ${second} ${own}   ratio ${ratio}`;
-    process.stdout.write(`    ${name.padEnd(20)} ${text}\n`);
+async function main(): Promise<void> {
+  const wanted = readArguments();
+  if (typeof wanted === 'string') {
+    process.stdout.write(wanted);
+    return;
   }
-  process.stdout.write(`${JSON.stringify({ figures: title.split(' ', 1)[0], ...summary })}\n`);
+  const started = performance.now();
+  for (const [i, question] of wanted.questions.entries()) {
+    const minutes = ((performance.now() - started) / 60_000).toFixed(1);
+    process.stderr.write(
+      `${question.id.padEnd(4)} question ${i + 1} of ${wanted.questions.length}, ${minutes} min so far\n`,
+    );
+    if (!(await ask(question, wanted))) process.exitCode = 1;
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`Cannot run the benches: ${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
 }

@@ -377,6 +377,7 @@ export class Agent {
     this.#uplinks.close();
     this.#backends.close();
     this.mirror.close();
+    void this.identity.close();
   }
 
   async #until(isDone: () => boolean, timeoutMs: number): Promise<boolean> {

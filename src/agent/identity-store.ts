@@ -1,11 +1,10 @@
-/** Where a member keeps its key, its WIT-SVID and the bundle: a file of mode 0600 in its data folder, or nowhere. */
+/** What a member keeps of its identity between two starts: key, WIT-SVID and bundle; an enrolment that is under way; the audit log's head. */
 
 import type { AuditHead } from '../auth/audit-chain.ts';
-import { type IdentityKey, importIdentityKey, type PrivateJwk } from '../auth/key-pair.ts';
+import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
 import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
-import { type Bytes, decodeUtf8, encodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
-import type { Files } from '../core/platform.ts';
+import type { Shelf } from './shelf.ts';
 
 export interface StoredIdentity {
   readonly key: IdentityKey;
@@ -19,56 +18,62 @@ export interface StoredEnrolment {
   readonly tokenId: string;
 }
 
-interface IdentityFile {
+interface IdentityRecord {
   readonly version: 1;
-  readonly key: PrivateJwk;
+  /** As the shelf keeps keys. */
+  readonly key: unknown;
   readonly wit: string;
   readonly bundle: TrustBundle;
 }
 
-interface EnrolmentFile {
+interface EnrolmentRecord {
   readonly version: 1;
-  readonly key: PrivateJwk;
+  readonly key: unknown;
   readonly tokenId: string;
 }
 
-interface AuditFile extends AuditHead {
+interface AuditRecord extends AuditHead {
   readonly version: 1;
 }
 
-const IDENTITY = 'identity.json';
-const AUDIT = 'audit.json';
-const ENROLMENT = 'enrolment.json';
+const IDENTITY = 'identity';
+const AUDIT = 'audit';
+const ENROLMENT = 'enrolment';
 
 export class IdentityStore {
-  readonly #files: Files | undefined;
-  readonly #folder: string;
+  readonly #shelf: Shelf | undefined;
   /** Writes follow each other, so that the last one wins. */
   #writing: Promise<void> = Promise.resolve();
   #isClosed = false;
 
-  /** @throws SkeinError SKEIN_CONFIG when a folder is named where there are no files */
-  constructor(files: Files | undefined, folder: string | undefined) {
-    if (folder !== undefined && files === undefined) {
-      throw new SkeinError('SKEIN_CONFIG', 'Cannot keep identity: this runtime has no files');
-    }
-    this.#files = folder === undefined ? undefined : files;
-    this.#folder = folder ?? '';
+  /** @param shelf undefined: nothing is kept */
+  constructor(shelf: Shelf | undefined) {
+    this.#shelf = shelf;
   }
 
-  /** @throws SkeinError SKEIN_STORE when there is a file and it cannot be read */
+  /** A new key, of the kind that can be kept here; one that need not be written down nothing can read. */
+  createKey(): Promise<IdentityKey> {
+    return createIdentityKey(this.#shelf?.writesKeys ?? false);
+  }
+
+  /** Waits until nobody else joins with what is kept here, and keeps others from it until the release; undefined: there are no others. */
+  async claim(): Promise<(() => void) | undefined> {
+    return this.#shelf?.claim();
+  }
+
+  /** @throws SkeinError SKEIN_STORE when there is one and it cannot be read */
   readIdentity(): Promise<StoredIdentity | undefined> {
-    return this.#read(IDENTITY, async ({ key, wit, bundle }: Partial<IdentityFile>) => {
+    return this.#read(IDENTITY, async ({ key, wit, bundle }: Partial<IdentityRecord>, shelf) => {
       if (typeof wit !== 'string') throw new SyntaxError('no WIT-SVID');
-      return { key: await importIdentityKey(key), wit, bundle: parseTrustBundle(bundle) };
+      return { key: await shelf.importKey(key), wit, bundle: parseTrustBundle(bundle) };
     });
   }
 
-  /** @throws SkeinError SKEIN_STORE when there is a file and it cannot be read */
+  /** @throws SkeinError SKEIN_STORE when there is one and it cannot be read */
   readEnrolment(): Promise<StoredEnrolment | undefined> {
-    return this.#read(ENROLMENT, async ({ key, tokenId }: Partial<EnrolmentFile>) => {
+    return this.#read(ENROLMENT, async ({ key, tokenId }: Partial<EnrolmentRecord>, shelf) => {
       if (typeof tokenId !== 'string') throw new SyntaxError('no token id');
-      return { key: await importIdentityKey(key), tokenId };
+      return { key: await shelf.importKey(key), tokenId };
     });
   }
 
@@ -79,9 +84,9 @@ export class IdentityStore {
   }
 
   /**
-   * Puts files that cannot be read beside their places, where a start with a token takes them for missing and somebody may look at them.
-   * @returns what they are called now
-   * @throws SkeinError SKEIN_STORE when the folder cannot be written
+   * Puts what cannot be read beside its place, where a start with a token takes it for missing and somebody may look at it.
+   * @returns what it is called now
+   * @throws SkeinError SKEIN_STORE when nothing can be written
    */
   async setDamagedAside(): Promise<readonly string[]> {
     const moved: string[] = [];
@@ -95,20 +100,16 @@ export class IdentityStore {
         () => true,
       );
       if (!isDamaged) continue;
-      const copy = `${name}.damaged`;
-      await this.#write(async (files) => {
-        const content = await files.read(`${this.#folder}/${name}`);
-        if (content !== undefined) await files.replace(`${this.#folder}/${copy}`, content);
-        await files.remove(`${this.#folder}/${name}`);
+      await this.#write(async (shelf) => {
+        moved.push(await shelf.setAside(name));
       });
-      moved.push(copy);
     }
     return moved;
   }
 
-  /** How far the audit log had come when it was looked at last. @throws SkeinError SKEIN_STORE when there is a file and it cannot be read */
+  /** How far the audit log had come when it was looked at last. @throws SkeinError SKEIN_STORE when there is one and it cannot be read */
   readAudit(): Promise<AuditHead | undefined> {
-    return this.#read(AUDIT, async ({ seq, hash }: Partial<AuditFile>) => {
+    return this.#read(AUDIT, async ({ seq, hash }: Partial<AuditRecord>) => {
       if (typeof seq !== 'number' || typeof hash !== 'string') throw new SyntaxError('no head');
       return { seq, hash };
     });
@@ -116,64 +117,55 @@ export class IdentityStore {
 
   /** @throws SkeinError SKEIN_STORE */
   writeAudit({ seq, hash }: AuditHead): Promise<void> {
-    return this.#write(async (files) => {
-      const file: AuditFile = { version: 1, seq, hash };
-      await files.replace(`${this.#folder}/${AUDIT}`, encodeUtf8(`${JSON.stringify(file)}\n`));
-    });
+    return this.#write((shelf) => shelf.put(AUDIT, { version: 1, seq, hash } satisfies AuditRecord));
   }
 
   /** Replaces the identity; an enrolment is finished by it. @throws SkeinError SKEIN_STORE */
   writeIdentity({ key, wit, bundle }: StoredIdentity): Promise<void> {
-    return this.#write(async (files) => {
-      const file: IdentityFile = { version: 1, key: (await key.exportPrivate()).reveal(), wit, bundle };
-      await files.replace(`${this.#folder}/${IDENTITY}`, encodeUtf8(`${JSON.stringify(file)}\n`));
-      await files.remove(`${this.#folder}/${ENROLMENT}`);
+    return this.#write(async (shelf) => {
+      const record: IdentityRecord = { version: 1, key: await shelf.exportKey(key), wit, bundle };
+      await shelf.put(IDENTITY, record);
+      await shelf.remove(ENROLMENT);
     });
   }
 
   /** @throws SkeinError SKEIN_STORE */
   writeEnrolment({ key, tokenId }: StoredEnrolment): Promise<void> {
-    return this.#write(async (files) => {
-      const file: EnrolmentFile = { version: 1, key: (await key.exportPrivate()).reveal(), tokenId };
-      await files.makeFolder(this.#folder);
-      await files.replace(`${this.#folder}/${ENROLMENT}`, encodeUtf8(`${JSON.stringify(file)}\n`));
+    return this.#write(async (shelf) => {
+      const record: EnrolmentRecord = { version: 1, key: await shelf.exportKey(key), tokenId };
+      await shelf.put(ENROLMENT, record);
     });
   }
 
-  async #read<T, F>(name: string, parse: (file: F) => Promise<T>): Promise<T | undefined> {
-    const path = `${this.#folder}/${name}`;
-    const content = await this.#files?.read(path);
-    if (content === undefined) return undefined;
+  async #read<T, R extends { readonly version: number }>(
+    name: string,
+    parse: (record: Partial<R>, shelf: Shelf) => Promise<T>,
+  ): Promise<T | undefined> {
+    const shelf = this.#shelf;
+    if (shelf === undefined) return undefined;
+    const kept = await shelf.get(name);
+    if (kept === undefined) return undefined;
     try {
-      const file = parseJson(content);
-      if (file?.version !== 1) throw new SyntaxError('unknown version');
-      return await parse(file);
+      const record = (await kept.read()) as Partial<R> | null;
+      if (record?.version !== 1) throw new SyntaxError('unknown version');
+      return await parse(record, shelf);
     } catch (cause) {
-      throw new SkeinError('SKEIN_STORE', `Cannot read identity: "${path}" is damaged`, {
+      throw new SkeinError('SKEIN_STORE', `Cannot read identity: "${kept.place}" is damaged`, {
         cause,
-        details: { remedy: 'Start with a new token of `skein token create`; the damaged file is set aside then.' },
+        details: { remedy: 'Start with a new token of `skein token create`; what is damaged is set aside then.' },
       });
     }
   }
 
-  #write(run: (files: Files) => Promise<void>): Promise<void> {
-    const files = this.#files;
-    if (files === undefined || this.#isClosed) return Promise.resolve();
+  #write(run: (shelf: Shelf) => Promise<void>): Promise<void> {
+    const shelf = this.#shelf;
+    if (shelf === undefined || this.#isClosed) return Promise.resolve();
     this.#writing = this.#writing
       .catch(() => undefined) // told to whoever wrote
-      .then(() => run(files))
+      .then(() => run(shelf))
       .catch((thrown) => {
         throw toSkeinError(thrown, 'SKEIN_STORE');
       });
     return this.#writing;
-  }
-}
-
-/** JavaScript engines quote what they could not read: here that may be a piece of a private key. */
-function parseJson(content: Bytes) {
-  try {
-    return JSON.parse(decodeUtf8(content));
-  } catch {
-    throw new SyntaxError('it is not JSON');
   }
 }

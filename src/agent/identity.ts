@@ -11,8 +11,8 @@ import {
   type OwnCredential,
 } from '../auth/authenticator.ts';
 import type { Grant } from '../auth/grant.ts';
-import { areSameRoles, type HubRole } from '../auth/hub-role.ts';
-import { createIdentityKey, type IdentityKey } from '../auth/key-pair.ts';
+import type { HubRole } from '../auth/hub-role.ts';
+import type { IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations, revoked } from '../auth/revocation.ts';
 import { type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
 import {
@@ -22,33 +22,18 @@ import {
   whyNotSaid,
 } from '../auth/signed-revocations.ts';
 import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
-import { readClaimedId, readClaimedTime, verifyWit, type Wit } from '../auth/svid.ts';
+import { readClaimedTime, verifyWit, type Wit } from '../auth/svid.ts';
 import { anchorOf, findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
-import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
-import { parseServiceName } from '../catalog/service.ts';
+import type { WayIn } from '../auth/way-in.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
-import type { Logger } from '../core/log.ts';
-import type { Platform } from '../core/platform.ts';
 import { jitter } from '../core/random.ts';
-import type { Redacted } from '../core/redacted.ts';
+import { Redacted } from '../core/redacted.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
 import { HubTime } from './hub-time.ts';
-import { IdentityStore, type StoredIdentity } from './identity-store.ts';
-
-export interface IdentityOptions {
-  readonly platform: Platform;
-  readonly token: Redacted<string> | undefined;
-  /** Whom to trust when the token does not say it. */
-  readonly knownHub: KnownHub;
-  readonly data: string | undefined;
-  /** Services this member wants to serve, `name[.namespace]`. */
-  readonly services: readonly string[];
-  /** What this hub wants to do for members, where it is none: a token goes before an SVID that says something else. */
-  readonly hubRoles?: readonly HubRole[] | undefined;
-  readonly renewAfterMs: number;
-  readonly log: Logger;
-}
+import { IdentityStore } from './identity-store.ts';
+import { findKept, type IdentityOptions, type Kept, keyFor, readToken } from './kept-identity.ts';
+import { openShelf } from './shelves.ts';
 
 /** ± 10 %, so that members that started together do not renew together. */
 const RENEWAL_SPREAD = 0.1;
@@ -89,6 +74,8 @@ export class Identity {
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
   readonly #wayIn: WayIn | undefined;
+  /** Lets others join with the token, who find then that this one has. */
+  #release: (() => void) | undefined;
   #bundle: TrustBundle | undefined;
   /** Does the folder hold what is known here? */
   #isKept = true;
@@ -97,12 +84,19 @@ export class Identity {
   #signedRevocations: SignedRevocations | undefined;
   #auditHead: AuditHead | undefined;
 
-  private constructor(options: IdentityOptions, store: IdentityStore, key: IdentityKey, wayIn: WayIn | undefined) {
+  private constructor(
+    options: IdentityOptions,
+    store: IdentityStore,
+    key: IdentityKey,
+    wayIn: WayIn | undefined,
+    release?: () => void,
+  ) {
     this.#options = options;
     this.#hubTime = new HubTime(options.platform.clock);
     this.#store = store;
     this.#key = key;
     this.#wayIn = wayIn;
+    this.#release = release;
   }
 
   /**
@@ -110,28 +104,34 @@ export class Identity {
    * @throws SkeinError SKEIN_CONFIG, SKEIN_IDENTITY, SKEIN_TOKEN_INVALID, SKEIN_STORE
    */
   static async open(options: IdentityOptions): Promise<Identity> {
-    const store = new IdentityStore(options.platform.files, options.data);
-    const { token: text, knownHub, platform } = options;
-    const token = text === undefined ? undefined : parseWayIn(text.reveal(), knownHub, platform.crypto.sha256);
-    if (token !== undefined) await setDamagedAside(store, options);
-    const stored = await store.readIdentity();
-    const wit = stored === undefined ? undefined : await tryVerify(stored, options.platform);
-    if (stored !== undefined && wit !== undefined && !(wit instanceof SkeinError)) {
-      if (token === undefined || isSufficient(stored.bundle, wit, token, options)) {
-        const identity = new Identity(options, store, stored.key, undefined);
-        identity.#bundle = stored.bundle;
-        identity.#auditHead = await store.readAudit();
-        identity.#adopt(stored.wit, wit, wit.issuedAtMs);
-        return identity;
+    const store = new IdentityStore(await openShelf(options.platform, options.data));
+    const { token } = options;
+    const given = token === undefined || typeof token === 'function' ? undefined : readToken(token, options);
+    const kept = await findKept(store, given, options);
+    if (!(kept instanceof SkeinError)) return Identity.#ofKept(options, store, kept);
+    if (token === undefined) throw kept;
+    // A token is good for one: others of this origin wait here, and find what the first of them has got.
+    const release = await store.claim();
+    try {
+      const meanwhile = release === undefined ? kept : await findKept(store, given, options);
+      if (meanwhile instanceof SkeinError) {
+        const wayIn = given ?? readToken(new Redacted(await (token as () => Promise<string>)()), options);
+        return new Identity(options, store, await keyFor(wayIn, store), wayIn, release);
       }
+      release?.();
+      return await Identity.#ofKept(options, store, meanwhile);
+    } catch (thrown) {
+      release?.();
+      throw thrown;
     }
-    if (token === undefined) throw noWayIn(wit instanceof SkeinError ? wit : undefined);
-    // A start that broke off before the answer came is finished with the same key: the hub takes it for the same newcomer.
-    const begun = await store.readEnrolment();
-    if (begun?.tokenId === token.id) return new Identity(options, store, begun.key, token);
-    const key = await createIdentityKey();
-    await store.writeEnrolment({ key, tokenId: token.id });
-    return new Identity(options, store, key, token);
+  }
+
+  static async #ofKept(options: IdentityOptions, store: IdentityStore, { stored, wit }: Kept): Promise<Identity> {
+    const identity = new Identity(options, store, stored.key, undefined);
+    identity.#bundle = stored.bundle;
+    identity.#auditHead = await store.readAudit();
+    identity.#adopt(stored.wit, wit, wit.issuedAtMs);
+    return identity;
   }
 
   get isMember(): boolean {
@@ -189,7 +189,13 @@ export class Identity {
 
   /** Keeps nothing more. Resolves when nothing is written into the folder any more. */
   close(): Promise<void> {
+    this.#letOthersJoin();
     return this.#store.close();
+  }
+
+  #letOthersJoin(): void {
+    this.#release?.();
+    this.#release = undefined;
   }
 
   /** What is shown in a handshake. */
@@ -304,6 +310,7 @@ export class Identity {
     this.#adopt(answer.wit, wit, platform.clock.epochMs());
     if (isOther) this.onKeys();
     await this.#keep();
+    this.#letOthersJoin();
   }
 
   /** Keys that sign bearer tokens of the trust domain; undefined while there is no bundle. */
@@ -411,11 +418,6 @@ export class Identity {
   }
 }
 
-/** With a token there is a way in without them. */
-async function setDamagedAside(store: IdentityStore, { data, log }: IdentityOptions): Promise<void> {
-  for (const file of await store.setDamagedAside()) log.log('warn', 'identity-set-aside', { folder: data, file });
-}
-
 /** The key by which the issuer signs its bundles. One that was kept before they were signed has a single key for SVIDs. */
 function toAnchor(bundle: TrustBundle): string {
   return (anchorOf(bundle) ?? bundle.keys.find(({ use }) => use === 'wit-svid'))?.kid ?? '';
@@ -424,38 +426,6 @@ function toAnchor(bundle: TrustBundle): string {
 /** Whatever is signed is later than what never was. */
 function isLater(offered: TrustBundle, known: TrustBundle): boolean {
   return offered.spiffe_sequence > known.spiffe_sequence || known.skein_signature === undefined;
-}
-
-/** Or why it is no good: as if it were not there. */
-async function tryVerify(stored: StoredIdentity, platform: Platform): Promise<Wit | SkeinError> {
-  const trustDomain = readClaimedId(stored.wit)?.trustDomain ?? '';
-  try {
-    return await verifyWit(stored.wit, stored.bundle, { clock: platform.clock, trustDomain });
-  } catch (thrown) {
-    return toSkeinError(thrown);
-  }
-}
-
-/** Is what is stored of the mesh that made the token, and may it serve all that is wanted? Else the token goes first. */
-function isSufficient(
-  bundle: TrustBundle,
-  wit: Wit,
-  token: WayIn,
-  { services, hubRoles }: Pick<IdentityOptions, 'services' | 'hubRoles'>,
-): boolean {
-  if (hubRoles !== undefined && !areSameRoles(hubRoles, wit.hubRoles ?? [])) return false;
-  if (wit.id.trustDomain !== token.trustDomain || !bundle.keys.some(({ kid }) => token.issuerThumbprints.includes(kid)))
-    return false;
-  return services.every((name) => wit.services.includes(parseServiceName(name, wit.id.namespace).key));
-}
-
-function noWayIn(cause: SkeinError | undefined): SkeinError {
-  if (cause === undefined)
-    return new SkeinError('SKEIN_CONFIG', 'Cannot join mesh: no join token and no stored identity');
-  return new SkeinError('SKEIN_IDENTITY', `Cannot use stored identity: ${cause.message}`, {
-    cause,
-    details: { remedy: 'Check the clock; if it is right, make a join token with `skein token create`.' },
-  });
 }
 
 function refused(state: string): SkeinError {

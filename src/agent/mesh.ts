@@ -83,7 +83,11 @@ export interface Mesh {
 export async function createMesh(platform: Platform, options: MeshOptions): Promise<Mesh> {
   const { signal, ...rest } = options;
   signal?.throwIfAborted();
-  const agent = await createAgent(platform, rest);
+  const creating = createAgent(platform, rest);
+  const agent = await raceSignal(creating, signal).catch((thrown) => {
+    creating.then((late) => late.close()).catch(() => undefined); // nobody waits for it any more
+    throw thrown;
+  });
   try {
     await raceSignal(agent.start(), signal);
   } catch (thrown) {

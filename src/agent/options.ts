@@ -14,8 +14,11 @@ import type { Middleware } from './middleware.ts';
 export interface AgentOptions {
   /** Hubs, `wss://…` or `ws://…`, the preferred ones first: links to two of them are kept, the others are spares. */
   readonly hub: string | readonly string[];
-  /** Join token, as `skein token create` printed it, or a JWT of a platform that the hub trusts. Not needed when `data` holds an identity. */
-  readonly token?: string | Redacted<string> | undefined;
+  /**
+   * Join token, as `skein token create` printed it, or a JWT of a platform that the hub trusts. Not needed when `data` holds an identity:
+   * a function is called for one only when there is none that is good.
+   */
+  readonly token?: string | Redacted<string> | (() => Promise<string>) | undefined;
   /**
    * Thumbprints of the hub's issuer, of which one must be its own: whom to trust when `token` is a platform's. A join token holds
    * one itself.
@@ -23,7 +26,10 @@ export interface AgentOptions {
   readonly hubThumbprint?: string | readonly string[] | undefined;
   /** SPIFFE trust domain of the hub, when `token` is a platform's. @default "skein.mesh" */
   readonly trustDomain?: string | undefined;
-  /** Folder that keeps key and identity (0600), so that a restart needs no new token. Without it they live in memory. */
+  /**
+   * Folder that keeps key and identity (0600), so that a restart needs no new token; in a browser a name, under which all pages of the
+   * origin find them. Without it they live in memory.
+   */
   readonly data?: string | undefined;
   /** Services that will be served, as `name` or `name.namespace`: an identity in `data` that may not serve them is replaced by the token's. */
   readonly services?: readonly string[] | undefined;
@@ -118,7 +124,7 @@ export const AGENT_LIMITS: AgentLimits = {
 export interface ResolvedAgentOptions
   extends Omit<AgentOptions, 'hub' | 'token' | 'hubThumbprint' | 'trustDomain' | 'limits' | 'router'> {
   readonly hubs: readonly string[];
-  readonly token: Redacted<string> | undefined;
+  readonly token: Redacted<string> | (() => Promise<string>) | undefined;
   readonly knownHub: KnownHub;
   readonly limits: AgentLimits;
   readonly router: RouterOptions;

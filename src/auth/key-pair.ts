@@ -58,6 +58,26 @@ export async function importIdentityKey(stored: unknown): Promise<IdentityKey> {
   return wrap(privateKey, jwk);
 }
 
+/**
+ * A key that its runtime keeps, with its public half: it signs, and leaves by nothing.
+ * @throws SkeinError SKEIN_CONFIG when they are no such pair
+ */
+export async function holdIdentityKey(privateKey: unknown, publicJwk: unknown): Promise<IdentityKey> {
+  const jwk = toPublicJwk(publicJwk);
+  const key = jwk && isSigningKey(privateKey) ? await wrap(privateKey, jwk) : undefined;
+  const probe = new Uint8Array(32);
+  if (key === undefined || !(await verifySignature(key.publicJwk, await key.sign(probe), probe))) {
+    throw new SkeinError('SKEIN_CONFIG', 'Cannot read identity key: it is not an ES256 key pair');
+  }
+  return key;
+}
+
+function isSigningKey(value: unknown): value is CryptoKey {
+  if (!(value instanceof CryptoKey)) return false;
+  const { name, namedCurve } = value.algorithm as KeyAlgorithm & { readonly namedCurve?: string };
+  return name === ALGORITHM.name && namedCurve === ALGORITHM.namedCurve && value.usages.includes('sign');
+}
+
 /** An ES256 public key, strictly: the right members, 32 bytes each; undefined otherwise. Members it does not know are dropped. */
 export function toPublicJwk(value: unknown): PublicJwk | undefined {
   if (typeof value !== 'object' || value === null) return undefined;

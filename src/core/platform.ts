@@ -157,6 +157,16 @@ export interface FileLock {
   release(): Promise<void>;
 }
 
+/** Keeps values as the runtime itself keeps them, by structured clone: keys too that nothing can read out. */
+export interface Vault {
+  /** The value under `name`, or undefined. */
+  read(name: string): Promise<unknown>;
+  /** All of these or none; undefined removes what is there. @throws SkeinError SKEIN_STORE */
+  write(entries: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Waits until nobody else has claimed this vault, and claims it until `release`, or until the holder is gone. */
+  lock(): Promise<FileLock>;
+}
+
 /** A file that grows at its end. */
 export interface AppendFile {
   /** When it was opened. */
@@ -283,6 +293,8 @@ export interface Platform {
   getDocument(url: string, limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<FetchedDocument>;
   /** Undefined in isolates and browsers. */
   readonly files: Files | undefined;
+  /** Vaults by their names, where there are no files. @throws SkeinError SKEIN_STORE */
+  readonly openVault?: (name: string) => Promise<Vault>;
   /** Listens for HTTP and mesh WebSockets: what a hub needs. @throws SkeinError SKEIN_CONFIG */
   readonly listenHttp: ((options: HttpServerOptions) => Promise<Listener>) | undefined;
   /** Listens for TCP: what a sidecar needs. @throws SkeinError SKEIN_CONFIG */

@@ -2,7 +2,7 @@
 
 import type { Platform } from '../../core/platform.ts';
 import { getDocument } from '../common/document.ts';
-import { NodeClock } from '../node-compat/clock.ts';
+import { createNodeClock } from '../node-compat/clock.ts';
 import { nodeCrypto } from '../node-compat/crypto.ts';
 import { nodeRandom } from '../node-compat/random.ts';
 import { nodeDecodeLatin1 } from '../node-compat/text.ts';
@@ -15,7 +15,7 @@ import { createWebSocketDialler } from './websocket.ts';
 
 /** The platform of Node, Bun and Deno, told apart by `name` alone. Each call gives one of its own; they hold nothing open. */
 export function nodePlatform(): Platform {
-  const clock = new NodeClock();
+  const clock = createNodeClock();
   return {
     name: runtimeName(),
     clock,

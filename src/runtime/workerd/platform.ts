@@ -2,7 +2,7 @@
 
 import type { Platform } from '../../core/platform.ts';
 import { getDocument } from '../common/document.ts';
-import { NodeClock } from '../node-compat/clock.ts';
+import { createNodeClock } from '../node-compat/clock.ts';
 import { nodeCrypto } from '../node-compat/crypto.ts';
 import { nodeRandom } from '../node-compat/random.ts';
 import { nodeDecodeLatin1 } from '../node-compat/text.ts';
@@ -13,7 +13,7 @@ import { createWebSocketDialler } from './websocket.ts';
  * sockets belong to the request, or to the object, that has made them.
  */
 export function workerdPlatform(): Platform {
-  const clock = new NodeClock();
+  const clock = createNodeClock();
   return {
     name: 'workerd',
     clock,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Identity } from '../../../src/agent/identity.ts';
 import { IdentityStore, type StoredIdentity } from '../../../src/agent/identity-store.ts';
+import { openShelf } from '../../../src/agent/shelves.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import { parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey, type IdentityKey } from '../../../src/auth/key-pair.ts';
@@ -96,7 +97,7 @@ test('A stored identity that has expired asks for a new token', async (t) => {
 
 test('A damaged file is named, and not taken for none', async (t) => {
   const data = folder(t);
-  const store = new IdentityStore(nodePlatform().files, data);
+  const store = new IdentityStore(await openShelf(nodePlatform(), data));
   equal(await store.readIdentity(), undefined);
   for (const text of ['', '{', 'null', '{"version":2}', '{"version":1}', '{"version":1,"wit":"a"}']) {
     writeFileSync(join(data, 'identity.json'), text);
@@ -108,7 +109,7 @@ test('A damaged file is named, and not taken for none', async (t) => {
 
 test('What is said of a damaged file holds no piece of it', async (t) => {
   const data = folder(t);
-  const store = new IdentityStore(nodePlatform().files, data);
+  const store = new IdentityStore(await openShelf(nodePlatform(), data));
   await store.writeEnrolment({ key: await createIdentityKey(), tokenId: 'a' });
   const path = join(data, 'enrolment.json');
   const good = readFileSync(path, 'utf8');
@@ -180,11 +181,11 @@ test('A folder that takes nothing ends nothing: it is said once, and kept when t
 
 test('Writes follow each other, and a failed one does not stop the next', async (t) => {
   const data = folder(t);
-  const store = new IdentityStore(nodePlatform().files, data);
+  const store = new IdentityStore(await openShelf(nodePlatform(), data));
   const key = await createIdentityKey();
   await Promise.all(['a', 'b', 'c'].map((tokenId) => store.writeEnrolment({ key, tokenId })));
   equal((await store.readEnrolment())?.tokenId, 'c');
-  const file = new IdentityStore(nodePlatform().files, join(data, 'enrolment.json'));
+  const file = new IdentityStore(await openShelf(nodePlatform(), join(data, 'enrolment.json')));
   await rejects(file.writeEnrolment({ key, tokenId: 'd' }), { code: 'SKEIN_STORE' });
   chmodSync(data, 0o700);
   await store.writeEnrolment({ key, tokenId: 'e' });
@@ -229,7 +230,7 @@ async function openStored(t: TestContext, lifetimeMs: number) {
   const log = new EventLog();
   const platform: Platform = { ...nodePlatform(), clock };
   const data = folder(t);
-  const store = new IdentityStore(platform.files, data);
+  const store = new IdentityStore(await openShelf(platform, data));
   const key = await createIdentityKey();
   const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
   const id = toWorkloadId('skein.mesh', 'default', 'api');

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Identity } from '../../../src/agent/identity.ts';
 import { IdentityStore } from '../../../src/agent/identity-store.ts';
+import { openShelf } from '../../../src/agent/shelves.ts';
 import { createMemberAuthenticator } from '../../../src/auth/authenticator.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
@@ -147,7 +148,7 @@ test('A hub, which has an identity of its own, opens no session with a member', 
   const data = mkdtempSync(join(tmpdir(), 'skein-hub-'));
   t.after(() => rmSync(data, { recursive: true, force: true }));
   const own = await credentialOf(toWorkloadId('skein.mesh', 'default', 'api'));
-  await new IdentityStore(platform.files, data).writeIdentity({ ...own, bundle: authority.bundle() });
+  await new IdentityStore(await openShelf(platform, data)).writeIdentity({ ...own, bundle: authority.bundle() });
   const identity = await Identity.open({
     ...{ platform, token: undefined, knownHub: { thumbprints: [], trustDomain: 'skein.mesh' }, data, services: [] },
     ...{ renewAfterMs: 3_600_000, log: SILENT_LOGGER },

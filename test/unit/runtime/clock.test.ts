@@ -3,11 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
-import { NodeClock } from '../../../src/runtime/node-compat/clock.ts';
+import { createNodeClock } from '../../../src/runtime/node-compat/clock.ts';
 
-describe('NodeClock', () => {
+describe('The clock of Node', () => {
   it('runs end-of-tick work in order and after the promises of this task', async () => {
-    const clock = new NodeClock();
+    const clock = createNodeClock();
     const order: string[] = [];
     await new Promise<void>((resolve) => {
       clock.endOfTick(() => order.push('first'));
@@ -20,7 +20,7 @@ describe('NodeClock', () => {
   });
 
   it('leaves work added by end-of-tick work to the next turn', async () => {
-    const clock = new NodeClock();
+    const clock = createNodeClock();
     const order: string[] = [];
     await new Promise<void>((resolve) => {
       clock.endOfTick(() => {
@@ -36,7 +36,7 @@ describe('NodeClock', () => {
   });
 
   it('fires timers in order of time, never early, and not when cancelled', async () => {
-    const clock = new NodeClock();
+    const clock = createNodeClock();
     const order: string[] = [];
     const startMs = clock.monotonicMs();
     const release = await holdOpen();
@@ -55,7 +55,7 @@ describe('NodeClock', () => {
   });
 
   it('keeps delays beyond 24 days', async () => {
-    const clock = new NodeClock();
+    const clock = createNodeClock();
     let fired = false;
     const timer = clock.setTimer(2 ** 40, () => {
       fired = true;
@@ -71,7 +71,7 @@ describe('NodeClock', () => {
     const module = new URL('../../../src/runtime/node-compat/clock.ts', import.meta.url).href;
     // Compiled tests run the compiled module.
     const target = import.meta.url.endsWith('.ts') ? module : module.replace(/\.ts$/, '.js');
-    const script = `import { NodeClock } from ${JSON.stringify(target)}; new NodeClock().setTimer(60000, () => {});`;
+    const script = `import { createNodeClock } from ${JSON.stringify(target)}; createNodeClock().setTimer(60000, () => {});`;
     const deno = process.versions.deno !== undefined;
     const args = deno ? ['eval', '--no-check', script] : ['--input-type=module', '-e', script];
     const { status, signal } = spawnSync(process.execPath, args, { timeout: 20_000 });

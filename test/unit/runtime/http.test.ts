@@ -6,7 +6,7 @@ import { setPeriodic, wait } from '../../../src/core/clock.ts';
 import type { HttpServerOptions, Listener } from '../../../src/core/platform.ts';
 import { createHttpListener, HTTP_LIMITS, type HttpLimits } from '../../../src/runtime/node/http.ts';
 import { createWebSocketDialler } from '../../../src/runtime/node/websocket.ts';
-import { NodeClock } from '../../../src/runtime/node-compat/clock.ts';
+import { createNodeClock } from '../../../src/runtime/node-compat/clock.ts';
 import { lacking } from '../../runtime/capabilities.ts';
 import { PipeRecorder } from './recorder.ts';
 
@@ -177,7 +177,7 @@ describe('listenHttp', () => {
     const listener = await serve({}, slow);
     const { socket, received } = await rawClient(listener.port);
     socket.write('GET / HTTP/1.1\r\nhost: x\r\n');
-    const drip = setPeriodic(new NodeClock(), 20, () => socket.write('a: b\r\n'));
+    const drip = setPeriodic(createNodeClock(), 20, () => socket.write('a: b\r\n'));
     const text = await received;
     drip.cancel();
     assert.doesNotMatch(text, /^HTTP\/1\.1 200/);
@@ -193,7 +193,7 @@ describe('listenHttp', () => {
       socket.pause();
       // Some more, which are only read when the first was answered.
       socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(3));
-      const timer = setPeriodic(new NodeClock(), 50, () => socket.write('GET /'));
+      const timer = setPeriodic(createNodeClock(), 50, () => socket.write('GET /'));
       socket.once('error', () => timer.cancel());
       await Promise.race([received, once(socket, 'error')]);
       timer.cancel();
@@ -215,7 +215,7 @@ describe('listenHttp', () => {
     const response = await fetch(`http://${listener.address}/`);
     const reader = response.body?.getReader();
     await reader?.read();
-    await wait(new NodeClock(), 100);
+    await wait(createNodeClock(), 100);
     go();
     assert.equal((await reader?.read())?.value?.length, 1);
   });

@@ -7,11 +7,11 @@ import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import type { Listener } from '../../../src/core/platform.ts';
 import { createTcpConnector, createTcpListener } from '../../../src/runtime/node/tcp.ts';
-import { NodeClock } from '../../../src/runtime/node-compat/clock.ts';
+import { createNodeClock } from '../../../src/runtime/node-compat/clock.ts';
 import { liveMemory } from '../../support/live-memory.ts';
 import { StreamRecorder } from './recorder.ts';
 
-const clock = new NodeClock();
+const clock = createNodeClock();
 const listen = createTcpListener(clock);
 const connect = createTcpConnector(clock);
 const KIB = 1024;

@@ -39,8 +39,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   hub: ['core', 'catalog', 'tunnel', 'auth', 'control', 'telemetry'],
   sidecar: ['core', 'catalog', 'http', 'router', 'telemetry', 'agent'],
   'runtime/common': ['core'],
-  'runtime/node-compat': ['core'],
+  'runtime/node-compat': ['core', 'runtime/common'],
   'runtime/node': ['core', 'runtime/common', 'runtime/node-compat'],
+  'runtime/browser': ['core', 'runtime/common'],
   'runtime/workerd': ['core', 'runtime/common', 'runtime/node-compat'],
   testing: allBut('runtime', 'cli'),
   cli: allBut('runtime', 'tunnel', 'testing'),
@@ -50,6 +51,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 /** Package → the files that may import it. */
 export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   '@hono/node-server': [/^src\/runtime\/node\/http\.ts$/],
+  '@noble/ciphers': [/^src\/runtime\/browser\/crypto\.ts$/],
+  '@noble/curves': [/^src\/runtime\/browser\/crypto\.ts$/],
+  '@noble/hashes': [/^src\/runtime\/browser\/crypto\.ts$/],
   '@nats-io/jetstream': [/^src\/hub\/store\/nats(?:-feed)?\.ts$/],
   '@nats-io/kv': [/^src\/hub\/store\/nats(?:-feed)?\.ts$/],
   '@nats-io/transport-node': [/^src\/hub\/store\/nats\.ts$/],

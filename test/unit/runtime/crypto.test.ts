@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Bytes, EMPTY, encodeUtf8, fromHex, toHex } from '../../../src/core/bytes.ts';
-import { nodeCrypto } from '../../../src/runtime/node-compat/crypto.ts';
+import { CRYPTOS } from '../../support/cryptos.ts';
 
 const KEY_15 = 'feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308';
 const PLAINTEXT_15 =
@@ -47,62 +47,64 @@ const GCM_CASES = [
   },
 ];
 
-describe('Aead', () => {
-  for (const { name, key, nonce, aad, plaintext, sealed } of GCM_CASES) {
-    it(`seals and opens GCM test case ${name}`, () => {
-      const aead = nodeCrypto.createAead(fromHex(key));
-      const out = new Uint8Array(sealed.length / 2 + 7).fill(0xee);
-      aead.seal(fromHex(nonce), fromHex(aad), fromHex(plaintext), out, 3);
-      assert.equal(toHex(out), `eeeeee${sealed}eeeeeeee`);
-      const opened = aead.open(fromHex(nonce), fromHex(aad), fromHex(sealed));
-      assert.ok(opened !== undefined);
-      assert.equal(toHex(opened), plaintext);
-    });
+for (const { by, crypto } of CRYPTOS) {
+  describe(`Aead by ${by}`, () => {
+    for (const { name, key, nonce, aad, plaintext, sealed } of GCM_CASES) {
+      it(`seals and opens GCM test case ${name}`, () => {
+        const aead = crypto.createAead(fromHex(key));
+        const out = new Uint8Array(sealed.length / 2 + 7).fill(0xee);
+        aead.seal(fromHex(nonce), fromHex(aad), fromHex(plaintext), out, 3);
+        assert.equal(toHex(out), `eeeeee${sealed}eeeeeeee`);
+        const opened = aead.open(fromHex(nonce), fromHex(aad), fromHex(sealed));
+        assert.ok(opened !== undefined);
+        assert.equal(toHex(opened), plaintext);
+      });
 
-    it(`refuses GCM test case ${name} with any bit of its tag, text, nonce or additional data wrong`, () => {
-      const aead = nodeCrypto.createAead(fromHex(key));
-      for (let at = 0; at < sealed.length / 2; at++) {
-        assert.equal(aead.open(fromHex(nonce), fromHex(aad), flip(fromHex(sealed), at)), undefined);
-      }
-      assert.equal(aead.open(flip(fromHex(nonce), 11), fromHex(aad), fromHex(sealed)), undefined);
-      assert.equal(aead.open(fromHex(nonce), fromHex(`${aad}00`), fromHex(sealed)), undefined);
-    });
-  }
-
-  it('opens nothing that is shorter than a tag', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32));
-    for (let length = 0; length < 16; length++) {
-      assert.equal(aead.open(new Uint8Array(12), EMPTY, new Uint8Array(length)), undefined);
+      it(`refuses GCM test case ${name} with any bit of its tag, text, nonce or additional data wrong`, () => {
+        const aead = crypto.createAead(fromHex(key));
+        for (let at = 0; at < sealed.length / 2; at++) {
+          assert.equal(aead.open(fromHex(nonce), fromHex(aad), flip(fromHex(sealed), at)), undefined);
+        }
+        assert.equal(aead.open(flip(fromHex(nonce), 11), fromHex(aad), fromHex(sealed)), undefined);
+        assert.equal(aead.open(fromHex(nonce), fromHex(`${aad}00`), fromHex(sealed)), undefined);
+      });
     }
-  });
 
-  it('reads views inside larger buffers', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32).fill(7));
-    const text = encodeUtf8('..hello..').subarray(2, 7);
-    const out = new Uint8Array(40);
-    aead.seal(new Uint8Array(12), EMPTY, text, out, 10);
-    const opened = aead.open(new Uint8Array(12), EMPTY, out.subarray(10, 10 + 5 + 16));
-    assert.deepEqual(opened, new Uint8Array(text));
-  });
+    it('opens nothing that is shorter than a tag', () => {
+      const aead = crypto.createAead(new Uint8Array(32));
+      for (let length = 0; length < 16; length++) {
+        assert.equal(aead.open(new Uint8Array(12), EMPTY, new Uint8Array(length)), undefined);
+      }
+    });
 
-  it('gives plain arrays, so that slice copies', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32));
-    const out = new Uint8Array(17);
-    aead.seal(new Uint8Array(12), EMPTY, Uint8Array.of(1), out, 0);
-    assert.equal(aead.open(new Uint8Array(12), EMPTY, out)?.constructor, Uint8Array);
-    assert.equal(nodeCrypto.sha256().constructor, Uint8Array);
-    assert.equal(nodeCrypto.createX25519().publicKey.constructor, Uint8Array);
-  });
+    it('reads views inside larger buffers', () => {
+      const aead = crypto.createAead(new Uint8Array(32).fill(7));
+      const text = encodeUtf8('..hello..').subarray(2, 7);
+      const out = new Uint8Array(40);
+      aead.seal(new Uint8Array(12), EMPTY, text, out, 10);
+      const opened = aead.open(new Uint8Array(12), EMPTY, out.subarray(10, 10 + 5 + 16));
+      assert.deepEqual(opened, new Uint8Array(text));
+    });
 
-  it('refuses a key of another length', () => {
-    assert.throws(() => nodeCrypto.createAead(new Uint8Array(16)), RangeError);
-  });
+    it('gives plain arrays, so that slice copies', () => {
+      const aead = crypto.createAead(new Uint8Array(32));
+      const out = new Uint8Array(17);
+      aead.seal(new Uint8Array(12), EMPTY, Uint8Array.of(1), out, 0);
+      assert.equal(aead.open(new Uint8Array(12), EMPTY, out)?.constructor, Uint8Array);
+      assert.equal(crypto.sha256().constructor, Uint8Array);
+      assert.equal(crypto.createX25519().publicKey.constructor, Uint8Array);
+    });
 
-  it('refuses an output without room', () => {
-    const aead = nodeCrypto.createAead(new Uint8Array(32));
-    assert.throws(() => aead.seal(new Uint8Array(12), EMPTY, new Uint8Array(8), new Uint8Array(23), 0), RangeError);
+    it('refuses a key of another length', () => {
+      assert.throws(() => crypto.createAead(new Uint8Array(16)), RangeError);
+    });
+
+    it('refuses an output without room', () => {
+      const aead = crypto.createAead(new Uint8Array(32));
+      assert.throws(() => aead.seal(new Uint8Array(12), EMPTY, new Uint8Array(8), new Uint8Array(23), 0), RangeError);
+    });
   });
-});
+}
 
 /** RFC 4231 §4.2, §4.3, §4.7, §4.8: short, shorter than a block, and longer than a block. */
 const HMAC_CASES = [
@@ -134,31 +136,33 @@ const HMAC_CASES = [
   },
 ];
 
-describe('hashes', () => {
-  it('SHA-256 of FIPS 180-4, in one part and in several', () => {
-    const abc = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
-    assert.equal(toHex(nodeCrypto.sha256(encodeUtf8('abc'))), abc);
-    assert.equal(toHex(nodeCrypto.sha256(encodeUtf8('a'), EMPTY, encodeUtf8('bc'))), abc);
-    const empty = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-    assert.equal(toHex(nodeCrypto.sha256()), empty);
-  });
-
-  for (const { name, key, data, mac } of HMAC_CASES) {
-    it(`HMAC-SHA-256 of RFC 4231 §${name}`, () => {
-      assert.equal(toHex(nodeCrypto.hmacSha256(fromHex(key), encodeUtf8(data))), mac);
-      assert.equal(
-        toHex(nodeCrypto.hmacSha256(fromHex(key), encodeUtf8(data.slice(0, 3)), encodeUtf8(data.slice(3)))),
-        mac,
-      );
+for (const { by, crypto } of CRYPTOS) {
+  describe(`hashes by ${by}`, () => {
+    it('SHA-256 of FIPS 180-4, in one part and in several', () => {
+      const abc = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
+      assert.equal(toHex(crypto.sha256(encodeUtf8('abc'))), abc);
+      assert.equal(toHex(crypto.sha256(encodeUtf8('a'), EMPTY, encodeUtf8('bc'))), abc);
+      const empty = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+      assert.equal(toHex(crypto.sha256()), empty);
     });
-  }
 
-  it('HMAC-SHA-256 leaves its key as it was', () => {
-    const key = new Uint8Array(32).fill(9);
-    nodeCrypto.hmacSha256(key, EMPTY);
-    assert.deepEqual(key, new Uint8Array(32).fill(9));
+    for (const { name, key, data, mac } of HMAC_CASES) {
+      it(`HMAC-SHA-256 of RFC 4231 §${name}`, () => {
+        assert.equal(toHex(crypto.hmacSha256(fromHex(key), encodeUtf8(data))), mac);
+        assert.equal(
+          toHex(crypto.hmacSha256(fromHex(key), encodeUtf8(data.slice(0, 3)), encodeUtf8(data.slice(3)))),
+          mac,
+        );
+      });
+    }
+
+    it('HMAC-SHA-256 leaves its key as it was', () => {
+      const key = new Uint8Array(32).fill(9);
+      crypto.hmacSha256(key, EMPTY);
+      assert.deepEqual(key, new Uint8Array(32).fill(9));
+    });
   });
-});
+}
 
 /** RFC 7748 §5.2. */
 const SCALAR_CASES = [
@@ -185,43 +189,45 @@ const LOW_ORDER_POINTS = [
   `ee${'ff'.repeat(30)}7f`,
 ];
 
-describe('X25519', () => {
-  for (const { scalar, point, product } of SCALAR_CASES) {
-    it(`multiplies as RFC 7748 §5.2, scalar ${scalar.slice(0, 8)}…`, () => {
-      assert.equal(toHex(nodeCrypto.createX25519(fromHex(scalar)).diffieHellman(fromHex(point))), product);
+for (const { by, crypto } of CRYPTOS) {
+  describe(`X25519 by ${by}`, () => {
+    for (const { scalar, point, product } of SCALAR_CASES) {
+      it(`multiplies as RFC 7748 §5.2, scalar ${scalar.slice(0, 8)}…`, () => {
+        assert.equal(toHex(crypto.createX25519(fromHex(scalar)).diffieHellman(fromHex(point))), product);
+      });
+    }
+
+    it('agrees as RFC 7748 §6.1', () => {
+      const alice = crypto.createX25519(fromHex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a'));
+      const bob = crypto.createX25519(fromHex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'));
+      assert.equal(toHex(alice.publicKey), '8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a');
+      assert.equal(toHex(bob.publicKey), 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
+      const secret = '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742';
+      assert.equal(toHex(alice.diffieHellman(bob.publicKey)), secret);
+      assert.equal(toHex(bob.diffieHellman(alice.publicKey)), secret);
     });
-  }
 
-  it('agrees as RFC 7748 §6.1', () => {
-    const alice = nodeCrypto.createX25519(fromHex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a'));
-    const bob = nodeCrypto.createX25519(fromHex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'));
-    assert.equal(toHex(alice.publicKey), '8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a');
-    assert.equal(toHex(bob.publicKey), 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
-    const secret = '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742';
-    assert.equal(toHex(alice.diffieHellman(bob.publicKey)), secret);
-    assert.equal(toHex(bob.diffieHellman(alice.publicKey)), secret);
-  });
-
-  it('makes a new pair each time', () => {
-    const a = nodeCrypto.createX25519();
-    const b = nodeCrypto.createX25519();
-    assert.notDeepEqual(a.publicKey, b.publicKey);
-    assert.deepEqual(a.diffieHellman(b.publicKey), b.diffieHellman(a.publicKey));
-  });
-
-  for (const point of LOW_ORDER_POINTS) {
-    it(`refuses the low-order point ${point.slice(0, 8)}…`, () => {
-      const pair = nodeCrypto.createX25519();
-      assert.throws(() => pair.diffieHellman(fromHex(point)), { code: 'SKEIN_HANDSHAKE' });
+    it('makes a new pair each time', () => {
+      const a = crypto.createX25519();
+      const b = crypto.createX25519();
+      assert.notDeepEqual(a.publicKey, b.publicKey);
+      assert.deepEqual(a.diffieHellman(b.publicKey), b.diffieHellman(a.publicKey));
     });
-  }
 
-  it('refuses keys of another length', () => {
-    const pair = nodeCrypto.createX25519();
-    assert.throws(() => pair.diffieHellman(new Uint8Array(31)), { code: 'SKEIN_HANDSHAKE' });
-    assert.throws(() => nodeCrypto.createX25519(new Uint8Array(33)), RangeError);
+    for (const point of LOW_ORDER_POINTS) {
+      it(`refuses the low-order point ${point.slice(0, 8)}…`, () => {
+        const pair = crypto.createX25519();
+        assert.throws(() => pair.diffieHellman(fromHex(point)), { code: 'SKEIN_HANDSHAKE' });
+      });
+    }
+
+    it('refuses keys of another length', () => {
+      const pair = crypto.createX25519();
+      assert.throws(() => pair.diffieHellman(new Uint8Array(31)), { code: 'SKEIN_HANDSHAKE' });
+      assert.throws(() => crypto.createX25519(new Uint8Array(33)), RangeError);
+    });
   });
-});
+}
 
 function flip(bytes: Bytes, at: number): Bytes {
   bytes[at] = (bytes[at] ?? 0) ^ 1;

@@ -1,5 +1,12 @@
 /** Every question, in the order they are asked. */
 import type { Question } from '../kit/question.ts';
 import { P1 } from './p1-throughput.ts';
+import { P2 } from './p2-bun.ts';
+import { P3 } from './p3-field.ts';
+import { P4 } from './p4-latency.ts';
+import { P5 } from './p5-download.ts';
+import { P6 } from './p6-relay.ts';
+import { P7 } from './p7-beside-bulk.ts';
+import { P12 } from './p12-idle-sidecar.ts';
 
-export const QUESTIONS: readonly Question[] = [P1];
+export const QUESTIONS: readonly Question[] = [P1, P2, P3, P4, P5, P6, P7, P12];

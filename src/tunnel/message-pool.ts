@@ -5,7 +5,8 @@
 
 import type { Bytes } from '../core/bytes.ts';
 
-const SLAB_BYTES = 64 * 1024;
+/** A full record with its headers. */
+const SLAB_BYTES = 65 * 1024;
 /** Smaller records get an exact buffer: they are many, short-lived, and would waste a slab each. */
 const LARGE_BYTES = 16 * 1024;
 /** Slabs kept for all sessions together: 4 MiB. */

@@ -6,7 +6,7 @@ const MIB = 1024 * KIB;
 export interface TunnelOptions {
   /** Largest link message, in bytes: a full record and its headers, with room for a larger one later. */
   readonly maxMessageBytes: number;
-  /** Bytes on their way to the network above which a link builds no further message, so that an urgent frame waits behind at most this. */
+  /** Bytes on their way to the network above which a link builds no further message: more than a full record, so that one is built while another leaves, and little, so that an urgent frame waits behind at most this. */
   readonly maxOutstandingBytes: number;
   /** Window every circuit starts with; small, because a link may hold `maxCircuits`. */
   readonly initialCircuitWindowBytes: number;
@@ -42,7 +42,7 @@ export interface TunnelOptions {
   /** Silence that ends a link in any case: one whose socket takes no bytes is congested until then (nats-server#7615). */
   readonly sendStallMs: number;
 
-  /** Plaintext of one record: 64 KiB less the headers. */
+  /** Plaintext of one record: what one read of a socket brings (64 KiB) with its frames, else each read makes a small record as well. */
   readonly maxRecordBytes: number;
   /** Received bytes, and milliseconds, after which an ACK goes out on its own. */
   readonly ackEveryBytes: number;
@@ -112,8 +112,8 @@ export interface TunnelOptions {
 
 export const TUNNEL_DEFAULTS: TunnelOptions = {
   maxMessageBytes: 128 * KIB,
-  maxOutstandingBytes: 64 * KIB,
-  initialCircuitWindowBytes: 64 * KIB + 128,
+  maxOutstandingBytes: 66 * KIB,
+  initialCircuitWindowBytes: 65 * KIB,
   circuitWindowBytes: 256 * KIB,
   maxCircuitWindowBytes: 2 * MIB,
   linkWindowBudgetBytes: 8 * MIB,
@@ -128,7 +128,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   deadAfterMs: 14_000,
   sendStallMs: 20_000,
 
-  maxRecordBytes: 65_280,
+  maxRecordBytes: 64 * KIB + 512,
   ackEveryBytes: 64 * KIB,
   ackDelayMs: 25,
   gapMs: 2_000,
@@ -147,7 +147,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   quickProbes: 6,
   fenceMs: 300,
   reorderBytes: 256 * KIB,
-  rekeyAfterRecords: 2 ** 20,
+  rekeyAfterRecords: 1_000_000,
   rekeyAfterMs: 3_600_000,
 
   streamWindowBytes: 256 * KIB,

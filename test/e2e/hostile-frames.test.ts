@@ -12,6 +12,7 @@ import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { LINK_HEADER_BYTES } from '../../src/tunnel/circuit.ts';
 import { FrameWriter } from '../../src/tunnel/frame.ts';
 import { Link } from '../../src/tunnel/link.ts';
+import { TUNNEL_DEFAULTS } from '../../src/tunnel/options.ts';
 import { STREAM_KIND } from '../../src/tunnel/stream.ts';
 import { printFigures } from '../support/figures.ts';
 import { makeNoise, mutate } from '../support/mutants.ts';
@@ -125,7 +126,7 @@ describe(`Hostile frames, seed ${seed}`, () => {
       const sent = { credit: 2_000_000 };
       const next = (): number => (open.at(-1) ?? 1) + 2 * int(2);
       for (let round = 0; round < 50 && responder.error === undefined && rogue.closedBy === undefined; round++) {
-        const writer = new FrameWriter(new Uint8Array(65_280));
+        const writer = new FrameWriter(new Uint8Array(TUNNEL_DEFAULTS.maxRecordBytes));
         const count = 1 + int(100);
         for (let i = 0; i < count; i++) {
           if (int(30) > 0) writeFair(writer, open, sent);

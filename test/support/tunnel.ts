@@ -15,7 +15,7 @@ import { type Circuit, LINK_HEADER_BYTES } from '../../src/tunnel/circuit.ts';
 import { type FrameHandler, FrameWriter } from '../../src/tunnel/frame.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from '../../src/tunnel/handshake.ts';
 import { Link } from '../../src/tunnel/link.ts';
-import { resolveTunnelOptions, type TunnelOptions } from '../../src/tunnel/options.ts';
+import { resolveTunnelOptions, TUNNEL_DEFAULTS, type TunnelOptions } from '../../src/tunnel/options.ts';
 import { PathRecords } from '../../src/tunnel/path-records.ts';
 import {
   MESSAGE_OVERHEAD_BYTES,
@@ -307,7 +307,7 @@ export class RogueInitiator {
 
   /** Seals one record with what `build` writes. */
   send(build: (writer: FrameWriter) => void): void {
-    const writer = new FrameWriter(new Uint8Array(65_280));
+    const writer = new FrameWriter(new Uint8Array(TUNNEL_DEFAULTS.maxRecordBytes));
     build(writer);
     this.sendPlaintext(writer.bytes.slice(0, writer.length));
   }

@@ -92,7 +92,7 @@ describe('ReplayBudget', () => {
 
   it('keeps 1,000 detached sessions below its limit, and tells those it gave up why', async (t) => {
     const clock = new VirtualClock();
-    const budget = new ReplayBudget(128 * MIB);
+    const budget = new ReplayBudget(120 * MIB);
     const random = new SeededRandom(1);
     const pairs = Array.from({ length: 1_000 }, (_, n) => {
       // What the other end says does not come any more: what it acknowledges, and the credit of its circuit.
@@ -120,7 +120,7 @@ describe('ReplayBudget', () => {
     clock.advance(100);
     // More than the limit, as after a time of larger windows: what others of the process keep.
     const other = new Member(budget);
-    other.keep(128 * MIB - budget.bytes);
+    other.keep(budget.limitBytes - budget.bytes);
     const keptBytes = pairs.map(({ near }) => near.session.keptBytes);
     for (const [n, { links }] of pairs.entries()) {
       if (n === 500) other.keep(4 * MIB); // from here on room is made

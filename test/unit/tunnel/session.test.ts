@@ -79,6 +79,29 @@ describe('Session', () => {
     assert.equal(responder.session.pinnedBytes.unread, 0);
   });
 
+  it('carries what one read of a socket brings in one record', async () => {
+    const readBytes = 64 * 1024;
+    const { clock, initiator, responder, wire } = await createSessions();
+    const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, false);
+    await clock.settle();
+    new RecordingSink(responder.streams[0] ?? assert.fail());
+    const sizes: number[] = [];
+    const send = wire.a.send.bind(wire.a);
+    wire.a.send = (message) => {
+      if (message.length > 100) sizes.push(message.length); // an ACK alone is less
+      send(message);
+    };
+    const write = async (): Promise<void> => {
+      stream.write(new Uint8Array(readBytes));
+      await clock.settle();
+      await clock.advanceAsync(50);
+    };
+    for (let i = 0; i < 8; i++) await write(); // records grow to their full size
+    sizes.length = 0;
+    await write();
+    assert.equal(sizes.length, 1, sizes.join());
+  });
+
   it('falls silent when there is nothing to say: an ACK is not acknowledged', async () => {
     const { clock, initiator, responder } = await createSessions({ latencyMs: 5 });
     const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, true);

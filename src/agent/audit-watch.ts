@@ -43,6 +43,7 @@ export class AuditWatch {
   #known: AuditHead | undefined;
   #alarm: { readonly why: AuditAlarm; readonly hub: string } | undefined;
   #following: Promise<void> = Promise.resolve();
+  readonly #waiting = new Set<HubConnection>();
 
   constructor(options: AuditWatchOptions) {
     this.#options = options;
@@ -61,9 +62,14 @@ export class AuditWatch {
 
   /** The hub has come into use, or says that its log has come further. */
   look(hub: HubConnection): void {
-    if (!hub.plays('issuer')) return;
+    // Where it waits for its turn, what has come since is looked at with it.
+    if (!hub.plays('issuer') || this.#waiting.has(hub)) return;
+    this.#waiting.add(hub);
     this.#following = this.#following
-      .then(() => (hub.isClosed ? undefined : this.#follow(hub)))
+      .then(() => {
+        this.#waiting.delete(hub);
+        return hub.isClosed ? undefined : this.#follow(hub);
+      })
       .catch((thrown) => {
         const { log } = this.#options;
         log.log('debug', 'audit-not-followed', { hub: hub.url, error: toSkeinError(thrown).message });

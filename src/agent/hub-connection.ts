@@ -17,6 +17,7 @@ import { Link } from '../tunnel/link.ts';
 import { Session } from '../tunnel/session.ts';
 import { STREAM_KIND } from '../tunnel/stream.ts';
 import type { Identity } from './identity.ts';
+import { NewestOnly } from './newest-only.ts';
 import { toRawStream } from './raw-stream.ts';
 import type { Route } from './route.ts';
 
@@ -50,6 +51,9 @@ export interface HubConnectionOptions {
   readonly events: HubEvents;
 }
 
+/** What a hub passes on of the issuer costs a signature to believe, and perhaps a log line to refuse. */
+const STATEMENTS = { perSecond: 5, burst: 20 } as const;
+
 /** Close codes of RFC 6455 §7.4.1. */
 const NORMAL = 1000;
 
@@ -64,14 +68,17 @@ export class HubConnection implements Route {
   #session: Session | undefined;
   #channel: Channel | undefined;
   #isOpen = false;
-  /** Lists of revocations that are being verified. */
-  #verifying: Promise<unknown> | undefined;
+  readonly #revocations: NewestOnly<RevokedEntries>;
+  readonly #bundles: NewestOnly<object>;
   #closedBy: SkeinError | undefined;
 
   private constructor(url: string, pipe: MessagePipe, options: HubConnectionOptions) {
     this.url = url;
     this.#options = options;
     const { platform, observer } = options;
+    const { clock } = platform;
+    this.#revocations = new NewestOnly({ ...STATEMENTS, clock, look: (list) => this.#revoke(list) });
+    this.#bundles = new NewestOnly({ ...STATEMENTS, clock, look: (bundle) => this.#takeBundle(bundle) });
     this.#link = new Link(pipe, {
       role: 'dialler',
       clock: platform.clock,
@@ -207,7 +214,7 @@ export class HubConnection implements Route {
   }
 
   #openChannel(session: Session): Channel {
-    const { platform, identity, events } = this.#options;
+    const { platform, events } = this.#options;
     const offer = encodeControlOffer();
     const revocations = new RevocationAssembler();
     return new Channel(toRawStream(session.openStream(STREAM_KIND.internal, offer, offer.length, false)), {
@@ -223,13 +230,10 @@ export class HubConnection implements Route {
         },
         revocations: (push) => {
           const list = revocations.push(push);
-          if (list === undefined) return;
-          this.#verifying = Promise.all([this.#verifying, this.#revoke(list)]);
+          if (list !== undefined) this.#revocations.offer(list);
         },
         // Signed by the issuer: any hub may pass it on.
-        bundle: ({ bundle }) => {
-          identity.updateBundle(bundle).catch((thrown) => this.#fail(toSkeinError(thrown)));
-        },
+        bundle: ({ bundle }) => this.#bundles.offer(bundle),
       },
       // A link whose control stream is gone is of no use to a member.
       onClose: (error) => this.#fail(error),
@@ -245,18 +249,19 @@ export class HubConnection implements Route {
     }
   }
 
+  async #takeBundle(bundle: object): Promise<void> {
+    await this.#options.identity.updateBundle(bundle).catch((thrown) => this.#fail(toSkeinError(thrown)));
+  }
+
   /** Who is revoked is known before the circuit of anybody who may be. */
   async #announce(push: Push<'circuit'>): Promise<void> {
-    if (this.#verifying !== undefined) await this.settled();
+    await this.settled();
     if (!this.isClosed) this.#options.events.onCircuit(push, this);
   }
 
   /** Resolves when it is known who is revoked, as far as the hub has told. */
-  async settled(): Promise<void> {
-    for (let verifying = this.#verifying; verifying !== undefined; verifying = this.#verifying) {
-      await verifying;
-      if (this.#verifying === verifying) this.#verifying = undefined;
-    }
+  settled(): Promise<void> {
+    return this.#revocations.settled();
   }
 
   /** What the hub says in a role; one whose SVID does not say that it has it is left. */
@@ -285,6 +290,8 @@ export class HubConnection implements Route {
 
   #forget(error: SkeinError): void {
     const { observer } = this.#options;
+    this.#revocations.close();
+    this.#bundles.close();
     observer?.forgetLink(this.#link);
     if (this.#session !== undefined) observer?.forgetSession(this.#session, error);
   }

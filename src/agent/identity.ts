@@ -26,6 +26,7 @@ import { readClaimedTime, verifyWit, type Wit } from '../auth/svid.ts';
 import { anchorOf, findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import type { WayIn } from '../auth/way-in.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { LimitedLog } from '../core/limited-log.ts';
 import { jitter } from '../core/random.ts';
 import { Redacted } from '../core/redacted.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
@@ -39,6 +40,8 @@ import { openShelf } from './shelves.ts';
 const RENEWAL_SPREAD = 0.1;
 /** Part of its lifetime after which an SVID is renewed at the latest: as much is left for a hub that is away. */
 const RENEWAL_RATIO = 0.5;
+
+const REFUSALS_LOGGED = { perSecond: 0.1, burst: 20 } as const;
 
 /** A WIT-SVID in use. */
 interface Membership {
@@ -70,6 +73,8 @@ export class Identity {
   /** Lists of revocations that were not taken over, by why. */
   readonly revocationsRefused: Record<RevocationsRefusal, number> = { unsigned: 0, forged: 0, fork: 0 };
   readonly #options: IdentityOptions;
+  /** Hubs decide how often there is something to refuse. */
+  readonly #refusals: LimitedLog;
   readonly #hubTime: HubTime;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
@@ -92,6 +97,7 @@ export class Identity {
     release?: () => void,
   ) {
     this.#options = options;
+    this.#refusals = new LimitedLog(options.log, options.platform.clock, REFUSALS_LOGGED);
     this.#hubTime = new HubTime(options.platform.clock);
     this.#store = store;
     this.#key = key;
@@ -251,7 +257,7 @@ export class Identity {
     if (why !== undefined || isFork) {
       const cause = why ?? 'fork';
       this.revocationsRefused[cause]++;
-      this.#options.log.log('error', 'revocations-refused', { why: cause, number: offered.number, known: list.number });
+      this.#refusals.log('error', 'revocations-refused', { why: cause, number: offered.number, known: list.number });
       return false;
     }
     // Another one may have come meanwhile.
@@ -357,7 +363,7 @@ export class Identity {
   #refuseBundle(why: BundleRefusal, sequence: number | undefined, error: string): void {
     this.bundlesRefused[why]++;
     const known = this.#bundle?.spiffe_sequence;
-    this.#options.log.log('error', 'bundle-refused', { why, sequence, known, error });
+    this.#refusals.log('error', 'bundle-refused', { why, sequence, known, error });
   }
 
   #memberAuthenticator(

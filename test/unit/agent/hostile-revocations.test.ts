@@ -7,6 +7,7 @@ import type { SignedRevocations } from '../../../src/auth/signed-revocations.ts'
 import { splitRevocations } from '../../../src/control/revocation-parts.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
+import { printFigures } from '../../support/figures.ts';
 import { HONEST, HostileHubLab } from '../../support/hostile-hub.ts';
 import { RecordingHandler } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
@@ -64,6 +65,37 @@ for (const [how, bend] of Object.entries(BENDS)) {
     equal(lab.outcome.failed, 0, 'who was not revoked is served');
   });
 }
+
+test('A hub that floods with lists and bundles that nobody has signed costs a few checks and lines a second, and delays no revocation', async (t) => {
+  const { lab, list } = await startLab(t);
+  const { mesh } = lab;
+  const fromMs = mesh.clock.monotonicMs();
+  const keys = [{ kty: 'EC', crv: 'P-256', kid: 'x', use: 'wit-svid', x: 'x', y: 'y' }];
+  for (let i = 1; i <= 2_000; i++) {
+    const junk = { number: list.number + i, more: false, head: 'x.y.z', entries: [{ id: WEB }] };
+    for (const channel of lab.publisher.channels) {
+      channel.push('revocations', junk);
+      channel.push('bundle', { bundle: { keys, spiffe_sequence: i } });
+    }
+  }
+  await lab.drive(['web'], ['pay'], 2_000);
+  const seconds = (mesh.clock.monotonicMs() - fromMs) / 1_000;
+  for (const { name, agent, log } of lab.members.values()) {
+    const { revocationsRefused, bundlesRefused } = agent.identity;
+    const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0);
+    const lines = log.of('revocations-refused').length + log.of('bundle-refused').length;
+    const looked = [sum(revocationsRefused), sum(bundlesRefused)];
+    printFigures('statements of a hub that floods', { member: name, pushed: 4_000, looked, lines });
+    for (const count of looked) ok(count > 0 && count <= 21 + 5 * seconds, `${count} were looked at`);
+    ok(lines <= 21 + 0.1 * seconds, `${lines} lines`);
+  }
+  equal(lab.outcome.failed, 0);
+  await mesh.admin('revocations', { body: { id: 'spiffe://skein.mesh/ns/default/sa/later' } });
+  await mesh.until(
+    () => [...lab.members.values()].every(({ agent }) => agent.identity.signedRevocations !== list),
+    1_000,
+  );
+});
 
 test('A hub that brings back an old list of revocations brings back nobody', async (t) => {
   const { lab, before, list } = await startLab(t);

@@ -135,6 +135,10 @@ export class Agent {
       sealing: {
         served: () => this.#services.names(),
         bundle: () => identity.bundle,
+        known: () => ({
+          revocations: identity.revocations.list.number,
+          bundle: identity.bundle.spiffe_sequence,
+        }),
         onDoubt: (channel) => this.#uplinks.doubt(channel),
       },
       own: {

@@ -1,6 +1,7 @@
 /** Mirror: the local copy of the catalogue, with what is compiled from it: authorizer and routes. All stay as they are while no hub is there. */
 
 import { Authorizer } from '../auth/authorizer.ts';
+import type { LatestStatements } from '../auth/seal.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import {
   AUTHORIZATION_POLICY,
@@ -50,6 +51,8 @@ export interface Sealing {
   readonly served: () => Iterable<string>;
   /** Keys of the issuer. */
   readonly bundle: () => TrustBundle;
+  /** What else the issuer has said, as far as this member was told. */
+  readonly known: () => LatestStatements;
   /** The hub behind that channel does not show what was sealed. */
   readonly onDoubt: (channel: Channel) => void;
 }
@@ -174,10 +177,10 @@ export class Mirror implements EndpointSource {
     this.#onPolicies(snapshot);
   }
 
-  #createSealed({ served, bundle, onDoubt }: Sealing): SealedCatalogue {
+  #createSealed({ served, bundle, known, onDoubt }: Sealing): SealedCatalogue {
     const { platform, log, namespace } = this.#options;
     return new SealedCatalogue({
-      ...{ platform, log, bundle },
+      ...{ platform, log, bundle, known },
       interest: () => createInterest(this.#watch.services, served(), namespace()),
       onPolicies: (snapshot) => this.#onPolicies(snapshot),
       onRoutes: (snapshot) => this.routing.onSnapshot(snapshot),

@@ -3,7 +3,7 @@
  * used; the last that did stays in force, and the hub is told of loudly and trusted less.
  */
 
-import { verifySeal } from '../auth/seal.ts';
+import { type LatestStatements, verifySeal } from '../auth/seal.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import type { Interest } from '../catalog/interest.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
@@ -12,6 +12,7 @@ import type { Timer } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { SealKeeper, type SealRefusal } from './seal-keeper.ts';
+import { Withheld } from './withheld.ts';
 
 export interface SealedCatalogueOptions {
   readonly platform: Platform;
@@ -20,6 +21,8 @@ export interface SealedCatalogueOptions {
   readonly interest: () => Interest;
   readonly onPolicies: (snapshot: Snapshot) => void;
   readonly onRoutes: (snapshot: Snapshot) => void;
+  /** What else the issuer has said, as far as this member was told. */
+  readonly known: () => LatestStatements;
   /** The hub that is followed does not show what was sealed: another one may. */
   readonly onDoubt: () => void;
 }
@@ -27,6 +30,8 @@ export interface SealedCatalogueOptions {
 /** What is refused, and why: read at scrape time. */
 export interface SealStats {
   readonly refused: Record<SealRefusal | 'unsealed', number>;
+  /** Of what the issuer has said besides, and was not told. */
+  readonly withheld: Withheld['counts'];
 }
 
 /** Seal and resources come one after the other, and a large change takes a hub its time. */
@@ -37,9 +42,10 @@ const LEAST_TIME_MS = 1_000;
 const STALE_MS = 900_000;
 
 export class SealedCatalogue {
-  readonly stats: SealStats = { refused: { forged: 0, index: 0, rollback: 0, fork: 0, unsealed: 0 } };
+  readonly stats: SealStats;
   readonly #options: SealedCatalogueOptions;
   readonly #keeper: SealKeeper;
+  readonly #withheld: Withheld;
   #candidate: Snapshot | undefined;
   /** Services whose routes were seen to be whole. */
   readonly #services = new Set<string>();
@@ -55,18 +61,23 @@ export class SealedCatalogue {
 
   constructor(options: SealedCatalogueOptions) {
     this.#options = options;
-    const { platform, bundle } = options;
+    const { platform, log, bundle, known, onDoubt } = options;
+    this.#withheld = new Withheld({ clock: platform.clock, log, known, onDoubt });
+    this.stats = {
+      refused: { forged: 0, index: 0, rollback: 0, fork: 0, unsealed: 0 },
+      withheld: this.#withheld.counts,
+    };
     this.#keeper = new SealKeeper({
       sha256: platform.crypto.sha256,
       verify: (head) => verifySeal(head, bundle()),
-      onSeal: ({ atMs }) => {
+      onSeal: ({ atMs, latest }) => {
+        if (latest !== undefined) this.#withheld.note(latest);
         this.#noteSigned(atMs);
         this.consider();
       },
-      onRefused: (why, seal, known) => {
+      onRefused: (why, seal, newest) => {
         this.stats.refused[why]++;
-        const { log, onDoubt } = this.#options;
-        log.log('error', 'seal-refused', { why, revision: seal?.revision, known: known?.revision });
+        log.log('error', 'seal-refused', { why, revision: seal?.revision, known: newest?.revision });
         onDoubt();
       },
     });
@@ -149,6 +160,7 @@ export class SealedCatalogue {
 
   close(): void {
     this.#cancelComplaint();
+    this.#withheld.close();
     this.#staleness?.cancel();
   }
 

@@ -13,6 +13,16 @@ export interface Seal {
   readonly index: string;
   /** Wall time of the hub that has signed it. */
   readonly atMs: number;
+  /** What else the issuer has said last at that time. */
+  readonly latest?: LatestStatements | undefined;
+}
+
+/** By which number members know whether something is kept from them. */
+export interface LatestStatements {
+  /** Number of the list of revocations; 0: there is none. */
+  readonly revocations: number;
+  /** Sequence of the bundle. */
+  readonly bundle: number;
 }
 
 /** Which came first; of one revision it is the same seal, signed again later. */
@@ -24,7 +34,8 @@ export function compareSeals(a: Seal, b: Seal): number {
 export async function verifySeal(token: string, bundle: TrustBundle): Promise<Seal | undefined> {
   const claims = await verifyStatement(token, 'skein-seal+jwt', bundle);
   if (claims === undefined) return undefined;
-  const { revision, era, index, atMs } = claims;
+  const { revision, era, index, atMs, revocations = 0, bundle: sequence = 0 } = claims;
   if (!isCount(revision) || !isCount(era) || !isCount(atMs) || typeof index !== 'string') return undefined;
-  return { revision, era, index, atMs };
+  if (!isCount(revocations) || !isCount(sequence)) return undefined;
+  return { revision, era, index, atMs, latest: { revocations, bundle: sequence } };
 }

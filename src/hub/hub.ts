@@ -173,6 +173,10 @@ class RunningHub implements Hub {
     const sealer = new Sealer({
       ...{ store, clock, log, sha256, standing, issuer, publisher: this.#publisher, reseal: options.reseal ?? false },
       isCurrent: () => !store.isShared || this.#leases.isCurrent,
+      latest: () => ({
+        revocations: this.#revocations.known.list.number,
+        bundle: standing.bundle().spiffe_sequence,
+      }),
     });
     this.#resources = new Resources({ store, publisher: this.#publisher, clock, log, limits, sealer });
     const { federation: domains = [] } = options;

@@ -3,7 +3,7 @@
  * the sealed revisions that led to them, not by what the store says they are: whoever writes to the store cannot have that sealed.
  */
 
-import { compareSeals, type Seal, verifySeal } from '../auth/seal.ts';
+import { compareSeals, type LatestStatements, type Seal, verifySeal } from '../auth/seal.ts';
 import type { Sha256 } from '../catalog/digest.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { SealIndex } from '../catalog/seal-index.ts';
@@ -25,6 +25,8 @@ export interface SealerOptions {
   readonly standing: Pick<HubStanding, 'bundle'>;
   /** undefined: another hub signs, and this one only follows. */
   readonly issuer: Pick<HubIssuer, 'sign'> | undefined;
+  /** Each seal says it as well, so that members notice when some of it is kept from them. */
+  readonly latest: () => LatestStatements;
   /** Is told each seal that comes into force. */
   readonly publisher: Pick<Publisher, 'seal'>;
   /** The hub is in touch with its store: what it knows is what there is. */
@@ -181,7 +183,7 @@ export class Sealer {
   #sign({ revision, era, index, atMs }: Seal): Promise<string> {
     const { issuer } = this.#options;
     if (issuer === undefined) return Promise.reject(noIssuer('Cannot change resources'));
-    return issuer.sign('skein-seal+jwt', { revision, era, index, atMs });
+    return issuer.sign('skein-seal+jwt', { revision, era, index, atMs, ...this.#options.latest() });
   }
 
   /** Never before the seal that is followed: clocks of hubs differ. */

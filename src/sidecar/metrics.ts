@@ -48,6 +48,9 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   metrics.readAll('skein_seals_refused_total', () =>
     Object.entries(agent.mirror.seals?.stats.refused ?? {}).map(([cause, count]) => [{ cause }, count]),
   );
+  metrics.readAll('skein_statements_withheld_total', () =>
+    Object.entries(agent.mirror.seals?.stats.withheld ?? {}).map(([what, count]) => [{ what }, count]),
+  );
   metrics.readAll('skein_bundles_refused_total', () =>
     Object.entries(agent.identity.bundlesRefused).map(([cause, count]) => [{ cause }, count]),
   );

@@ -205,6 +205,11 @@ export const METRICS = {
     help: 'Policies, routes or seals that were not used, by cause: not signed by the issuer (forged), about something else (index), older than known (rollback), another one of the same revision (fork), or not what was sealed (unsealed)',
     labels: ['cause'],
   },
+  skein_statements_withheld_total: {
+    type: 'counter',
+    help: 'Times the newest seal said that the issuer had revoked identities (revocations) or changed its keys (bundle) and no hub had told of it',
+    labels: ['what'],
+  },
   skein_bundles_refused_total: {
     type: 'counter',
     help: 'Lists of the keys of the issuer that a hub has shown and that were not used, by cause: not readable (malformed), not signed (unsigned), not by the issuer (forged), older than known (rollback), or another one of the same sequence (fork)',

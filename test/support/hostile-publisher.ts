@@ -3,6 +3,7 @@ import type { Resource } from '../../src/catalog/resource.ts';
 import { resourceKey } from '../../src/catalog/resource.ts';
 import type { SealIndex } from '../../src/catalog/seal-index.ts';
 import type { Channel } from '../../src/control/channel.ts';
+import type { PushName } from '../../src/control/messages.ts';
 import { Publisher } from '../../src/hub/publisher.ts';
 import type { Subscriber } from '../../src/hub/subscriber.ts';
 
@@ -17,6 +18,8 @@ export interface TrueSeal {
 export class HostilePublisher extends Publisher {
   /** Control streams of all members, for what is pushed besides. */
   readonly channels: Channel[] = [];
+  /** Pushes that no member is sent. */
+  readonly withheld = new Set<PushName>();
   /** As the issuer has made them. */
   readonly seals: TrueSeal[] = [];
   readonly #true = new Map<string, Resource>();
@@ -56,6 +59,10 @@ export class HostilePublisher extends Publisher {
 
   override subscribe(channel: Channel): Subscriber {
     this.channels.push(channel);
+    const push = channel.push.bind(channel);
+    channel.push = (name, body) => {
+      if (!this.withheld.has(name)) push(name, body);
+    };
     return super.subscribe(channel);
   }
 

@@ -3,24 +3,7 @@
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import { workerdPlatform } from './runtime/workerd/platform.ts';
 
-export type {
-  AgentEvents,
-  BearerToken,
-  Fetch,
-  IncomingSocket,
-  Logger,
-  LogLevel,
-  Mesh,
-  MeshOptions,
-  MeshSocket,
-  Middleware,
-  Platform,
-  ServedService,
-  ServeHandler,
-  ServiceOptions,
-  TokenHolder,
-} from './index.ts';
-export { ERROR_CODES, type ErrorCode, SkeinError } from './index.ts';
+export * from './index.ts';
 export { workerdPlatform };
 
 /**

@@ -24,7 +24,7 @@ export async function claimFolder(files: Files, folder: string, log: Logger): Pr
         details: { ...cause.details, remedy: REMEDY },
       });
     }
-    log.log('warn', 'identity-folder-not-locked', { folder, error: cause.message });
+    log.log('warn', 'identity-folder-not-locked', { folder, error: cause.message, remedy: cause.details.remedy });
     return undefined;
   }
 }

@@ -270,6 +270,24 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs the packages of Bun and Deno in test/runtimes, which serve Linux on x64 only',
     on: ({ platform, arch }) => !(platform === 'linux' && arch === 'x64'),
     tests: {
+      'test/e2e/deno-permissions.test.ts': [
+        'A hub and a sidecar run with what the page says, and carry a call',
+        'A hub without --allow-net names it',
+        'A hub without --allow-env names it',
+        'A hub without --allow-read names it',
+        'A hub without --allow-write names it',
+        'A sidecar without --allow-net names it',
+        'A sidecar without --allow-env names it',
+        'A sidecar without --allow-read names it',
+        'A sidecar without --allow-write names it',
+        'Who may not look whether the holder of a folder lives leaves it alone, and says so',
+      ],
+      'test/e2e/other-runtimes.test.ts': [
+        'From a clone: a hub on bun, called on deno by bun',
+        'From npm: a hub on deno, called on bun by node',
+        'From bun: a hub on bun, called on node by deno',
+        'From deno: a hub on deno, called on deno by bun',
+      ],
       'test/e2e/survival-pairs.test.ts': [
         'node calls Node, Bun and Deno',
         'bun calls Node, Bun and Deno',

@@ -12,7 +12,7 @@ import {
   startSkein,
 } from './process.ts';
 
-export interface HubOptions extends ProgramOptions {
+export interface HubOptions extends SkeinOptions {
   /** @default "127.0.0.1:0" */
   readonly listen?: string;
   /** Further options of `skein hub`. */

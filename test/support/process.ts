@@ -44,6 +44,10 @@ export type Runtime = 'node' | 'bun' | 'deno';
 export interface SkeinOptions extends ProgramOptions {
   /** What runs it: the compiled program on this Node, or the sources (a helper: as it is) on Bun or Deno. @default "node" */
   readonly runtime?: Runtime;
+  /** What Deno allows it. @default everything */
+  readonly denoFlags?: readonly string[];
+  /** The launcher, of `startSkein`. @default bin/skein of this clone */
+  readonly launcher?: string;
 }
 
 /** Clock ticks per second of /proc (`getconf CLK_TCK`): 100 on every Linux that Node runs on. */
@@ -241,19 +245,22 @@ export class Program {
 
 /** `bin/skein` with JSON log. */
 export function startSkein(args: readonly string[], options: SkeinOptions = {}): Program {
-  const [command, ...before] = RUNTIMES[options.runtime ?? 'node'];
-  return new Program(command, [...before, join(root, 'bin/skein'), ...args, '--log', 'json'], {
+  const [command, ...before] = runtimeCommand(options);
+  const launcher = options.launcher ?? join(root, 'bin/skein');
+  return new Program(command, [...before, launcher, ...args, '--log', 'json'], {
     name: `skein ${args[0]}`,
     ...options,
   });
 }
 
 const installed = (path: string): string => join(root, 'test/runtimes/node_modules', path);
-const RUNTIMES: Readonly<Record<Runtime, readonly [string, ...string[]]>> = {
-  node: [process.execPath],
-  bun: [installed('@oven/bun-linux-x64/bin/bun')],
-  deno: [installed('@deno/linux-x64-glibc/deno'), 'run', '-A'],
-};
+
+/** The command that a runtime is started with, before the program's own path. */
+export function runtimeCommand({ runtime = 'node', denoFlags = ['-A'] }: SkeinOptions): readonly [string, ...string[]] {
+  if (runtime === 'node') return [process.execPath];
+  if (runtime === 'bun') return [installed('@oven/bun-linux-x64/bin/bun')];
+  return [installed('@deno/linux-x64-glibc/deno'), 'run', '--no-prompt', ...denoFlags];
+}
 
 /** Runs `bin/skein` to its end. */
 export async function runSkein(
@@ -269,7 +276,7 @@ export async function runSkein(
 
 /** One of the programs beside this file, compiled or not, as this file is. */
 export function startHelper(name: string, args: readonly string[] = [], options: SkeinOptions = {}): Program {
-  const [command, ...before] = RUNTIMES[options.runtime ?? 'node'];
+  const [command, ...before] = runtimeCommand(options);
   return new Program(command, [...before, helperPath(name), ...args], { name, ...options });
 }
 

@@ -7,6 +7,7 @@ import { networkInterfaces } from 'node:os';
 import type { DirectSockets, LocalAddress } from '../../core/platform.ts';
 import { listenOn } from './listen.ts';
 import { connectRaw, toRawConnection } from './raw-connection.ts';
+import { isDenied } from './system-error.ts';
 
 /** Linux: a random number of this boot, and the network namespace that "localhost" means. */
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
@@ -41,8 +42,18 @@ export const nodeDirectSockets: DirectSockets = {
 };
 
 function localAddresses(): readonly LocalAddress[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+  return Object.entries(readInterfaces()).flatMap(([name, addresses]) =>
     // An IPv6 address with a scope means nothing without its interface.
     (addresses ?? []).filter((each) => !each.internal && !each.scopeid).map(({ address: ip }) => ({ name, ip })),
   );
+}
+
+/** Deno tells nobody who was not given `--allow-sys=networkInterfaces`: such a member offers others none of its addresses. */
+function readInterfaces(): ReturnType<typeof networkInterfaces> {
+  try {
+    return networkInterfaces();
+  } catch (error) {
+    if (isDenied(error)) return {};
+    throw error;
+  }
 }

@@ -4,7 +4,7 @@ import { link, readFile, realpath, rename, rm, writeFile } from 'node:fs/promise
 import { basename, dirname, join } from 'node:path';
 import { SkeinError } from '../../core/errors.ts';
 import type { FileLock } from '../../core/platform.ts';
-import { systemErrorCode } from './system-error.ts';
+import { isDenied, systemErrorCode } from './system-error.ts';
 
 /** Locks this process holds: its own number in a file means nothing else, because containers reuse small numbers. */
 const held = new Set<string>();
@@ -35,17 +35,27 @@ async function lock(path: string): Promise<FileLock> {
     }
     const found = await readFile(path, 'utf8').catch(() => undefined);
     if (found === undefined) continue; // released just now
-    if (await isHeld(path, found)) throw isUsed(path, Number.parseInt(found, 10));
+    const holder = toOwner(found);
+    const state = await stateOf(path, holder);
+    if (state !== 'free') throw isUsed(path, holder.pid, state);
     await takeAway(path, found);
   }
   throw isUsed(path);
 }
 
+/** *unknown*: the process that is named may not be looked at. */
+type LockState = 'free' | 'held' | 'unknown';
+
 /** @param holder number of the process; undefined: it changes too fast to be told */
-function isUsed(path: string, holder?: number): SkeinError {
-  return new SkeinError('SKEIN_STORE', `Cannot lock '${path}': another process uses it`, {
-    details: { path, holder, remedy: 'stop the other process, or choose another data folder' },
-  });
+function isUsed(path: string, holder?: number, state: LockState = 'held'): SkeinError {
+  const [what, remedy] =
+    state === 'unknown'
+      ? [
+          `process ${holder} uses it, or did: without --allow-run Deno does not say whether it lives`,
+          'stop the other process, or choose another data folder; if it has ended already, remove the file',
+        ]
+      : ['another process uses it', 'stop the other process, or choose another data folder'];
+  return new SkeinError('SKEIN_STORE', `Cannot lock '${path}': ${what}`, { details: { path, holder, remedy } });
 }
 
 /** Linking makes the file appear with its content at once: nobody reads it half written. */
@@ -63,28 +73,46 @@ async function create(path: string, owner: string): Promise<boolean> {
   }
 }
 
-async function isHeld(path: string, found: string): Promise<boolean> {
-  const pid = Number.parseInt(found, 10);
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  if (pid === process.pid) return held.has(path);
-  return isAlive(pid) && (await describeProcess(pid)) === found;
+async function stateOf(path: string, { pid, startTime }: Owner): Promise<LockState> {
+  if (!Number.isSafeInteger(pid) || pid <= 0) return 'free';
+  if (pid === process.pid) return held.has(path) ? 'held' : 'free';
+  const life = lifeOf(pid);
+  if (life !== 'held') return life;
+  const now = await startTimeOf(pid);
+  return startTime === undefined || now === undefined || startTime === now ? 'held' : 'free';
 }
 
-function isAlive(pid: number): boolean {
+function lifeOf(pid: number): LockState {
   try {
     process.kill(pid, 0);
-    return true;
+    return 'held';
   } catch (error) {
-    return systemErrorCode(error) === 'EPERM';
+    if (isDenied(error)) return 'unknown';
+    return systemErrorCode(error) === 'EPERM' ? 'held' : 'free';
   }
 }
 
-/** Number of the process, and where the kernel tells it the moment of its start: numbers are used again, moments are not. */
+/** What a lock says of who holds it. */
+interface Owner {
+  readonly pid: number;
+  /** Where the kernel tells the moment of its start: numbers are used again, moments are not. */
+  readonly startTime: string | undefined;
+}
+
+function toOwner(text: string): Owner {
+  const [pid = '', startTime] = text.split(' ');
+  return { pid: Number.parseInt(pid, 10), startTime };
+}
+
 async function describeProcess(pid: number): Promise<string> {
+  const startTime = await startTimeOf(pid);
+  return startTime === undefined ? String(pid) : `${pid} ${startTime}`;
+}
+
+async function startTimeOf(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // Field 22 of proc(5); the second one, a name in parentheses, may hold anything.
-  const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  return startTime === undefined ? String(pid) : `${pid} ${startTime}`;
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }
 
 /** Removes a lock left behind, unless somebody else has just replaced it by a living one. */

@@ -12,8 +12,13 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1;
 export function nodeProcess(): ProcessPort {
   return {
     env: process.env,
-    homeFolder: homedir(),
-    workFolder: process.cwd(),
+    // Asked late: Deno wants leave for each, which who names a folder need not give.
+    get homeFolder() {
+      return process.env.HOME || homedir();
+    },
+    get workFolder() {
+      return process.cwd();
+    },
     stdin: {
       // Asked late: the mere mention of process.stdin opens it.
       get isTerminal() {

@@ -83,7 +83,24 @@ export function systemErrorCode(error: unknown): string | undefined {
   return systemErrorCode(error.cause);
 }
 
+/** Has Deno refused it, because the program was not given leave? */
+export function isDenied(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'NotCapable';
+}
+
+/** `Requires write access to "./hub", run again with the --allow-write flag` */
+const DENIAL = /^Requires (\w+ access(?: to .+)?), run again with the (--[\w-]+) flag$/;
+
+function explainDenial({ message }: Error): Explanation {
+  const [, access, flag] = DENIAL.exec(message) ?? [];
+  return {
+    state: access === undefined ? message : `Deno does not allow ${access}`,
+    remedy: `Run it again with ${flag ?? 'leave for it'}; docs/operations.md has all flags that a hub and a sidecar need.`,
+  };
+}
+
 export function explainSystemError(error: unknown): Explanation {
+  if (isDenied(error)) return explainDenial(error);
   const known = EXPLANATIONS[systemErrorCode(error) ?? ''];
   if (known !== undefined) return known;
   const text = error instanceof Error ? error.message : String(error);

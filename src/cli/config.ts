@@ -93,6 +93,7 @@ const hubSchema = v.strictObject({
   trust: v.optional(v.array(platformSchema, 'must be a list')),
   federation: v.optional(v.array(federationSchema, 'must be a list')),
   starterPolicy: v.optional(v.boolean('must be true or false')),
+  pages: v.optional(oneOrMore),
   trustProxy: v.optional(v.boolean('must be true or false')),
   quotas: v.optional(
     v.strictObject(v.entriesFromList(HUB_QUOTAS, v.optional(v.pipe(count, v.minValue(1, 'must be at least 1'))))),

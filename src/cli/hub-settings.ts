@@ -45,6 +45,7 @@ export interface HubSettings {
   readonly starterPolicy: boolean;
   readonly permissive: boolean;
   readonly trustsProxy: boolean;
+  readonly pageOrigins: readonly string[];
   readonly quotas: HubQuotas;
   readonly keys: KeyLife;
   readonly reseal: boolean;
@@ -93,6 +94,12 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
   {
     flags: '--trust-proxy',
     description: 'believe Forwarded or X-Forwarded-For: only where every connection comes through a proxy that sets it',
+  },
+  {
+    flags: '--pages <origins>',
+    description: 'origins whose pages may be members, such as https://shop.example.com, or * for all; none without it',
+    list: true,
+    commas: true,
   },
   {
     flags: '--permissive',
@@ -155,6 +162,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     hubs: input.list('hub')?.map(parseHubUrl) ?? [file.hub ?? []].flat().map(parseHubUrl),
     token: token === undefined ? undefined : await readSecret(context, '--token', token),
     trustsProxy: input.flag('trust-proxy') || (file.trustProxy ?? false),
+    pageOrigins: input.list('pages') ?? [file.pages ?? []].flat(),
     quotas: Object.fromEntries(Object.entries(file.quotas ?? {}).filter(([, value]) => value !== undefined)),
     keys: { ...KEY_LIFE, lifeMs: parseKeyLife(input.text('key-life') ?? file.keyLife ?? DEFAULT_KEY_LIFE) },
     permissive: input.flag('permissive'),

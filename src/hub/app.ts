@@ -10,7 +10,7 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { isLoopbackAddress, isLoopbackName } from '../core/loopback.ts';
 import { isAskedByPage } from '../core/page.ts';
-import type { Crypto, RequestInfo, UpgradeRefusal, UpgradeRequest } from '../core/platform.ts';
+import type { Crypto, RequestInfo } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { PERMISSIVE_FIELD } from '../core/reserved-fields.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
@@ -158,14 +158,6 @@ export function createApp(options: AppOptions): App {
       return app.fetch(request, info);
     },
   };
-}
-
-/**
- * Members dial the hub; a page that opens a WebSocket to it is none, and every browser says so by `Origin`. `Host` is not asked
- * for: a proxy on this machine hands on the name under which it is known, and a link proves itself in its handshake.
- */
-export function refuseUpgrade({ field }: UpgradeRequest): UpgradeRefusal | undefined {
-  return isAskedByPage(field) ? { status: 403 } : undefined;
 }
 
 /**

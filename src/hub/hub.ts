@@ -16,7 +16,7 @@ import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { Admin } from './admin.ts';
-import { createApp, refuseUpgrade } from './app.ts';
+import { createApp } from './app.ts';
 import { Audit } from './audit.ts';
 import { answerAudit } from './audit-answers.ts';
 import { AuditPushes } from './audit-pushes.ts';
@@ -30,6 +30,7 @@ import { Leases } from './leases.ts';
 import { defineHubMetrics } from './metrics.ts';
 import { type OpenedStanding, openStanding } from './open-standing.ts';
 import { HUB_LIMITS, type HubLimits, type HubOptions, type HubParts, type HubRole } from './options.ts';
+import { createUpgradeGuard } from './page-origins.ts';
 import { PlatformTrust } from './platform-trust.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
@@ -386,6 +387,7 @@ class RunningHub implements Hub {
       maxBodyBytes: this.#limits.maxBodyBytes,
       reflections: new Reflections(this.#platform.clock, this.#limits.reflections),
     });
+    const refuseUpgrade = createUpgradeGuard(this.#options.pageOrigins ?? []);
     this.#listener = await listenHttp({
       ...listen,
       fetch: app.fetch,

@@ -43,6 +43,8 @@ export interface HubOptions {
    * policy decides is allowed, and counted as what would be denied. For a mesh that is given its policies while it works. @default false
    */
   readonly dangerouslyPermissive?: boolean;
+  /** Origins whose pages may be members, as browsers write them (`https://shop.example.com`), or `*` for all. @default none */
+  readonly pageOrigins?: readonly string[];
   /**
    * Believe what the proxy in front says about where a connection comes from (`Forwarded`, else `X-Forwarded-For`). Only
    * where nobody reaches this hub around that proxy. @default false: behind a proxy nobody's address is known

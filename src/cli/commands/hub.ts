@@ -52,6 +52,7 @@ export const hub: CommandSpec = {
         starterPolicy: settings.starterPolicy,
         dangerouslyPermissive: settings.permissive,
         trustsProxy: settings.trustsProxy,
+        pageOrigins: settings.pageOrigins,
         limits: { ...settings.quotas, keys: settings.keys },
         reseal: settings.reseal,
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),

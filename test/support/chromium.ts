@@ -14,9 +14,22 @@ export interface Page {
   evaluate<T>(script: string): Promise<T>;
   on(event: 'console', listener: (message: { text(): string }) => void): unknown;
   on(event: 'pageerror', listener: (error: Error) => void): unknown;
+  click(selector: string): Promise<void>;
+  reload(): Promise<unknown>;
+  /** Resolves when there is such an element, and it can be seen. */
+  waitForSelector(selector: string): Promise<unknown>;
+  screenshot(options: { readonly path: string; readonly fullPage?: boolean }): Promise<unknown>;
+  close(): Promise<void>;
+}
+/** A profile of its own: pages in one share what their origins keep. */
+export interface BrowserContext {
+  newPage(): Promise<Page>;
+  /** Speaks the DevTools protocol with a page. */
+  newCDPSession(page: Page): Promise<{ send(method: string, params?: object): Promise<unknown> }>;
   close(): Promise<void>;
 }
 export interface Browser {
+  newContext(): Promise<BrowserContext>;
   newPage(): Promise<Page>;
   version(): string;
   /** Ends its processes. */

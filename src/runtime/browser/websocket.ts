@@ -18,7 +18,7 @@ export type DialWebSocket = (url: string, options?: DialOptions) => Promise<Mess
 const UNEXPLAINED: Explanation = {
   state: 'the browser opened no WebSocket there',
   remedy:
-    'Check the URL and that the hub runs; the console of the browser may say more. A page of https: reaches wss: only, and its Content-Security-Policy must allow it (connect-src).',
+    'Check the URL, that the hub runs, and that it lets in pages of this origin (--pages); the console of the browser may say more. A page of https: reaches wss: only, and its Content-Security-Policy must allow it (connect-src).',
 };
 
 const NORMAL = 1000;

@@ -15,9 +15,13 @@ import { createPainter, wantsColour } from './output.ts';
 /** Width of help where no terminal tells its own. */
 const DEFAULT_COLUMNS = 100;
 
-/** @returns the exit code */
-export async function main(argv: readonly string[]): Promise<number> {
-  return runProgram(argv, { platform: nodePlatform(), process: nodeProcess(), version: await readVersion() });
+/**
+ * @param version of skein; a program in one file, which has no package.json beside it, says it here
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[], version?: string): Promise<number> {
+  const platform = nodePlatform();
+  return runProgram(argv, { platform, process: nodeProcess(), version: version ?? (await readVersion()) });
 }
 
 export interface Surroundings {

@@ -302,6 +302,11 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'A sidecar without --allow-write names it',
         'Who may not look whether the holder of a folder lives leaves it alone, and says so',
       ],
+      'test/e2e/executables.test.ts': [
+        '--help says what it makes, and what it does not know it refuses',
+        'The one with node inside is hub, sidecar and caller by itself',
+        'The one with bun inside is hub, sidecar and caller by itself',
+      ],
       'test/e2e/other-runtimes.test.ts': [
         'From a clone: a hub on bun, called on deno by bun',
         'From npm: a hub on deno, called on bun by node',

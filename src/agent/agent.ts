@@ -235,6 +235,11 @@ export class Agent {
     return this.#uplinks.status;
   }
 
+  /** For how long the keys of the issuer may be the newest ones, in milliseconds; below 0: no hub that issues was heard for long. */
+  get bundleValidMs(): number {
+    return this.identity.bundleEndsAtMs - this.#platform.clock.epochMs();
+  }
+
   /** What no hub that is connected does for members. */
   get missingRoles(): readonly HubRole[] {
     return this.#uplinks.missingRoles;

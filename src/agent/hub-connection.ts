@@ -250,7 +250,11 @@ export class HubConnection implements Route {
   }
 
   async #takeBundle(bundle: object): Promise<void> {
-    await this.#options.identity.updateBundle(bundle).catch((thrown) => this.#fail(toSkeinError(thrown)));
+    try {
+      await this.#options.identity.updateBundle(bundle);
+    } catch (thrown) {
+      this.#fail(toSkeinError(thrown));
+    }
   }
 
   /** Who is revoked is known before the circuit of anybody who may be. */

@@ -54,7 +54,7 @@ export async function joinAsHub(platform: Platform, options: HubMembershipOption
 }
 
 export class HubMembership {
-  /** The keys of the issuer are others from now on. */
+  /** The keys of the issuer are others from now on, or it has signed them anew. */
   onBundle: () => void = () => undefined;
   /** Others are revoked from now on. */
   onRevocations: () => void = () => undefined;
@@ -70,10 +70,8 @@ export class HubMembership {
     log: Logger,
   ) {
     this.#identity = identity;
-    identity.onKeys = () => {
-      void this.#renewal.look();
-      this.onBundle();
-    };
+    identity.onKeys = () => void this.#renewal.look();
+    identity.onBundle = () => this.onBundle();
     const nothing = (): void => undefined;
     const notNow = (): boolean => false;
     this.#uplinks = new Uplinks({

@@ -14,7 +14,7 @@ import type { Grant } from '../auth/grant.ts';
 import type { HubRole } from '../auth/hub-role.ts';
 import type { IdentityKey } from '../auth/key-pair.ts';
 import { type RevocationList, Revocations, revoked } from '../auth/revocation.ts';
-import { type BundleRefusal, whyNotNext } from '../auth/signed-bundle.ts';
+import { type BundleRefusal, bundleEnded, endOf, isLaterBundle, whyNotNext } from '../auth/signed-bundle.ts';
 import {
   areSameEntries,
   type RevocationsRefusal,
@@ -70,6 +70,8 @@ export class Identity {
   };
   /** The issuer has other keys from now on. */
   onKeys: () => void = () => undefined;
+  /** The same, or the issuer has signed them anew. */
+  onBundle: () => void = () => undefined;
   /** Lists of revocations that were not taken over, by why. */
   readonly revocationsRefused: Record<RevocationsRefusal, number> = { unsigned: 0, forged: 0, fork: 0 };
   readonly #options: IdentityOptions;
@@ -300,7 +302,7 @@ export class Identity {
    */
   async accept(answer: { readonly wit: string; readonly bundle: unknown }): Promise<void> {
     const { platform } = this.#options;
-    const bundle = await this.#chooseBundle(parseTrustBundle(answer.bundle));
+    const { bundle } = await this.#chooseBundle(parseTrustBundle(answer.bundle));
     // The hub has proven who it is, and has made it just now.
     const issuedAtMs = readClaimedTime(answer.wit);
     if (issuedAtMs !== undefined) this.#hubTime.note(issuedAtMs);
@@ -311,10 +313,9 @@ export class Identity {
     if (wit.publicJwk.x !== x || wit.publicJwk.y !== y) throw refused('it names another key');
     const before = this.#membership?.wit.id.uri;
     if (before !== undefined && before !== wit.id.uri) throw refused('it names another identity');
-    const isOther = this.#bundle !== undefined && this.#takeBundle(bundle);
-    this.#bundle ??= bundle;
     this.#adopt(answer.wit, wit, platform.clock.epochMs());
-    if (isOther) this.onKeys();
+    if (this.#bundle === undefined) this.#bundle = bundle;
+    else this.#takeBundle(bundle);
     await this.#keep();
     this.#letOthersJoin();
   }
@@ -324,39 +325,56 @@ export class Identity {
     return this.#bundle && toSigningKeys(this.#bundle, 'jwt-svid');
   }
 
-  /** Takes over the keys of the trust domain, if the issuer has signed them and they are not older. */
-  async updateBundle(value: unknown): Promise<void> {
+  /** Until when the bundle in use may be the newest one, wall time; 0 before there is one. */
+  get bundleEndsAtMs(): number {
+    return this.#bundle === undefined ? 0 : endOf(this.#bundle);
+  }
+
+  /**
+   * Takes over the keys of the trust domain, if the issuer has signed them and they are not older.
+   * @returns why a hub that issues would not have shown them: the issuer has not signed them, or not of late
+   */
+  async updateBundle(value: unknown): Promise<SkeinError | undefined> {
     let offered: TrustBundle;
     try {
       offered = parseTrustBundle(value);
     } catch (thrown) {
       this.#refuseBundle('malformed', undefined, toSkeinError(thrown).message);
-      return;
+      return notOfIssuer('malformed');
     }
-    if (!this.#takeBundle(await this.#chooseBundle(offered))) return;
-    this.onKeys();
-    await this.#keep();
+    const { bundle, why } = await this.#chooseBundle(offered);
+    if (this.#takeBundle(bundle)) await this.#keep();
+    if (why === 'unsigned' || why === 'forged') return notOfIssuer(why);
+    const nowMs = this.#options.platform.clock.epochMs();
+    if (nowMs < endOf(offered)) return undefined;
+    // Who issues nothing shows what it was told last: it is told of, and not refused for it.
+    const [until, known] = [endOf(offered), this.bundleEndsAtMs].map((ms) => new Date(ms).toISOString());
+    this.#refusals.log('warn', 'bundle-ended', { sequence: offered.spiffe_sequence, until, known });
+    return bundleEnded(offered, nowMs);
   }
 
   #isOfIssuer(keyId: string): boolean {
     return this.#bundle === undefined || findKey(this.#bundle, keyId, 'wit-svid') !== undefined;
   }
 
-  async #chooseBundle(offered: TrustBundle): Promise<TrustBundle> {
+  /** The later one of `offered` and the one in use, and why the first is not believed. */
+  async #chooseBundle(offered: TrustBundle): Promise<{ readonly bundle: TrustBundle; readonly why?: BundleRefusal }> {
     const current = this.#bundle;
-    if (current === undefined) return offered;
+    if (current === undefined) return { bundle: offered };
     const why = await whyNotNext(current, offered, toAnchor(current));
     const known = this.#bundle ?? current; // another one may have come meanwhile
-    if (why === undefined) return isLater(offered, known) ? offered : known;
+    if (why === undefined) return { bundle: isLaterBundle(offered, known) ? offered : known };
     this.#refuseBundle(why, offered.spiffe_sequence, REFUSALS[why]);
-    return known;
+    return { bundle: known, why };
   }
 
   /** One that was chosen. False: it is in use, or a later one has come since. */
   #takeBundle(bundle: TrustBundle): boolean {
     const known = this.#bundle;
-    if (known === bundle || (known !== undefined && !isLater(bundle, known))) return false;
+    if (known === undefined || known === bundle || !isLaterBundle(bundle, known)) return false;
     this.#bundle = bundle;
+    if (bundle.spiffe_sequence !== known.spiffe_sequence || known.skein_signature === undefined) this.onKeys();
+    this.onBundle();
     return true;
   }
 
@@ -429,9 +447,8 @@ function toAnchor(bundle: TrustBundle): string {
   return (anchorOf(bundle) ?? bundle.keys.find(({ use }) => use === 'wit-svid'))?.kid ?? '';
 }
 
-/** Whatever is signed is later than what never was. */
-function isLater(offered: TrustBundle, known: TrustBundle): boolean {
-  return offered.spiffe_sequence > known.spiffe_sequence || known.skein_signature === undefined;
+function notOfIssuer(why: BundleRefusal): SkeinError {
+  return new SkeinError('SKEIN_IDENTITY', `Cannot trust hub: it shows no keys of the issuer (${why})`);
 }
 
 function refused(state: string): SkeinError {

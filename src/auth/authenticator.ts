@@ -10,7 +10,7 @@ import type { Grant } from './grant.ts';
 import { HUB_ROLES, type HubRole } from './hub-role.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk, toThumbprint } from './key-pair.ts';
 import { createProof, verifyProof } from './proof.ts';
-import { whyNotSigned } from './signed-bundle.ts';
+import { bundleEnded, endOf, whyNotSigned } from './signed-bundle.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { readClaimedHolder, verifyWit, type Wit } from './svid.ts';
 import { anchorOf, findKey, parseTrustBundle, type TrustBundle } from './trust-bundle.ts';
@@ -33,8 +33,11 @@ export interface MemberOptions {
   readonly check?: (peer: PeerIdentity) => void;
   /** By how much the clock of a hub is ahead of this one, in milliseconds, if that is known: for who reads a refusal. */
   readonly hubAheadMs?: () => number | undefined;
-  /** Of a hub: the bundle that it shows along with its credential, which may be newer than the own one. Resolves when it is judged. */
-  readonly onBundle?: (offered: unknown) => Promise<void>;
+  /**
+   * Of a hub: the bundle that it shows along with its credential, which may be newer than the own one. Resolves when it is judged, with why a
+   * hub that issues would not show it.
+   */
+  readonly onBundle?: (offered: unknown) => Promise<SkeinError | undefined>;
 }
 
 /** A member of the mesh, in either role. */
@@ -43,8 +46,11 @@ export function createMemberAuthenticator(options: MemberOptions): Authenticator
     prove: (role, hash) => proveMember(options.credential(), role, hash),
     async verify(role, hash, payload) {
       const credential = decodeCredential(payload);
-      if (credential.bundle !== undefined) await options.onBundle?.(readJson(credential.bundle));
-      return verifyMember(credential, role, hash, options);
+      const why = await options.onBundle?.(readJson(credential.bundle));
+      const peer = await verifyMember(credential, role, hash, options);
+      // A hub without the key of the issuer shows what it was told last, however long ago.
+      if (why !== undefined && (peer.grant as Grant).hubRoles?.includes('issuer') === true) throw why;
+      return peer;
     },
   };
 }
@@ -83,6 +89,7 @@ export function createNewcomerAuthenticator(options: NewcomerOptions): Authentic
         clock,
         expect: expectHub(trustDomain),
       });
+      if (clock.epochMs() >= endOf(bundle)) throw bundleEnded(bundle, clock.epochMs());
       const roles = (peer.grant as Grant).hubRoles ?? HUB_ROLES;
       if (!roles.includes('issuer')) {
         // Before anything of the token is shown.

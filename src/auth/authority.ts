@@ -10,7 +10,7 @@ import { isAudience, JWT_SVID_LIFETIME_MS, type JwtSvidClaims, mintJwtSvid } fro
 import { createIdentityKey, type IdentityKey, importIdentityKey, type PrivateJwk, type PublicJwk } from './key-pair.ts';
 import { beginRing, currentKey, type KeyRing } from './key-ring.ts';
 import { openRing, sealRing } from './ring-seal.ts';
-import { signBundle } from './signed-bundle.ts';
+import { BUNDLE_LIFE_MS, BUNDLE_RESIGN_MS, endOf, signBundle } from './signed-bundle.ts';
 import { type Claims, type StatementType, signStatement } from './statement.ts';
 import { mintWit } from './svid.ts';
 import type { BundleKey, KeyUse, TrustBundle } from './trust-bundle.ts';
@@ -72,7 +72,7 @@ export class Authority {
       throw new SkeinError('SKEIN_CONFIG', `Cannot create issuer: "${trustDomain}" is not a trust domain`);
     const { anchor, jwt, sequence } = await readState(trustDomain, state as Partial<AuthorityState> | undefined);
     const ring = beginRing({ 'wit-svid': anchor, 'jwt-svid': jwt }, sequence, clock.epochMs());
-    return new Authority(trustDomain, clock, anchor, ring, await toBundle(ring, anchor));
+    return new Authority(trustDomain, clock, anchor, ring, await toBundle(ring, anchor, clock.epochMs()));
   }
 
   /** RFC 7638 thumbprint of the anchor: join tokens carry it, so a newcomer knows its hub before it speaks. */
@@ -86,9 +86,20 @@ export class Authority {
 
   /** Signs by the keys of `ring` from now on, and publishes them. */
   async useRing(ring: KeyRing): Promise<void> {
-    const bundle = await toBundle(ring, this.#anchor);
+    const bundle = await toBundle(ring, this.#anchor, this.#clock.epochMs());
     this.#ring = ring;
     this.#bundle = bundle;
+  }
+
+  /** Signs the bundle anew where that is due, and whenever the clock has jumped. @returns whether it has */
+  async renewBundle(): Promise<boolean> {
+    const ageMs = this.#clock.epochMs() - (endOf(this.#bundle) - BUNDLE_LIFE_MS);
+    if (ageMs >= 0 && ageMs < BUNDLE_RESIGN_MS) return false;
+    const ring = this.#ring;
+    const bundle = await toBundle(ring, this.#anchor, this.#clock.epochMs());
+    if (this.#ring !== ring) return false; // it has been signed with others meanwhile
+    this.#bundle = bundle;
+    return true;
   }
 
   /** As text that only who has the anchor can read or make. */
@@ -176,10 +187,14 @@ async function readState(
 }
 
 /** The anchor first, whether it signs SVIDs or not: it has signed the bundle. */
-function toBundle({ sequence, keys }: KeyRing, anchor: IdentityKey): Promise<TrustBundle> {
+function toBundle({ sequence, keys }: KeyRing, anchor: IdentityKey, nowMs: number): Promise<TrustBundle> {
   const others = keys.filter(({ key }) => key.thumbprint !== anchor.thumbprint);
   const published = [toBundleKey(anchor, 'wit-svid'), ...others.map(({ key, use }) => toBundleKey(key, use))];
-  return signBundle({ keys: published, spiffe_sequence: sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS }, anchor);
+  return signBundle(
+    { keys: published, spiffe_sequence: sequence, spiffe_refresh_hint: REFRESH_HINT_SECONDS },
+    anchor,
+    nowMs,
+  );
 }
 
 function toBundleKey({ publicJwk, thumbprint }: IdentityKey, use: KeyUse): BundleKey {

@@ -52,7 +52,7 @@ export class HubIssuer {
   readonly keys: KeyKeeper;
   readonly audit: AuditLog;
   readonly holders: Holders;
-  /** The bundle is another one from now on. */
+  /** The bundle is another one from now on, or signed anew. */
   onBundle: () => void = () => undefined;
   readonly #authority: Authority;
   readonly #options: HubIssuerOptions;
@@ -111,6 +111,9 @@ export class HubIssuer {
       const nowMs = clock.epochMs();
       // A clock that had jumped ahead and is right again has issued it for a time that nobody else has yet.
       if (nowMs >= this.#renewAtMs || nowMs < this.#issuedAtMs) void this.#renew();
+      void this.#authority.renewBundle().then((isAnew) => {
+        if (isAnew) this.onBundle();
+      });
     });
   }
 

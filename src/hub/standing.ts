@@ -16,7 +16,7 @@ export interface HubStanding {
   readonly thumbprint: string;
   bundle(): TrustBundle;
   credential(): OwnCredential;
-  /** The bundle is another one from now on; the hub sets it. */
+  /** The bundle is another one from now on, or signed anew; the hub sets it. */
   onBundle: () => void;
   close(): void;
 }

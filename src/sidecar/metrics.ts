@@ -54,6 +54,7 @@ export function defineSidecarMetrics(metrics: Metrics, { agent, runtime }: Sidec
   metrics.readAll('skein_bundles_refused_total', () =>
     Object.entries(agent.identity.bundlesRefused).map(([cause, count]) => [{ cause }, count]),
   );
+  metrics.read('skein_bundle_valid_seconds', () => agent.bundleValidMs / 1000);
   metrics.read('skein_seal_age_seconds', () => (agent.mirror.seals?.sealAgeMs ?? 0) / 1000);
   metrics.read('skein_catalogue_revision', () => agent.mirror.snapshot.revision);
 

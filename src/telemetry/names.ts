@@ -215,6 +215,11 @@ export const METRICS = {
     help: 'Lists of the keys of the issuer that a hub has shown and that were not used, by cause: not readable (malformed), not signed (unsigned), not by the issuer (forged), older than known (rollback), or another one of the same sequence (fork)',
     labels: ['cause'],
   },
+  skein_bundle_valid_seconds: {
+    type: 'gauge',
+    help: 'Time until the keys of the issuer need a newer signature; below 0: no hub that issues was heard for a day',
+    labels: [],
+  },
   skein_seal_age_seconds: {
     type: 'gauge',
     help: 'Time since a hub has shown a fresh word of the issuer on what policies and routes there are; every 5 minutes there is one',

@@ -142,6 +142,28 @@ test('A member shows the SVID that it has got meanwhile where none are issued: i
   equal(relay.log.of('identity-not-renewed').length, 0);
 });
 
+test('With every hub that issues away for two days a hub that relays is of use, says what it shows, and nothing ends', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub({ limits: { svidLifetimeMs: 10 * 24 * HOUR_MS } });
+  const relay = await startRelay(mesh, ['relay'], {}, 7001);
+  const { agent, log } = await mesh.join(['web'], { hub: BOTH });
+  await mesh.until(() => isBoth(agent));
+  const endsAtMs = (): number => agent.identity.bundleEndsAtMs - mesh.clock.epochMs();
+  await mesh.clock.advanceAsync(2 * HOUR_MS);
+  ok(endsAtMs() > 22 * HOUR_MS, 'it was signed anew, and told');
+  equal(log.of('keys-changed').length, 0, 'by the same keys');
+  mesh.network.kill(A);
+  mesh.clock.shiftEpoch(48 * HOUR_MS);
+  await mesh.clock.advanceAsync(60_000);
+  ok(endsAtMs() < 0);
+  const before = log.of('hub-connected').length;
+  mesh.network.cut(B);
+  await mesh.until(() => log.of('hub-connected').length > before, 60_000);
+  const [line] = log.of('bundle-ended');
+  ok(String(line?.fields.until) < new Date(mesh.clock.epochMs()).toISOString());
+  equal(relay.log.of('identity-not-renewed').length, 0);
+});
+
 test('A hub that does not issue renews its own SVID', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();

@@ -249,7 +249,7 @@ test('An SVID of a short life is renewed at half of it', async (t) => {
 });
 
 test('A bundle is taken over only when the issuer has signed it and it is not older', async (t) => {
-  const { identity, log, store, authority } = await openStored(t, HOUR_MS);
+  const { identity, clock, log, store, authority } = await openStored(t, HOUR_MS);
   const { ring } = authority;
   const { keys: known } = ring;
   const [first, stranger] = [await createIdentityKey(), await createIdentityKey()];
@@ -264,8 +264,16 @@ test('A bundle is taken over only when the issuer has signed it and it is not ol
   const other = await withNext(3, stranger);
   const added = { ...stranger.publicJwk, kid: stranger.thumbprint, use: 'wit-svid' as const };
   const { keys, spiffe_sequence, spiffe_refresh_hint } = third;
-  const byRemoved = await signBundle({ keys: [...keys, added], spiffe_sequence: 9, spiffe_refresh_hint }, first);
-  const byAdded = await signBundle({ keys: [...keys, added], spiffe_sequence: 9, spiffe_refresh_hint }, stranger);
+  const byRemoved = await signBundle(
+    { keys: [...keys, added], spiffe_sequence: 9, spiffe_refresh_hint },
+    first,
+    clock.epochMs(),
+  );
+  const byAdded = await signBundle(
+    { keys: [...keys, added], spiffe_sequence: 9, spiffe_refresh_hint },
+    stranger,
+    clock.epochMs(),
+  );
   const steps: [what: string, offered: unknown, why: BundleRefusal | undefined][] = [
     ['unsigned', bare, 'unsigned'],
     ['with a key that nobody has signed', { ...second, keys: [...second.keys, added] }, 'forged'],

@@ -17,7 +17,8 @@ import type { Grant } from '../../../src/auth/grant.ts';
 import { createJoinToken, hashSecret, matchesSecret, parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey, type IdentityKey, importIdentityKey, verifySignature } from '../../../src/auth/key-pair.ts';
 import { createProof, verifyProof } from '../../../src/auth/proof.ts';
-import type { TrustBundle } from '../../../src/auth/trust-bundle.ts';
+import { BUNDLE_LIFE_MS, bundleEnded, endOf } from '../../../src/auth/signed-bundle.ts';
+import { parseTrustBundle, type TrustBundle } from '../../../src/auth/trust-bundle.ts';
 import { parseWayIn } from '../../../src/auth/way-in.ts';
 import { type Bytes, encodeUtf8, equalBytes } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
@@ -208,6 +209,49 @@ describe('Newcomer and hub authenticators', () => {
     await assert.rejects(meet(hub, newcomer(token.text, await createIdentityKey()), 'responder'), {
       code: 'SKEIN_IDENTITY',
     });
+  });
+
+  it('who has a key that was removed, and the bundle of before, is a hub that issues for a day and no longer', async () => {
+    const clock = new VirtualClock();
+    const authority = await Authority.create({ trustDomain: TD, clock });
+    const thief = await createMember(authority, toHubId(TD));
+    const old = authority.bundle();
+    const token = createJoinToken({ trustDomain: TD, issuerThumbprint: authority.thumbprint, random });
+    const relay = await createIdentityKey();
+    const roles = { id: toHubId(TD), publicJwk: relay.publicJwk, services: [], lifetimeMs: 10 * BUNDLE_LIFE_MS };
+    const hubOf = (own: OwnCredential, bundle: TrustBundle): Authenticator =>
+      createHubAuthenticator({
+        ...{ credential: () => own, bundle: () => bundle, trustDomain: TD, clock },
+        admit: () => Promise.reject(new SkeinError('SKEIN_INTERNAL', 'unused')),
+      });
+    const issuing = { key: thief.key, wit: await authority.issueWit({ ...roles, publicJwk: thief.key.publicJwk }) };
+    const relaying = { key: relay, wit: await authority.issueWit({ ...roles, hubRoles: ['relay'] }) };
+    const judge = (offered: unknown): SkeinError | undefined => {
+      const bundle = parseTrustBundle(offered);
+      return clock.epochMs() < endOf(bundle) ? undefined : bundleEnded(bundle, clock.epochMs());
+    };
+    const join = createNewcomerAuthenticator({
+      ...{ wayIn: parseWayIn(token.text, { thumbprints: [], trustDomain: TD }, nodeCrypto.sha256), clock },
+      ...{ key: await createIdentityKey(), onBundle: () => undefined },
+    });
+    const back = createMemberAuthenticator({
+      ...{ credential: () => thief, bundle: () => old, trustDomain: TD, clock, expect: expectHub(TD) },
+      onBundle: async (offered) => judge(offered),
+    });
+    const ended = { code: 'SKEIN_IDENTITY', message: /were good until .* and it is .* check the clock/ };
+    clock.advance(BUNDLE_LIFE_MS - 1);
+    await meet(hubOf(issuing, old), join, 'responder');
+    await meet(hubOf(issuing, old), back, 'responder');
+    clock.advance(1);
+    await assert.rejects(meet(hubOf(issuing, old), join, 'responder'), ended);
+    await assert.rejects(meet(hubOf(issuing, old), back, 'responder'), ended);
+    // One that cannot sign must be of use while those that can are away.
+    await meet(hubOf(relaying, old), back, 'responder');
+    assert.equal(await authority.renewBundle(), true);
+    await meet(hubOf(issuing, authority.bundle()), join, 'responder');
+    await meet(hubOf(issuing, authority.bundle()), back, 'responder');
+    assert.deepEqual(authority.bundle().keys, old.keys);
+    assert.equal(await authority.renewBundle(), false);
   });
 
   it('the hub uses up no token for somebody who does not hold the key', async () => {

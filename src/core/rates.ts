@@ -23,6 +23,20 @@ export class Rates {
 
   /** Takes one token of `key`, or none and returns false. */
   take(key: string, nowMs: number): boolean {
+    return this.bucket(key, nowMs).take(nowMs);
+  }
+
+  /** Takes one token of `key`, also of those to come within `maxWaitMs`. @returns the milliseconds until it is there, `maxWaitMs` at most */
+  spend(key: string, nowMs: number, maxWaitMs: number): number {
+    const bucket = this.bucket(key, nowMs);
+    const waitMs = bucket.spend(nowMs);
+    if (waitMs <= maxWaitMs) return waitMs;
+    bucket.spend(nowMs, -1);
+    return maxWaitMs;
+  }
+
+  /** That of `key`. */
+  bucket(key: string, nowMs: number): TokenBucket {
     const { perSecond, burst, maxKeys } = this.#limits;
     const bucket = this.#buckets.get(key) ?? new TokenBucket(perSecond, burst, nowMs);
     this.#buckets.delete(key);
@@ -31,6 +45,6 @@ export class Rates {
       const oldest = this.#buckets.keys().next().value;
       if (oldest !== undefined) this.#buckets.delete(oldest);
     }
-    return bucket.take(nowMs);
+    return bucket;
   }
 }

@@ -21,6 +21,12 @@ export class TokenBucket {
     return true;
   }
 
+  /** Whether there is a token to take. */
+  hasOne(nowMs: number): boolean {
+    this.#refill(nowMs);
+    return this.#tokens >= 1;
+  }
+
   /** Takes `count` tokens, of those to come if there are not so many. @returns the milliseconds until the debt is paid */
   spend(nowMs: number, count = 1): number {
     this.#refill(nowMs);

@@ -6,24 +6,17 @@ import { protocolError } from './codes.ts';
 import type { TunnelOptions } from './options.ts';
 
 export class PeerConduct {
-  readonly #resets: TokenBucket;
   readonly #mistakes: TokenBucket;
   readonly #idleFrames: TokenBucket;
   readonly #pings: TokenBucket;
 
   constructor(limits: TunnelOptions, nowMs: number) {
-    this.#resets = new TokenBucket(limits.peerResetsPerSecond, limits.peerResetsBurst, nowMs);
     this.#mistakes = new TokenBucket(limits.errorResetsPerMinute / 60, limits.errorResetsPerMinute, nowMs);
     this.#idleFrames = new TokenBucket(limits.idleFramesPerSecond, limits.idleFramesBurst, nowMs);
     this.#pings = new TokenBucket(limits.pingsPerSecond, limits.pingsPerSecond, nowMs);
   }
 
-  /** A reset of its own stream before we answered (CVE-2023-44487). Returns why the session must end, or undefined. */
-  noteReset(nowMs: number): SkeinError | undefined {
-    return this.#resets.take(nowMs) ? undefined : limit('resets too many streams');
-  }
-
-  /** A stream-level mistake that makes us send a reset (CVE-2025-8671). */
+  /** A stream-level mistake that makes us send a reset (CVE-2025-8671). Returns why the session must end, or undefined. */
   noteMistake(nowMs: number, problem: string): SkeinError | undefined {
     if (this.#mistakes.take(nowMs)) return undefined;
     return protocolError(`Cannot keep session: too many stream errors, the last is ${problem}`);

@@ -2,7 +2,9 @@
 
 import { HEAD_INFORMATIONAL } from '../core/byte-stream.ts';
 import { type Bytes, encodeUtf8 } from '../core/bytes.ts';
+import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import type { TokenBucket } from '../core/token-bucket.ts';
 import { fromWireCode, lostWith, protocolError, toPrintable, toWireCode } from './codes.ts';
 import { PeerConduct } from './conduct.ts';
 import { type ControlEvents, ControlSlots, MAX_GOAWAY_TEXT_BYTES } from './control-slots.ts';
@@ -17,6 +19,7 @@ import { findOverdue } from './overdue.ts';
 import { Pings } from './pings.ts';
 import { type IncomingStream, isStreamKind, MuxStream, type StreamHost, type StreamKind } from './stream.ts';
 import { StreamCount } from './stream-count.ts';
+import { StreamRoom } from './stream-room.ts';
 import { StreamSender } from './stream-sender.ts';
 import { StreamTable } from './stream-table.ts';
 import type { UnreadBudget } from './unread-budget.ts';
@@ -33,7 +36,9 @@ export interface MuxOptions {
   readonly limits: TunnelOptions;
   readonly peer: PeerSettings;
   readonly unreadBudget: UnreadBudget | undefined;
-  readonly nowMs: () => number;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'setTimer'>;
+  /** How many of its streams the peer may take back before they are answered. */
+  readonly resets: TokenBucket;
   readonly onStream: (stream: IncomingStream) => void;
   /** There is something to write: a record should be built at the end of the tick. */
   readonly onWork: () => void;
@@ -64,15 +69,17 @@ export class Mux implements FrameHandler, StreamHost {
   #peerGoAway: SkeinError | undefined;
   #closed: SkeinError | undefined;
   readonly #conduct: PeerConduct;
+  readonly #room: StreamRoom;
 
   constructor(options: MuxOptions) {
     this.#options = options;
     this.#limits = options.limits;
-    const nowMs = options.nowMs();
+    const nowMs = options.clock.monotonicMs();
     this.#sender = new StreamSender(options.peer.sessionWindowBytes);
     this.#credit = new CreditLedger(this.#limits, options.unreadBudget, nowMs);
     this.#count = new StreamCount(options.role, this.#limits.maxStreams, options.peer.maxStreams);
     this.#conduct = new PeerConduct(this.#limits, nowMs);
+    this.#room = new StreamRoom({ ...options, count: this.#count, slots: this.#slots });
   }
 
   get openStreams(): number {
@@ -114,7 +121,7 @@ export class Mux implements FrameHandler, StreamHost {
       complete,
       sendCredit: this.#options.peer.streamWindowBytes,
       outgoing: true,
-      nowMs: this.#options.nowMs(),
+      nowMs: this.#options.clock.monotonicMs(),
     });
     this.#waiting.push(stream);
     this.#admit();
@@ -137,11 +144,13 @@ export class Mux implements FrameHandler, StreamHost {
     if (this.#closed !== undefined) return;
     this.#closed = error;
     this.#credit.close();
+    this.#room.close();
     this.#sender.clear();
     const streams = [...this.#streams.all(), ...this.#waiting];
     this.#streams.clear();
     this.#waiting = [];
-    for (const stream of streams) stream.abort(lostWith(error, !stream.isOpenSent));
+    const [lost, unheard] = [lostWith(error, false), lostWith(error, true)];
+    for (const stream of streams) stream.abort(stream.isOpenSent ? lost : unheard);
   }
 
   /** Nothing goes out for now: streams of which the peer has not heard are better opened elsewhere. */
@@ -164,13 +173,13 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   observeRtt(sampleMs: number): void {
-    this.#rtt.observe(sampleMs, this.#options.nowMs());
+    this.#rtt.observe(sampleMs, this.#options.clock.monotonicMs());
     this.#credit.rttMs = Math.max(1, this.#rtt.valueMs);
   }
 
   /** Ends streams whose reader sleeps, and raw streams that fell silent; called now and then. */
   sweep(): void {
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#options.clock.monotonicMs();
     for (const stream of this.#streams.all()) {
       const overdue = findOverdue(stream, this.#limits, this.#credit.isTight, nowMs);
       if (overdue !== undefined) this.#resetStream(stream, overdue);
@@ -185,7 +194,7 @@ export class Mux implements FrameHandler, StreamHost {
 
   /** Fills a record: first the bounded control state, then streams in turn. `mayCarryData` is false while too much is unacknowledged. */
   fill(writer: FrameWriter, mayCarryData: boolean): void {
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#options.clock.monotonicMs();
     this.#slots.write(writer, this.#count.lastPeerId, mayCarryData, this.#written);
     this.#credit.write(writer, nowMs, this.#isOpen);
     if (mayCarryData) this.#sender.write(writer, nowMs);
@@ -200,7 +209,7 @@ export class Mux implements FrameHandler, StreamHost {
   readonly #isOpen = (id: number): boolean => this.#streams.has(id);
 
   readonly #written: ControlEvents = {
-    onPing: () => this.#pings.noteSent(this.#options.nowMs()),
+    onPing: () => this.#pings.noteSent(this.#options.clock.monotonicMs()),
     onGoAway: () => {
       this.#goAwaySent = true;
     },
@@ -222,12 +231,12 @@ export class Mux implements FrameHandler, StreamHost {
 
   onReady(stream: MuxStream): void {
     if (stream.id === 0 || this.#closed !== undefined) return;
-    if (this.#sender.add(stream, this.#options.nowMs())) this.#options.onWork();
+    if (this.#sender.add(stream, this.#options.clock.monotonicMs())) this.#options.onWork();
   }
 
   onConsumed(stream: MuxStream, bytes: number): void {
     if (this.#closed !== undefined) return;
-    this.#credit.consume(stream, bytes, this.#options.nowMs());
+    this.#credit.consume(stream, bytes, this.#options.clock.monotonicMs());
     if (this.#credit.hasWork) this.#options.onWork();
   }
 
@@ -271,7 +280,7 @@ export class Mux implements FrameHandler, StreamHost {
     this.stats.dataBytesReceived += chunk.length;
     if (!this.#credit.receive(chunk.length))
       return this.#fatal(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the session window'));
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#options.clock.monotonicMs();
     const stream = this.#streams.get(id);
     if (stream === undefined) {
       this.#credit.discard(chunk.length, nowMs); // it crossed our reset
@@ -302,9 +311,10 @@ export class Mux implements FrameHandler, StreamHost {
     const problem = this.#count.accept(id);
     if (problem !== undefined) return this.#fatal(protocolError(`Cannot accept stream: ${problem}`));
     this.stats.streamsAccepted++;
-    this.#offerStreams();
+    this.#room.offer();
     if (this.#goAwaySent) {
-      this.#noteFinished();
+      this.stats.streamsFinished++;
+      this.#room.giveBack();
       this.#slots.addReset({ id, code: toWireCode('SKEIN_DRAINING'), finalSize: 0, notProcessed: true });
       return this.#options.onWork();
     }
@@ -314,7 +324,7 @@ export class Mux implements FrameHandler, StreamHost {
       complete: end,
       sendCredit: credit,
       outgoing: false,
-      nowMs: this.#options.nowMs(),
+      nowMs: this.#options.clock.monotonicMs(),
     });
     stream.id = id;
     this.#streams.add(id, stream);
@@ -330,7 +340,8 @@ export class Mux implements FrameHandler, StreamHost {
     if (block.length > this.#limits.maxHeadBytes)
       return this.#fatal(protocolError('Cannot read HEADERS: larger than the limit'));
     const stream = this.#streams.get(id);
-    if (stream !== undefined) return this.#judge(stream, stream.receiveHead(block, flags, this.#options.nowMs()));
+    if (stream !== undefined)
+      return this.#judge(stream, stream.receiveHead(block, flags, this.#options.clock.monotonicMs()));
     if (!this.#count.wasOpened(id))
       return this.#fatal(protocolError('Cannot read HEADERS: its stream was never opened'));
     if ((flags & HEAD_INFORMATIONAL) !== 0) this.#noteIdleFrame();
@@ -339,7 +350,7 @@ export class Mux implements FrameHandler, StreamHost {
   onCredit(id: number, offset: number): void {
     if (offset > MAX_OFFSET) return this.#fatal(protocolError('Cannot read CREDIT: impossible offset'));
     if (id === 0) {
-      if (!this.#sender.raise(offset, this.#options.nowMs())) return this.#noteIdleFrame();
+      if (!this.#sender.raise(offset, this.#options.clock.monotonicMs())) return this.#noteIdleFrame();
       if (this.#sender.hasWork) this.#options.onWork();
       return;
     }
@@ -362,14 +373,12 @@ export class Mux implements FrameHandler, StreamHost {
     }
     if (stream.receiveWindow.received !== finalSize)
       return this.#fatal(protocolError('Cannot read RESET: its final size is not what was received'));
-    const answered = stream.hasAnswered;
     const own = !this.#count.isPeerId(id);
     this.#release(stream);
-    this.#settle(stream);
+    this.#settle(stream, !own && !stream.hasAnswered);
     stream.abort(
       new SkeinError(fromWireCode(code), 'Cannot use stream: the peer reset it', { notProcessed: own && notProcessed }),
     );
-    if (!own && !answered) this.#punish(this.#conduct.noteReset(this.#options.nowMs()));
   }
 
   onStop(id: number, _code: number): void {
@@ -381,7 +390,7 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   onPing(ack: boolean, body: Bytes): void {
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#options.clock.monotonicMs();
     if (ack) {
       const sampleMs = this.#pings.noteAnswer(nowMs);
       if (sampleMs !== undefined) this.observeRtt(sampleMs);
@@ -393,7 +402,8 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   onGoAway(code: number, lastAcceptedId: number, _retryAfterMs: number, drain: boolean, text: Bytes): void {
-    const reason = new SkeinError(fromWireCode(code), `The peer ended the session: ${toPrintable(text)}`);
+    const state = `The peer ended the session: ${toPrintable(text)}`;
+    const reason = new SkeinError(fromWireCode(code), state, { details: { isPeersWord: true } });
     this.#peerGoAway ??= reason;
     for (const stream of this.#streams.all()) {
       if (this.#count.isPeerId(stream.id) || stream.id <= lastAcceptedId) continue;
@@ -401,9 +411,7 @@ export class Mux implements FrameHandler, StreamHost {
       this.#settle(stream);
       stream.abort(lostWith(reason, true));
     }
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const stream of waiting) stream.abort(lostWith(reason, true));
+    for (const stream of this.#waiting.splice(0)) stream.abort(lostWith(reason, true));
     if (!drain) this.#fatal(reason);
     else this.#noteIdleFrame();
   }
@@ -431,34 +439,25 @@ export class Mux implements FrameHandler, StreamHost {
   // Bookkeeping.
 
   /** Forgets a stream whose two directions are done, and gives the peer room for another one. */
-  #settle(stream: MuxStream): void {
+  #settle(stream: MuxStream, isTakenBack = false): void {
     if (!this.#streams.delete(stream.id)) return;
     this.#sender.remove(stream);
-    if (this.#count.isPeerId(stream.id)) this.#noteFinished();
+    if (!this.#count.isPeerId(stream.id)) return;
+    this.stats.streamsFinished++;
+    this.#room.giveBack(isTakenBack);
   }
 
   /** What the application will never read any more counts as read. */
   #release(stream: MuxStream): void {
     if (this.#closed !== undefined) return;
-    this.#credit.release(stream, this.#options.nowMs());
+    this.#credit.release(stream, this.#options.clock.monotonicMs());
     if (this.#credit.hasWork) this.#options.onWork();
-  }
-
-  #noteFinished(): void {
-    this.stats.streamsFinished++;
-    this.#count.finish();
-    this.#offerStreams();
-  }
-
-  #offerStreams(): void {
-    this.#slots.maxStreams = this.#count.dueLimit;
-    if (this.#slots.maxStreams > 0) this.#options.onWork();
   }
 
   /** A stream-level mistake of the peer: the stream goes, and too many of them take the session along. */
   #judge(stream: MuxStream, problem: string | undefined): void {
     if (problem === undefined) return;
-    this.#punish(this.#conduct.noteMistake(this.#options.nowMs(), problem));
+    this.#punish(this.#conduct.noteMistake(this.#options.clock.monotonicMs(), problem));
     this.#resetStream(stream, protocolError(`Cannot read stream: ${problem}`));
   }
 
@@ -469,7 +468,7 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   #noteIdleFrame(): void {
-    this.#punish(this.#conduct.noteIdleFrame(this.#options.nowMs()));
+    this.#punish(this.#conduct.noteIdleFrame(this.#options.clock.monotonicMs()));
   }
 
   #punish(error: SkeinError | undefined): void {

@@ -92,7 +92,10 @@ export interface TunnelOptions {
   readonly maxInformationalHeads: number;
   /** Queued bytes of one stream above which `write` returns false. */
   readonly streamHighWaterBytes: number;
-  /** Resets by the peer before our answer, per second and at once (CVE-2023-44487): an outage brings those of all its streams together. */
+  /**
+   * Resets by the peer before our answer, per second and at once (CVE-2023-44487): an outage brings those of all its streams together. Beyond,
+   * the room of the stream comes back later.
+   */
   readonly peerResetsPerSecond: number;
   readonly peerResetsBurst: number;
   /** Resets we must send because the peer erred, per minute (CVE-2025-8671). */
@@ -158,7 +161,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   maxHeadBytes: 32 * KIB,
   maxInformationalHeads: 8,
   streamHighWaterBytes: 64 * KIB,
-  peerResetsPerSecond: 100,
+  peerResetsPerSecond: 200,
   peerResetsBurst: 2_048,
   errorResetsPerMinute: 20,
   idleFramesPerSecond: 200,

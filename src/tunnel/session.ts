@@ -6,6 +6,7 @@ import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Crypto, X25519KeyPair } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import { AckSchedule } from './ack-schedule.ts';
 import { type Circuit, LINK_HEADER_BYTES, toKept } from './circuit.ts';
 import { protocolError, toWireCode } from './codes.ts';
@@ -53,6 +54,8 @@ export interface SessionOptions {
   readonly isResumable?: boolean;
   readonly replayBudget?: ReplayBudget;
   readonly unreadBudget?: UnreadBudget;
+  /** How many streams the peer may take back before they are answered, over all its sessions. @default as many in each session */
+  readonly resetsOf?: (peer: PeerIdentity) => TokenBucket;
   /** Paths have come or gone, or another one is used, or none is there. */
   readonly onPaths?: () => void;
   /** There is a path again, after so long without any. */
@@ -92,6 +95,7 @@ export class Session implements PathHost, BudgetMember {
   readonly #handshakeTimer: Timer;
   #early: Bytes[] = [];
   #peer: PeerIdentity | undefined;
+  #peersFault: SkeinError | undefined;
   #remoteInstance: string;
   #sessionId = '';
   /** Set by the end of the handshake, and kept behind the end of the session. */
@@ -125,6 +129,11 @@ export class Session implements PathHost, BudgetMember {
     circuit.attach(this.#first);
     if (first !== undefined) this.#first.send(first);
     if (options.firstRecord !== undefined) this.#first.onRecord(options.firstRecord);
+  }
+
+  /** What the peer did against the protocol, sealed and so itself, that ended the session; undefined: nothing. */
+  get peersFault(): SkeinError | undefined {
+    return this.#peersFault;
   }
 
   /** The session id, hexadecimal; empty before the handshake is done. */
@@ -321,7 +330,13 @@ export class Session implements PathHost, BudgetMember {
     for (const message of early) this.onPathMessage(this.#first, message);
   }
 
-  #assemble({ keys, sessionId, settings }: SessionKeys): Parts {
+  #resetsOf(peer: PeerIdentity | SkeinError): TokenBucket {
+    const { peerResetsPerSecond, peerResetsBurst } = this.#limits;
+    const shared = peer instanceof SkeinError ? undefined : this.#options.resetsOf?.(peer);
+    return shared ?? new TokenBucket(peerResetsPerSecond, peerResetsBurst, this.#clock.monotonicMs());
+  }
+
+  #assemble({ keys, sessionId, settings, outcome }: SessionKeys): Parts {
     const {
       crypto,
       role,
@@ -336,7 +351,10 @@ export class Session implements PathHost, BudgetMember {
     const limits = this.#limits;
     const { stats } = this;
     const isOpen = (): boolean => this.#state === 'open';
-    const onBroken = (error: SkeinError): void => this.close(error);
+    const onBroken = (error: SkeinError): void => {
+      if (error.details.isPeersWord !== true) this.#peersFault = error;
+      this.close(error);
+    };
     const onAbandoned = (error: SkeinError): void => this.#abandon(error);
     const onDue = (): void => outgoing.scheduleFlush();
     const sender = new RecordSender(crypto, keys.send, sessionId, limits, replayBudget, clock.monotonicMs());
@@ -347,7 +365,8 @@ export class Session implements PathHost, BudgetMember {
       limits,
       peer: settings,
       unreadBudget,
-      nowMs: () => clock.monotonicMs(),
+      clock,
+      resets: this.#resetsOf(outcome),
       onStream,
       onWork: onDue,
       onAck: (nextExpected) => this.#onAck(nextExpected),

@@ -4,13 +4,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Bytes, encodeUtf8 } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
+import { TokenBucket } from '../../../src/core/token-bucket.ts';
 import { Circuit, LINK_HEADER_BYTES } from '../../../src/tunnel/circuit.ts';
 import { ControlSlots } from '../../../src/tunnel/control-slots.ts';
 import { FrameWriter, readFrames } from '../../../src/tunnel/frame.ts';
 import { resolveTunnelOptions, TUNNEL_DEFAULTS } from '../../../src/tunnel/options.ts';
 import { relayCircuits } from '../../../src/tunnel/relay.ts';
 import { ReplayWindow } from '../../../src/tunnel/replay-window.ts';
-import { MuxStream, STREAM_KIND } from '../../../src/tunnel/stream.ts';
+import { type IncomingStream, MuxStream, STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import { StreamSender } from '../../../src/tunnel/stream-sender.ts';
 import { isPathRecord } from '../../support/resumable.ts';
 import { createLinks, createRogue, FrameLog, Pump, RecordingSink } from '../../support/tunnel.ts';
@@ -86,28 +87,53 @@ describe('A peer that acknowledges nothing', () => {
 });
 
 describe('A peer that opens and resets in one breath', () => {
-  it('is stopped also where every request is answered at once, because no answer has left', async () => {
-    const { clock, rogue, responder } = await createRogue(
-      { peerResetsBurst: 512 },
-      {
-        onStream: (stream) => {
-          stream.sendHead(META, META.length, 0);
-          stream.end();
-        },
-      },
-    );
-    for (let round = 0; round < 12 && responder.session.isOpen; round++) {
+  const limits = { maxStreams: 64, peerResetsPerSecond: 10, peerResetsBurst: 100 };
+
+  /** Opens and resets as many streams as it is granted, for so long. @returns how many */
+  async function takeBack({ clock, rogue, responder }: Rogue, seconds: number): Promise<number> {
+    const log = new FrameLog();
+    let [streams, records] = [0, 0];
+    for (let round = 0; round < 10 * seconds; round++) {
+      records += rogue.received.length;
+      for (const plaintext of rogue.received.splice(0)) readFrames(plaintext, log);
+      const granted = log.maxStreams.at(-1) ?? limits.maxStreams;
       rogue.send((w) => {
-        for (let i = 0; i < 50; i++) {
-          const id = 1 + 2 * (round * 50 + i);
-          w.open(id, false, STREAM_KIND.http, 1 << 20, META);
-          w.resetStream(id, 0, 0, false);
+        w.ack(records);
+        for (; streams < granted; streams++) {
+          w.open(1 + 2 * streams, false, STREAM_KIND.http, 1 << 20, META);
+          w.resetStream(1 + 2 * streams, 0, 0, false);
         }
       });
-      await clock.settle();
+      await clock.advanceAsync(100);
+      assert.equal(responder.error, undefined);
     }
-    assert.equal(responder.error?.code, 'SKEIN_LIMIT');
-    assert.match(responder.error?.message ?? '', /resets too many streams/);
+    return streams;
+  }
+
+  for (const [name, onStream] of [
+    ['gets room for others no faster than its rate', () => undefined],
+    [
+      'neither where every request is answered at once, because no answer has left',
+      (stream: IncomingStream) => {
+        stream.sendHead(META, META.length, 0);
+        stream.end();
+      },
+    ],
+  ] as const) {
+    it(name, async () => {
+      const streams = await takeBack(await createRogue(limits, { onStream }), 20);
+      assert.ok(streams >= 100 + 190, `${streams} streams, and the session is slowed, not stopped`);
+      assert.ok(streams <= 100 + 200 + 64, `${streams} streams`);
+    });
+  }
+
+  it('shares what it may with its other sessions', async () => {
+    const shared = new TokenBucket(limits.peerResetsPerSecond, limits.peerResetsBurst, 0);
+    const resetsOf = (): TokenBucket => shared;
+    const first = await takeBack(await createRogue(limits, { resetsOf, onStream: () => undefined }), 1);
+    assert.ok(first >= 100);
+    const second = await takeBack(await createRogue(limits, { resetsOf, onStream: () => undefined }), 1);
+    assert.ok(second <= 64 + 20, `${second} streams of the second session`);
   });
 });
 

@@ -144,18 +144,6 @@ const crossings: Crossing[] = [
     ],
   },
   {
-    name: 'too many resets before an answer',
-    code: 'SKEIN_LIMIT',
-    limits: { maxStreams: 1_000, peerResetsBurst: 512 },
-    records: Array.from({ length: 60 }, (_, r) => (w: FrameWriter) => {
-      for (let i = 0; i < 10; i++) {
-        const id = 1 + 2 * (r * 10 + i);
-        open(w, id);
-        w.resetStream(id, 0, 0, false);
-      }
-    }),
-  },
-  {
     name: 'too many mistakes in streams',
     code: 'SKEIN_PROTOCOL',
     records: [

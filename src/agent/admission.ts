@@ -6,8 +6,12 @@ import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import { Rates } from '../core/rates.ts';
+import type { TokenBucket } from '../core/token-bucket.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
 import { toWireCode } from '../tunnel/codes.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
+import { TUNNEL_DEFAULTS } from '../tunnel/options.ts';
 import type { PathInfo } from '../tunnel/path.ts';
 import type { Session } from '../tunnel/session.ts';
 import type { HubConnection } from './hub-connection.ts';
@@ -31,6 +35,8 @@ export interface AdmissionOptions {
 
 /** Time for the other end to say what a circuit is for. */
 const FIRST_RECORD_MS = 10_000;
+/** Members of which it is remembered what they did. */
+const MAX_KEYS = 10_000;
 
 /** Who has begun something, as the hub says by which it came. */
 interface Begun {
@@ -39,18 +45,39 @@ interface Begun {
 }
 
 /** As metrics name them. */
-export type AdmissionQuota = 'half-open' | 'sessions' | 'sessions-of-identity' | 'streams-of-identity';
+export type AdmissionQuota = 'half-open' | 'faults' | 'sessions' | 'sessions-of-identity' | 'streams-of-identity';
 
 export class Admission {
   /** How often each was crossed. */
   readonly crossed = new Map<AdmissionQuota, number>();
   readonly #options: AdmissionOptions;
+  /** Streams that members take back before they are answered: by key, so that another session gives nobody more. */
+  readonly #resets: Rates;
+  /** Sessions that members have broken: by key; and by hub and name as they were announced, to refuse before a handshake. */
+  readonly #faults: Rates;
+  readonly #begun = new WeakMap<Session, Begun>();
   /** Sessions of others whose handshake is not done, and circuits of which it is not known whether they are one. */
   readonly #halfOpen = new Map<Session, Begun>();
   readonly #incoming = new Map<IncomingCircuit, Begun>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    const { peerResetsPerSecond: perSecond, peerResetsBurst: burst } = TUNNEL_DEFAULTS;
+    this.#resets = new Rates({ perSecond, burst, maxKeys: MAX_KEYS });
+    const { faultsPerMinute, faultsBurst } = options.limits;
+    this.#faults = new Rates({ perSecond: faultsPerMinute / 60, burst: faultsBurst, maxKeys: 2 * MAX_KEYS });
+  }
+
+  /** A session is over. */
+  noteEnd(session: Session): void {
+    const begun = this.#begun.get(session);
+    if (session.peersFault === undefined || begun === undefined) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const name of [announced(begun), keyOf(session)]) if (name !== undefined) this.#faults.take(name, nowMs);
+  }
+
+  resetsOf({ id, grant }: PeerIdentity): TokenBucket {
+    return this.#resets.bucket((grant as Grant | undefined)?.thumbprint ?? id.uri, this.#options.clock.monotonicMs());
   }
 
   /** The hub announces a circuit that another member has opened to here. */
@@ -64,6 +91,7 @@ export class Admission {
       return;
     }
     const begun: Begun = { instance, hub: hub.url };
+    if (this.#hasBroken(announced(begun))) return this.#refuse(circuit, instance, 'faults');
     if (state() === 'closed' || this.#isFlooded(begun)) {
       this.#refuse(circuit, instance, 'half-open');
       return;
@@ -111,6 +139,7 @@ export class Admission {
     }
     const session = startSession(circuit, instance, path, first);
     this.#halfOpen.set(session, begun);
+    this.#begun.set(session, begun);
     session.ready.then(
       () => {
         this.#halfOpen.delete(session);
@@ -129,12 +158,19 @@ export class Admission {
     const key = keyOf(session);
     let count = 0;
     for (const other of sessions()) if (keyOf(other) === key) count++;
-    if (count <= limits.maxSessionsPerKey) return;
-    this.#count('sessions-of-identity');
-    const error = new SkeinError('SKEIN_LIMIT', `Cannot keep session: this identity has ${count - 1} here`);
+    const hasBroken = this.#hasBroken(key);
+    if (count <= limits.maxSessionsPerKey && !hasBroken) return;
+    this.#count(hasBroken ? 'faults' : 'sessions-of-identity');
+    const state = hasBroken ? 'this identity has broken too many of late' : `this identity has ${count - 1} here`;
+    const error = new SkeinError('SKEIN_LIMIT', `Cannot keep session: ${state}`);
     const { reason, message } = error;
     refusals.log('warn', 'session-refused', { instance: session.remoteInstance, reason, error: message });
     session.close(error);
+  }
+
+  #hasBroken(name: string | undefined): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    return name !== undefined && !this.#faults.bucket(name, nowMs).hasOne(nowMs);
   }
 
   #count(quota: AdmissionQuota): void {
@@ -173,6 +209,11 @@ export class Admission {
     }
     return count;
   }
+}
+
+/** What one hub says must keep nobody out who comes by another. */
+function announced({ hub, instance }: Begun): string {
+  return `${hub} ${instance}`;
 }
 
 function keyOf({ peer }: Session): string | undefined {

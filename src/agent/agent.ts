@@ -38,6 +38,7 @@ import { createOutbound, toOutboundHead } from './outbound.ts';
 import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
 import { PolicyReporter } from './policy-report.ts';
+import { RefusalPace } from './refusal-pace.ts';
 import { Registrar } from './registrar.ts';
 import { Renewal } from './renewal.ts';
 import { type LocalService, LocalServices, type ServiceHandle } from './services.ts';
@@ -159,7 +160,10 @@ export class Agent {
       services: () => this.#services.registrations(),
       reach: () => this.direct.reach,
     });
-    this.#inbound = new Inbound({ services: this.#services, mirror: this.mirror, clock, decodeLatin1, log, limits });
+    const pace = new RefusalPace(clock, limits);
+    this.#inbound = new Inbound({
+      ...{ services: this.#services, mirror: this.mirror, clock, decodeLatin1, log, limits, pace },
+    });
     this.inboundEvents = this.#inbound.events;
     this.policies = new PolicyReporter(clock);
     this.inboundEvents.on('judged', (fact) => this.policies.note(fact));
@@ -171,7 +175,7 @@ export class Agent {
     this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
     const relays = (): readonly HubConnection[] => routes().filter((hub) => hub.plays('relay'));
     this.peers = new Peers({
-      ...{ platform, identity, instance, staticKey, limits, log, observer, routes: relays, direct: this.direct },
+      ...{ platform, identity, instance, staticKey, limits, pace, log, observer, routes: relays, direct: this.direct },
       local: {
         http: tellPath({ request: (...call) => this.#inbound.handlerFor(this.id).request(...call) }, () => 'local'),
         openRaw: refuseOwn,

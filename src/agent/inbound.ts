@@ -36,6 +36,7 @@ import type { Mirror } from './mirror.ts';
 import type { AgentLimits } from './options.ts';
 import { type PolicyFact, toFacts } from './policy-report.ts';
 import { toRawStream } from './raw-stream.ts';
+import type { RefusalPace } from './refusal-pace.ts';
 import { replyDenied, replyLimited, replyUnauthenticated } from './refused-reply.ts';
 import type { LocalService, LocalServices, ServedEntry } from './services.ts';
 
@@ -46,6 +47,7 @@ export interface InboundOptions {
   readonly decodeLatin1: DecodeLatin1;
   readonly log: Logger;
   readonly limits: AgentLimits;
+  readonly pace: RefusalPace;
 }
 
 export interface InboundEvents {
@@ -109,7 +111,7 @@ export class Inbound {
           throw new SkeinError('SKEIN_REFUSED', 'Cannot take stream: members open no streams of this kind');
       }
     } catch (thrown) {
-      stream.reset(toSkeinError(thrown));
+      this.#options.pace.refuse(caller, () => stream.reset(toSkeinError(thrown)));
     }
   }
 
@@ -128,7 +130,7 @@ export class Inbound {
     try {
       service = this.#find(head);
     } catch (thrown) {
-      return refuseLater(reply, toSkeinError(thrown));
+      return this.#refuse(caller, refuseWith(toSkeinError(thrown))).request(head, complete, reply);
     }
     const authenticator = this.#options.mirror.authentications.of(service.service);
     if (authenticator === undefined) return this.#serve({ head, complete, reply, caller, service });
@@ -170,7 +172,7 @@ export class Inbound {
       const { found: why } = looked;
       this.#denials.log('warn', 'user-token-refused', { ...denial, why });
       exchange.isMeshReply = true;
-      return exchange.start(replyUnauthenticated(destination, why), complete);
+      return exchange.start(this.#refuse(caller, replyUnauthenticated(destination, why)), complete);
     }
     const user = looked?.found;
     const spent = looked === undefined ? NO_FIELDS : spentFields(asked, looked);
@@ -182,17 +184,21 @@ export class Inbound {
     this.#tell(verdict, denial);
     if (!verdict.allow) {
       exchange.isMeshReply = true;
-      return exchange.start(replyDenied(destination, caller), complete);
+      return exchange.start(this.#refuse(caller, replyDenied(destination, caller)), complete);
     }
     // Not before: who may not call at all takes no tokens of others.
     const waitMs = this.#limiterOf(service)?.take(caller, clock.monotonicMs()) ?? 0;
     if (waitMs > 0) {
       exchange.isMeshReply = true;
-      return exchange.start(replyLimited(destination, caller, waitMs), complete);
+      return exchange.start(this.#refuse(caller, replyLimited(destination, caller, waitMs)), complete);
     }
     const entry = this.#live.add(exchange, { decide, denial });
     exchange.onOver = () => this.#live.delete(entry);
     return exchange.start(toHandler(service, destination), complete);
+  }
+
+  #refuse(caller: SpiffeId, refusal: HttpHandler): HttpHandler {
+    return this.#options.pace.of(caller, refusal);
   }
 
   #limiterOf(service: ServedEntry): RateLimiter | undefined {
@@ -319,7 +325,11 @@ export class Inbound {
 
 function toHandler({ target }: LocalService, { key }: Destination): HttpHandler {
   if (target.protocol !== 'tcp') return target.handler;
-  return { request: (_head, _complete, reply) => refuseLater(reply, takesBytes(key)) };
+  return refuseWith(takesBytes(key));
+}
+
+function refuseWith(error: SkeinError): HttpHandler {
+  return { request: (_head, _complete, reply) => refuseLater(reply, error) };
 }
 
 function toDenial({ uri }: SpiffeId, { key }: Destination, head: RequestHead | undefined): Omit<Denial, 'rule'> {

@@ -95,6 +95,12 @@ export interface AgentLimits {
   readonly denialsPerSecond: number;
   /** The same, at once. */
   readonly denialsBurst: number;
+  /** Sessions that one identity may break, per minute and at once, before no other of it is taken: nobody honest breaks any. */
+  readonly faultsPerMinute: number;
+  readonly faultsBurst: number;
+  /** Streams of one identity that are refused, per second and at once; beyond, each refusal waits for its turn, for a second at most. */
+  readonly refusalsPerSecond: number;
+  readonly refusalsBurst: number;
   /** Bytes read ahead of an application that uses WHATWG streams. */
   readonly bodyWindowBytes: number;
 }
@@ -118,6 +124,10 @@ export const AGENT_LIMITS: AgentLimits = {
   reconnectCapMs: 20_000,
   denialsPerSecond: 20,
   denialsBurst: 100,
+  faultsPerMinute: 6,
+  faultsBurst: 3,
+  refusalsPerSecond: 500,
+  refusalsBurst: 1_000,
   bodyWindowBytes: 64 * 1024,
 };
 

@@ -28,6 +28,7 @@ import { PathWatch } from './path-watch.ts';
 import { checkServes, Peer } from './peer.ts';
 import { PeerDialler } from './peer-dialler.ts';
 import { Reattach } from './reattach.ts';
+import type { RefusalPace } from './refusal-pace.ts';
 import { Standby } from './standby.ts';
 
 export interface PeersOptions {
@@ -37,6 +38,7 @@ export interface PeersOptions {
   readonly instance: string;
   readonly staticKey: X25519KeyPair;
   readonly limits: AgentLimits;
+  readonly pace: RefusalPace;
   readonly log: Logger;
   readonly observer: TunnelObserver | undefined;
   /** Hubs through which circuits are opened, the preferred one first. */
@@ -335,7 +337,7 @@ export class Peers implements Connector {
     expected: string | undefined,
     firstRecord?: Bytes,
   ): Session {
-    const { platform, identity, staticKey, observer, onStream, direct } = this.#options;
+    const { platform, identity, staticKey, observer, onStream, pace, direct } = this.#options;
     const session: Session = new Session({
       role,
       circuit,
@@ -351,6 +353,7 @@ export class Peers implements Connector {
       isResumable: true,
       replayBudget: this.#budget,
       unreadBudget: this.#unread,
+      resetsOf: (peer) => this.#admission.resetsOf(peer),
       ...(firstRecord === undefined ? {} : { firstRecord }),
       onPaths: () => this.#onPaths(session, role),
       onResumed: (afterMs) => observer?.noteResumed(afterMs),
@@ -362,10 +365,11 @@ export class Peers implements Connector {
           return stream.reset(new SkeinError('SKEIN_REFUSED', 'Cannot take stream: its peer is unknown'));
         const refusal = this.#admission.judgeStream(session);
         if (refusal === undefined) onStream(stream, peer.id);
-        else stream.reset(refusal);
+        else pace.refuse(peer.id, () => stream.reset(refusal));
       },
       onClose: (error) => {
         observer?.forgetSession(session, error);
+        this.#admission.noteEnd(session);
         this.#forget(session, error);
       },
     });

@@ -4,6 +4,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Inbound } from '../../../src/agent/inbound.ts';
 import { AGENT_LIMITS } from '../../../src/agent/options.ts';
+import { RefusalPace } from '../../../src/agent/refusal-pace.ts';
 import { LocalServices } from '../../../src/agent/services.ts';
 import type { Resource } from '../../../src/catalog/resource.ts';
 import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
@@ -30,7 +31,8 @@ class Fixture {
     const { services, handler } = this;
     services.add({ service: 'api.default', port: 80, labels: {}, target: { protocol: 'http', handler } });
     services.add({ service: 'other.default', port: 80, labels: {}, target: { protocol: 'http', handler } });
-    this.inbound = new Inbound({ services, mirror, clock, decodeLatin1, log, limits: AGENT_LIMITS });
+    const pace = new RefusalPace(clock, AGENT_LIMITS);
+    this.inbound = new Inbound({ services, mirror, clock, decodeLatin1, log, limits: AGENT_LIMITS, pace });
     this.catalogue.onPolicies = () => this.inbound.reconsider();
     mirror.attach(this.catalogue.connect().channel).catch(() => undefined);
   }

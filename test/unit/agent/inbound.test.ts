@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Inbound } from '../../../src/agent/inbound.ts';
 import type { InboundFact } from '../../../src/agent/inbound-exchange.ts';
 import { AGENT_LIMITS } from '../../../src/agent/options.ts';
+import { RefusalPace } from '../../../src/agent/refusal-pace.ts';
 import { LocalServices } from '../../../src/agent/services.ts';
 import { parseSpiffeId } from '../../../src/core/spiffe-id.ts';
 import { decodeLatin1 } from '../../../src/core/text.ts';
@@ -22,7 +23,8 @@ async function createInbound(spec: unknown = { allow: [{}] }, rateLimit?: RateLi
   const services = new LocalServices(() => undefined);
   const handler = new RecordingHandler();
   services.add({ service: 'api.default', port: 80, labels: {}, target: { protocol: 'http', handler }, rateLimit });
-  const inbound = new Inbound({ services, mirror, clock, decodeLatin1, log, limits: AGENT_LIMITS });
+  const pace = new RefusalPace(clock, AGENT_LIMITS);
+  const inbound = new Inbound({ services, mirror, clock, decodeLatin1, log, limits: AGENT_LIMITS, pace });
   catalogue.onPolicies = () => inbound.reconsider();
   mirror.attach(catalogue.connect().channel).catch(() => undefined);
   await catalogue.apply(spec);

@@ -275,3 +275,58 @@ test('An identity has so many streams here over all its sessions; what is above 
   await mesh.run(honest.done);
   equal(honest.text, 'ok');
 });
+
+test('An identity that breaks one session after the other is let in no more for a while, and nobody else is kept out', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api'], { limits: { faultsBurst: 3 } });
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler: ok200() });
+  const member = await joinRogue(t, mesh);
+  const breakOne = async (as: HubClient): Promise<string> => {
+    const rogue = await mesh.run(as.intrude(agent.instance));
+    if (!rogue.isReady) return `refused ${rogue.closedBy?.code}`;
+    await mesh.clock.advanceAsync(100);
+    if (rogue.closedBy === undefined) rogue.send((writer) => writer.resetStream(1_001, 0, 0, false));
+    await mesh.clock.advanceAsync(100);
+    return String(rogue.closedBy?.code);
+  };
+  for (let i = 0; i < 3; i++) equal(await breakOne(member), 'SKEIN_PROTOCOL');
+  equal(await breakOne(member), 'refused SKEIN_LIMIT');
+  // Under another name it is known by its key.
+  const twin = await mesh.run(
+    HubClient.connect(mesh.platform, 'ws://10.0.0.1:7000', { ...member.identity, instance: 'twin' }),
+  );
+  t.after(() => twin.close());
+  equal(await breakOne(twin), 'SKEIN_LIMIT');
+  equal(agent.peers.quotasCrossed.get('faults'), 2);
+  equal((await mesh.ask((await mesh.join(['web'])).agent)).text, 'ok');
+  await mesh.clock.advanceAsync(11_000);
+  equal(await breakOne(member), 'SKEIN_PROTOCOL');
+});
+
+test('A flood of streams that are refused is answered at the pace of its identity; others are answered at once', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api'], { limits: { refusalsPerSecond: 100, refusalsBurst: 50 } });
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler: ok200() });
+  const rogue = await joinRogue(t, mesh);
+  const block = new Uint8Array(MAX_BLOCK_BYTES);
+  const length = encodeRequestHead(block, {
+    ...{ method: 'GET', scheme: 'http', authority: 'nobody.mesh', path: '/', upgrade: undefined, fields: [] },
+    service: 'nobody.default:80',
+  });
+  const session = await mesh.run(rogue.dial(agent.instance));
+  await mesh.until(() => agent.peers.size === 1);
+  const open = (): RecordingSink => new RecordingSink(session.openStream(STREAM_KIND.http, block, length, true));
+  const sinks = Array.from({ length: 200 }, open);
+  const over = (): number => sinks.filter(({ ended, error }) => ended || error !== undefined).length;
+  await mesh.clock.advanceAsync(10);
+  equal(over(), 50);
+  await mesh.clock.advanceAsync(500);
+  ok(over() >= 90 && over() <= 110, `${over()} are answered`);
+  equal((await mesh.ask((await mesh.join(['web'])).agent)).text, 'ok');
+  // Nobody waits for longer than a second, however many there are.
+  await mesh.clock.advanceAsync(1_000);
+  equal(over(), 200);
+  equal(session.isOpen, true);
+});

@@ -151,8 +151,7 @@ export class HubClient {
 
   /** A session with `instance` through the hub. */
   async dial(instance: string): Promise<Session> {
-    const circuit = this.link.openCircuit();
-    await this.channel.call('openCircuit', { instance, circuit: circuit.id });
+    const circuit = await this.#openCircuit(instance);
     const session = this.#session('initiator', circuit, instance);
     await session.ready;
     return session;
@@ -160,8 +159,7 @@ export class HubClient {
 
   /** The same with a peer that may say anything in it. */
   async intrude(instance: string): Promise<RogueInitiator> {
-    const circuit = this.link.openCircuit();
-    await this.channel.call('openCircuit', { instance, circuit: circuit.id });
+    const circuit = await this.#openCircuit(instance);
     const rogue = new RogueInitiator(circuit, this.#platform.random, {
       authenticator: memberAuthenticator(this.#platform, this.identity, this.#trustDomain),
       trustDomain: this.#trustDomain,
@@ -195,6 +193,17 @@ export class HubClient {
 
   close(): void {
     this.link.close(1000, 'done');
+  }
+
+  async #openCircuit(instance: string): Promise<Link['control']> {
+    const circuit = this.link.openCircuit();
+    try {
+      await this.channel.call('openCircuit', { instance, circuit: circuit.id });
+      return circuit;
+    } catch (thrown) {
+      circuit.close(0);
+      throw thrown;
+    }
   }
 
   #accept({ circuit, instance }: Push<'circuit'>): void {

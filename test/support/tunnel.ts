@@ -300,6 +300,11 @@ export class RogueInitiator {
     return this.#send !== undefined;
   }
 
+  /** What its link takes: more of it would end the link. */
+  get sendableBytes(): number {
+    return this.#circuit.sendableBytes - MESSAGE_OVERHEAD_BYTES;
+  }
+
   /** Resolves when it may send, or when the circuit is over. */
   async ready(): Promise<void> {
     if (!this.isReady && this.closedBy === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));

@@ -9,6 +9,7 @@ import { QUESTIONS } from './questions/all.ts';
 
 /** Fewer say too little to stand in a table. */
 const PAIRS_TO_KEEP = 5;
+const MEMBERS = 10_000;
 
 const HELP = `npm run bench [-- [IDS…] [options]]
 
@@ -16,6 +17,7 @@ Measures skein against the proxies people know, on this machine, in turn. Withou
 
   --pairs N      how often all contenders are run in turn (default 5; fewer print figures and keep no result)
   --seconds N    how long one run of load lasts (default 5)
+  --members N    how many sidecars a hub has to bear in P8, P9 and P10 (default 10000; fewer keep no result)
   --list         the questions
   --help         this
 
@@ -29,6 +31,7 @@ interface Wanted {
   readonly questions: readonly Question[];
   readonly pairs: number;
   readonly seconds: number;
+  readonly members: number;
 }
 
 function readArguments(): Wanted | string {
@@ -37,6 +40,7 @@ function readArguments(): Wanted | string {
     options: {
       pairs: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '5' },
+      members: { type: 'string', default: String(MEMBERS) },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -47,7 +51,7 @@ function readArguments(): Wanted | string {
   const ids = positionals.map((id) => id.toUpperCase());
   const unknown = ids.filter((id) => !QUESTIONS.some((question) => question.id === id));
   if (unknown.length > 0) throw new RangeError(`there is no ${unknown.join(', ')}; npm run bench -- --list`);
-  const toCount = (name: 'pairs' | 'seconds') => {
+  const toCount = (name: 'pairs' | 'seconds' | 'members') => {
     const count = Number(values[name]);
     if (!Number.isInteger(count) || count < 1) throw new RangeError(`--${name} is a whole number from 1`);
     return count;
@@ -56,11 +60,12 @@ function readArguments(): Wanted | string {
     questions: QUESTIONS.filter(({ id }) => ids.length === 0 || ids.includes(id)),
     pairs: toCount('pairs'),
     seconds: toCount('seconds'),
+    members: toCount('members'),
   };
 }
 
 /** @returns whether it could be answered */
-async function ask(question: Question, { pairs, seconds }: Wanted): Promise<boolean> {
+async function ask(question: Question, { pairs, seconds, members }: Wanted): Promise<boolean> {
   const say = (text: string) => process.stderr.write(`${question.id.padEnd(4)} ${text}\n`);
   const lacking = question.needs.filter((command) => !currentHost().hasCommand(command));
   if (lacking.length > 0) {
@@ -68,14 +73,14 @@ async function ask(question: Question, { pairs, seconds }: Wanted): Promise<bool
     return false;
   }
   const loadBefore = loadNow();
-  const bench = new Bench({ pairs, seconds, progress: say });
+  const bench = new Bench({ pairs, seconds, members, progress: say });
   try {
     const report = toReport(question, await question.run(bench), bench, loadBefore);
     process.stdout.write(`${question.id}  ${question.asks}\n    ${question.load}\n${describeReport(report)}\n`);
     for (const { name, configuration } of bench.contenders) {
       if (name.startsWith('skein')) process.stdout.write(`    ${name}: ${configuration.join(' | ')}\n`);
     }
-    if (pairs >= PAIRS_TO_KEEP) say(`kept in ${saveReport(report)}`);
+    if (pairs >= PAIRS_TO_KEEP && members >= MEMBERS) say(`kept in ${saveReport(report)}`);
     return true;
   } catch (error) {
     say(`failed: ${error instanceof Error ? error.message : error}`);

@@ -10,6 +10,8 @@ export interface BenchOptions {
   readonly pairs: number;
   /** Of one run. */
   readonly seconds: number;
+  /** How many a crowd is. */
+  readonly members: number;
   readonly progress: (text: string) => void;
 }
 
@@ -21,6 +23,7 @@ export interface Missing {
 export class Bench {
   readonly pairs: number;
   readonly seconds: number;
+  readonly members: number;
   readonly progress: (text: string) => void;
   readonly missing: Missing[] = [];
   readonly contenders: Contender[] = [];
@@ -28,9 +31,10 @@ export class Bench {
   readonly #closers: (() => Promise<void>)[] = [];
   #origin: Promise<Origin> | undefined;
 
-  constructor({ pairs, seconds, progress }: BenchOptions) {
+  constructor({ pairs, seconds, members, progress }: BenchOptions) {
     this.pairs = pairs;
     this.seconds = seconds;
+    this.members = members;
     this.progress = progress;
   }
 

@@ -1,0 +1,42 @@
+/** P8: what a hub pays for sidecars that have nothing to do. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { settle, startCrowd } from '../kit/crowd.ts';
+import { cpuOf, measure, median, toFigure } from '../kit/measure.ts';
+import type { Question } from '../kit/question.ts';
+
+/** Heartbeats come every half minute or so: a round sees many of them, of many members. */
+const ROUND_SECONDS = 5;
+
+export const P8: Question = {
+  id: 'P8',
+  asks: 'What does one hub pay for 10,000 sidecars that have nothing to do?',
+  load: 'members of a mesh with a service and a link each, all idle',
+  needs: [],
+
+  async run(bench) {
+    const { mesh, emptyBytes } = await startCrowd(bench);
+    await settle(bench);
+    const hub = { pids: () => ({ hub: [mesh.hub.pid] }) };
+    const rounds = [];
+    for (let i = 0; i < bench.pairs; i++) {
+      bench.progress(`round ${i + 1} of ${bench.pairs}`);
+      rounds.push(await measure(hub, () => wait(ROUND_SECONDS * 1000, ROUND_SECONDS)));
+    }
+    const kilobytes = rounds.map((each) => ((each.residentBytes.hub ?? 0) - emptyBytes) / bench.members / 1024);
+    const share = rounds.map((each) => (cpuOf(each, 'hub') / each.result) * 100);
+    const own = 'skein hub';
+    return {
+      figures: [
+        {
+          ...{ what: 'resident memory per idle sidecar', unit: 'KiB', own, value: toFigure(median(kilobytes)) },
+          goal: { bound: 'at most', value: 20, of: 'value' },
+        },
+        {
+          ...{ what: 'processor time with all of them idle', unit: '% of a core', own, value: toFigure(median(share)) },
+          goal: { bound: 'at most', value: 5, of: 'value' },
+        },
+      ],
+      rounds,
+    };
+  },
+};

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
+import { titlesWith } from '../support/interop/names.ts';
 import { STORE_CASES } from '../support/store-cases.ts';
 
 /** What runs the tests. */
@@ -183,6 +184,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: "needs Debian's Chromium, which pages of the web run in",
     on: () => !existsSync('/usr/bin/chromium'),
     tests: {
+      'test/e2e/interop.test.ts': titlesWith('Chromium'),
       'test/e2e/browser-pages.test.ts': [
         'Under a name that leads here (DNS rebinding) is told by every route that it is not known',
         'Of another origin reads nothing and changes nothing, with the token and without',
@@ -283,6 +285,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs the package of workerd in test/runtimes, which serves Linux on x64 only',
     on: ({ platform, arch }) => !(platform === 'linux' && arch === 'x64'),
     tests: {
+      'test/e2e/interop.test.ts': titlesWith('workerd'),
       'test/e2e/workerd.test.ts': ['Joins for the time of a request, calls a service, and leaves'],
     },
   },
@@ -290,6 +293,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     reason: 'needs the packages of Bun and Deno in test/runtimes, which serve Linux on x64 only',
     on: ({ platform, arch }) => !(platform === 'linux' && arch === 'x64'),
     tests: {
+      'test/e2e/interop.test.ts': titlesWith('Bun', 'Deno'),
       'test/e2e/deno-permissions.test.ts': [
         'A hub and a sidecar run with what the page says, and carry a call',
         'A hub without --allow-net names it',

@@ -34,6 +34,13 @@ export interface CircuitHost {
   doubt(): void;
 }
 
+/** What it begins with in each direction, and what the one to here may grow to; in bytes of records. */
+export interface Windows {
+  readonly receiveBytes: number;
+  readonly sendBytes: number;
+  readonly maxReceiveBytes: number;
+}
+
 export class Circuit {
   readonly id: number;
   readonly #host: CircuitHost;
@@ -49,11 +56,11 @@ export class Circuit {
   /** Owned by the link's announcer: whether a CREDIT for it waits to be written. */
   creditDue = false;
 
-  constructor(id: number, host: CircuitHost, initialWindowBytes: number, maxWindowBytes: number, nowMs: number) {
+  constructor(id: number, host: CircuitHost, { receiveBytes, sendBytes, maxReceiveBytes }: Windows, nowMs: number) {
     this.id = id;
     this.#host = host;
-    this.#receive = new ReceiveWindow(initialWindowBytes, maxWindowBytes, nowMs);
-    this.#send = new SendWindow(initialWindowBytes);
+    this.#receive = new ReceiveWindow(receiveBytes, maxReceiveBytes, nowMs);
+    this.#send = new SendWindow(sendBytes);
   }
 
   /** Sets the owner; what arrived before is delivered now. */

@@ -255,8 +255,12 @@ export class Link {
   }
 
   #addCircuit(id: number, isKnown: boolean): Circuit {
-    const { initialCircuitWindowBytes, maxCircuitWindowBytes } = this.#limits;
-    const circuit = new Circuit(id, this, initialCircuitWindowBytes, maxCircuitWindowBytes, this.#clock.monotonicMs());
+    const { initialCircuitWindowBytes: first, maxCircuitWindowBytes: maxReceiveBytes } = this.#limits;
+    // Whoever was dialled does not know yet who speaks.
+    const untrusted = id === 0 ? Math.min(first, this.#limits.strangerWindowBytes) : first;
+    const [receiveBytes, sendBytes] = this.#role === 'dialler' ? [first, untrusted] : [untrusted, first];
+    const windows = { receiveBytes, sendBytes, maxReceiveBytes };
+    const circuit = new Circuit(id, this, windows, this.#clock.monotonicMs());
     this.#circuits.set(id, circuit);
     // A stranger has its first window, and what it sends beyond is refused.
     if (!this.#isStranger) this.#widen(circuit, isKnown);
@@ -266,10 +270,11 @@ export class Link {
   /** `isKnown`: the other end has it too. CREDIT it could not place would be lost; the first record that is consumed sends it. */
   #widen(circuit: Circuit, isKnown: boolean): void {
     const { window } = circuit;
-    const { initialCircuitWindowBytes, circuitWindowBytes } = this.#limits;
-    if (this.#budgetBytes < circuitWindowBytes - initialCircuitWindowBytes) return;
+    const { circuitWindowBytes } = this.#limits;
+    const before = window.windowBytes;
+    if (this.#budgetBytes < circuitWindowBytes - before) return;
     window.widen(circuitWindowBytes);
-    this.#budgetBytes -= window.windowBytes - initialCircuitWindowBytes;
+    this.#budgetBytes -= window.windowBytes - before;
     if (!isKnown) return;
     this.#credit.add(circuit);
     if (this.#helloReceived !== undefined) this.#pump();

@@ -1,7 +1,7 @@
 /** The mesh as a user starts it: identity, authorization, routing and metrics on, each option at its default. */
 import { TestMesh } from '../../test/support/mesh.ts';
 import { runProgram } from '../../test/support/process.ts';
-import type { Running } from './contender.ts';
+import type { Contender, Running } from './contender.ts';
 import type { Origin } from './origin.ts';
 
 export interface SkeinVariant {
@@ -50,7 +50,7 @@ export async function startSkeinPair(variant: SkeinVariant, origin: Origin): Pro
 }
 
 /** Asks until an answer says that it came by that way; a direct path takes a moment to be found. */
-export async function waitForWay({ address, host = '' }: Running, way: string): Promise<void> {
+export async function waitForWay({ address, host = '' }: Contender, way: string): Promise<void> {
   const deadline = performance.now() + DIRECT_WITHIN_MS;
   for (;;) {
     const head = await runProgram('curl', [

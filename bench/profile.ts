@@ -1,0 +1,103 @@
+/**
+ * `npm run bench -- profile [caller|callee|hub] [--load requests|download|joins] [--seconds N]`: where the time of one process goes,
+ * by what it was spent on, and the functions that took most of it by themselves.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type Sidecar, TestMesh } from '../test/support/mesh.ts';
+import type { Program } from '../test/support/process.ts';
+import { runDownloads } from './kit/download.ts';
+import { Members } from './kit/membership.ts';
+import { Origin } from './kit/origin.ts';
+import { type CpuProfile, sumByCategory, sumByFunction } from './kit/profile-sums.ts';
+import { programPath } from './kit/programs.ts';
+import { waitForWay } from './kit/skein.ts';
+import { runWrk } from './kit/wrk.ts';
+
+const PARTS = ['caller', 'callee', 'hub'] as const;
+const FUNCTIONS_SHOWN = 25;
+const WARM_UP_SECONDS = 2;
+/** For `joins`: so many come, and come back. */
+const JOINING = 300;
+
+type Part = (typeof PARTS)[number];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { load: { type: 'string', default: 'requests' }, seconds: { type: 'string', default: '5' } },
+});
+const part = (positionals[0] ?? 'caller') as Part;
+const seconds = Number(values.seconds);
+
+const folder = mkdtempSync(join(tmpdir(), 'skein-profile-'));
+const file = join(folder, 'cpu.json');
+const origin = await Origin.start();
+const closers: (() => Promise<unknown>)[] = [() => origin.close()];
+try {
+  if (!PARTS.includes(part)) throw new RangeError(`there is no part "${part}": ${PARTS.join(', ')}`);
+  const program = await runLoad();
+  await program.stop();
+  print(JSON.parse(readFileSync(file, 'utf8')) as CpuProfile);
+} finally {
+  for (const close of closers.reverse()) await close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** @returns the program that was watched, which has not ended yet */
+async function runLoad(): Promise<Program> {
+  const watched = (name: Part) =>
+    name === part
+      ? { env: { NODE_OPTIONS: `--import=${pathToFileURL(programPath('profiled'))}`, PROFILE_TO: file } }
+      : {};
+  const mesh = await TestMesh.start(watched('hub'));
+  closers.push(() => mesh.close());
+  // A hub is only passed by where there is no direct path.
+  const direct = part !== 'hub';
+  const expose = [`app=http://${origin.address}`];
+  const common = { direct, http: false };
+  const callee = await mesh.startSidecar({
+    ...common,
+    name: 'callee',
+    services: ['app'],
+    expose,
+    ...watched('callee'),
+  });
+  const caller = await mesh.startSidecar({ name: 'caller', services: ['client'], direct, ...watched('caller') });
+  if (values.load === 'joins') await letJoin(mesh);
+  else await load(caller, direct);
+  return { caller: caller.program, callee: callee.program, hub: mesh.hub }[part];
+}
+
+async function load(caller: Sidecar, direct: boolean): Promise<void> {
+  const target = {
+    ...{ name: 'skein', description: '', configuration: [], address: caller.http, host: 'app.mesh' },
+    pids: () => ({}),
+  };
+  await waitForWay(target, direct ? 'direct' : 'relay');
+  if (values.load === 'download') await runDownloads(target, seconds);
+  else await runWrk(target, { connections: 64, seconds: WARM_UP_SECONDS + seconds });
+}
+
+async function letJoin(mesh: TestMesh): Promise<void> {
+  const members = await Members.start(mesh);
+  closers.push(() => members.program.kill());
+  await members.join(JOINING);
+  await members.cut();
+}
+
+function print(profile: CpuProfile): void {
+  const categories = sumByCategory(profile);
+  const busy = [...categories].filter(([name]) => name !== 'idle').reduce((sum, [, micros]) => sum + micros, 0);
+  const line = (micros: number, text: string) =>
+    process.stdout.write(`${((micros / busy) * 100).toFixed(1).padStart(6)} %  ${text}\n`);
+  process.stdout.write(
+    `${part}, load of ${values.load}: ${(busy / 1e6).toFixed(2)} s busy; self time by what it was spent on\n`,
+  );
+  for (const [name, micros] of categories) if (name !== 'idle' && micros / busy > 0.001) line(micros, name);
+  process.stdout.write(`the ${FUNCTIONS_SHOWN} functions with most self time\n`);
+  for (const [name, micros] of [...sumByFunction(profile)].slice(0, FUNCTIONS_SHOWN)) line(micros, name);
+}

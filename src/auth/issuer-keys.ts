@@ -3,7 +3,7 @@
 import { SkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
-import { isSafeUrl } from '../core/safe-url.ts';
+import { mayLeadTo } from '../core/safe-url.ts';
 import { parseKeySet } from './key-set.ts';
 import { getJson, RemoteDocument } from './remote-document.ts';
 import type { SigningKeys } from './signing-keys.ts';
@@ -44,9 +44,13 @@ async function discover(platform: Pick<Platform, 'getDocument'>, issuer: string,
   const { issuer: told, jwks_uri: keys } = await getJson(platform, url, timeoutMs);
   if (told !== issuer)
     throw new SkeinError('SKEIN_PROTOCOL', 'Cannot use document: it is of another issuer', { details: { url } });
-  // A public issuer may not send those who trust it to their own machine.
-  if (typeof keys !== 'string' || !isSafeUrl(keys) || (issuer.startsWith('https:') && !keys.startsWith('https:'))) {
-    throw new SkeinError('SKEIN_PROTOCOL', 'Cannot use document: its jwks_uri is no https URL', { details: { url } });
+  // A public issuer may not send those who trust it to their own machine or network.
+  if (typeof keys !== 'string' || !mayLeadTo(issuer, keys)) {
+    throw new SkeinError(
+      'SKEIN_PROTOCOL',
+      'Cannot use document: its jwks_uri is no https URL, or leads to a place that is not public',
+      { details: { url, remedy: 'If it is right, name it in the configuration: jwksUri beside the issuer.' } },
+    );
   }
   return keys;
 }

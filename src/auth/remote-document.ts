@@ -7,7 +7,7 @@ import { decodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
-import { isSafeUrl } from '../core/safe-url.ts';
+import { mayLeadTo } from '../core/safe-url.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 export interface RemoteDocumentOptions<T> {
@@ -86,7 +86,7 @@ const TEMPORARY = new Set([302, 303, 307]);
 
 /**
  * GET of a JSON document.
- * @param redirects temporary ones that are followed, each to where a document may come from, and never from TLS to none
+ * @param redirects temporary ones that are followed, each to where a document from there may lead
  * @throws SkeinError SKEIN_PEER_UNREACHABLE, SKEIN_PROTOCOL
  */
 export async function getJson(
@@ -98,8 +98,7 @@ export async function getJson(
   const { status, body, location } = await platform.getDocument(url, { maxBytes: MAX_DOCUMENT_BYTES, timeoutMs });
   if (redirects > 0 && TEMPORARY.has(status) && location !== undefined && URL.canParse(location, url)) {
     const next = new URL(location, url).href;
-    const isWeaker = url.startsWith('https:') && !next.startsWith('https:');
-    if (isSafeUrl(next) && !isWeaker) return getJson(platform, next, timeoutMs, redirects - 1);
+    if (mayLeadTo(url, next)) return getJson(platform, next, timeoutMs, redirects - 1);
   }
   if (status !== 200) throw unusable(url, `it was answered with ${status}`);
   let value: unknown;

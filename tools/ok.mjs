@@ -1,11 +1,12 @@
 /**
  * `npm run ok`: the gate. Runs every check, also after one failed, and ends with the count.
- * Types twice (neutral world, everything), format and lint, architecture, unused code, generated docs in sync,
- * and the package as a user would install it.
+ * Types twice (neutral world, everything), format and lint, architecture, unused code, generated docs in sync, everything
+ * that is exported documented (by Deno), and the package as a user would install it.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { lintDocs } from './deno.mjs';
 import { noteFailure, tellFailures } from './failures.mjs';
 import { binOf, build, closing, ensureInstalled, root, run } from './house.mjs';
 
@@ -25,6 +26,7 @@ const CHECKS = {
   architecture: () => own('tools/test.mjs', 'fast', 'test/architecture.test.ts'),
   'unused code': () => node('knip'),
   'generated docs': () => (existsSync(join(root, 'tools/docs.mjs')) ? own('tools/docs.mjs', '--check') : good),
+  'documented exports': lintDocs,
   'lock files': checkLocks,
   'package content': checkPackage,
   publint: () => (tarball ? node('publint', 'run', tarball, '--strict') : bad('no tarball')),

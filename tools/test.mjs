@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { checkWithDeno } from './deno.mjs';
+import { askDeno, DENO, PACKAGE_CHECKS } from './deno.mjs';
 import { failuresEnv, noteFailure, tellFailures } from './failures.mjs';
 import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs';
 import { onceMore } from './once-more.mjs';
@@ -32,7 +32,7 @@ const INSTALLED = 'test/runtimes/node_modules';
 const RUNTIMES = {
   'node 24': { binary: `${INSTALLED}/node24/bin/node`, host: { runtime: 'node', major: 24 } },
   'bun 1.4': { binary: `${INSTALLED}/@oven/bun-linux-x64/bin/bun`, host: { runtime: 'bun', major: 1 } },
-  'deno 2.9': { binary: `${INSTALLED}/@deno/linux-x64-glibc/deno`, host: { runtime: 'deno', major: 2 } },
+  'deno 2.9': { binary: DENO, host: { runtime: 'deno', major: 2 } },
 };
 const modes = [...Object.keys(GROUPS), 'runtimes'];
 const [first, ...rest] = process.argv.slice(2);
@@ -122,6 +122,19 @@ async function runPart(binary, files, name) {
   if (code !== 0) process.stdout.write(failuresOf(text).slice(-20_000));
   for (const test of tests) if (test.state === 'failed') noteFailure({ stage: name, ...test });
   return { code, tests };
+}
+
+/** What Deno says of the package itself. */
+async function checkPackage() {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const [name, args] of Object.entries(PACKAGE_CHECKS)) {
+    const { code, text } = await askDeno(args);
+    counts[code === 0 ? 'passed' : 'failed'] += 1;
+    if (code === 0) continue;
+    process.stdout.write(text);
+    noteFailure({ stage: 'runtimes', name, text });
+  }
+  return counts;
 }
 
 /** What a person must read of a failed run of Bun or Deno: not the passes. */
@@ -236,8 +249,7 @@ if (mode === 'runtimes') {
     }
     add(judge(name, result, files, expected), name.replace(' ', '-'));
   }
-  say('\ndeno: the package');
-  add(await checkWithDeno(join(root, RUNTIMES['deno 2.9'].binary)), 'deno-package');
+  add(await checkPackage(), 'deno-package');
 } else {
   for (const name of mode ? [mode] : Object.keys(GROUPS)) {
     const files = select(GROUPS[name].folders);

@@ -95,11 +95,13 @@ export interface AgentLimits {
   readonly denialsPerSecond: number;
   /** The same, at once. */
   readonly denialsBurst: number;
-  /** Sessions that one identity may break, per minute and at once, before no other of it is taken: nobody honest breaks any. */
+  /** Sessions that one identity may break per minute before no other of it is taken: nobody honest breaks any. */
   readonly faultsPerMinute: number;
+  /** The same, at once. */
   readonly faultsBurst: number;
-  /** Streams of one identity that are refused, per second and at once; beyond, each refusal waits for its turn, for a second at most. */
+  /** Streams of one identity that are refused, per second; beyond, each refusal waits for its turn, for a second at most. */
   readonly refusalsPerSecond: number;
+  /** The same, at once. */
   readonly refusalsBurst: number;
   /** Bytes read ahead of an application that uses WHATWG streams. */
   readonly bodyWindowBytes: number;

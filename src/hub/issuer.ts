@@ -111,9 +111,7 @@ export class HubIssuer {
       const nowMs = clock.epochMs();
       // A clock that had jumped ahead and is right again has issued it for a time that nobody else has yet.
       if (nowMs >= this.#renewAtMs || nowMs < this.#issuedAtMs) void this.#renew();
-      void this.#authority.renewBundle().then((isAnew) => {
-        if (isAnew) this.onBundle();
-      });
+      void this.#renewBundle();
     });
   }
 
@@ -210,6 +208,14 @@ export class HubIssuer {
     this.#wit = wit;
     this.#issuedAtMs = nowMs;
     this.#renewAtMs = nowMs + jitter(random, this.#options.limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);
+  }
+
+  async #renewBundle(): Promise<void> {
+    try {
+      if (await this.#authority.renewBundle()) this.onBundle();
+    } catch (thrown) {
+      this.#options.log.log('error', 'bundle-not-signed', { error: toSkeinError(thrown).message });
+    }
   }
 
   async #renew(): Promise<void> {

@@ -13,7 +13,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
 import { binOf, ensureInstalled, root, run } from './house.mjs';
 
 const HELP = `Usage: npm run build:exe -- [options]
@@ -57,6 +56,8 @@ async function makeNode(work, file) {
   if (!readFileSync(process.execPath).includes(FUSE)) {
     throw new Error(`${process.execPath} cannot hold a program: use a build of nodejs.org`);
   }
+  // Not before it is installed.
+  const { build } = await import('esbuild');
   const bundle = join(work, 'skein.cjs');
   await build({
     // As bin/skein has it.

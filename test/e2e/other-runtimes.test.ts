@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
@@ -44,20 +44,21 @@ describe('skein on Bun and Deno', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
+  /** Where the package is, and caches of their own: they would hold on to the one that an earlier run has made. */
+  const environment = (): Record<string, string> => ({
+    npm_config_registry: registry.url,
+    NPM_CONFIG_REGISTRY: registry.url,
+    BUN_INSTALL_CACHE_DIR: join(folder, 'cache'),
+    DENO_DIR: join(folder, 'cache'),
+  });
+
   /** A project that wants the package. @returns the launcher in it */
   async function install(from: string, [command, ...args]: readonly [string, ...string[]]): Promise<string> {
     const project = join(folder, from);
     mkdirSync(project);
     const dependencies = { [MANIFEST.name]: MANIFEST.version };
     writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'user', type: 'module', dependencies }));
-    // Caches of their own: they would hold on to the package that an earlier run has made.
-    const env = {
-      npm_config_registry: registry.url,
-      NPM_CONFIG_REGISTRY: registry.url,
-      BUN_INSTALL_CACHE_DIR: join(folder, 'cache'),
-      DENO_DIR: join(folder, 'cache'),
-    };
-    await runProgram(command, args, { cwd: project, env, withinMs: INSTALL_WITHIN_MS });
+    await runProgram(command, args, { cwd: project, env: environment(), withinMs: INSTALL_WITHIN_MS });
     return join(project, 'node_modules', MANIFEST.name, 'bin/skein');
   }
 
@@ -79,6 +80,18 @@ describe('skein on Bun and Deno', () => {
       } finally {
         await mesh.close();
       }
+    });
+  }
+
+  const byName: readonly (readonly [string, ...string[]])[] = [
+    [BUN, 'x', '--bun', MANIFEST.name],
+    [DENO, 'run', '-A', `npm:${MANIFEST.name}`],
+  ];
+  for (const [command, ...args] of byName) {
+    it(`By its name alone: ${basename(command)} ${args.join(' ')}`, { skip }, async () => {
+      const place = mkdtempSync(join(folder, 'empty-'));
+      const options = { cwd: place, env: environment(), withinMs: INSTALL_WITHIN_MS };
+      assert.equal(await runProgram(command, [...args, '--version'], options), `${MANIFEST.version}\n`);
     });
   }
 });

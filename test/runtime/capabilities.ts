@@ -316,6 +316,8 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'From npm: a hub on deno, called on bun by node',
         'From bun: a hub on bun, called on node by deno',
         'From deno: a hub on deno, called on deno by bun',
+        'By its name alone: bun x --bun skein',
+        'By its name alone: deno run -A npm:skein',
       ],
       'test/e2e/survival-pairs.test.ts': [
         'node calls Node, Bun and Deno',

@@ -42,6 +42,8 @@ export interface MessagePipeEvents {
   onProgress(): void;
   /** Nothing comes any more. `code` is that of RFC 6455 §7.4, 1006 when the connection was lost. */
   onClose(code: number, reason: string): void;
+  /** The other end's host has answered `sendIdlePing`. */
+  onIdlePong?(): void;
 }
 
 /** One WebSocket, already open, as a pipe of binary messages. Subprotocol `skein.v1`, no compression, strict limits. */
@@ -67,6 +69,10 @@ export interface MessagePipe {
    * before is dropped, and so is one that does not take leave within half a second of `close`. To be called before `attach`.
    */
   distrust?(maxBytes: number): () => void;
+  /** This end may be asleep while the WebSocket stands; its host answers the text `ping` for it. @default false */
+  readonly canSleep?: boolean;
+  /** Asks the other end's host by the text `ping`, which does not wake one that sleeps. Absent where no text can be sent. */
+  sendIdlePing?(): void;
 }
 
 /** How to dial a WebSocket. */

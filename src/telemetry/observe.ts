@@ -1,7 +1,8 @@
 /** Counters of the tunnel → metrics: sums over the links and sessions there are and over those that were. */
 
 import type { SkeinError } from '../core/errors.ts';
-import { LINK_ENDS, type Link, type LinkEnd, type LinkStats } from '../tunnel/link.ts';
+import type { Link, LinkStats } from '../tunnel/link.ts';
+import { LINK_ENDS, type LinkEnd } from '../tunnel/link-end.ts';
 import type { Session } from '../tunnel/session.ts';
 import type { SessionStats } from '../tunnel/session-stats.ts';
 import type { EventCounter, Metrics } from './prometheus.ts';

@@ -34,11 +34,15 @@ export interface CircuitHost {
   doubt(): void;
 }
 
-/** What it begins with in each direction, and what the one to here may grow to; in bytes of records. */
-export interface Windows {
-  readonly receiveBytes: number;
-  readonly sendBytes: number;
-  readonly maxReceiveBytes: number;
+/** How far both directions of a circuit have come: all that goes on when its owner forgets everything else. */
+export interface CircuitPast {
+  readonly id: number;
+  readonly sent: number;
+  readonly sendLimit: number;
+  /** And dealt with. */
+  readonly received: number;
+  readonly granted: number;
+  readonly windowBytes: number;
 }
 
 export class Circuit {
@@ -56,11 +60,19 @@ export class Circuit {
   /** Owned by the link's announcer: whether a CREDIT for it waits to be written. */
   creditDue = false;
 
-  constructor(id: number, host: CircuitHost, { receiveBytes, sendBytes, maxReceiveBytes }: Windows, nowMs: number) {
+  /** @param past of the circuit whose place it takes */
+  constructor(
+    id: number,
+    host: CircuitHost,
+    initialWindowBytes: number,
+    maxWindowBytes: number,
+    nowMs: number,
+    past?: CircuitPast,
+  ) {
     this.id = id;
     this.#host = host;
-    this.#receive = new ReceiveWindow(receiveBytes, maxReceiveBytes, nowMs);
-    this.#send = new SendWindow(sendBytes);
+    this.#receive = new ReceiveWindow(past?.windowBytes ?? initialWindowBytes, maxWindowBytes, nowMs, past);
+    this.#send = new SendWindow(past?.sendLimit ?? initialWindowBytes, past?.sent);
   }
 
   /** Sets the owner; what arrived before is delivered now. */
@@ -85,6 +97,13 @@ export class Circuit {
 
   get isClosed(): boolean {
     return this.#closedBy !== undefined;
+  }
+
+  /** What has come counts as dealt with. */
+  get past(): CircuitPast {
+    const { received, granted, windowBytes } = this.#receive;
+    const { sent, limit: sendLimit } = this.#send;
+    return { id: this.id, sent, sendLimit, received, granted, windowBytes };
   }
 
   /** Asks for one `onWritable`, given in turn with the link's other circuits once there is credit for `bytes`. */

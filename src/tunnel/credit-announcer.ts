@@ -31,6 +31,11 @@ export class CreditAnnouncer {
     return this.#due.length > 0;
   }
 
+  /** Nothing is to be announced, now or in a moment. */
+  get isIdle(): boolean {
+    return this.#due.length === 0 && this.#timer === undefined;
+  }
+
   /** Something that came on `circuit` was dealt with. */
   noteConsumed(circuit: Circuit): void {
     if (circuit.creditDue || circuit.isClosed) return;

@@ -8,11 +8,13 @@ export const MAX_OFFSET = 2 ** 50;
 
 /** What we may still send. */
 export class SendWindow {
-  #sent = 0;
+  #sent: number;
   #limit: number;
 
-  constructor(limit: number) {
+  /** @param sent what has been sent before */
+  constructor(limit: number, sent = 0) {
     this.#limit = limit;
+    this.#sent = sent;
   }
 
   get available(): number {
@@ -21,6 +23,10 @@ export class SendWindow {
 
   get sent(): number {
     return this.#sent;
+  }
+
+  get limit(): number {
+    return this.#limit;
   }
 
   take(bytes: number): void {
@@ -39,16 +45,25 @@ export class SendWindow {
 export class ReceiveWindow {
   readonly #maxBytes: number;
   #windowBytes: number;
-  #received = 0;
-  #consumed = 0;
+  #received: number;
+  #consumed: number;
   #granted: number;
   #epochMs: number;
-  #epochConsumed = 0;
+  #epochConsumed: number;
 
-  constructor(windowBytes: number, maxBytes: number, nowMs: number) {
+  /** @param past what was received before, all of it consumed, and granted */
+  constructor(
+    windowBytes: number,
+    maxBytes: number,
+    nowMs: number,
+    past: { readonly received: number; readonly granted: number } = { received: 0, granted: windowBytes },
+  ) {
     this.#windowBytes = windowBytes;
     this.#maxBytes = Math.max(windowBytes, maxBytes);
-    this.#granted = windowBytes;
+    this.#received = past.received;
+    this.#consumed = past.received;
+    this.#epochConsumed = past.received;
+    this.#granted = past.granted;
     this.#epochMs = nowMs;
   }
 
@@ -58,6 +73,11 @@ export class ReceiveWindow {
 
   get received(): number {
     return this.#received;
+  }
+
+  /** Up to where the sender may send, as far as it has been told. */
+  get granted(): number {
+    return this.#granted;
   }
 
   /** Bytes that arrived and were not consumed: what this window pins. */

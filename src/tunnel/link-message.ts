@@ -4,6 +4,7 @@ import type { Bytes } from '../core/bytes.ts';
 import type { Random } from '../core/random.ts';
 import { ByteReader, varintLength, writeVarint } from '../core/varint.ts';
 import { LINK_HEADER_BYTES } from './circuit.ts';
+import { MAX_OFFSET } from './flow-control.ts';
 
 /*
  *  0        1                             5
@@ -18,6 +19,10 @@ export const CLOSE = 5;
 export const CREDIT = 6;
 export const PING = 7;
 export const PONG = 8;
+export const RENEW = 9;
+
+/** Feature bit of HELLO: of a dialler, that it knows RENEW; of an acceptor, that it may sleep, and is asked by text whether its host is there. */
+export const SLEEP = 1;
 
 const NONCE_BYTES = 16;
 /** HELLO is kept as long as its link; nothing that a later version may add to it is longer. */
@@ -60,24 +65,66 @@ export function readCircuit(message: Bytes): number {
   );
 }
 
-export function encodeHello(random: Random, maxMessageBytes: number): Bytes {
-  const hello = newMessage(HELLO, 0, 2 + NONCE_BYTES + varintLength(maxMessageBytes));
+export function encodeHello(random: Random, maxMessageBytes: number, features: number): Bytes {
+  const hello = newMessage(HELLO, 0, 1 + varintLength(features) + NONCE_BYTES + varintLength(maxMessageBytes));
   let at = writeVarint(hello, LINK_HEADER_BYTES, VERSION);
-  at = writeVarint(hello, at, 0);
+  at = writeVarint(hello, at, features);
   hello.set(random.bytes(NONCE_BYTES), at);
   writeVarint(hello, at + NONCE_BYTES, maxMessageBytes);
   return hello;
 }
 
 /** undefined: malformed, of another version, or too long to be kept. What a later feature adds behind is not read. */
-export function readHello(message: Bytes): { readonly maxMessageBytes: number } | undefined {
+export function readHello(message: Bytes): { readonly maxMessageBytes: number; readonly features: number } | undefined {
   const reader = new ByteReader(message, LINK_HEADER_BYTES);
   const version = reader.varint();
-  reader.varint(); // features: none defined in version 1
+  const features = reader.varint();
   reader.take(NONCE_BYTES);
   const maxMessageBytes = reader.varint();
   const isReadable = !reader.failed && version === VERSION && message.length <= MAX_HELLO_BYTES;
-  return isReadable ? { maxMessageBytes } : undefined;
+  return isReadable ? { maxMessageBytes, features } : undefined;
+}
+
+/** Asks for a new session on circuit 0; the same message is the answer. */
+export function encodeRenew(random: Random): Bytes {
+  const renew = newMessage(RENEW, 0, NONCE_BYTES);
+  renew.set(random.bytes(NONCE_BYTES), LINK_HEADER_BYTES);
+  return renew;
+}
+
+export function isRenew(message: Bytes): boolean {
+  return message.length === LINK_HEADER_BYTES + NONCE_BYTES && readCircuit(message) === 0;
+}
+
+/** A sign of life, and nothing else. */
+export function isHeartbeat(message: Bytes): boolean {
+  return message.length === PING_MESSAGE_BYTES && (readKind(message) === PING || readKind(message) === PONG);
+}
+
+export function encodeCredit(circuit: number, offset: number): Bytes {
+  const credit = newMessage(CREDIT, circuit, varintLength(offset));
+  writeVarint(credit, LINK_HEADER_BYTES, offset);
+  return credit;
+}
+
+/** undefined: malformed. */
+export function readCredit(message: Bytes): number | undefined {
+  const reader = new ByteReader(message, LINK_HEADER_BYTES);
+  const offset = reader.varint();
+  return reader.failed || reader.remaining > 0 || offset > MAX_OFFSET ? undefined : offset;
+}
+
+export function encodeClose(circuit: number, code: number): Bytes {
+  const close = newMessage(CLOSE, circuit, 2);
+  viewOf(close).setUint16(LINK_HEADER_BYTES, code);
+  return close;
+}
+
+/** undefined: malformed. */
+export function readClose(message: Bytes): number | undefined {
+  const reader = new ByteReader(message, LINK_HEADER_BYTES);
+  const code = reader.u16();
+  return reader.failed || reader.remaining > 0 ? undefined : code;
 }
 
 export function encodePing(number: number): Bytes {

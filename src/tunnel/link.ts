@@ -4,61 +4,45 @@ import type { Bytes } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { MessagePipe } from '../core/platform.ts';
-import type { Random } from '../core/random.ts';
-import { ByteReader, varintLength, writeVarint } from '../core/varint.ts';
-import { Circuit, LINK_HEADER_BYTES } from './circuit.ts';
+import { type Circuit, LINK_HEADER_BYTES } from './circuit.ts';
+import { CircuitTable } from './circuit-table.ts';
 import { fromWireCode, protocolError } from './codes.ts';
 import { CreditAnnouncer } from './credit-announcer.ts';
-import { MAX_OFFSET } from './flow-control.ts';
+import { closeError, type LinkEnd, toLinkEnd } from './link-end.ts';
 import {
   CLOSE,
   CREDIT,
   DATA,
+  encodeClose,
+  encodeCredit,
   encodeHello,
   encodePing,
   encodePong,
   HELLO,
-  newMessage,
   PING,
   PING_MESSAGE_BYTES,
   PONG,
+  RENEW,
   readCircuit,
+  readClose,
+  readCredit,
   readHello,
   readKind,
   readPingNumber,
   readPongArrived,
   readVersion,
+  SLEEP,
   VERSION,
   writeHeader,
 } from './link-message.ts';
+import type { LinkOptions } from './link-options.ts';
+import { type LinkPast, LinkSleep } from './link-sleep.ts';
 import { Liveness } from './liveness.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
 import { MESSAGE_OVERHEAD_BYTES } from './record.ts';
 
-/** What a WebSocket says that ended without a close message (RFC 6455 §7.4.1). */
-const ABNORMAL = 1006;
 /** Part of `pingAfterMs` that is left to chance. */
 const PING_SPREAD = 0.2;
-
-export interface LinkOptions {
-  readonly role: 'dialler' | 'acceptor';
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Called once; every circuit has been told before. */
-  readonly onClose: (error: SkeinError) => void;
-  /** Once in each silence: the other end owes an answer. Another link may be made beside this one, which may speak again. */
-  readonly onSilent?: () => void;
-  readonly limits?: Partial<TunnelOptions>;
-  /** Somebody has dialled, and nobody knows who: until `trust` is called little is read. @default false */
-  readonly isStranger?: boolean;
-}
-
-/**
- * Why a link is over. `closed`, `left`: the other end, or this one, has said so. `cut`: the connection ended without a word.
- * `silent`, `stalled`: nothing came, or nothing would go, for too long. `protocol`: the other end broke a rule.
- */
-export const LINK_ENDS = ['closed', 'left', 'cut', 'silent', 'stalled', 'protocol'] as const;
-export type LinkEnd = (typeof LINK_ENDS)[number];
 
 /** Counters, read at scrape time. */
 export interface LinkStats {
@@ -70,27 +54,22 @@ export interface LinkStats {
 
 export class Link {
   readonly ready: Promise<void>;
-  /** Circuit 0: the session with the other end of this link. */
-  readonly control: Circuit;
   readonly stats: LinkStats = { messagesSent: 0, messagesReceived: 0, bytesSent: 0, bytesReceived: 0 };
   readonly #pipe: MessagePipe;
   readonly #clock: Clock;
   readonly #limits: TunnelOptions;
-  readonly #onClose: (error: SkeinError) => void;
+  readonly #options: LinkOptions;
   readonly #role: 'dialler' | 'acceptor';
-  readonly #circuits = new Map<number, Circuit>();
+  readonly #circuits: CircuitTable;
   readonly #liveness: Liveness;
   readonly #helloSent: Bytes;
   #helloReceived: Bytes | undefined;
-  #nextId: number;
-  /** Ids of the other end only grow: one that was closed here can never mean another circuit later. */
-  #lastAdoptedId = 0;
-  #budgetBytes: number;
+  readonly #sleep: LinkSleep;
   #ready: Circuit[] = [];
   readonly #credit: CreditAnnouncer;
   #pongDue: Bytes | undefined;
   #pumping = false;
-  #helloTimer: Timer;
+  #helloTimer: Timer | undefined;
   #closedBy: SkeinError | undefined;
   #end: LinkEnd | undefined;
   #trustPipe: (() => void) | undefined;
@@ -99,15 +78,16 @@ export class Link {
   #rejectReady: (error: SkeinError) => void = () => undefined;
 
   constructor(pipe: MessagePipe, options: LinkOptions) {
+    const { past, role, clock } = options;
     this.#pipe = pipe;
-    this.#clock = options.clock;
+    this.#clock = clock;
     this.#limits = resolveTunnelOptions(options.limits);
-    this.#onClose = options.onClose;
-    this.#role = options.role;
+    this.#options = options;
+    this.#role = role;
     this.#isStranger = options.isStranger === true;
     if (this.#isStranger) this.#trustPipe = pipe.distrust?.(this.#limits.maxStrangerBytes);
-    this.#nextId = options.role === 'dialler' ? 1 : 2;
-    this.#budgetBytes = this.#limits.linkWindowBudgetBytes;
+    this.#sleep = new LinkSleep(role, past === undefined);
+    this.#circuits = new CircuitTable({ host: this, role, clock, limits: this.#limits, past });
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
@@ -119,6 +99,7 @@ export class Link {
       limits: { ...this.#limits, pingAfterMs },
       outstandingBytes: () => pipe.outstandingBytes,
       sendPing: (number) => this.#transmit(encodePing(number)),
+      sendIdlePing: () => this.#sendIdlePing(),
       onSilent: () => options.onSilent?.(),
       onDead: (verdict) => this.#die(verdict),
     });
@@ -129,17 +110,29 @@ export class Link {
       rttMs: () => this.#rttFloorMs,
       onDue: () => this.#pump(),
     });
-    this.control = this.#addCircuit(0, true);
-    this.#helloSent = encodeHello(options.random, this.#limits.maxMessageBytes);
-    this.#transmit(this.#helloSent.slice());
-    this.#helloTimer = this.#clock.setTimer(this.#limits.helloTimeoutMs, () => {
-      if (this.#helloReceived === undefined) this.#fail(protocolError('Cannot use link: no HELLO in time'));
-    });
+    if (past === undefined) {
+      this.#widenUnlessStranger(this.control, true);
+      const features = options.role === 'dialler' || pipe.canSleep === true ? SLEEP : 0;
+      this.#helloSent = encodeHello(options.random, this.#limits.maxMessageBytes, features);
+      this.#transmit(this.#helloSent.slice());
+      this.#helloTimer = this.#clock.setTimer(this.#limits.helloTimeoutMs, () => {
+        if (this.#helloReceived === undefined) this.#fail(protocolError('Cannot use link: no HELLO in time'));
+      });
+    } else {
+      this.#helloSent = past.hellos[1];
+      this.#takeHello(past.hellos[0]);
+    }
     pipe.attach({
       onMessage: (message) => this.#onMessage(message),
       onProgress: () => this.#onProgress(),
-      onClose: (code, reason) => this.#finish(code === ABNORMAL ? 'cut' : 'closed', closeError(code, reason)),
+      onClose: (code, reason) => this.#finish(toLinkEnd(code), closeError(code, reason)),
+      onIdlePong: () => this.#liveness.onIdlePong(),
     });
+  }
+
+  /** Circuit 0: the session with the other end of this link. */
+  get control(): Circuit {
+    return this.#circuits.control;
   }
 
   get remoteAddress(): string | undefined {
@@ -165,43 +158,74 @@ export class Link {
   }
 
   get circuitCount(): number {
-    return this.#circuits.size - 1;
+    return this.#circuits.count;
   }
 
   /** Bytes received on circuits and not yet dealt with: what this link pins here. */
   get unreadBytes(): number {
-    let bytes = 0;
-    for (const circuit of this.#circuits.values()) bytes += circuit.unreadBytes;
-    return bytes;
+    return this.#circuits.unreadBytes;
   }
 
-  /** Both HELLOs, dialler's first: they enter the prologue of the session on circuit 0, so neither can be altered unnoticed. */
-  get transcript(): readonly [Bytes, Bytes] {
+  /**
+   * Both HELLOs, dialler's first, and RENEW: they enter the prologue of the session on circuit 0, so none can be altered
+   * unnoticed.
+   */
+  get transcript(): readonly Bytes[] {
+    return [...this.#hellos, ...this.#sleep.transcript];
+  }
+
+  get #hellos(): readonly [Bytes, Bytes] {
     const received = this.#helloReceived;
     if (received === undefined) throw new SkeinError('SKEIN_INTERNAL', 'Cannot read link transcript: HELLO is missing');
     return this.#role === 'dialler' ? [this.#helloSent, received] : [received, this.#helloSent];
   }
 
+  /**
+   * What must outlive this end for the link to go on; undefined while something is under way that would be lost, or while
+   * the other end could not be told that its session is.
+   */
+  rest(): LinkPast | undefined {
+    if (!this.#isCalm) return undefined;
+    return {
+      hellos: this.#hellos,
+      ...this.#circuits.ids,
+      circuits: [...this.#circuits.all()].map(({ past }) => past),
+    };
+  }
+
+  get #isCalm(): boolean {
+    if (this.#closedBy !== undefined || this.#isStranger || !this.#sleep.isKnown || this.#sleep.isAwaiting)
+      return false;
+    if (this.#ready.length > 0 || !this.#credit.isIdle || this.#pongDue !== undefined) return false;
+    return this.#pipe.outstandingBytes === 0 && !this.isSilent && this.unreadBytes === 0;
+  }
+
+  /** Has the other end begin another session on circuit 0: the one before it is forgotten here. Idempotent. */
+  renew(): void {
+    const message = this.#closedBy === undefined ? this.#sleep.ask(this.#options.random) : undefined;
+    if (message !== undefined) this.#transmit(message);
+  }
+
+  /** The circuit of that number that is open. */
+  circuit(id: number): Circuit | undefined {
+    return this.#circuits.get(id);
+  }
+
+  /** No more circuits than that from now on; those that are open stay. */
+  limitCircuits(maxCircuits: number): void {
+    this.#circuits.limit(maxCircuits);
+  }
+
   /** A circuit with the next id of this end. @throws SkeinError SKEIN_LIMIT, SKEIN_HUB_UNREACHABLE */
   openCircuit(): Circuit {
     if (this.#closedBy !== undefined) throw this.#closedBy;
-    this.#checkRoom('SKEIN_LIMIT');
-    const circuit = this.#addCircuit(this.#nextId, false);
-    this.#nextId += 2;
-    return circuit;
+    return this.#widenUnlessStranger(this.#circuits.open(), false);
   }
 
   /** A circuit that the other end announced. @throws SkeinError SKEIN_PROTOCOL when the id is not one of its own, or not above all before. */
   adoptCircuit(id: number): Circuit {
     if (this.#closedBy !== undefined) throw this.#closedBy;
-    const parity = this.#role === 'dialler' ? 0 : 1;
-    if (!Number.isSafeInteger(id) || id <= 0 || id > 0xffff_ffff || id % 2 !== parity) {
-      throw protocolError('Cannot adopt circuit: the id is not one of the other end');
-    }
-    if (id <= this.#lastAdoptedId) throw protocolError('Cannot adopt circuit: its id is not above all before');
-    this.#lastAdoptedId = id;
-    this.#checkRoom('SKEIN_LIMIT');
-    return this.#addCircuit(id, true);
+    return this.#widenUnlessStranger(this.#circuits.adopt(id), true);
   }
 
   /** The other end has proven who it is. */
@@ -241,54 +265,26 @@ export class Link {
   }
 
   closeCircuit(circuit: Circuit, code: number): void {
-    if (this.#circuits.get(circuit.id) !== circuit) return;
-    this.#removeCircuit(circuit, new SkeinError(fromWireCode(code), 'Cannot use circuit: closed here'));
-    if (this.#closedBy !== undefined) return;
-    const message = newMessage(CLOSE, circuit.id, 2);
-    message[LINK_HEADER_BYTES] = code >> 8;
-    message[LINK_HEADER_BYTES + 1] = code & 0xff;
-    this.#transmit(message);
+    const closed = new SkeinError(fromWireCode(code), 'Cannot use circuit: closed here');
+    if (!this.#circuits.remove(circuit, closed) || this.#closedBy !== undefined) return;
+    this.#transmit(encodeClose(circuit.id, code));
   }
 
   doubt(): void {
     if (this.#closedBy === undefined && this.#helloReceived !== undefined) this.#liveness.doubt();
   }
 
-  #addCircuit(id: number, isKnown: boolean): Circuit {
-    const { initialCircuitWindowBytes: first, maxCircuitWindowBytes: maxReceiveBytes } = this.#limits;
-    // Whoever was dialled does not know yet who speaks.
-    const untrusted = id === 0 ? Math.min(first, this.#limits.strangerWindowBytes) : first;
-    const [receiveBytes, sendBytes] = this.#role === 'dialler' ? [first, untrusted] : [untrusted, first];
-    const windows = { receiveBytes, sendBytes, maxReceiveBytes };
-    const circuit = new Circuit(id, this, windows, this.#clock.monotonicMs());
-    this.#circuits.set(id, circuit);
-    // A stranger has its first window, and what it sends beyond is refused.
+  /** A stranger has its first window, and what it sends beyond is refused. */
+  #widenUnlessStranger(circuit: Circuit, isKnown: boolean): Circuit {
     if (!this.#isStranger) this.#widen(circuit, isKnown);
     return circuit;
   }
 
   /** `isKnown`: the other end has it too. CREDIT it could not place would be lost; the first record that is consumed sends it. */
   #widen(circuit: Circuit, isKnown: boolean): void {
-    const { window } = circuit;
-    const { circuitWindowBytes } = this.#limits;
-    const before = window.windowBytes;
-    if (this.#budgetBytes < circuitWindowBytes - before) return;
-    window.widen(circuitWindowBytes);
-    this.#budgetBytes -= window.windowBytes - before;
-    if (!isKnown) return;
+    if (!this.#circuits.widen(circuit) || !isKnown) return;
     this.#credit.add(circuit);
     if (this.#helloReceived !== undefined) this.#pump();
-  }
-
-  #removeCircuit(circuit: Circuit, error: SkeinError): void {
-    this.#circuits.delete(circuit.id);
-    this.#budgetBytes += circuit.window.windowBytes - this.#limits.initialCircuitWindowBytes;
-    circuit.end(error);
-  }
-
-  #checkRoom(code: 'SKEIN_LIMIT'): void {
-    if (this.circuitCount < this.#limits.maxCircuits) return;
-    throw new SkeinError(code, `Cannot open circuit: the link already has ${this.#limits.maxCircuits}`);
   }
 
   get #rttFloorMs(): number {
@@ -321,13 +317,8 @@ export class Link {
 
   #sendCredit(circuit: Circuit | undefined): void {
     if (circuit === undefined || circuit.isClosed) return;
-    const { window } = circuit;
-    const before = window.windowBytes;
-    const offset = window.grant(this.#clock.monotonicMs(), this.#rttFloorMs, before <= this.#budgetBytes);
-    this.#budgetBytes -= window.windowBytes - before;
-    const message = newMessage(CREDIT, circuit.id, varintLength(offset));
-    writeVarint(message, LINK_HEADER_BYTES, offset);
-    this.#transmit(message);
+    const offset = this.#circuits.grant(circuit, this.#rttFloorMs);
+    this.#transmit(encodeCredit(circuit.id, offset));
   }
 
   #transmit(message: Bytes): void {
@@ -369,6 +360,8 @@ export class Link {
         if (id !== 0 || message.length !== PING_MESSAGE_BYTES)
           return this.#fail(protocolError('Cannot read PONG: malformed'));
         return this.#onPong(message);
+      case RENEW:
+        return this.#onRenew(message);
       default:
         return this.#fail(protocolError('Cannot read link message: unknown kind'));
     }
@@ -380,39 +373,73 @@ export class Link {
     const hello = readHello(message);
     if (hello === undefined || hello.maxMessageBytes < this.#limits.initialCircuitWindowBytes)
       return this.#fail(protocolError('Cannot read HELLO: malformed, or a version this end does not speak'));
-    this.#helloReceived = message.slice();
-    this.#helloTimer.cancel();
-    this.#resolveReady();
+    this.#takeHello(message.slice());
+    this.#helloTimer?.cancel();
     this.#liveness.ping();
     this.#pump();
+  }
+
+  #takeHello(hello: Bytes): void {
+    this.#helloReceived = hello;
+    this.#sleep.onHello(hello);
+    this.#resolveReady();
+  }
+
+  /** The acceptor asks for another session on circuit 0, or the dialler has heard it and begins one. */
+  #onRenew(message: Bytes): void {
+    const { onRenewed } = this.#options;
+    if (onRenewed === undefined || !this.#sleep.onRenew(message))
+      return this.#fail(protocolError('Cannot read RENEW: nobody sleeps'));
+    if (this.#role === 'dialler') this.#transmit(message.slice());
+    const before = this.#circuits.replaceControl();
+    // What was not announced yet of the one before would be announced by nobody.
+    this.#credit.add(this.control);
+    onRenewed();
+    before.end(new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: the other end has slept, and forgotten it'));
+    this.#pump();
+  }
+
+  /** Something came for a session that is forgotten. */
+  #forgo(message: Bytes): void {
+    const bytes = message.length - LINK_HEADER_BYTES;
+    if (!this.control.window.receive(bytes)) return this.#failOverrun();
+    this.control.consumed(bytes);
+    this.#options.onForgotten?.();
+  }
+
+  #sendIdlePing(): boolean {
+    if (this.#role !== 'dialler' || !this.#sleep.isKnown || this.#pipe.sendIdlePing === undefined) return false;
+    this.#pipe.sendIdlePing();
+    return true;
   }
 
   #onData(id: number, message: Bytes): void {
     // Credit counts the bytes of records: messages without any would be bounded by nothing.
     if (message.length < MESSAGE_OVERHEAD_BYTES)
       return this.#fail(protocolError('Cannot read DATA: it holds no record'));
+    if (id === 0 && !this.#sleep.remembers) return this.#forgo(message);
     const circuit = this.#circuits.get(id);
     if (circuit === undefined) return; // crossed our CLOSE, or a circuit not adopted: nothing is kept for it
-    if (!circuit.deliver(message))
-      this.#fail(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the credit of its circuit'));
+    if (!circuit.deliver(message)) this.#failOverrun();
+  }
+
+  #failOverrun(): void {
+    this.#fail(new SkeinError('SKEIN_FLOW_CONTROL', 'Cannot read DATA: beyond the credit of its circuit'));
   }
 
   #onCredit(id: number, message: Bytes): void {
-    const reader = new ByteReader(message, LINK_HEADER_BYTES);
-    const offset = reader.varint();
-    if (reader.failed || reader.remaining > 0 || offset > MAX_OFFSET)
-      return this.#fail(protocolError('Cannot read CREDIT: malformed'));
+    const offset = readCredit(message);
+    if (offset === undefined) return this.#fail(protocolError('Cannot read CREDIT: malformed'));
     this.#circuits.get(id)?.raiseCredit(offset);
   }
 
   #onCircuitClose(id: number, message: Bytes): void {
-    const reader = new ByteReader(message, LINK_HEADER_BYTES);
-    const code = reader.u16();
-    if (reader.failed || reader.remaining > 0) return this.#fail(protocolError('Cannot read CLOSE: malformed'));
+    const code = readClose(message);
+    if (code === undefined) return this.#fail(protocolError('Cannot read CLOSE: malformed'));
     const circuit = this.#circuits.get(id);
     if (circuit === undefined) return;
     if (id === 0) return this.#fail(new SkeinError(fromWireCode(code), 'Cannot use link: the other end closed it'));
-    this.#removeCircuit(circuit, new SkeinError(fromWireCode(code), 'Cannot use circuit: the other end closed it'));
+    this.#circuits.remove(circuit, new SkeinError(fromWireCode(code), 'Cannot use circuit: the other end closed it'));
   }
 
   #onPing(id: number, message: Bytes): void {
@@ -446,23 +473,11 @@ export class Link {
     this.#closedBy = error;
     this.#end = end;
     this.#liveness.cancel();
-    this.#helloTimer.cancel();
+    this.#helloTimer?.cancel();
     this.#ready = [];
     this.#credit.cancel();
-    const circuits = [...this.#circuits.values()];
-    this.#circuits.clear();
-    for (const circuit of circuits) circuit.end(error);
+    this.#circuits.endAll(error);
     this.#rejectReady(error);
-    this.#onClose(error);
+    this.#options.onClose(error);
   }
-}
-
-function closeError(code: number, reason: string): SkeinError {
-  return new SkeinError(
-    'SKEIN_HUB_UNREACHABLE',
-    `Cannot use link: the WebSocket closed (${code}${reason === '' ? '' : ` ${reason}`})`,
-    {
-      details: { code, reason },
-    },
-  );
 }

@@ -11,6 +11,8 @@ export interface LivenessOptions {
   readonly outstandingBytes: () => number;
   /** PING with that number goes out. */
   readonly sendPing: (number: number) => void;
+  /** Asks an end that nothing is awaited of in another way, which does not wake it; false: it has none. */
+  readonly sendIdlePing: () => boolean;
   /** Once in each silence. */
   readonly onSilent: () => void;
   /** Nothing has come for too long; `stalled`: and the socket has taken nothing. */
@@ -24,6 +26,8 @@ export class Liveness {
   readonly #pacer = new Pacer();
   #timer: Timer;
   #timerMs = 0;
+  /** Number of the PING that went out as `sendIdlePing`, while it is out. */
+  #idlePing: number | undefined;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
@@ -80,10 +84,26 @@ export class Liveness {
     if (this.#pacer.isMarkDue) this.ping();
   }
 
+  /** The host of the other end has answered. */
+  onIdlePong(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#heartbeat.onReceived(nowMs);
+    if (this.#idlePing !== undefined) this.#heartbeat.onPong(nowMs, this.#idlePing);
+    this.#idlePing = undefined;
+  }
+
   ping(): void {
     const nowMs = this.#clock.monotonicMs();
+    this.#idlePing = undefined;
     this.#options.sendPing(this.#heartbeat.onPing(nowMs));
     this.#pacer.onMark(nowMs);
+    this.#rearm(nowMs);
+  }
+
+  #pingIdle(): void {
+    if (this.#heartbeat.isAsking || !this.#options.sendIdlePing()) return this.ping();
+    const nowMs = this.#clock.monotonicMs();
+    this.#idlePing = this.#heartbeat.onPing(nowMs);
     this.#rearm(nowMs);
   }
 
@@ -102,7 +122,7 @@ export class Liveness {
     const verdict = this.#heartbeat.check(nowMs, outstandingBytes());
     if (verdict === 'dead' || verdict === 'stalled') return onDead(verdict);
     this.#timer = this.#setTimer(nowMs);
-    if (verdict === 'ping') this.ping();
+    if (verdict === 'ping') this.#pingIdle();
     else if (verdict === 'silent') onSilent();
   }
 

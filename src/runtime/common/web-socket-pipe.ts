@@ -3,11 +3,19 @@
 import type { Bytes } from '../../core/bytes.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { MessagePipe, MessagePipeEvents } from '../../core/platform.ts';
-import { CLOSED_WITHOUT_WORD, cutReason, MAX_MESSAGE_BYTES, REFUSED, toSendableCode } from './websocket.ts';
+import {
+  CLOSED_WITHOUT_WORD,
+  cutReason,
+  IDLE_PING,
+  IDLE_PONG,
+  MAX_MESSAGE_BYTES,
+  REFUSED,
+  toSendableCode,
+} from './websocket.ts';
 
 /** The part of a `WebSocket` that a pipe needs; open, and with `binaryType` set to `arraybuffer`. */
 export interface OpenWebSocket {
-  send(message: ArrayBufferLike | ArrayBufferView): void;
+  send(message: ArrayBufferLike | ArrayBufferView | string): void;
   close(code?: number, reason?: string): void;
   /** Absent in older builds of workerd; then windows are the only limit. */
   readonly bufferedAmount?: number;
@@ -31,6 +39,8 @@ export class WebSocketPipe implements MessagePipe {
   #early: Bytes[] = [];
   /** Bytes that waited when it was last looked. */
   #waitingBytes = 0;
+  /** Texts `ping` that were not answered yet. */
+  #idlePings = 0;
   #look: Timer | undefined;
   #leave: Timer | undefined;
   /** Something came that is no message of ours, or this end is done: nothing that follows counts. */
@@ -72,6 +82,16 @@ export class WebSocketPipe implements MessagePipe {
     }
     this.#waitingBytes = this.#bufferedBytes();
     if (this.#waitingBytes > 0) this.#lookAgain();
+  }
+
+  sendIdlePing(): void {
+    if (this.#closed !== undefined || this.#isDeaf) return;
+    try {
+      this.#socket.send(IDLE_PING);
+      this.#idlePings++;
+    } catch {
+      // It is closing, and says so in an event.
+    }
   }
 
   get outstandingBytes(): number {
@@ -118,7 +138,10 @@ export class WebSocketPipe implements MessagePipe {
 
   #onMessage(data: unknown): void {
     if (this.#isDeaf || this.#closed !== undefined) return;
-    if (!(data instanceof ArrayBuffer)) this.#refuse(REFUSED.text, 'binary messages only');
+    if (data === IDLE_PONG && this.#idlePings > 0) {
+      this.#idlePings--;
+      this.#events?.onIdlePong?.();
+    } else if (!(data instanceof ArrayBuffer)) this.#refuse(REFUSED.text, 'binary messages only');
     else if (data.byteLength > MAX_MESSAGE_BYTES) this.#refuse(REFUSED.tooBig, 'message too big');
     else if (this.#events === undefined) this.#early.push(new Uint8Array(data));
     else this.#events.onMessage(new Uint8Array(data));

@@ -12,6 +12,10 @@ export const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Close codes (RFC 6455 §7.4.1) of an end that takes no more from the other. */
 export const REFUSED = { text: 1003, tooBig: 1009 } as const;
+/** What a host answers for an end that may be asleep (`MessagePipe.sendIdlePing`). */
+export const IDLE_PING = 'ping';
+export const IDLE_PONG = 'pong';
+
 /** Nothing was said when it closed. */
 export const CLOSED_WITHOUT_WORD = 1006;
 

@@ -17,6 +17,8 @@ import {
   failureOptions,
   HANDSHAKE_TIMEOUT_MS,
   hubUnreachable,
+  IDLE_PING,
+  IDLE_PONG,
   MAX_MESSAGE_BYTES,
   NO_ANSWER_IN_TIME,
   NO_HUB_THERE,
@@ -204,6 +206,8 @@ class WebSocketPipe implements MessagePipe {
   #sizes: number[] = [];
   #firstSize = 0;
   #sending = false;
+  /** Texts `ping` that were not answered yet. */
+  #idlePings = 0;
   /** A text message came: nothing that follows it counts. */
   #refusing = false;
   #failure: Error | undefined;
@@ -271,6 +275,12 @@ class WebSocketPipe implements MessagePipe {
     this.#socket.terminate();
   }
 
+  sendIdlePing(): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#idlePings++;
+    this.#socket.send(IDLE_PING);
+  }
+
   readonly #onSent = (): void => {
     const size = this.#sizes[this.#firstSize];
     if (size === undefined) return;
@@ -288,6 +298,11 @@ class WebSocketPipe implements MessagePipe {
 
   #onMessage(data: RawData, isBinary: boolean): void {
     if (this.#refusing) return;
+    if (!isBinary && this.#idlePings > 0 && String(data) === IDLE_PONG) {
+      this.#idlePings--;
+      this.#events?.onIdlePong?.();
+      return;
+    }
     if (!isBinary || !(data instanceof Uint8Array)) {
       this.#refusing = true;
       this.close(REFUSED.text, 'binary messages only');

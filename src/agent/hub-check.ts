@@ -59,6 +59,7 @@ async function admit(platform: Platform, url: string, identity: Identity, signal
     onRevocations: ignore,
     onGoAway: ignore,
     onSilent: ignore,
+    onRenewed: ignore,
     onClose: ignore,
   };
   const staticKey = platform.crypto.createX25519();

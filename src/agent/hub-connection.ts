@@ -6,6 +6,7 @@ import { Channel } from '../control/channel.ts';
 import type { Push } from '../control/messages.ts';
 import { RevocationAssembler, type RevokedEntries } from '../control/revocation-parts.ts';
 import { encodeControlOffer } from '../control/version.ts';
+import type { ByteStream } from '../core/byte-stream.ts';
 import { concatBytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
@@ -37,6 +38,8 @@ export interface HubEvents {
   onRevocations(): void;
   /** Once in each silence: the hub owes an answer; another connection may be made to take the place of this one. */
   onSilent(from: HubConnection): void;
+  /** The hub has slept and forgotten this member but for its link; it is another session from now on, and the hub knows nothing else. */
+  onRenewed(from: HubConnection): void;
   /** Called once, after the connection was open. */
   onClose(error: SkeinError, from: HubConnection): void;
 }
@@ -84,6 +87,7 @@ export class HubConnection implements Route {
       clock: platform.clock,
       random: platform.random,
       onClose: (error) => this.#finish(error),
+      onRenewed: () => this.#renew(),
       onSilent: () => {
         if (this.#isOpen) options.events.onSilent(this);
       },
@@ -185,10 +189,47 @@ export class HubConnection implements Route {
   }
 
   async #start(before: HubConnection | undefined): Promise<void> {
-    const { platform, identity, instance, staticKey, observer, events } = this.#options;
+    const { identity, events } = this.#options;
     await this.#link.ready;
     const isNewcomer = !identity.isMember; // another hub may make it one meanwhile
-    this.#session = new Session({
+    const session = this.#openSession();
+    await session.ready;
+    events.onHub(this);
+    if (before !== undefined && !before.isSilent)
+      throw new SkeinError('SKEIN_CANCELLED', 'Cannot replace connection: the hub speaks again');
+    this.#channel = this.#openChannel(session);
+    if (isNewcomer) await identity.accept(await this.#channel.call('enrol', {}));
+    this.#isOpen = true;
+  }
+
+  /** The hub has forgotten the session; circuits, and calls that were not answered, go on. */
+  #renew(): void {
+    const before = this.#session;
+    if (!this.#isOpen || before?.isOpen !== true) {
+      return this.#fail(new SkeinError('SKEIN_PROTOCOL', 'Cannot renew session: there was none yet'));
+    }
+    const { observer, events } = this.#options;
+    observer?.forgetSession(before, new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: the hub has slept'));
+    this.#channel?.suspend();
+    const session = this.#openSession();
+    session.ready.then(
+      () => {
+        if (this.isClosed || this.#session !== session) return;
+        try {
+          events.onHub(this);
+          this.#channel?.resume(toControlStream(session));
+          events.onRenewed(this);
+        } catch (thrown) {
+          this.#fail(toSkeinError(thrown));
+        }
+      },
+      () => undefined, // onClose has been called
+    );
+  }
+
+  #openSession(): Session {
+    const { platform, identity, instance, staticKey, observer } = this.#options;
+    const session: Session = new Session({
       role: 'initiator',
       circuit: this.#link.control,
       authenticator: identity.hubAuthenticator(),
@@ -201,23 +242,19 @@ export class HubConnection implements Route {
       staticKey,
       binding: concatBytes(...this.#link.transcript),
       onStream: (stream) => stream.reset(new SkeinError('SKEIN_REFUSED', 'Cannot take stream: a hub opens none')),
-      onClose: (error) => this.#finish(error),
+      onClose: (error) => {
+        if (this.#session === session) this.#finish(error);
+      },
     });
-    observer?.watchSession(this.#session);
-    await this.#session.ready;
-    events.onHub(this);
-    if (before !== undefined && !before.isSilent)
-      throw new SkeinError('SKEIN_CANCELLED', 'Cannot replace connection: the hub speaks again');
-    this.#channel = this.#openChannel(this.#session);
-    if (isNewcomer) await identity.accept(await this.#channel.call('enrol', {}));
-    this.#isOpen = true;
+    this.#session = session;
+    observer?.watchSession(session);
+    return session;
   }
 
   #openChannel(session: Session): Channel {
     const { platform, events } = this.#options;
-    const offer = encodeControlOffer();
     const revocations = new RevocationAssembler();
-    return new Channel(toRawStream(session.openStream(STREAM_KIND.internal, offer, offer.length, false)), {
+    return new Channel(toControlStream(session), {
       clock: platform.clock,
       pushes: {
         catalogue: (push) => this.#in('catalogue', () => events.onCatalogue(push, this)),
@@ -299,4 +336,9 @@ export class HubConnection implements Route {
     observer?.forgetLink(this.#link);
     if (this.#session !== undefined) observer?.forgetSession(this.#session, error);
   }
+}
+
+function toControlStream(session: Session): ByteStream {
+  const offer = encodeControlOffer();
+  return toRawStream(session.openStream(STREAM_KIND.internal, offer, offer.length, false));
 }

@@ -22,6 +22,8 @@ export interface UplinkOwner {
   /** A connection stands; it is in use when this has resolved. */
   onUp(connection: HubConnection): Promise<void>;
   onConnected(uplink: Uplink, connection: HubConnection): void;
+  /** The hub must be told all that it was told when the connection came into use. @throws SkeinError */
+  onRenewed(connection: HubConnection): Promise<void>;
   /** The connection, which was in use, should be left; that is done when nothing uses it any more. */
   onLeaving(connection: HubConnection): void;
   isUsed(connection: HubConnection): boolean;
@@ -340,6 +342,13 @@ export class Uplink {
         this.#leave(from, 'SKEIN_DRAINING', 'it goes away');
       },
       onSilent: () => ending.note(),
+      onRenewed: (from) => {
+        log.log('info', 'hub-renewed', { hub: from.url });
+        owner.onRenewed(from).catch((thrown) => {
+          from.close(toSkeinError(thrown));
+          ending.end(toSkeinError(thrown));
+        });
+      },
       onClose: (error) => ending.end(error),
     };
   }

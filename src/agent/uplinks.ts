@@ -87,6 +87,7 @@ export class Uplinks {
       onHub: (connection: HubConnection) => this.#onHub(connection),
       onUp: (connection: HubConnection) => this.#onUp(connection),
       onConnected: (uplink: Uplink, connection: HubConnection) => this.#onConnected(uplink, connection),
+      onRenewed: (connection: HubConnection) => this.#tell(connection, connection === this.#followed),
       onLeaving: (connection: HubConnection) => this.#onLeaving(connection),
       isUsed: options.isUsed,
       isAwaited: options.isAwaited,
@@ -177,7 +178,10 @@ export class Uplinks {
   async #onUp(connection: HubConnection): Promise<void> {
     // Policies are here before the first caller can be: until there are some, a hub is followed before it tells others of this member.
     const isFirst = !this.#isReady || this.#followed === undefined || this.#followed.isClosed;
-    const isFollowed = isFirst && connection.plays('catalogue');
+    await this.#tell(connection, isFirst && connection.plays('catalogue'));
+  }
+
+  async #tell(connection: HubConnection, isFollowed: boolean): Promise<void> {
     const knowsMembers = connection.plays('catalogue') || connection.plays('signal');
     await Promise.all([
       isFollowed ? this.#follow(connection) : undefined,

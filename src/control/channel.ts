@@ -4,7 +4,7 @@
  */
 
 import * as v from 'valibot';
-import type { ByteStream, HeadedSink, HeadedStream } from '../core/byte-stream.ts';
+import type { ByteStream, HeadedStream } from '../core/byte-stream.ts';
 import type { Bytes } from '../core/bytes.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { isErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
@@ -51,15 +51,18 @@ export interface CallOptions {
 
 interface Pending {
   readonly name: CallName;
+  /** As it was sent. */
+  readonly message: Bytes;
   readonly timer: Timer;
   readonly resolve: (answer: never) => void;
   readonly reject: (error: SkeinError) => void;
 }
 
-export class Channel implements HeadedSink {
-  readonly #stream: ByteStream | HeadedStream;
+export class Channel {
+  /** undefined while it is being moved. */
+  #stream: ByteStream | HeadedStream | undefined;
   readonly #options: ChannelOptions;
-  readonly #reader = new MessageReader();
+  #reader = new MessageReader();
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #answering = 0;
@@ -71,9 +74,8 @@ export class Channel implements HeadedSink {
   #closedBy: SkeinError | undefined;
 
   constructor(stream: ByteStream | HeadedStream, options: ChannelOptions) {
-    this.#stream = stream;
     this.#options = options;
-    stream.attach(this);
+    this.#listen(stream);
   }
 
   get isClosed(): boolean {
@@ -101,7 +103,7 @@ export class Channel implements HeadedSink {
         this.#pending.delete(id);
         reject(new SkeinError('SKEIN_DEADLINE', `Cannot finish call "${name}": no answer in time`));
       });
-      this.#pending.set(id, { name, timer, resolve, reject });
+      this.#pending.set(id, { name, message, timer, resolve, reject });
       this.#write(message);
     });
   }
@@ -111,11 +113,44 @@ export class Channel implements HeadedSink {
     if (this.#closedBy === undefined) this.#write(encodeMessage([ENVELOPE.push, name, push]));
   }
 
+  /**
+   * The other end has forgotten this stream, and all that it had not answered: nothing that comes of the stream counts, and
+   * calls wait for `resume`.
+   */
+  suspend(): void {
+    this.#stream = undefined;
+    this.#reader = new MessageReader();
+    this.#queuedBytes = 0;
+    this.#heldBytes = 0;
+    this.#brake?.cancel();
+    this.#brake = undefined;
+  }
+
+  /** Goes on over another stream: calls that wait for an answer are made anew. */
+  resume(stream: ByteStream | HeadedStream): void {
+    if (this.#closedBy !== undefined) return stream.reset(this.#closedBy);
+    this.#listen(stream);
+    for (const { message } of this.#pending.values()) this.#write(message);
+  }
+
   /** Ends both directions; calls that wait fail with `error`. */
   close(error: SkeinError): void {
     if (this.#closedBy !== undefined) return;
-    this.#stream.reset(error);
+    this.#stream?.reset(error);
     this.#finish(error);
+  }
+
+  /** One that was suspended may still tell of its end. */
+  #listen(stream: ByteStream | HeadedStream): void {
+    this.#stream = stream;
+    const isCurrent = (): boolean => this.#stream === stream;
+    stream.attach({
+      onData: (chunk) => (isCurrent() ? this.onData(chunk) : undefined),
+      onHead: () => (isCurrent() ? this.onHead() : undefined),
+      onEnd: () => (isCurrent() ? this.onEnd() : undefined),
+      onDrain: () => (isCurrent() ? this.onDrain() : undefined),
+      onReset: (error) => (isCurrent() ? this.onReset(error) : undefined),
+    });
   }
 
   // What the stream tells.
@@ -141,7 +176,7 @@ export class Channel implements HeadedSink {
     const { clock, rate } = this.#options;
     const waitMs = rate?.tokens.spend(clock.monotonicMs(), messages) ?? 0;
     if (waitMs === 0 && this.#brake === undefined) {
-      this.#stream.consumed(bytes);
+      this.#stream?.consumed(bytes);
       return;
     }
     this.#heldBytes += bytes;
@@ -151,7 +186,7 @@ export class Channel implements HeadedSink {
       this.#brake = undefined;
       const held = this.#heldBytes;
       this.#heldBytes = 0;
-      if (this.#closedBy === undefined) this.#stream.consumed(held);
+      if (this.#closedBy === undefined) this.#stream?.consumed(held);
     });
   }
 
@@ -283,7 +318,7 @@ export class Channel implements HeadedSink {
   }
 
   #write(message: Bytes): void {
-    if (this.#stream.write(frameMessage(message))) return;
+    if (this.#stream === undefined || this.#stream.write(frameMessage(message))) return;
     this.#queuedBytes += message.length;
     if (this.#queuedBytes > MAX_QUEUED_BYTES) {
       this.close(new SkeinError('SKEIN_LIMIT', 'Cannot use control channel: the other end does not read'));

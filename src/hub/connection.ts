@@ -14,14 +14,18 @@ import { parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
+import type { Circuit } from '../tunnel/circuit.ts';
 import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
 import { Link } from '../tunnel/link.ts';
+import type { TunnelOptions } from '../tunnel/options.ts';
 import { Session } from '../tunnel/session.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
+import { DormantChannel, type MemberChannel } from './dormant-channel.ts';
 import { type Holders, isVouchedFor, keyRemoved } from './holders.ts';
 import type { Member } from './presence.ts';
 import type { Publisher } from './publisher.ts';
+import { countRestingCircuits, type RestingLink, type RestingMember } from './resting-link.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export interface ConnectionOptions extends CallServices {
@@ -34,6 +38,10 @@ export interface ConnectionOptions extends CallServices {
   readonly authenticator: Authenticator;
   readonly observer: TunnelObserver;
   readonly publisher: Publisher;
+  /** Limits of the link. */
+  readonly tunnel: Partial<TunnelOptions> | undefined;
+  /** What a hub that sleeps may leave with the WebSocket, in bytes; undefined: this hub does not sleep. */
+  readonly maxStateBytes: number | undefined;
   /** The handshake is over; with an error when the link was refused. Called once. */
   readonly onSettled: (error?: SkeinError) => void;
   /** Called once. */
@@ -47,10 +55,19 @@ const POLICY_VIOLATION = 1008;
 const EXPIRY_LEEWAY_MS = 30_000;
 
 export class Connection {
+  readonly pipe: MessagePipe;
   readonly #options: ConnectionOptions;
   readonly #link: Link;
   readonly #observedIp: string | undefined;
+  /** undefined: there was none yet, or it is forgotten. */
   #session: Session | undefined;
+  /** Who it is, since it has opened a control stream, on this link or before the hub has slept. */
+  #resting: RestingMember | undefined;
+  #member: Member | undefined;
+  /** Stands in for the control stream while that is forgotten. */
+  #dormant: DormantChannel | undefined;
+  /** Runs while the other end has been asked for another session. */
+  #renewal: Timer | undefined;
   #caller: Caller | undefined;
   #hasJoined = false;
   /** Gives back this link's part in what its key may have; set once it has authenticated. */
@@ -60,37 +77,86 @@ export class Connection {
   #isSettled = false;
   #isClosed = false;
 
-  constructor(pipe: MessagePipe, options: ConnectionOptions) {
-    const { platform, limits, observer } = options;
+  /** @param past of a link that has outlived the sleep of the hub; `join` follows */
+  constructor(pipe: MessagePipe, options: ConnectionOptions, past?: RestingLink) {
+    const { platform, limits, observer, tunnel } = options;
+    this.pipe = pipe;
     this.#options = options;
     const leftMs = Math.max(0, limits.authTimeoutMs - (pipe.waitedMs ?? 0));
     this.#deadline = this.#setDeadline(leftMs, 'SKEIN_HANDSHAKE', 'it did not authenticate in time');
-    this.#observedIp = pipe.isProxied
-      ? undefined
-      : parseIp((pipe.remoteAddress ?? '').replace(/^\[?(.*?)\]?:\d+$/, '$1'));
+    this.#observedIp = past === undefined ? readIp(pipe) : past.member.observedIp;
     this.#link = new Link(pipe, {
       role: 'acceptor',
-      isStranger: true,
+      isStranger: past === undefined,
       clock: platform.clock,
       random: platform.random,
       onClose: (error) => this.#finish(error),
+      onForgotten: () => this.#renew(),
+      onRenewed: () => this.#startSession(),
+      ...(tunnel === undefined ? {} : { limits: tunnel }),
+      ...(past === undefined ? {} : { past: past.link }),
     });
     observer.watchLink(this.#link);
+    this.#resting = past?.member;
+    if (past !== undefined) return;
     this.#link.ready.then(
       () => this.#startSession(),
       () => undefined, // onClose has been called
     );
   }
 
+  get link(): Link {
+    return this.#link;
+  }
+
+  /** As others know it; undefined before its control stream. */
+  get member(): Member | undefined {
+    return this.#member;
+  }
+
+  circuit(id: number): Circuit | undefined {
+    return this.#link.circuit(id);
+  }
+
+  /** What must outlive the hub's memory of this link; undefined while something is under way that would be lost. */
+  rest(): Pick<RestingLink, 'member' | 'link'> | undefined {
+    const link = this.#hasJoined && this.#renewal === undefined ? this.#link.rest() : undefined;
+    return link === undefined || this.#resting === undefined ? undefined : { link, member: this.#resting };
+  }
+
+  /** Others find this sidecar again; its control stream is forgotten. */
+  join(): void {
+    const resting = this.#resting;
+    if (resting === undefined || this.#isClosed) return;
+    const { presence, registrations, rendezvous } = this.#options;
+    this.#settle();
+    this.#dormant = new DormantChannel(
+      () => this.#renew(),
+      (error) => this.close(error),
+    );
+    this.#member = this.#createMember(resting, this.#dormant);
+    this.#hasJoined = true;
+    presence.join(this.#member);
+    if (this.#isOverShare() || this.#isRefused()) return;
+    this.#extend(resting.grant.expiresAtMs);
+    this.#limitCircuits(resting);
+    rendezvous.note(this.#member, registrations.resume(resting.instance)?.reach ?? {});
+  }
+
   /** Tells the sidecar, if it listens already. */
   push<N extends 'goaway' | 'bundle' | 'audit'>(name: N, body: Push<N>): void {
-    this.#caller?.member.channel.push(name, body);
+    this.#member?.channel.push(name, body);
+  }
+
+  /** There is something new in the catalogue: one whose interest is forgotten is told by asking it anew. */
+  noteNews(): void {
+    if (this.#dormant !== undefined) this.#renew();
   }
 
   /** The issuer has other keys. Whose SVID was signed by one that is gone stays if it is known by its own key. */
   tellKeys(bundle: TrustBundle, holders: Holders | undefined): void {
     this.push('bundle', { bundle });
-    const peer = this.#session?.peer;
+    const peer = this.#peer;
     if (this.#isClosed || peer === undefined || isVouchedFor(bundle, peer)) return;
     void Promise.resolve(holders?.vouches(peer)).then((isKnown = false) => {
       if (!isKnown) this.close(keyRemoved('Cannot use link'));
@@ -100,8 +166,22 @@ export class Connection {
   /** Others are revoked from now on, and perhaps this one. */
   reconsider(): void {
     if (this.#isRefused()) return;
-    const channel = this.#caller?.member.channel;
+    const channel = this.#member?.channel;
     if (channel !== undefined) this.#tellRevocations(channel);
+  }
+
+  get #peer(): PeerIdentity | undefined {
+    return this.#session?.peer ?? this.#resting;
+  }
+
+  /** Asks the other end for another session: the one before the sleep is forgotten. */
+  #renew(): void {
+    if (this.#isClosed || this.#dormant === undefined || this.#renewal !== undefined) return;
+    const { platform, limits } = this.#options;
+    this.#renewal = platform.clock.setTimer(limits.controlTimeoutMs, () => {
+      this.close(new SkeinError('SKEIN_HANDSHAKE', 'Cannot use link: it began no other session in time'));
+    });
+    this.#link.renew();
   }
 
   close(error: SkeinError, code: number = POLICY_VIOLATION): void {
@@ -146,7 +226,7 @@ export class Connection {
     if (this.#isClosed || this.#isOverShare() || this.#isRefused()) return;
     this.#link.trust();
     this.#settle();
-    if (this.#caller !== undefined) return; // the control stream came with the last message of the handshake
+    if (this.#caller !== undefined || this.#dormant !== undefined) return; // the control stream came with the last message of the handshake
     this.#deadline.cancel();
     const { controlTimeoutMs } = this.#options.limits;
     this.#deadline = this.#setDeadline(controlTimeoutMs, 'SKEIN_PROTOCOL', 'it opened no control stream in time');
@@ -154,7 +234,7 @@ export class Connection {
 
   /** Has the key of the other end more links already than it may? Then this one is closed. */
   #isOverShare(): boolean {
-    const key = (this.#session?.peer?.grant as Grant | undefined)?.thumbprint;
+    const key = (this.#peer?.grant as Grant | undefined)?.thumbprint;
     if (this.#leaveShare !== undefined || key === undefined) return false;
     const { quotas, limits } = this.#options;
     if (quotas.links.has(key)) {
@@ -169,14 +249,14 @@ export class Connection {
   /** Is the identity of the other end revoked? Then nobody should choose it any more, and its link is closed. */
   #isRefused(): boolean {
     const { revocations, registrations } = this.#options;
-    const peer = this.#session?.peer;
+    const peer = this.#peer;
     if (this.#isClosed || peer === undefined || !revocations.known.has(peer)) return false;
-    if (this.#hasJoined && this.#caller !== undefined) registrations.leave(this.#caller.member.instance);
+    if (this.#hasJoined && this.#member !== undefined) registrations.leave(this.#member.instance);
     this.close(revoked(peer, 'Cannot use link'));
     return true;
   }
 
-  #tellRevocations(channel: Channel): void {
+  #tellRevocations(channel: MemberChannel): void {
     const { signed } = this.#options.revocations;
     if (signed.number === 0) return;
     for (const part of splitRevocations(signed)) channel.push('revocations', part);
@@ -194,13 +274,45 @@ export class Connection {
         throw new SkeinError('SKEIN_PROTOCOL', 'Cannot open stream: the name of this instance is malformed');
       }
       chooseControlVersion(stream.meta);
-      this.#listen(stream, session, peer);
+      this.#checkSame(session, peer);
+      this.#listen(stream, session.remoteInstance, peer);
     } catch (thrown) {
       stream.reset(toSkeinError(thrown));
     }
   }
 
-  #listen(stream: IncomingStream, session: Session, { id, grant }: PeerIdentity): void {
+  /** Who begins another session on a link is who began the first. */
+  #checkSame({ remoteInstance }: Session, { id, grant }: PeerIdentity): void {
+    const before = this.#resting;
+    if (before === undefined) return;
+    const { kind, thumbprint } = grant as Grant;
+    const isSame = id.uri === before.id.uri && thumbprint === before.grant.thumbprint && kind === 'member';
+    if (isSame && remoteInstance === before.instance) return;
+    throw new SkeinError('SKEIN_IDENTITY', 'Cannot go on with link: the other end is not who it was');
+  }
+
+  #createMember({ instance, id, grant }: Omit<RestingMember, 'observedIp'>, channel: MemberChannel): Member {
+    const { platform, quotas } = this.#options;
+    return {
+      ...{ instance, id, channel },
+      key: grant.thumbprint,
+      grants: new Set(grant.services),
+      link: this.#link,
+      observedIp: this.#observedIp,
+      allowance: quotas.of(grant.thumbprint),
+      connectedAtMs: platform.clock.monotonicMs(),
+      close: (error) => this.close(error),
+    };
+  }
+
+  /** All that the hub knows of the link must have room where it is left. */
+  #limitCircuits(resting: RestingMember): void {
+    const { maxStateBytes } = this.#options;
+    if (maxStateBytes === undefined) return;
+    this.#link.limitCircuits(countRestingCircuits(maxStateBytes, resting, this.#link.transcript));
+  }
+
+  #listen(stream: IncomingStream, instance: string, { id, grant }: PeerIdentity): void {
     const { platform, publisher, quotas } = this.#options;
     const { clock } = platform;
     const sidecar = grant as Grant;
@@ -213,19 +325,11 @@ export class Connection {
       onWritable: () => subscriber.flushIfWritable(),
     });
     const subscriber: Subscriber = publisher.subscribe(channel);
-    const member: Member = {
-      instance: session.remoteInstance,
-      id,
-      key: sidecar.thumbprint,
-      grants: new Set(sidecar.services),
-      link: this.#link,
-      observedIp: this.#observedIp,
-      session,
-      channel,
-      allowance,
-      connectedAtMs: clock.monotonicMs(),
-      close: (error) => this.close(error),
-    };
+    const member: Member = this.#member ?? this.#createMember({ instance, id, grant: sidecar }, channel);
+    member.channel = channel;
+    this.#member = member;
+    this.#resting = { instance, id, grant: sidecar, observedIp: this.#observedIp };
+    this.#limitCircuits(this.#resting);
     const caller: Caller = {
       id,
       grant: sidecar,
@@ -238,7 +342,15 @@ export class Connection {
     // First of all: it must know them before others find it.
     this.#tellRevocations(channel);
     this.#extend(sidecar.expiresAtMs);
-    if (sidecar.kind === 'member') this.#join(member, sidecar);
+    const dormant = this.#dormant;
+    if (dormant === undefined) {
+      if (sidecar.kind === 'member') this.#join(member, sidecar);
+      return;
+    }
+    this.#dormant = undefined;
+    this.#renewal?.cancel();
+    this.#renewal = undefined;
+    dormant.release(channel);
   }
 
   /** From now on others find this sidecar. */
@@ -270,6 +382,9 @@ export class Connection {
 
   #extend(expiresAtMs: number): void {
     if (this.#isClosed) return;
+    if (this.#resting !== undefined) {
+      this.#resting = { ...this.#resting, grant: { ...this.#resting.grant, kind: 'member', expiresAtMs } };
+    }
     const leftMs = Math.max(0, expiresAtMs - this.#options.platform.clock.epochMs()) + EXPIRY_LEEWAY_MS;
     this.#deadline.cancel();
     this.#deadline = this.#setDeadline(leftMs, 'SKEIN_IDENTITY', 'its SVID has expired');
@@ -292,6 +407,7 @@ export class Connection {
     this.#isClosed = true;
     const { observer, presence, registrations, rendezvous, log } = this.#options;
     this.#deadline.cancel();
+    this.#renewal?.cancel();
     this.#leaveShare?.();
     this.#settle(error);
     observer.forgetLink(this.#link);
@@ -299,10 +415,9 @@ export class Connection {
       observer.forgetSession(this.#session, error);
       this.#session.close(error);
     }
-    const caller = this.#caller;
-    if (caller !== undefined) {
-      const { member, subscriber } = caller;
-      subscriber.close();
+    this.#caller?.subscriber.close();
+    const member = this.#member;
+    if (member !== undefined) {
       member.channel.close(error);
       rendezvous.forget(member);
       if (presence.leave(member)) registrations.lose(member.instance);
@@ -314,4 +429,9 @@ export class Connection {
     }
     this.#options.onClose();
   }
+}
+
+/** undefined: a proxy hides it. */
+function readIp({ isProxied, remoteAddress = '' }: MessagePipe): string | undefined {
+  return isProxied ? undefined : parseIp(remoteAddress.replace(/^\[?(.*?)\]?:\d+$/, '$1'));
 }

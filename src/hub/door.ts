@@ -7,6 +7,7 @@ import { Connection, type ConnectionOptions } from './connection.ts';
 import type { LinkCounts } from './metrics.ts';
 import type { HubLimits } from './options.ts';
 import type { Refusals } from './refusals.ts';
+import type { RestingLink } from './resting-link.ts';
 
 export interface DoorOptions {
   readonly clock: Clock;
@@ -63,11 +64,31 @@ export class Door {
         settle();
         if (refusal !== undefined) refusals.note(pipe.remoteAddress, refusal);
       },
-      onClose: () => {
-        this.#connections.delete(connection);
-        if (this.#connections.size === 0) this.#onEmpty();
-      },
+      onClose: () => this.#forget(connection),
     });
     this.#connections.add(connection);
+  }
+
+  /** A link that has outlived the sleep of this hub. */
+  resume(pipe: MessagePipe, past: RestingLink): Connection {
+    const { connection: options } = this.#options;
+    const connection: Connection = new Connection(
+      pipe,
+      { ...options, onSettled: () => undefined, onClose: () => this.#forget(connection) },
+      past,
+    );
+    this.#connections.add(connection);
+    connection.join();
+    return connection;
+  }
+
+  /** There is something new in the catalogue. What those who come know already is no news. */
+  noteNews(): void {
+    if (this.#options.isOpen()) for (const connection of this.#connections) connection.noteNews();
+  }
+
+  #forget(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#onEmpty();
   }
 }

@@ -40,8 +40,10 @@ import { Registrations } from './registrations.ts';
 import { Relay } from './relay.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { type Applied, Resources } from './resources.ts';
+import type { RestingPipe } from './resting-link.ts';
 import { RevocationBoard } from './revocations.ts';
 import { Sealer } from './sealer.ts';
+import { Sleeper } from './sleeper.ts';
 import { type HubStanding, noIssuer } from './standing.ts';
 import { type HubState, openState } from './state.ts';
 import { StatusBoard } from './status-board.ts';
@@ -68,6 +70,11 @@ export interface Hub {
   apply(manifests: readonly unknown[]): Promise<readonly Applied[]>;
   /** Sends sidecars elsewhere, waits until they have gone or `drainMs` has passed, and closes. */
   drain(): Promise<void>;
+  /**
+   * What a hub that sleeps must leave with its WebSockets before its memory ends, to be given to `createHub` afterwards;
+   * undefined while something is under way that would be lost.
+   */
+  rest(): readonly RestingPipe[] | undefined;
   /** Ends at once; what was answered is on disk. Idempotent. */
   close(): Promise<void>;
 }
@@ -111,6 +118,7 @@ class RunningHub implements Hub {
   readonly #relay: Relay;
   readonly #admin: Admin;
   readonly #door: Door;
+  readonly #sleeper: Sleeper;
   #auditPushes: AuditPushes | undefined;
   #listener: Listener | undefined;
   #closing: Promise<void> | undefined;
@@ -155,6 +163,7 @@ class RunningHub implements Hub {
     const board = new StatusBoard(clock);
     const { createPublisher = (made) => new Publisher(made) } = options;
     this.#publisher = createPublisher({
+      onNews: () => this.#door.noteNews(),
       clock,
       sha256,
       epoch,
@@ -162,7 +171,8 @@ class RunningHub implements Hub {
       debounceMs: limits.debounceMs,
       asOf: () => (store.isShared ? { revision: store.revision, isCurrent: this.#leases.isCurrent } : undefined),
     });
-    const own = String(epoch);
+    // One that sleeps is the same one behind each sleep, and alone.
+    const own = options.sleep === undefined ? String(epoch) : 'object';
     this.#leases = new Leases({
       ...{ store, clock, log, limits: limits.lease, own },
       onChange: (hub, isLive) => this.#registrations.onHub(hub, isLive),
@@ -173,6 +183,7 @@ class RunningHub implements Hub {
     });
     const sealer = new Sealer({
       ...{ store, clock, log, sha256, standing, issuer, publisher: this.#publisher, reseal: options.reseal ?? false },
+      sleeps: options.sleep !== undefined,
       isCurrent: () => !store.isShared || this.#leases.isCurrent,
       latest: () => ({
         revocations: this.#revocations.known.list.number,
@@ -259,8 +270,10 @@ class RunningHub implements Hub {
       }),
       observer: new TunnelObserver(this.metrics),
       publisher: this.#publisher,
+      ...{ tunnel: options.tunnel, maxStateBytes: options.sleep?.maxStateBytes },
     };
     this.#door = new Door({ ...{ clock, limits, links, refusals, connection }, isOpen: () => this.#life === 'ready' });
+    this.#sleeper = new Sleeper(this.#door, this.#relay);
     defineHubMetrics(this.metrics, {
       runtime: platform.name,
       presence: this.#presence,
@@ -269,11 +282,9 @@ class RunningHub implements Hub {
       issuer,
       enrolment: this.#enrolment,
       links,
-      ...{ quotas, federation: this.#federation },
-      leases: this.#leases,
+      ...{ quotas, federation: this.#federation, leases: this.#leases },
       registrations: this.#registrations,
-      store,
-      storeBytes: state.storeBytes,
+      ...{ store, storeBytes: state.storeBytes },
     });
   }
 
@@ -326,6 +337,10 @@ class RunningHub implements Hub {
     await this.close();
   }
 
+  rest(): readonly RestingPipe[] | undefined {
+    return this.#life === 'ready' ? this.#sleeper.rest() : undefined;
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -361,6 +376,7 @@ class RunningHub implements Hub {
     }
     if (isIssuer && this.#options.dangerouslyPermissive === true) await this.#resources.apply([PERMISSIVE_POLICY]);
     if (isIssuer) await this.#federation.start();
+    this.#sleeper.resume(this.#options.sleep?.resting ?? []);
     this.#publisher.flush();
     const permissive = this.#admin.permissive();
     if (permissive !== undefined) this.#log.log('warn', 'mesh-permissive', { rule: permissive });

@@ -8,11 +8,13 @@ import type { LogRate } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { ListenAddress } from '../core/platform.ts';
 import type { RateLimits } from '../core/rates.ts';
+import type { TunnelOptions } from '../tunnel/options.ts';
 import type { answerAudit } from './audit-answers.ts';
 import type { LeaseLimits } from './leases.ts';
 import type { TrustedPlatform } from './platform-trust.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 import type { AbsenceLimits } from './registrations.ts';
+import type { RestingPipe } from './resting-link.ts';
 import type { HubMembership } from './standing.ts';
 import type { Store } from './store.ts';
 
@@ -82,6 +84,17 @@ export interface HubParts {
   /** What members are told of the audit log. */
   readonly answerAudit?: typeof answerAudit;
   readonly createPublisher?: (options: PublisherOptions) => Publisher;
+  /** Of a hub that sleeps while nobody needs it: its memory ends, its WebSockets and its store stay. */
+  readonly sleep?: SleepOptions;
+  /** Limits of its links. */
+  readonly tunnel?: Partial<TunnelOptions>;
+}
+
+export interface SleepOptions {
+  /** What may be left with one WebSocket, in bytes. */
+  readonly maxStateBytes: number;
+  /** What was left with those that stand. */
+  readonly resting: readonly RestingPipe[];
 }
 
 export { HUB_ROLES, type HubRole };

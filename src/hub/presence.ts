@@ -1,10 +1,9 @@
 /** Presence: who is connected to this hub. One instance has one link; of two, the later one is true. */
 
-import type { Channel } from '../control/channel.ts';
 import type { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { Link } from '../tunnel/link.ts';
-import type { Session } from '../tunnel/session.ts';
+import type { MemberChannel } from './dormant-channel.ts';
 import type { Allowance } from './quotas.ts';
 
 /** One connected sidecar. */
@@ -18,8 +17,8 @@ export interface Member {
   readonly link: Link;
   /** Where its link comes from; undefined when a proxy in front hides it. */
   readonly observedIp: string | undefined;
-  readonly session: Session;
-  readonly channel: Channel;
+  /** Another one after the hub has slept. */
+  channel: MemberChannel;
   /** What its identity may still ask for. */
   readonly allowance: Allowance;
   readonly connectedAtMs: number;

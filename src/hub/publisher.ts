@@ -22,6 +22,8 @@ export interface PublisherOptions {
   readonly asOf?: () => AsOf | undefined;
   /** Told of each step of the catalogue, with the keys that may differ. */
   readonly onStep?: (snapshot: Snapshot, keys: readonly string[]) => void;
+  /** Something is told to sidecars: a step of the catalogue, or a seal. */
+  readonly onNews?: () => void;
   /** Least time between two steps of the catalogue, in milliseconds. @default 50 */
   readonly debounceMs?: number;
 }
@@ -89,12 +91,14 @@ export class Publisher {
       for (const subscriber of concerned ?? []) subscriber.note(key, resource);
     }
     for (const subscriber of this.#subscribers) subscriber.flushIfWritable();
+    this.#options.onNews?.();
   }
 
   /** Another seal is in force. It may be told before the resources that it is for, or after them. */
   seal(head: string, index: SealIndex): void {
     this.#seals.set(head, index);
     for (const subscriber of this.#subscribers) subscriber.flushIfWritable();
+    this.#options.onNews?.();
   }
 
   /** A sidecar that wants to be told; it is told nothing before it names its interest. */

@@ -68,6 +68,11 @@ export class Allowance {
     return circuits.take(this.#key);
   }
 
+  /** The same for a circuit that was there already. */
+  keepCircuit(): () => void {
+    return this.#quotas.circuits.take(this.#key);
+  }
+
   /** Returns the credit for `bytes` of `circuit` that were relayed: at once, or when the identity may send again. */
   relayed(circuit: Creditor, bytes: number): void {
     const { clock } = this.#quotas;

@@ -121,6 +121,18 @@ export class Registrations {
     this.#save(instance);
   }
 
+  /** Its link has outlived the sleep of this hub. @returns what it had registered */
+  resume(instance: string): Registration | undefined {
+    const known = this.#instances.get(instance, this.#options.own);
+    if (known === undefined) return undefined;
+    if (known.said === 'lost') {
+      known.said = 'here';
+      this.#save(instance);
+    }
+    this.#believe(known);
+    return known.registration;
+  }
+
   /** Its link is gone. */
   lose(instance: string): void {
     const known = this.#instances.get(instance, this.#options.own);
@@ -152,7 +164,8 @@ export class Registrations {
     const [instance = '', hub = ''] = key.slice(PREFIX.length).split('/').reverse();
     if (hub === own) {
       this.#writer.observe(change);
-      return;
+      // What it said itself before it slept, or stopped.
+      if (!this.#isLoading) return;
     }
     const known = this.#instances.get(instance, hub);
     if (entry === undefined) {

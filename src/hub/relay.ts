@@ -25,6 +25,15 @@ export interface RelayTotals {
   readonly outcomes: ReadonlyMap<string, number>;
 }
 
+/** Two circuits that are joined. */
+export interface Pairing {
+  readonly caller: Member;
+  readonly target: Member;
+  /** The caller's leg, and the target's. */
+  readonly from: Circuit;
+  readonly to: Circuit;
+}
+
 /** A circuit announced to its target, which has not taken it yet. Records of the caller wait in `from`, within its credit. */
 interface Announced {
   readonly caller: Member;
@@ -41,8 +50,7 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #sweep: Timer;
   readonly #announced = new Map<Member, Map<number, Announced>>();
-  /** With the caller's leg of each. */
-  readonly #live = new Map<RelayStats, Circuit>();
+  readonly #live = new Map<RelayStats, Pairing>();
   /** Circuits between two members, by the one that opened them. */
   readonly #pairs = new WeakMap<Member, Map<Member, number>>();
   readonly #outcomes = new Map<string, number>();
@@ -94,6 +102,38 @@ export class Relay {
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
     }
     const { caller, from, to, leave } = announced;
+    if (!this.#join({ caller, target, from, to }, leave)) {
+      throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
+    }
+    this.#count('joined');
+    this.#options.log.log('debug', 'circuit-opened', {
+      from: caller.instance,
+      caller: caller.id.uri,
+      to: target.instance,
+      callee: target.id.uri,
+    });
+  }
+
+  /** All pairings, for a hub that goes to sleep; undefined while a record or an answer is waited for. */
+  rest(): readonly Pairing[] | undefined {
+    if (this.#announced.size > 0) return undefined;
+    for (const { waitingBytes } of this.#live.keys()) if (waitingBytes > 0) return undefined;
+    return [...this.#live.values()];
+  }
+
+  /** Goes on with a pairing of before the sleep. */
+  resume(caller: Member, target: Member, from: Circuit, to: Circuit): void {
+    this.#join({ caller, target, from, to }, caller.allowance.keepCircuit());
+  }
+
+  /** The other leg is gone since. */
+  drop(leg: Circuit): void {
+    leg.close(toWireCode('SKEIN_PEER_UNREACHABLE'));
+  }
+
+  /** False: a leg has closed meanwhile. */
+  #join(pairing: Pairing, leave: () => void): boolean {
+    const { caller, target, from, to } = pairing;
     // A leg that has closed meanwhile is told of at once, before there is anything to count.
     let stats: RelayStats | undefined;
     // The target's leg first: it must be listening when the records that wait in the caller's are passed on.
@@ -106,18 +146,10 @@ export class Relay {
       },
       (leg, bytes) => (leg === from ? caller : target).allowance.relayed(leg, bytes),
     );
-    if (to.isClosed || from.isClosed) {
-      throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
-    }
-    this.#live.set(stats, from);
+    if (to.isClosed || from.isClosed) return false;
+    this.#live.set(stats, pairing);
     this.#countPair(caller, target, 1);
-    this.#count('joined');
-    this.#options.log.log('debug', 'circuit-opened', {
-      from: caller.instance,
-      caller: caller.id.uri,
-      to: target.instance,
-      callee: target.id.uri,
-    });
+    return true;
   }
 
   #announce(caller: Member, target: Member | undefined, circuit: number): void {
@@ -186,7 +218,7 @@ export class Relay {
     let excess = this.totals.waitingBytes - this.#options.limits.maxRelayWaitingBytes;
     if (excess <= 0) return;
     const largest = [...this.#live].sort(([a], [b]) => b.waitingBytes - a.waitingBytes);
-    for (const [stats, from] of largest) {
+    for (const [stats, { from }] of largest) {
       if (excess <= 0) return;
       excess -= stats.waitingBytes;
       this.#count('limit');

@@ -33,12 +33,16 @@ export interface SealerOptions {
   readonly isCurrent: () => boolean;
   /** Whatever was sealed before, what the store holds is right: an operator says so. */
   readonly reseal: boolean;
+  /** The hub may have slept when it was time to sign anew. */
+  readonly sleeps: boolean;
 }
 
 /** Signed outside of a change: by an operator's word, or where a mesh was never sealed. */
 const KEY = 'hub/seal';
 /** A seal is signed anew as often, so that members notice when one is kept from them. */
 export const RESIGN_MS = 300_000;
+/** How often a hub that sleeps looks, while it is awake, whether that is due. */
+const LOOK_MS = 1_000;
 
 /** What is sealed. */
 interface State {
@@ -78,7 +82,8 @@ export class Sealer {
     const revision = revisions.at(-1)?.revision ?? 0;
     const index = SealIndex.of(sha256, manifests.values());
     const newest = await this.#readNewest(revisions);
-    this.#timer ??= setPeriodic(clock, RESIGN_MS, () => void this.#enqueue(() => this.#resign()));
+    const everyMs = this.#options.sleeps ? LOOK_MS : RESIGN_MS;
+    this.#timer ??= setPeriodic(clock, everyMs, () => void this.#enqueue(() => this.#resign()));
     if (this.#options.issuer === undefined) {
       this.#unwatch ??= this.#options.store.watch(KEY, ({ entry }) => this.#passOn(entry?.value));
       // Nobody has ever made a resource: there is nothing to show a seal of.
@@ -154,12 +159,14 @@ export class Sealer {
 
   async #resign(): Promise<void> {
     const state = this.#state;
-    if (state === undefined || this.#options.issuer === undefined || !this.#options.isCurrent()) return;
+    const { issuer, isCurrent, sleeps, clock, store } = this.#options;
+    if (state === undefined || issuer === undefined || !isCurrent()) return;
+    if (sleeps && clock.epochMs() - state.seal.atMs < RESIGN_MS) return;
     const seal = { ...state.seal, atMs: this.#now(state) };
     const head = await this.#sign(seal);
     this.#accept({ ...state, seal }, head);
-    // For hubs on the same store that do not sign.
-    if (this.#options.store.isShared && seal.revision > 0) await this.#write(head);
+    // For hubs on the same store that do not sign, and for this one behind its sleep.
+    if ((store.isShared || sleeps) && seal.revision > 0) await this.#write(head);
   }
 
   /** A hub that does not sign shows its members what was signed anew. */

@@ -1,0 +1,88 @@
+/** The hub as a Durable Object: the core of every hub on the storage and the WebSockets of an object. */
+
+import { SkeinError } from './core/errors.ts';
+import { createHub } from './hub/hub.ts';
+import type { HubLimits, HubOptions } from './hub/options.ts';
+import { KeyValueStore } from './hub/store/key-values.ts';
+import { consoleLogger } from './runtime/workerd/console-log.ts';
+import { HubHost, MAX_STATE_BYTES } from './runtime/workerd/hub-host.ts';
+import type { ObjectContext, SleepingSocket } from './runtime/workerd/object-types.ts';
+import { isHeartbeat } from './tunnel/link-message.ts';
+import { TUNNEL_DEFAULTS, type TunnelOptions } from './tunnel/options.ts';
+
+/** What the Worker that holds a hub is given. */
+export interface HubEnv {
+  /** Secret: the bearer token of the admin API, as `skein` has it in SKEIN_ADMIN_TOKEN. */
+  readonly SKEIN_ADMIN_TOKEN?: string;
+  /** How sidecars reach this hub, `wss://…`. */
+  readonly SKEIN_URL?: string;
+}
+
+/** As of any hub, but for what a Durable Object decides: where it listens, and where it keeps its state. */
+export type ObjectHubOptions = Omit<HubOptions, 'listen' | 'dataFolder' | 'store' | 'adminToken' | 'trustsProxy'>;
+
+/** An object has 128 MB for everything; 1,000 links take about a quarter of it. */
+const OBJECT_LIMITS: Partial<HubLimits> = { maxLinks: 1_000, maxRelayWaitingBytes: 32 * 1024 * 1024 };
+/** Nothing tells an object that a reader is slow: what may wait there is what windows allow. */
+const OBJECT_TUNNEL: Partial<TunnelOptions> = {
+  circuitWindowBytes: 128 * 1024,
+  maxCircuitWindowBytes: 512 * 1024,
+  linkWindowBudgetBytes: 1024 * 1024,
+};
+
+/**
+ * A hub as a Durable Object, which sleeps while nobody needs it and keeps its sidecars meanwhile.
+ * @example
+ * export class Hub extends HubObject {}
+ * export default { fetch: (request, env) => env.HUB.getByName('hub').fetch(request) };
+ */
+export class HubObject {
+  readonly #host: HubHost;
+
+  constructor(context: ObjectContext, env: HubEnv, options: ObjectHubOptions = {}) {
+    const log = options.log ?? consoleLogger();
+    this.#host = new HubHost({
+      ...{ context, log, isHeartbeat },
+      limits: { restAfterMs: 5_000, alarmMs: 600_000, deadAfterMs: TUNNEL_DEFAULTS.sendStallMs },
+      start: (platform, resting) => {
+        const { SKEIN_ADMIN_TOKEN: adminToken = '', SKEIN_URL: url } = env;
+        if (adminToken === '') {
+          throw new SkeinError('SKEIN_CONFIG', 'Cannot start hub: the secret SKEIN_ADMIN_TOKEN is not set', {
+            details: { remedy: 'Set it with `wrangler secret put SKEIN_ADMIN_TOKEN`.' },
+          });
+        }
+        const store = new KeyValueStore(context.storage.kv);
+        return createHub(
+          platform,
+          {
+            ...(url === undefined ? {} : { url }),
+            ...options,
+            limits: { ...OBJECT_LIMITS, ...options.limits },
+            ...{ log, adminToken, dataFolder: 'hub', store },
+          },
+          { sleep: { resting, maxStateBytes: MAX_STATE_BYTES }, tunnel: OBJECT_TUNNEL },
+        );
+      },
+    });
+  }
+
+  fetch(request: Request): Promise<Response> {
+    return this.#host.fetch(request);
+  }
+
+  webSocketMessage(socket: SleepingSocket, message: ArrayBuffer | string): void {
+    this.#host.onMessage(socket, message);
+  }
+
+  webSocketClose(socket: SleepingSocket, code: number, reason: string): void {
+    this.#host.onClose(socket, code, reason);
+  }
+
+  webSocketError(socket: SleepingSocket): void {
+    this.#host.onClose(socket, 1006, '');
+  }
+
+  alarm(): void {
+    this.#host.onAlarm();
+  }
+}

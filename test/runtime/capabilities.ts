@@ -169,7 +169,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'The sidecar survives mutants of all of them',
       ],
       'test/e2e/floods.test.ts': [
-        'Strangers pin no more than 64 KiB each, and are gone after 2 s',
+        'Strangers pin no more than 72 KiB each, and are gone after 2 s',
         '1000 slow connections at each listener keep nobody out, and are gone at their deadline',
       ],
       'test/e2e/secrets.test.ts': [
@@ -286,6 +286,12 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     on: ({ platform, arch }) => !(platform === 'linux' && arch === 'x64'),
     tests: {
       'test/e2e/interop.test.ts': titlesWith('workerd'),
+      'test/e2e/workerd-hub.test.ts': [
+        'is used as any other: join tokens, resources, calls with a proven identity',
+        'carries 10,000 requests and bodies both ways',
+        'sleeps while nobody calls, and wakes with all members and every stream',
+        'comes back with its storage: members by the identity they have kept',
+      ],
       'test/e2e/workerd.test.ts': ['Joins for the time of a request, calls a service, and leaves'],
     },
   },

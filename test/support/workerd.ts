@@ -1,8 +1,10 @@
 /** Workers and Durable Objects in the real workerd: bundles a module, writes the configuration, starts, waits, stops. */
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build, type Metafile } from 'esbuild';
+import { build, type Metafile, type Plugin } from 'esbuild';
 import { Program } from './process.ts';
 import { root } from './repository.ts';
 
@@ -93,10 +95,23 @@ export async function bundleWorker(
     external: ['node:*', 'cloudflare:*'],
     logLevel: 'silent',
     minify,
+    plugins: [NODE_BUILTINS],
     alias: { 'skein/workerd': './src/workerd.ts', ...alias },
   });
   return { text: outputFiles[0]?.text ?? '', metafile };
 }
+
+/** Packages for Node `require` its modules without `node:`; wrangler gives them those of workerd, and so does this. */
+const NODE_BUILTINS: Plugin = {
+  name: 'node-builtins',
+  setup({ onResolve, onLoad }) {
+    const filter = new RegExp(`^(?:${builtinModules.join('|')})$`);
+    onResolve({ filter }, ({ path }) => ({ path, namespace: 'node-builtin' }));
+    onLoad({ filter: /./, namespace: 'node-builtin' }, ({ path }) => ({
+      contents: `export * from 'node:${path}';\nexport { default } from 'node:${path}';`,
+    }));
+  },
+};
 
 function configOf(options: WorkerOptions): string {
   const { vars = {}, objects = {}, services = {}, compatibilityDate = COMPATIBILITY_DATE } = options;

@@ -5,10 +5,12 @@ import { createHub } from './hub/hub.ts';
 import type { HubLimits, HubOptions } from './hub/options.ts';
 import { KeyValueStore } from './hub/store/key-values.ts';
 import { consoleLogger } from './runtime/workerd/console-log.ts';
-import { HubHost, MAX_STATE_BYTES } from './runtime/workerd/hub-host.ts';
-import type { ObjectContext, SleepingSocket } from './runtime/workerd/object-types.ts';
+import { HubHost, MAX_STATE_BYTES, type SleepingHub } from './runtime/workerd/hub-host.ts';
+import type { ObjectContext, ObjectStorage, ObjectValues, SleepingSocket } from './runtime/workerd/object-types.ts';
 import { isHeartbeat } from './tunnel/link-message.ts';
 import { TUNNEL_DEFAULTS, type TunnelOptions } from './tunnel/options.ts';
+
+export type { ObjectContext, ObjectStorage, ObjectValues, SleepingSocket };
 
 /** What the Worker that holds a hub is given. */
 export interface HubEnv {
@@ -39,12 +41,13 @@ const OBJECT_TUNNEL: Partial<TunnelOptions> = {
 export class HubObject {
   readonly #host: HubHost;
 
+  /** To be called by the runtime, or by the constructor of an own class. */
   constructor(context: ObjectContext, env: HubEnv, options: ObjectHubOptions = {}) {
     const log = options.log ?? consoleLogger();
     this.#host = new HubHost({
       ...{ context, log, isHeartbeat },
       limits: { restAfterMs: 5_000, alarmMs: 600_000, deadAfterMs: TUNNEL_DEFAULTS.sendStallMs },
-      start: (platform, resting) => {
+      start: async (platform, resting) => {
         const { SKEIN_ADMIN_TOKEN: adminToken = '', SKEIN_URL: url } = env;
         if (adminToken === '') {
           throw new SkeinError('SKEIN_CONFIG', 'Cannot start hub: the secret SKEIN_ADMIN_TOKEN is not set', {
@@ -52,7 +55,8 @@ export class HubObject {
           });
         }
         const store = new KeyValueStore(context.storage.kv);
-        return createHub(
+        const sleepers: SleepingHub[] = [];
+        await createHub(
           platform,
           {
             ...(url === undefined ? {} : { url }),
@@ -60,28 +64,37 @@ export class HubObject {
             limits: { ...OBJECT_LIMITS, ...options.limits },
             ...{ log, adminToken, dataFolder: 'hub', store },
           },
-          { sleep: { resting, maxStateBytes: MAX_STATE_BYTES }, tunnel: OBJECT_TUNNEL },
+          {
+            sleep: { resting, maxStateBytes: MAX_STATE_BYTES, onSleeper: (sleeper) => sleepers.push(sleeper) },
+            tunnel: OBJECT_TUNNEL,
+          },
         );
+        return sleepers[0] as SleepingHub;
       },
     });
   }
 
+  /** HTTP of the hub, and WebSockets of its members. */
   fetch(request: Request): Promise<Response> {
     return this.#host.fetch(request);
   }
 
+  /** The runtime calls it. */
   webSocketMessage(socket: SleepingSocket, message: ArrayBuffer | string): void {
     this.#host.onMessage(socket, message);
   }
 
+  /** The runtime calls it. */
   webSocketClose(socket: SleepingSocket, code: number, reason: string): void {
     this.#host.onClose(socket, code, reason);
   }
 
+  /** The runtime calls it. */
   webSocketError(socket: SleepingSocket): void {
     this.#host.onClose(socket, 1006, '');
   }
 
+  /** The runtime calls it. */
   alarm(): void {
     this.#host.onAlarm();
   }

@@ -4,7 +4,15 @@ import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent
 import { workerdPlatform } from './runtime/workerd/platform.ts';
 
 export * from './index.ts';
-export { type HubEnv, HubObject, type ObjectHubOptions } from './workerd-hub.ts';
+export {
+  type HubEnv,
+  HubObject,
+  type ObjectContext,
+  type ObjectHubOptions,
+  type ObjectStorage,
+  type ObjectValues,
+  type SleepingSocket,
+} from './workerd-hub.ts';
 export { workerdPlatform };
 
 /**

@@ -27,6 +27,11 @@ export class Door {
     this.#options = options;
   }
 
+  /** Links are taken: the hub has started, and does not go. */
+  get isOpen(): boolean {
+    return this.#options.isOpen();
+  }
+
   /** Those that stand now; it may change while it is read. */
   connections(): readonly Connection[] {
     return [...this.#connections];

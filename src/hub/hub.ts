@@ -40,7 +40,6 @@ import { Registrations } from './registrations.ts';
 import { Relay } from './relay.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { type Applied, Resources } from './resources.ts';
-import type { RestingPipe } from './resting-link.ts';
 import { RevocationBoard } from './revocations.ts';
 import { Sealer } from './sealer.ts';
 import { Sleeper } from './sleeper.ts';
@@ -70,11 +69,6 @@ export interface Hub {
   apply(manifests: readonly unknown[]): Promise<readonly Applied[]>;
   /** Sends sidecars elsewhere, waits until they have gone or `drainMs` has passed, and closes. */
   drain(): Promise<void>;
-  /**
-   * What a hub that sleeps must leave with its WebSockets before its memory ends, to be given to `createHub` afterwards;
-   * undefined while something is under way that would be lost.
-   */
-  rest(): readonly RestingPipe[] | undefined;
   /** Ends at once; what was answered is on disk. Idempotent. */
   close(): Promise<void>;
 }
@@ -274,6 +268,7 @@ class RunningHub implements Hub {
     };
     this.#door = new Door({ ...{ clock, limits, links, refusals, connection }, isOpen: () => this.#life === 'ready' });
     this.#sleeper = new Sleeper(this.#door, this.#relay);
+    options.sleep?.onSleeper(this.#sleeper);
     defineHubMetrics(this.metrics, {
       runtime: platform.name,
       presence: this.#presence,
@@ -335,10 +330,6 @@ class RunningHub implements Hub {
       });
     });
     await this.close();
-  }
-
-  rest(): readonly RestingPipe[] | undefined {
-    return this.#life === 'ready' ? this.#sleeper.rest() : undefined;
   }
 
   close(): Promise<void> {

@@ -95,6 +95,8 @@ export interface SleepOptions {
   readonly maxStateBytes: number;
   /** What was left with those that stand. */
   readonly resting: readonly RestingPipe[];
+  /** Is given, once, who says what must outlive the memory of this hub. */
+  readonly onSleeper: (sleeper: { rest(): readonly RestingPipe[] | undefined }) => void;
 }
 
 export { HUB_ROLES, type HubRole };

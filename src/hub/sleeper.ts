@@ -22,7 +22,7 @@ export class Sleeper {
 
   /** What must outlive the hub's memory; undefined while something is under way that would be lost. */
   rest(): readonly RestingPipe[] | undefined {
-    const pairings = this.#relay.rest();
+    const pairings = this.#door.isOpen ? this.#relay.rest() : undefined;
     if (pairings === undefined) return undefined;
     const connections = this.#door.connections();
     const numbers = new Map(connections.map(({ link }, number) => [link, number]));

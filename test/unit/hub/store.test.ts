@@ -9,6 +9,7 @@ import type { Logger } from '../../../src/core/log.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import type { Files } from '../../../src/core/platform.ts';
 import { FileStore } from '../../../src/hub/store/file.ts';
+import { KeyValueStore, type KeyValues } from '../../../src/hub/store/key-values.ts';
 import { encodeRecord, LOG_HEADER, readLog } from '../../../src/hub/store/log-format.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import type { Store } from '../../../src/hub/store.ts';
@@ -25,8 +26,26 @@ function recorder(): Logger & { readonly events: string[] } {
 const open = (path: string, log: Logger = SILENT_LOGGER, compactBytes?: number): Promise<FileStore> =>
   FileStore.open(path, { files: nodeFiles, log, ...(compactBytes === undefined ? {} : { compactBytes }) });
 
+/** The database of an object, which answers at once. */
+class MapValues implements KeyValues {
+  readonly #values = new Map<string, unknown>();
+
+  put(key: string, value: unknown): void {
+    this.#values.set(key, value);
+  }
+
+  delete(key: string): void {
+    this.#values.delete(key);
+  }
+
+  *list({ prefix }: { readonly prefix: string }): IterableIterator<[string, unknown]> {
+    for (const [key, value] of [...this.#values].sort()) if (key.startsWith(prefix)) yield [key, value];
+  }
+}
+
 const KINDS: readonly [name: string, create: (t: TestContext) => Promise<Store>][] = [
   ['memory', async () => new MemoryStore()],
+  ['key-values', async () => new KeyValueStore(new MapValues())],
   ['file', (t) => open(join(folder(t), 'store.log'))],
 ];
 
@@ -39,6 +58,19 @@ for (const [kind, create] of KINDS) {
     });
   }
 }
+
+test('Key-value store holds what was answered when it is opened again, and uses no number twice', async () => {
+  const values = new MapValues();
+  const before = new KeyValueStore(values);
+  await Promise.all(Array.from({ length: 100 }, (_, i) => before.compareAndSet(`key/${i}`, 0, `value ${i} ü`)));
+  const last = await before.get('key/99');
+  await before.delete('key/99', last?.revision ?? 0);
+  const after = new KeyValueStore(values);
+  equal((await after.list('key/')).length, 99);
+  equal((await after.get('key/42'))?.value, 'value 42 ü');
+  equal(after.revision, 101);
+  equal((await after.compareAndSet('key/99', 0, 'anew'))?.revision, 102);
+});
 
 test('File store holds what was answered when it is opened again', async (t) => {
   const path = join(folder(t), 'deep', 'store.log');

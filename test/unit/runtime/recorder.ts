@@ -26,6 +26,7 @@ export class PipeRecorder implements MessagePipeEvents {
   readonly pipe: MessagePipe;
   readonly messages: Bytes[] = [];
   progress = 0;
+  idlePongs = 0;
   closed: { readonly code: number; readonly reason: string } | undefined;
   /** Told after the close: must stay 0. */
   late = 0;
@@ -53,6 +54,11 @@ export class PipeRecorder implements MessagePipeEvents {
   onClose(code: number, reason: string): void {
     if (this.closed !== undefined) this.late++;
     this.closed = { code, reason };
+    this.#waiters.check();
+  }
+
+  onIdlePong(): void {
+    this.idlePongs++;
     this.#waiters.check();
   }
 

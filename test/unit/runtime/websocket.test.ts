@@ -293,6 +293,11 @@ const ATTACKS: readonly {
     write: (socket) => socket.write(frame({ opcode: OPCODE.text, payload: Buffer.from('hello') })),
   },
   {
+    name: 'the answer to a text ping that was never sent',
+    code: 1003,
+    write: (socket) => socket.write(frame({ opcode: OPCODE.text, payload: Buffer.from('pong') })),
+  },
+  {
     name: 'a frame without mask',
     code: 1002,
     write: (socket) => socket.write(frame({ opcode: OPCODE.binary, masked: false, payload: Uint8Array.of(1) })),
@@ -435,6 +440,36 @@ describe('dialWebSocket', () => {
   afterEach(() => {
     for (const server of open) server.close();
     open = [];
+  });
+
+  it('asks by text whether the host of the other end is there, and takes one answer for each question', async () => {
+    const heard: string[] = [];
+    let said: number | undefined;
+    const server = await serve(switchingProtocols, (socket) => {
+      const reader = new FrameReader();
+      const pong = frame({ opcode: OPCODE.text, masked: false, payload: Buffer.from('pong') });
+      socket.on('data', (bytes) => {
+        reader.push(bytes);
+        said = reader.closeCode;
+        if (said !== undefined) socket.end(frame({ opcode: OPCODE.close, masked: false }));
+        const texts = reader.frames.filter(({ opcode }) => opcode === OPCODE.text);
+        for (const { payload } of texts.slice(heard.length)) {
+          heard.push(payload.toString());
+          socket.write(heard.length === 2 ? Buffer.concat([pong, pong]) : pong);
+        }
+      });
+    });
+    const client = new PipeRecorder(await dial(server.url));
+    client.pipe.sendIdlePing?.();
+    await client.until(({ idlePongs }) => idlePongs === 1);
+    assert.deepEqual(heard, ['ping']);
+    assert.equal(client.closed, undefined);
+    client.pipe.sendIdlePing?.();
+    await client.until(({ idlePongs }) => idlePongs === 2);
+    // One more than it has asked for.
+    await client.untilClosed();
+    assert.equal(said, 1003);
+    assert.equal(client.idlePongs, 2);
   });
 
   const answers = [

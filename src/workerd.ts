@@ -3,6 +3,22 @@
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import { workerdPlatform } from './runtime/workerd/platform.ts';
 
+export type {
+  AbsenceLimits,
+  ClaimConditions,
+  FederatedDomain,
+  HubLimits,
+  HubOptions,
+  HubRole,
+  KeyLife,
+  LeaseLimits,
+  LogRate,
+  RateLimits,
+  Store,
+  StoreChange,
+  StoreEntry,
+  TrustedPlatform,
+} from './hub.ts';
 export * from './index.ts';
 export {
   type HubEnv,

@@ -1,4 +1,4 @@
-/** Who can call whom: every kind of member with every other one, through one hub; the table of it is in docs/edge.md. */
+/** Who can call whom: every kind of member with every other one, through every kind of hub; the table of it is in docs/edge.md. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,9 +6,19 @@ import process from 'node:process';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
-import { KINDS, type Party } from '../support/interop/kinds.ts';
-import { PAIRS, PARTIES, type PartyName, TABLE_TITLE, titleOf } from '../support/interop/names.ts';
+import { type HubAccess, KINDS, type Party } from '../support/interop/kinds.ts';
+import {
+  HUBS,
+  type HubName,
+  hubTitleOf,
+  PAIRS,
+  PARTIES,
+  type PartyName,
+  TABLE_TITLE,
+  titleOf,
+} from '../support/interop/names.ts';
 import { TestMesh } from '../support/mesh.ts';
+import type { Runtime } from '../support/process.ts';
 import { readText, root } from '../support/repository.ts';
 
 const PAGE = 'docs/edge.md';
@@ -27,54 +37,109 @@ const LACKS: Readonly<Record<PartyName, string | false>> = {
 const isThere = (name: PartyName): boolean => LACKS[name] === false;
 const serviceOf = (name: PartyName, role: 'caller' | 'callee'): string => `${name.toLowerCase()}-${role}`;
 
-describe('Interop', () => {
-  const cleanups: (() => unknown)[] = [];
-  const t = { after: (cleanup: () => unknown) => cleanups.push(cleanup) } as unknown as Pick<TestContext, 'after'>;
-  const callers = new Map<PartyName, Party>();
-  /** Pairs that work → how long it took in all, with the callee in its own words. */
-  const figures: Record<string, readonly [ms: number, callee: string]> = {};
-  let mesh: TestMesh;
+type Cleanups = Pick<TestContext, 'after'>;
 
-  before(async () => {
-    mesh = await TestMesh.start({ args: ['--pages', '*'] });
+/** Pages are let in, wherever they are from. */
+async function startHub(name: HubName, t: Cleanups): Promise<HubAccess> {
+  const mesh = await TestMesh.start({ runtime: name.toLowerCase() as Runtime, args: ['--pages', '*'] });
+  t.after(() => mesh.close());
+  return { url: mesh.hubUrl, token: (service) => mesh.createToken([service]) };
+}
+
+/** Two of each kind that is there. */
+class Gathering {
+  readonly #callers: ReadonlyMap<PartyName, Party>;
+
+  private constructor(callers: ReadonlyMap<PartyName, Party>) {
+    this.#callers = callers;
+  }
+
+  static async at(hub: HubAccess, t: Cleanups): Promise<Gathering> {
+    const callers = new Map<PartyName, Party>();
     for (const name of PARTIES.filter(isThere)) {
-      const kind = await KINDS[name](mesh, t);
+      const kind = await KINDS[name](hub, t);
       await kind.join(serviceOf(name, 'callee'));
       callers.set(name, await kind.join(serviceOf(name, 'caller')));
     }
+    return new Gathering(callers);
+  }
+
+  /** @returns the callee in its own words */
+  async call(caller: PartyName, callee: PartyName): Promise<string> {
+    const findings = await (this.#callers.get(caller) as Party).call(serviceOf(callee, 'callee'));
+    const id = `spiffe://skein.mesh/ns/default/sa/${serviceOf(caller, 'caller')}`;
+    assert.deepEqual(findings.seen, { http: id, raw: id });
+    assert.deepEqual([findings.bodyBytes, findings.rawBytes], [160_000, 160_000]);
+    assert.match(findings.callee.toLowerCase(), new RegExp(`^${callee.toLowerCase()}`));
+    return findings.callee;
+  }
+}
+
+describe('Interop', () => {
+  const cleanups: (() => unknown)[] = [];
+  const all = { after: (cleanup: () => unknown) => cleanups.push(cleanup) } as unknown as Cleanups;
+  /** Pairs that work → how long it took in all, with the callee in its own words. */
+  const pairs: Record<string, readonly [ms: number, callee: string]> = {};
+  /** Hubs → pairs that work through them. */
+  const hubs: Partial<Record<HubName, number>> = {};
+  const [firstHub, ...otherHubs] = HUBS;
+  let gathering: Gathering;
+
+  before(async () => {
+    gathering = await Gathering.at(await startHub(firstHub, all), all);
   });
   after(async () => {
-    printFigures('interop', figures);
+    printFigures('interop', { ...pairs, hubs });
     for (const cleanup of cleanups.reverse()) await cleanup();
-    await mesh?.close();
   });
 
   for (const [caller, callee] of PAIRS) {
     it(titleOf(caller, callee), { skip: LACKS[caller] || LACKS[callee] }, async () => {
       const begun = performance.now();
-      const findings = await (callers.get(caller) as Party).call(serviceOf(callee, 'callee'));
-      const id = `spiffe://skein.mesh/ns/default/sa/${serviceOf(caller, 'caller')}`;
-      assert.deepEqual(findings.seen, { http: id, raw: id });
-      assert.deepEqual([findings.bodyBytes, findings.rawBytes], [160_000, 160_000]);
-      assert.match(findings.callee.toLowerCase(), new RegExp(`^${callee.toLowerCase()}`));
-      figures[titleOf(caller, callee)] = [Math.round(performance.now() - begun), findings.callee];
+      const called = await gathering.call(caller, callee);
+      pairs[titleOf(caller, callee)] = [Math.round(performance.now() - begun), called];
+    });
+  }
+
+  for (const hub of otherHubs) {
+    it(hubTitleOf(hub), { skip: LACKS[hub] }, async (t) => {
+      const others = await Gathering.at(await startHub(hub, t), t);
+      const tried = PAIRS.filter((pair) => pair.every(isThere));
+      const outcomes = await Promise.allSettled(tried.map(([caller, callee]) => others.call(caller, callee)));
+      const failures = outcomes.flatMap((each, i) =>
+        each.status === 'rejected' ? [`${titleOf(...(tried[i] as (typeof PAIRS)[number]))}: ${each.reason}`] : [],
+      );
+      hubs[hub] = tried.length - failures.length;
+      assert.deepEqual(failures, []);
     });
   }
 
   it(TABLE_TITLE, { skip: PARTIES.map((name) => LACKS[name]).find((lack) => lack !== false) ?? false }, () => {
+    hubs[firstHub] = Object.keys(pairs).length;
     const text = readText(PAGE);
     const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
     assert.ok(from >= 0 && to > from, `${PAGE} has no place for the table`);
-    const wanted = text.slice(0, from) + BEGIN + toTable(figures) + text.slice(to);
+    const wanted = text.slice(0, from) + BEGIN + toTables(pairs, hubs) + text.slice(to);
     if (process.env[WRITES_PAGE]) writeFileSync(join(root, PAGE), wanted);
     else assert.equal(text, wanted);
   });
 });
 
-function toTable(works: object): string {
-  const rows = PARTIES.map((caller) => {
-    const cells = PARTIES.map((callee) => (titleOf(caller, callee) in works ? 'works' : 'fails'));
-    return `| ${[caller, ...cells].join(' | ')} |\n`;
-  });
-  return `| caller ↓, callee → | ${PARTIES.join(' | ')} |\n|---|${'---|'.repeat(PARTIES.length)}\n${rows.join('')}`;
+function toTables(pairs: object, hubs: Partial<Record<HubName, number>>): string {
+  const rows = PARTIES.map((caller) => [
+    caller,
+    ...PARTIES.map((callee) => (titleOf(caller, callee) in pairs ? 'works' : 'fails')),
+  ]);
+  const counts = HUBS.map((hub) => `${hubs[hub] ?? 0} of ${PAIRS.length}`);
+  return [
+    ...toTable(['caller ↓, callee → (hub on Node)', ...PARTIES], rows),
+    '',
+    ...toTable(['hub', ...HUBS], [['pairs that work', ...counts]]),
+    '',
+  ].join('\n');
+}
+
+function toTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const toRow = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [toRow(head), `|${'---|'.repeat(head.length)}`, ...rows.map(toRow)];
 }

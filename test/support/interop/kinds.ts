@@ -1,7 +1,6 @@
 /** How each kind of party comes into being: processes, objects of one Worker, pages of one browser. */
 import type { TestContext } from 'node:test';
 import { type Browser, launchChromium } from '../chromium.ts';
-import type { TestMesh } from '../mesh.ts';
 import { type Runtime, startHelper } from '../process.ts';
 import { startTestSite } from '../test-site.ts';
 import { bundleForWeb } from '../web-bundle.ts';
@@ -19,22 +18,29 @@ export interface PartyKind {
   join(name: string): Promise<Party>;
 }
 
+/** A hub, as parties need it. */
+export interface HubAccess {
+  readonly url: string;
+  /** A join token for a service. */
+  token(service: string): Promise<string>;
+}
+
 type Cleanups = Pick<TestContext, 'after'>;
 
 /** Kind → how the first one is made ready; all ends with `t`. */
-export const KINDS: Readonly<Record<PartyName, (mesh: TestMesh, t: Cleanups) => Promise<PartyKind>>> = {
-  Node: (mesh, t) => startProcesses('node', mesh, t),
-  Bun: (mesh, t) => startProcesses('bun', mesh, t),
-  Deno: (mesh, t) => startProcesses('deno', mesh, t),
+export const KINDS: Readonly<Record<PartyName, (hub: HubAccess, t: Cleanups) => Promise<PartyKind>>> = {
+  Node: (hub, t) => startProcesses('node', hub, t),
+  Bun: (hub, t) => startProcesses('bun', hub, t),
+  Deno: (hub, t) => startProcesses('deno', hub, t),
   workerd: startObjects,
   Chromium: startPages,
 };
 
-async function startProcesses(runtime: Runtime, mesh: TestMesh, t: Cleanups): Promise<PartyKind> {
+async function startProcesses(runtime: Runtime, hub: HubAccess, t: Cleanups): Promise<PartyKind> {
   return {
     async join(name) {
-      const env = { TOKEN: await mesh.createToken([name]) };
-      const program = startHelper('interop-party', [mesh.hubUrl, name], { name, runtime, env, stdin: true });
+      const env = { TOKEN: await hub.token(name) };
+      const program = startHelper('interop-party', [hub.url, name], { name, runtime, env, stdin: true });
       t.after(() => program.kill());
       await program.ready();
       return { call: async (callee) => refuseErrors(await program.command({ call: callee })) };
@@ -42,7 +48,7 @@ async function startProcesses(runtime: Runtime, mesh: TestMesh, t: Cleanups): Pr
   };
 }
 
-async function startObjects(mesh: TestMesh, t: Cleanups): Promise<PartyKind> {
+async function startObjects(hub: HubAccess, t: Cleanups): Promise<PartyKind> {
   const worker = await Workerd.start({ entry: 'test/support/workers/interop.ts', objects: { PARTIES: 'Party' } });
   t.after(() => worker.close());
   const ask = async (name: string, query: Record<string, string>, method: string): Promise<Findings> => {
@@ -51,13 +57,13 @@ async function startObjects(mesh: TestMesh, t: Cleanups): Promise<PartyKind> {
   };
   return {
     async join(name) {
-      await ask(name, { hub: mesh.hubUrl, token: await mesh.createToken([name]) }, 'POST');
+      await ask(name, { hub: hub.url, token: await hub.token(name) }, 'POST');
       return { call: (callee) => ask(name, { call: callee }, 'GET') };
     },
   };
 }
 
-async function startPages(mesh: TestMesh, t: Cleanups): Promise<PartyKind> {
+async function startPages(hub: HubAccess, t: Cleanups): Promise<PartyKind> {
   const browser: Browser = await launchChromium();
   t.after(() => browser.close());
   const site = await startTestSite(t, (await bundleForWeb('test/support/pages/interop.ts')).text);
@@ -65,8 +71,8 @@ async function startPages(mesh: TestMesh, t: Cleanups): Promise<PartyKind> {
     async join(name) {
       const page = await browser.newPage();
       await page.goto(site);
-      const [hub, token] = [mesh.hubUrl, await mesh.createToken([name])];
-      await page.evaluate(`join(${[hub, name, token].map((each) => JSON.stringify(each)).join(', ')})`);
+      const settings = [hub.url, name, await hub.token(name)];
+      await page.evaluate(`join(${settings.map((each) => JSON.stringify(each)).join(', ')})`);
       return { call: (callee) => page.evaluate<Findings>(`call(${JSON.stringify(callee)})`) };
     },
   };

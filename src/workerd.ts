@@ -1,8 +1,13 @@
 /** The package in a Worker of Cloudflare, or of workerd anywhere: the neutral API bound to the platform of an isolate. */
 
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
+import type { MemberState, TextStorage } from './durable/bindings.ts';
+import { type MeshEnv, MeshMember, type MeshObjectOptions } from './durable/mesh-object.ts';
+import { StorageFiles } from './durable/storage-files.ts';
 import { workerdPlatform } from './runtime/workerd/platform.ts';
 
+export type { Fetcher, MemberStorage, ObjectNamespace } from './durable/bindings.ts';
+export { callMesh } from './durable/mesh-object.ts';
 export type {
   AbsenceLimits,
   ClaimConditions,
@@ -29,12 +34,56 @@ export {
   type ObjectValues,
   type SleepingSocket,
 } from './workerd-hub.ts';
+export type { MemberState, MeshEnv, MeshObjectOptions, TextStorage };
 export { workerdPlatform };
+
+/** A member for the time of one request, or of one object. */
+export interface WorkerMeshOptions extends Omit<MeshOptions, 'data'> {
+  /** Where the identity is kept, so that a join token is needed once: a KV namespace, or the storage of an object. @default nowhere */
+  readonly storage?: TextStorage | undefined;
+}
 
 /**
  * Joins the mesh for the time of one request, or of one Durable Object: nobody else may use what it gives.
  * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY
  */
-export function createMesh(options: MeshOptions): Promise<Mesh> {
-  return createMeshOn(workerdPlatform(), options);
+export function createMesh({ storage, ...options }: WorkerMeshOptions): Promise<Mesh> {
+  if (storage === undefined) return createMeshOn(workerdPlatform(), options);
+  return createMeshOn(workerdPlatform(new StorageFiles(storage)), { ...options, data: 'member' });
+}
+
+/**
+ * A Durable Object that is a member of the mesh; all Workers call through it. Configured by `SKEIN_HUB` and `SKEIN_TOKEN` in `env`,
+ * or by a subclass whose `configure` says more.
+ * @example
+ * export { MeshObject } from 'skein/workerd';
+ * export default { fetch: (request, env) => callMesh(env.MESH, 'http://api.mesh/orders') };
+ */
+export class MeshObject<Env = MeshEnv> {
+  /** The bindings of the Worker. */
+  protected readonly env: Env;
+  readonly #member: MeshMember;
+
+  /** Called by the runtime. */
+  constructor(state: MemberState, env: Env) {
+    this.env = env;
+    this.#member = new MeshMember(workerdPlatform(new StorageFiles(state.storage)), state, () => this.configure());
+  }
+
+  /** What this object is in the mesh. */
+  protected configure(): MeshObjectOptions {
+    const { SKEIN_HUB = '', SKEIN_TOKEN } = this.env as MeshEnv;
+    // A variable that is empty is one that is not set, as on the command line.
+    return { hub: SKEIN_HUB, token: SKEIN_TOKEN || undefined };
+  }
+
+  /** Performs a request in the mesh. */
+  fetch(request: Request): Promise<Response> {
+    return this.#member.fetch(request);
+  }
+
+  /** Called by the runtime. */
+  alarm(): Promise<void> {
+    return this.#member.alarm();
+  }
 }

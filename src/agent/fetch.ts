@@ -34,6 +34,8 @@ function checkMethod({ method }: Request, input: string | URL | Request, init: R
 
 /** Streams as bodies need `duplex: 'half'` by the standard, and no caller of ours means anything else. */
 function withDuplex(init: RequestInit | undefined): RequestInit | undefined {
+  // What a `Request` has, it has not of its own: a copy would have nothing.
+  if (init instanceof Request) return init;
   return init?.body instanceof ReadableStream ? ({ ...init, duplex: 'half' } as RequestInit) : init;
 }
 

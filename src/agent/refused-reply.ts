@@ -39,6 +39,7 @@ export function replyUnauthenticated({ key }: Destination, fault: Authentication
 
 const BUSY = { retryAfterMs: 1_000 };
 
-function replyWith(error: SkeinError): HttpHandler {
+/** Answers every request with an error. */
+export function replyWith(error: SkeinError): HttpHandler {
   return { request: (request, _complete, reply) => answerLater(reply, makeReply(error, request)) };
 }

@@ -83,6 +83,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Ends with 4 when the hub is another than the token names, with 3 when it cannot be reached',
       ],
       'test/e2e/dns.test.ts': ['Leads curl to services by name, without a proxy and without a port'],
+      'test/e2e/workerd-nat.test.ts': ['Call each other 10,000 times without an error: the example, as it is deployed'],
       'test/e2e/nat.test.ts': [
         'Drops all that comes from outside and lets nothing out but to the hub',
         'Carries HTTP, WebSockets and TCP between two sites without one error',
@@ -292,7 +293,24 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'sleeps while nobody calls, and wakes with all members and every stream',
         'comes back with its storage: members by the identity they have kept',
       ],
-      'test/e2e/workerd.test.ts': ['Joins for the time of a request, calls a service, and leaves'],
+      'test/e2e/workerd.test.ts': [
+        'Calls for its Workers, and serves by functions and by bindings, each side knowing who calls',
+        'Carries bodies both ways, no faster than they are read',
+        'Is who it was when it starts again, with no token, and before anybody calls',
+        'Answers with the reason when its token was used by another, or is forged',
+        'Joins for the time of a request, keeps its identity, and streams',
+        'Is told why it may not join',
+      ],
+      'test/e2e/workerd-dial.test.ts': [
+        'Carries binary messages both ways, and is closed by either end without a wait',
+        'Tells the other end why it closes',
+        'Is closed at text where bytes are due (1003)',
+        'Is closed at a message above the limit (1009)',
+        'Is lost at a message that workerd itself refuses (33 MiB)',
+        'Is lost when the other end goes without a word',
+        'Is not there where no hub is, and the error says what is there instead',
+      ],
+      'test/e2e/workerd-nat.test.ts': ['Call each other 10,000 times without an error: the example, as it is deployed'],
     },
   },
   'Bun and Deno': {

@@ -22,7 +22,7 @@ export interface Target {
 }
 
 const LEVELS_0_TO_3 = ['core', 'catalog', 'http', 'tunnel', 'auth', 'router', 'control', 'telemetry'];
-const ALL = [...LEVELS_0_TO_3, 'agent', 'hub', 'sidecar', 'runtime', 'testing', 'cli', 'entry'];
+const ALL = [...LEVELS_0_TO_3, 'agent', 'hub', 'sidecar', 'durable', 'runtime', 'testing', 'cli', 'entry'];
 const allBut = (...names: string[]): string[] => ALL.filter((name) => !names.includes(name));
 
 /** Folder → folders it may import, a row of its own going before that of the folder it is in. Its own files it may always import. */
@@ -38,6 +38,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   agent: LEVELS_0_TO_3,
   hub: ['core', 'catalog', 'tunnel', 'auth', 'control', 'telemetry'],
   sidecar: ['core', 'catalog', 'http', 'router', 'telemetry', 'agent'],
+  durable: ['core', 'agent'],
   'runtime/common': ['core'],
   'runtime/node-compat': ['core', 'runtime/common'],
   'runtime/node': ['core', 'runtime/common', 'runtime/node-compat'],

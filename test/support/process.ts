@@ -1,6 +1,6 @@
 /** Starts real programs, `skein` among them: waits for their ready line, keeps their log, stops them by process id. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -194,6 +194,11 @@ export class Program {
   /** The highest resident memory so far (or since `resetPeak`), in KiB. */
   peakRssKib(): number {
     return statusKib(this.pid, 'VmHWM');
+  }
+
+  /** From now on `peakRssKib` tells of what comes (proc(5), clear_refs). */
+  resetPeak(): void {
+    writeFileSync(`/proc/${this.pid}/clear_refs`, '5');
   }
 
   /** User and system time so far, in seconds. */

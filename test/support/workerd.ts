@@ -1,6 +1,6 @@
 /** Workers and Durable Objects in the real workerd: bundles a module, writes the configuration, starts, waits, stops. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +12,17 @@ export const WORKERD = join(root, 'test/runtimes/node_modules/@cloudflare/worker
 /** The newest date whose behaviour we stand up for; Blobs are the default of WebSockets, nodejs_compat of Workers. */
 const COMPATIBILITY_DATE = '2026-11-01';
 
-export interface WorkerOptions {
-  /** A module of the repository, as TypeScript: `test/support/workers/caller.ts`. */
+const LISTEN = '127.0.0.1:0';
+
+interface Place {
+  /** Where to listen. @default "127.0.0.1:0" */
+  readonly listen?: string;
+  /** Command that starts it, as of a network namespace. */
+  readonly within?: readonly string[];
+}
+
+export interface WorkerOptions extends Place {
+  /** A module of the repository, as TypeScript: `test/support/workers/member.ts`. */
   readonly entry: string;
   /** Texts in `env`. */
   readonly vars?: Readonly<Record<string, string>>;
@@ -23,10 +32,6 @@ export interface WorkerOptions {
   readonly services?: Readonly<Record<string, string>>;
   /** @default "2026-11-01" */
   readonly compatibilityDate?: string;
-  /** Where to listen. @default "127.0.0.1:0" */
-  readonly listen?: string;
-  /** Command that starts it, as of a network namespace. */
-  readonly within?: readonly string[];
 }
 
 export class Workerd {
@@ -41,17 +46,40 @@ export class Workerd {
   }
 
   /** Starts a Worker; what its objects store lives as long as this. @param folder of one that was stopped before, whose objects go on */
-  static async start(options: WorkerOptions, folder = mkdtempSync(join(tmpdir(), 'skein-workerd-'))): Promise<Workerd> {
+  static async start(options: WorkerOptions, folder = makeFolder()): Promise<Workerd> {
     mkdirSync(join(folder, 'storage'), { recursive: true });
     writeFileSync(join(folder, 'worker.js'), (await bundleWorker(options.entry)).text);
     writeFileSync(join(folder, 'config.capnp'), configOf(options));
-    const { within, listen = '127.0.0.1:0' } = options;
-    const args = ['serve', 'config.capnp', '--control-fd=1', `--socket-addr=http=${listen}`, '--verbose'];
-    const program = new Program(WORKERD, args, {
-      name: 'workerd',
-      cwd: folder,
-      ...(within === undefined ? {} : { within }),
-    });
+    return Workerd.#serve(folder, ['config.capnp'], options);
+  }
+
+  /**
+   * Starts a project as a user has it, in a copy: workerd reads its wrangler.jsonc, and bundles it with the built package.
+   * @param vars what a user writes in there, or gives as secrets
+   */
+  static startProject(project: string, vars: Readonly<Record<string, string>>, at: Place = {}): Promise<Workerd> {
+    const folder = makeFolder();
+    cpSync(join(root, project), folder, { recursive: true });
+    mkdirSync(join(folder, 'node_modules'));
+    symlinkSync(root, join(folder, 'node_modules/skein'), 'dir');
+    const path = join(folder, 'wrangler.jsonc');
+    const text = readFileSync(path, 'utf8').replace(/"vars": \{[^}]*\}/, `"vars": ${JSON.stringify(vars)}`);
+    writeFileSync(path, text);
+    // Cron triggers are an experiment of workerd, though not of Cloudflare.
+    return Workerd.#serve(folder, ['wrangler.jsonc', '--experimental'], at);
+  }
+
+  static async #serve(folder: string, args: readonly string[], { within, listen = LISTEN }: Place): Promise<Workerd> {
+    const program = new Program(
+      WORKERD,
+      ['serve', ...args, '--control-fd=1', `--socket-addr=http=${listen}`, '--verbose'],
+      {
+        name: 'workerd',
+        cwd: folder,
+        env: { WORKERD_ESBUILD: join(root, 'node_modules/.bin/esbuild') },
+        ...(within === undefined ? {} : { within }),
+      },
+    );
     const told = await program.waitForOutput(/"socket":"http","port":\d+/);
     const port = /"socket":"http","port":(\d+)/.exec(told)?.[1];
     return new Workerd(program, `http://${listen.replace(/:\d+$/, '')}:${port}`, folder);
@@ -71,6 +99,10 @@ export class Workerd {
     await this.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+function makeFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'skein-workerd-'));
 }
 
 export interface Bundle {

@@ -3,6 +3,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { createFetch } from '../../../src/agent/fetch.ts';
+import { getField, type RequestHead } from '../../../src/http/head.ts';
 import { RecordingHandler } from '../../support/http.ts';
 
 const METHODS = ['GET', 'get', 'POST', 'PATCH', 'PURGE', 'PROPFIND', 'M-SEARCH', 'FROBNICATE'];
@@ -40,4 +41,17 @@ test('mesh.fetch refuses a method that the runtime would change', async (t) => {
     globalThis.Request = original;
   });
   deepEqual(await Promise.all(['GET', 'get', 'PURGE'].map(fetchWith)), ['GET', 'GET', 'refused']);
+});
+
+test('mesh.fetch takes another request for what is to be asked elsewhere, as a proxy passes it on', async () => {
+  const body = new Response('some bytes').body;
+  const asked = new Request('http://proxy.example/', {
+    ...{ method: 'POST', headers: { 'x-kept': 'yes' }, body },
+    ...({ duplex: 'half' } as RequestInit),
+  });
+  const handler = new RecordingHandler((request) => request.answer(204));
+  await createFetch(handler)('http://api.mesh/orders', asked);
+  const head = handler.seen[0]?.head as RequestHead;
+  deepEqual([head.method, head.authority, head.path], ['POST', 'api.mesh', '/orders']);
+  equal(getField(head.fields, 'x-kept'), 'yes');
 });

@@ -18,6 +18,7 @@ import {
   titleOf,
 } from '../support/interop/names.ts';
 import { TestMesh } from '../support/mesh.ts';
+import { ObjectHub } from '../support/object-hub.ts';
 import type { Runtime } from '../support/process.ts';
 import { readText, root } from '../support/repository.ts';
 
@@ -35,15 +36,21 @@ const LACKS: Readonly<Record<PartyName, string | false>> = {
   Chromium: lacking('Chromium'),
 };
 const isThere = (name: PartyName): boolean => LACKS[name] === false;
-const serviceOf = (name: PartyName, role: 'caller' | 'callee'): string => `${name.toLowerCase()}-${role}`;
+const ROLES = ['callee', 'caller'] as const;
+const serviceOf = (name: PartyName, role: (typeof ROLES)[number]): string => `${name.toLowerCase()}-${role}`;
 
 type Cleanups = Pick<TestContext, 'after'>;
 
 /** Pages are let in, wherever they are from. */
 async function startHub(name: HubName, t: Cleanups): Promise<HubAccess> {
+  if (name === 'workerd') return ObjectHub.start(t, 'test/support/workers/open-hub.ts');
   const mesh = await TestMesh.start({ runtime: name.toLowerCase() as Runtime, args: ['--pages', '*'] });
   t.after(() => mesh.close());
-  return { url: mesh.hubUrl, token: (service) => mesh.createToken([service]) };
+  const token = async (service: string): Promise<string> => {
+    const { token } = (await mesh.post('/v1/tokens', { services: [service] })) as { token: string };
+    return token;
+  };
+  return { url: mesh.hubUrl, token };
 }
 
 /** Two of each kind that is there. */
@@ -56,11 +63,13 @@ class Gathering {
 
   static async at(hub: HubAccess, t: Cleanups): Promise<Gathering> {
     const callers = new Map<PartyName, Party>();
-    for (const name of PARTIES.filter(isThere)) {
-      const kind = await KINDS[name](hub, t);
-      await kind.join(serviceOf(name, 'callee'));
-      callers.set(name, await kind.join(serviceOf(name, 'caller')));
-    }
+    await Promise.all(
+      PARTIES.filter(isThere).map(async (name) => {
+        const kind = await KINDS[name](hub, t);
+        const [, caller] = await Promise.all(ROLES.map((role) => kind.join(serviceOf(name, role))));
+        callers.set(name, caller as Party);
+      }),
+    );
     return new Gathering(callers);
   }
 

@@ -11,7 +11,14 @@ import { EventLog } from './local-mesh.ts';
 import { freePort } from './port.ts';
 import { Workerd } from './workerd.ts';
 
+const EXAMPLE = 'examples/cloudflare-hub/src/worker.ts';
 const ADMIN_TOKEN = 'an-admin-token-of-forty-characters-or-so';
+
+/** What it runs, and where it is reached. */
+interface Place {
+  readonly entry: string;
+  readonly listen: string;
+}
 
 export interface ObjectMember {
   readonly mesh: Mesh;
@@ -64,21 +71,21 @@ export class HostSigns {
 export class ObjectHub {
   readonly #t: Pick<TestContext, 'after'>;
   readonly #folder: string;
-  readonly #listen: string;
+  readonly #place: Place;
   #worker: Workerd;
 
-  private constructor(t: Pick<TestContext, 'after'>, folder: string, listen: string, worker: Workerd) {
+  private constructor(t: Pick<TestContext, 'after'>, folder: string, place: Place, worker: Workerd) {
     this.#t = t;
     this.#folder = folder;
-    this.#listen = listen;
+    this.#place = place;
     this.#worker = worker;
   }
 
-  /** Ends with the test. */
-  static async start(t: Pick<TestContext, 'after'>): Promise<ObjectHub> {
+  /** Ends with the test. @param entry the Worker that holds it */
+  static async start(t: Pick<TestContext, 'after'>, entry = EXAMPLE): Promise<ObjectHub> {
     const folder = mkdtempSync(join(tmpdir(), 'skein-object-hub-'));
-    const listen = `127.0.0.1:${await freePort()}`;
-    const hub = new ObjectHub(t, folder, listen, await startWorker(listen, folder));
+    const place = { entry, listen: `127.0.0.1:${await freePort()}` };
+    const hub = new ObjectHub(t, folder, place, await startWorker(place, folder));
     t.after(async () => {
       await hub.#worker.program.kill();
       rmSync(folder, { recursive: true, force: true });
@@ -91,13 +98,13 @@ export class ObjectHub {
   }
 
   get url(): string {
-    return `ws://${this.#listen}`;
+    return `ws://${this.#place.listen}`;
   }
 
   /** The process is killed, and another one goes on with its storage. */
   async restart(): Promise<void> {
     await this.#worker.program.kill();
-    this.#worker = await startWorker(this.#listen, this.#folder);
+    this.#worker = await startWorker(this.#place, this.#folder);
   }
 
   /** `skein …`, as an administrator with the token in the environment. */
@@ -152,7 +159,6 @@ export class ObjectHub {
   }
 }
 
-function startWorker(listen: string, folder: string): Promise<Workerd> {
-  const options = { entry: 'examples/cloudflare-hub/src/worker.ts', objects: { HUB: 'Hub' }, listen };
-  return Workerd.start({ ...options, vars: { SKEIN_ADMIN_TOKEN: ADMIN_TOKEN } }, folder);
+function startWorker(place: Place, folder: string): Promise<Workerd> {
+  return Workerd.start({ ...place, objects: { HUB: 'Hub' }, vars: { SKEIN_ADMIN_TOKEN: ADMIN_TOKEN } }, folder);
 }

@@ -10,7 +10,7 @@ export const PAIRS: readonly (readonly [caller: PartyName, callee: PartyName])[]
 );
 
 /** Who can be the hub between them. The pairs are tried one by one through the first, all at once through each other one. */
-export const HUBS = ['Node', 'Bun', 'Deno'] as const satisfies readonly PartyName[];
+export const HUBS = ['Node', 'Bun', 'Deno', 'workerd'] as const satisfies readonly PartyName[];
 
 export type HubName = (typeof HUBS)[number];
 

@@ -170,6 +170,7 @@ export class Agent {
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     const { direct = {} } = options;
     this.audit = new AuditWatch({ platform, identity, log, routes, hasReplica: () => this.#hasReplica() });
+    identity.auditHeads = this.audit.heads;
     this.#renewal = new Renewal({ clock, identity, log, routes, renewAfterMs: limits.renewAfterMs });
     this.#tokens = new BearerTokens({ clock, routes });
     this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });

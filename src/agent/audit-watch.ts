@@ -4,19 +4,22 @@
  */
 
 import { type AuditEntry, type AuditHead, extendChain, ownerOf, toLink, verifyHead } from '../auth/audit-chain.ts';
+import type { AuditHeads } from '../auth/authenticator.ts';
 import type { CallAnswer } from '../control/messages.ts';
 import type { Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
+import { LimitedLog } from '../core/limited-log.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
+import { PeerHeads } from './peer-heads.ts';
 
 /**
  * What is wrong with a log: no key of the issuer has signed its head; it ends before what was seen; it does not go on from what was seen;
- * an entry about this member is kept back, or is not the one of the chain.
+ * an entry about this member is kept back, or is not the one of the chain; another member was shown another one.
  */
-export type AuditAlarm = 'forged' | 'rollback' | 'fork' | 'hidden';
+export type AuditAlarm = 'forged' | 'rollback' | 'fork' | 'hidden' | 'split';
 
 export interface AuditWatchOptions {
   readonly platform: Platform;
@@ -34,10 +37,12 @@ const PATIENCE_MS = 60_000;
 const MAX_TOLD = 1_000;
 
 export class AuditWatch {
-  readonly alarms: Record<AuditAlarm, number> = { forged: 0, rollback: 0, fork: 0, hidden: 0 };
+  readonly alarms: Record<AuditAlarm, number> = { forged: 0, rollback: 0, fork: 0, hidden: 0, split: 0 };
   /** Keys under the own identity that are neither this member's nor, as far as the catalogue tells, a replica's. */
   issuedElsewhere = 0;
   readonly #options: AuditWatchOptions;
+  readonly #peers: PeerHeads;
+  readonly #splits: LimitedLog;
   readonly #keys = new Set<string>();
   readonly #timers = new Set<Timer>();
   #known: AuditHead | undefined;
@@ -47,7 +52,28 @@ export class AuditWatch {
 
   constructor(options: AuditWatchOptions) {
     this.#options = options;
-    this.#known = options.identity.auditHead;
+    const { identity, log, platform } = options;
+    this.#known = identity.auditHead;
+    this.#splits = new LimitedLog(log, platform.clock, SPLITS_LOGGED);
+    this.#peers = new PeerHeads({
+      verify: (token) => verifyHead(token, identity.bundle),
+      onSplit: (split) => {
+        this.alarms.split++;
+        this.#splits.log('error', 'audit-split', { ...split, remedy: SPLIT });
+      },
+    });
+    if (this.#known !== undefined) this.#peers.follow([this.#known], undefined);
+  }
+
+  /** What a member shows that this one has met; and what this one shows. */
+  get heads(): AuditHeads {
+    const peers = this.#peers;
+    return {
+      get shown() {
+        return peers.shown;
+      },
+      hear: (head, peer) => void peers.hear(head, peer),
+    };
   }
 
   /** The last head that was followed; undefined before the first. */
@@ -101,22 +127,26 @@ export class AuditWatch {
       // From here on: what was before, `mine` tells.
       const { head } = await hub.channel.call('audit', { after: Number.MAX_SAFE_INTEGER });
       const first = await verifyHead(head, identity.bundle);
-      if (first === undefined) this.#raise('forged', hub);
-      else await this.#keep(first);
+      if (first === undefined) return this.#raise('forged', hub);
+      this.#peers.follow([first], head);
+      await this.#keep(first);
       return;
     }
-    const result = await this.#read(hub, known, (entry) => this.#judge(entry));
+    const passed: AuditHead[] = [];
+    const result = await this.#read(hub, known, (entry) => this.#judge(entry), passed);
     if (typeof result === 'string') return this.#raise(result, hub);
     this.#alarm = undefined;
-    if (result.seq > known.seq) await this.#keep(result);
+    this.#peers.follow(passed, result.token);
+    if (result.head.seq > known.seq) await this.#keep(result.head);
   }
 
-  /** Follows the log from `known`, or from where it begins, to its head. */
+  /** Follows the log from `known`, or from where it begins, to its head; `passed` is told each step of the way. */
   async #read(
     hub: HubConnection,
     known: AuditHead | undefined,
     onOwn: (entry: AuditEntry) => void,
-  ): Promise<AuditHead | AuditAlarm> {
+    passed: AuditHead[] = [],
+  ): Promise<{ readonly head: AuditHead; readonly token: string } | AuditAlarm> {
     const { identity, platform } = this.#options;
     const { sha256 } = platform.crypto;
     const owner = ownerOf(sha256, identity.id.uri);
@@ -132,13 +162,14 @@ export class AuditWatch {
       const own = new Map(answer.own.map((entry) => [entry.seq, entry]));
       for (const [of, digest] of answer.links) {
         at = extendChain(sha256, at, { owner: of, digest });
+        passed.push(at);
         if (of !== owner) continue;
         const entry = own.get(at.seq);
         if (entry === undefined || toLink(sha256, entry).digest !== digest) return 'hidden';
         onOwn(entry);
       }
       if (at.seq > head.seq || (at.seq === head.seq && at.hash !== head.hash)) return 'fork';
-      if (at.seq === head.seq) return at;
+      if (at.seq === head.seq) return { head: at, token: answer.head };
       if (answer.links.length === 0) return 'fork';
     }
   }
@@ -183,7 +214,10 @@ export class AuditWatch {
   }
 }
 
+const SPLITS_LOGGED = { perSecond: 1 / 60, burst: 3 } as const;
 const ELSEWHERE =
   'Somebody has an SVID under this identity with a key that is not of this instance. If you know of no such instance: `skein revoke ID --key KEY`, and see who has made its join token with `skein audit --id ID`.';
+const SPLIT =
+  'The issuer has signed two histories of what it has issued, and each of two members was shown one: whoever has its key hides something. Compare `skein audit --head` at each hub.';
 const REFUSED =
   'The log of what was issued is not the one that was shown before. Unless somebody has put back a backup, the issuer or its store is in other hands: `skein audit` shows what it says now.';

@@ -2,6 +2,7 @@
 
 import type { AuditHead } from '../auth/audit-chain.ts';
 import {
+  type AuditHeads,
   createMemberAuthenticator,
   createNewcomerAuthenticator,
   expectHub,
@@ -72,6 +73,8 @@ export class Identity {
   onKeys: () => void = () => undefined;
   /** The same, or the issuer has signed them anew. */
   onBundle: () => void = () => undefined;
+  /** How far the audit log has come here, and at the members that this one meets. */
+  auditHeads: AuditHeads | undefined;
   /** Lists of revocations that were not taken over, by why. */
   readonly revocationsRefused: Record<RevocationsRefusal, number> = { unsigned: 0, forged: 0, fork: 0 };
   readonly #options: IdentityOptions;
@@ -293,7 +296,8 @@ export class Identity {
 
   /** For a session with another member: the one whose id is `expected`, or whoever proves to be one. */
   peerAuthenticator(expected?: string): Authenticator {
-    return this.#memberAuthenticator(expected === undefined ? expectMember(this.trustDomain) : expectPeer(expected));
+    const expect = expected === undefined ? expectMember(this.trustDomain) : expectPeer(expected);
+    return this.#memberAuthenticator(expect, { auditHeads: this.auditHeads });
   }
 
   /**
@@ -386,7 +390,7 @@ export class Identity {
 
   #memberAuthenticator(
     expect: (wit: Wit) => void,
-    more: Pick<MemberOptions, 'check' | 'onBundle'> = {},
+    more: Pick<MemberOptions, 'check' | 'onBundle' | 'auditHeads'>,
   ): Authenticator {
     return createMemberAuthenticator({
       credential: () => this.credential,

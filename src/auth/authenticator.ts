@@ -38,18 +38,27 @@ export interface MemberOptions {
    * hub that issues would not show it.
    */
   readonly onBundle?: (offered: unknown) => Promise<SkeinError | undefined>;
+  /** Between members: how far the audit log has come, as the issuer has signed it; and what a peer that has proven who it is shows of it. */
+  readonly auditHeads?: AuditHeads | undefined;
+}
+
+/** Two that have seen different logs find out when they meet. */
+export interface AuditHeads {
+  readonly shown: string | undefined;
+  hear(head: string, peer: string): void;
 }
 
 /** A member of the mesh, in either role. */
 export function createMemberAuthenticator(options: MemberOptions): Authenticator {
   return {
-    prove: (role, hash) => proveMember(options.credential(), role, hash),
+    prove: (role, hash) => proveMember(options.credential(), role, hash, { auditHead: options.auditHeads?.shown }),
     async verify(role, hash, payload) {
       const credential = decodeCredential(payload);
       const why = await options.onBundle?.(readJson(credential.bundle));
       const peer = await verifyMember(credential, role, hash, options);
       // A hub without the key of the issuer shows what it was told last, however long ago.
       if (why !== undefined && (peer.grant as Grant).hubRoles?.includes('issuer') === true) throw why;
+      if (credential.auditHead !== undefined) options.auditHeads?.hear(credential.auditHead, peer.id.uri);
       return peer;
     },
   };
@@ -137,7 +146,7 @@ export type Recalled = Pick<Wit, 'id' | 'services' | 'joinedAtMs' | 'expiresAtMs
 /** The hub: it shows its bundle along with its credential, and takes members and newcomers. */
 export function createHubAuthenticator(options: HubOptions): Authenticator {
   return {
-    prove: (role, hash) => proveMember(options.credential(), role, hash, options.bundle()),
+    prove: (role, hash) => proveMember(options.credential(), role, hash, { bundle: JSON.stringify(options.bundle()) }),
     async verify(role, hash, payload) {
       const credential = decodeCredential(payload);
       if (credential.wit !== undefined) {
@@ -207,11 +216,16 @@ export function expectPeer(uri: string): (wit: Wit) => void {
   };
 }
 
-async function proveMember(own: OwnCredential, role: HandshakeRole, hash: Bytes, bundle?: TrustBundle): Promise<Bytes> {
+async function proveMember(
+  own: OwnCredential,
+  role: HandshakeRole,
+  hash: Bytes,
+  more: Pick<Credential, 'bundle' | 'auditHead'>,
+): Promise<Bytes> {
   return encodeCredential({
     wit: own.wit,
     proof: await createProof(own.key, role, hash),
-    bundle: bundle === undefined ? undefined : JSON.stringify(bundle),
+    ...more,
   });
 }
 

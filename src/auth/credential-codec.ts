@@ -8,6 +8,7 @@ import { ByteReader, writeVarint } from '../core/varint.ts';
  * | version u8 = 1 | fields: tag u8, varint length, bytes … |   each tag at most once
  *   1 WIT-SVID (text)   2 proof (64 bytes)   3 trust bundle (JSON text)
  *   4 join token id (text)   5 join token secret   6 public key of a newcomer (JWK text)   7 token of a platform (JWT)
+ *   8 head of the audit log (text)
  */
 const VERSION = 1;
 const TAG_WIT = 1;
@@ -17,7 +18,8 @@ const TAG_JOIN_ID = 4;
 const TAG_JOIN_SECRET = 5;
 const TAG_PUBLIC_KEY = 6;
 const TAG_PLATFORM_TOKEN = 7;
-const MAX_TAG = 7;
+const TAG_AUDIT_HEAD = 8;
+const MAX_TAG = 8;
 const PROOF_BYTES = 64;
 
 export interface Credential {
@@ -28,6 +30,7 @@ export interface Credential {
   readonly joinSecret?: Bytes | undefined;
   readonly publicKey?: string | undefined;
   readonly platformToken?: string | undefined;
+  readonly auditHead?: string | undefined;
 }
 
 export function encodeCredential(credential: Credential): Bytes {
@@ -46,6 +49,7 @@ export function encodeCredential(credential: Credential): Bytes {
   add(TAG_JOIN_SECRET, credential.joinSecret);
   add(TAG_PUBLIC_KEY, credential.publicKey);
   add(TAG_PLATFORM_TOKEN, credential.platformToken);
+  add(TAG_AUDIT_HEAD, credential.auditHead);
   return concatBytes(...parts);
 }
 
@@ -78,6 +82,7 @@ export function decodeCredential(payload: Bytes): Credential {
     joinSecret: fields.get(TAG_JOIN_SECRET),
     publicKey: text(TAG_PUBLIC_KEY),
     platformToken: text(TAG_PLATFORM_TOKEN),
+    auditHead: text(TAG_AUDIT_HEAD),
   };
 }
 

@@ -162,7 +162,7 @@ export const METRICS = {
   },
   skein_audit_refused_total: {
     type: 'counter',
-    help: 'Audit logs of hubs that were not followed, by cause: forged (head not signed by the issuer), rollback, fork (does not go on from what was seen), hidden (an entry about this identity is kept back)',
+    help: 'Audit logs of hubs that were not followed, by cause: forged (head not signed by the issuer), rollback, fork (does not go on from what was seen), hidden (an entry about this identity is kept back), split (another member was shown another one)',
     labels: ['cause'],
   },
   skein_audit_entries: {

@@ -1,15 +1,22 @@
 /** The audit log as a hostile hub tells it: members follow none that does not go on from what they have seen, and say so once. */
 
-import { deepEqual, equal, ok } from 'node:assert/strict';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { Agent } from '../../../src/agent/agent.ts';
 import type { AuditAlarm } from '../../../src/agent/audit-watch.ts';
+import { Authority } from '../../../src/auth/authority.ts';
 import type { CallAnswer } from '../../../src/control/messages.ts';
+import { encodeUtf8, toBase64Url } from '../../../src/core/bytes.ts';
+import { SkeinError } from '../../../src/core/errors.ts';
+import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import { answerAudit } from '../../../src/hub/audit-answers.ts';
+import { AuditLog } from '../../../src/hub/audit-log.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import { printFigures } from '../../support/figures.ts';
 import { folder } from '../../support/folder.ts';
+import { RecordingHandler } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 type Answer = CallAnswer<'audit'>;
@@ -64,7 +71,7 @@ for (const [how, { alarm, bend }] of Object.entries(BENDS)) {
   test(`A hub that ${how} in the audit log is told of (${alarm}), and its log is not followed`, async (t) => {
     const { mesh, agent, log, attack } = await startLab(t);
     const { head } = agent.audit;
-    deepEqual(agent.audit.alarms, { forged: 0, rollback: 0, fork: 0, hidden: 0 });
+    deepEqual(agent.audit.alarms, { forged: 0, rollback: 0, fork: 0, hidden: 0, split: 0 });
     attack(bend);
     // It renews, so that there is an entry about itself.
     await mesh.clock.advanceAsync(200_000);
@@ -113,5 +120,92 @@ test('A store that was put back, or went on otherwise, is noticed by members, al
     deepEqual(again.agent.audit.head, seen, 'what was seen stays');
     again.agent.close();
     await mesh.run(hub.close());
+  }
+});
+
+/** A hub whose issuer writes a second log, and shows that to whoever is chosen. */
+async function startTwoFaced(t: TestContext, isFooled: (id: string) => boolean) {
+  const dataFolder = folder(t);
+  const mesh = new VirtualMesh(t);
+  let second: AuditLog | undefined;
+  await mesh.startHub({ dataFolder, limits: { auditPushMs: 1_000 } }, 7000, mesh.clock, {
+    answerAudit: (audit, sha256, id, after) =>
+      answerAudit(isFooled(id) && second !== undefined ? second : audit, sha256, id, after),
+  });
+  const state = JSON.parse(readFileSync(join(dataFolder, 'issuer.json'), 'utf8'));
+  const { clock } = mesh;
+  const authority = await mesh.run(Authority.create({ trustDomain: 'skein.mesh', clock, state }));
+  second = new AuditLog({
+    ...{ store: new MemoryStore(), clock, log: SILENT_LOGGER, sha256: mesh.platform.crypto.sha256, maxBytes: 1e6 },
+    ...{ bundle: () => authority.bundle(), sign: (type, claims) => authority.sign(type, claims) },
+  });
+  const write = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++)
+      await mesh.run(second?.append({ kind: 'keys', id: '', by: 'issuer' }) as Promise<void>);
+  };
+  await write(3);
+  return { mesh, write };
+}
+
+const meet = async (mesh: VirtualMesh, from: Agent): Promise<void> => {
+  const head = { authority: 'api.mesh' };
+  for (const session of [...from.peers.sessions()]) {
+    session.close(new SkeinError('SKEIN_CANCELLED', 'Cannot keep session: it is over'));
+  }
+  equal((await mesh.ask(from, head)).head?.status, 200);
+};
+
+for (const ahead of ['who was shown the false one', 'who was shown the true one']) {
+  test(`An issuer with two histories is found out when members meet to whom it shows one each; further is ${ahead}`, async (t) => {
+    const { mesh, write } = await startTwoFaced(t, (id) => id.endsWith('/web'));
+    const api = await mesh.join(['api']);
+    const handler = new RecordingHandler((request) => request.answer(200, 'ok'));
+    await mesh.serve(api.agent, 'api.default', { protocol: 'http', handler });
+    const web = await mesh.join(['web']);
+    const ads = await mesh.join(['ads']);
+    if (ahead === 'who was shown the false one') await write(20);
+    await mesh.clock.advanceAsync(3_000);
+    await meet(mesh, ads.agent);
+    equal(api.log.of('audit-split').length, 0, 'who was shown the same has nothing to tell');
+    await meet(mesh, web.agent);
+    // The one that is behind gets to where the other was.
+    await write(20);
+    for (let i = 0; i < 20; i++) await mesh.join([`more${i}`]);
+    await mesh.clock.advanceAsync(3_000);
+    const told = [api, web].flatMap(({ log }) => log.of('audit-split'));
+    ok(told.length > 0);
+    match(String(told[0]?.fields.remedy), /two histories/);
+    ok(told.every(({ fields }) => /\/(api|web)$/.test(String(fields.peer))));
+    ok(api.agent.audit.alarms.split + web.agent.audit.alarms.split > 0);
+    equal(ads.agent.audit.alarms.split, 0);
+    printFigures('two histories', { ahead, toldBy: [api, web].map(({ agent }) => agent.audit.alarms.split) });
+  });
+}
+
+test('Members of an honest issuer never tell of two histories, and what a member makes up is told of by nobody', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub({ limits: { auditPushMs: 1_000 } });
+  const api = await mesh.join(['api']);
+  const handler = new RecordingHandler((request) => request.answer(200, 'ok'));
+  await mesh.serve(api.agent, 'api.default', { protocol: 'http', handler });
+  const others = [];
+  for (let i = 0; i < 12; i++) {
+    const other = await mesh.join([`web${i}`]);
+    others.push(other);
+    await meet(mesh, other.agent);
+    if (i % 3 === 0) await mesh.clock.advanceAsync(2_000);
+  }
+  for (const { agent } of others) await meet(mesh, agent);
+  const [liar] = others;
+  const shown = liar?.agent.audit.heads.shown ?? '';
+  const [header, , signature] = shown.split('.');
+  const lie = toBase64Url(encodeUtf8(JSON.stringify({ seq: 2, hash: 'x', atMs: 1 })));
+  for (const head of [`${header}.${lie}.${signature}`, 'x.y.z', '', 'x'.repeat(10_000)]) {
+    if (liar !== undefined) liar.agent.identity.auditHeads = { shown: head, hear: () => undefined };
+    if (liar !== undefined) await meet(mesh, liar.agent);
+  }
+  for (const { agent, log } of [api, ...others]) {
+    deepEqual(agent.audit.alarms, { forged: 0, rollback: 0, fork: 0, hidden: 0, split: 0 });
+    equal(log.of('audit-split').length, 0);
   }
 });

@@ -1,0 +1,86 @@
+/**
+ * Peer heads: how far other members have seen the audit log come, as the issuer has signed it for them, beside what this one has followed. Of two
+ * members one has been where the other is, or will be: then both have the same hash there, or the issuer has two histories.
+ */
+
+import type { AuditHead } from '../auth/audit-chain.ts';
+import { tryParseCompactJws } from '../auth/compact-jws.ts';
+
+/** Two words of the issuer that contradict each other. */
+export interface Split {
+  readonly seq: number;
+  readonly own: string;
+  readonly theirs: string;
+  /** SPIFFE id of who was shown the other one. */
+  readonly peer: string;
+}
+
+export interface PeerHeadsOptions {
+  /** undefined: the issuer has not signed it. */
+  readonly verify: (token: string) => Promise<AuditHead | undefined>;
+  readonly onSplit: (split: Split) => void;
+}
+
+/** Of 43 characters each: a busy mesh adds as many in an hour or so, and who is further behind compares when it gets here. */
+const MAX_TRAIL = 4_096;
+const MAX_AHEAD = 64;
+const MAX_TOKEN_CHARS = 2_048;
+
+export class PeerHeads {
+  readonly #options: PeerHeadsOptions;
+  /** Hash by number, the newest last. */
+  readonly #trail = new Map<number, string>();
+  /** Where others are and this one is not yet. */
+  readonly #ahead = new Map<number, { readonly hash: string; readonly peer: string }>();
+  #shown: string | undefined;
+  #last = 0;
+
+  constructor(options: PeerHeadsOptions) {
+    this.#options = options;
+  }
+
+  /** What others are shown: the newest head that was followed, as the issuer has signed it. */
+  get shown(): string | undefined {
+    return this.#shown;
+  }
+
+  /** The log was followed over these, to what `token` says. */
+  follow(heads: readonly AuditHead[], token: string | undefined): void {
+    if (token !== undefined) this.#shown = token;
+    for (const { seq, hash } of heads.slice(-MAX_TRAIL)) {
+      this.#trail.set(seq, hash);
+      this.#last = Math.max(this.#last, seq);
+      const other = this.#ahead.get(seq);
+      this.#ahead.delete(seq);
+      if (other !== undefined) this.#compare(seq, hash, other.hash, other.peer);
+    }
+    trim(this.#trail, MAX_TRAIL);
+  }
+
+  /** `peer` shows how far it is. Costs a signature only where it is elsewhere than this member was. */
+  async hear(token: string, peer: string): Promise<void> {
+    if (token.length > MAX_TOKEN_CHARS) return;
+    const { seq: claimed, hash: said } = tryParseCompactJws(token)?.claims ?? {};
+    if (typeof claimed !== 'number' || this.#trail.get(claimed) === said) return;
+    const head = await this.#options.verify(token);
+    if (head === undefined) return; // anybody can make one up
+    const { seq, hash } = head;
+    const own = this.#trail.get(seq) ?? this.#ahead.get(seq)?.hash;
+    if (own !== undefined) return this.#compare(seq, own, hash, peer);
+    if (seq <= this.#last) return;
+    this.#ahead.set(seq, { hash, peer });
+    trim(this.#ahead, MAX_AHEAD);
+  }
+
+  #compare(seq: number, own: string, theirs: string, peer: string): void {
+    if (own !== theirs) this.#options.onSplit({ seq, own, theirs, peer });
+  }
+}
+
+/** The oldest go. */
+function trim(map: Map<number, unknown>, max: number): void {
+  for (const [oldest] of map) {
+    if (map.size <= max) return;
+    map.delete(oldest);
+  }
+}

@@ -45,6 +45,9 @@ const LINGER_MS = 2000;
  */
 const HALF_CLOSED_MS = 1000;
 
+/** Requests of one connection that are begun before others have a turn: those that are answered at once would come by thousands in one read. */
+const MAX_IN_A_TURN = 32;
+
 export interface H1Server {
   /** No request is being served. */
   readonly isIdle: boolean;
@@ -88,6 +91,8 @@ class H1Connection implements H1Server, AnswerOwner {
   #answer: H1Answer | undefined;
   #tunnel: H1Tunnel | undefined;
   #pumping = false;
+  /** Requests begun since others had a turn; at `MAX_IN_A_TURN` the next waits for one. */
+  #begun = 0;
   /** The stream has asked to stop, and has not told of room since. */
   #isClogged = false;
   #peerEnded = false;
@@ -169,7 +174,7 @@ class H1Connection implements H1Server, AnswerOwner {
       if (this.#answer?.isFinished === true && !this.#advance(this.#answer)) break;
       // A client that asks on without reading would fill the memory with answers.
       if (this.#answer === undefined && this.#isClogged) break;
-      if (this.#parser.state === 'done') break;
+      if (this.#parser.state === 'done' || this.#begun >= MAX_IN_A_TURN) break;
       const chunk = this.#held.shift();
       if (chunk === undefined) break;
       this.#read(chunk);
@@ -178,6 +183,11 @@ class H1Connection implements H1Server, AnswerOwner {
     if (this.#peerEnded && this.#state === 'open' && this.#held.length === 0) this.#onHalfClosed();
     this.#setDeadline();
   }
+
+  readonly #goOn = (): void => {
+    this.#begun = 0;
+    this.#pump();
+  };
 
   #read(chunk: Bytes): void {
     this.#withheld = 0;
@@ -215,6 +225,7 @@ class H1Connection implements H1Server, AnswerOwner {
       this.#connect(head);
       return;
     }
+    if (++this.#begun === MAX_IN_A_TURN) this.#options.clock.endOfTick(this.#goOn);
     const answer = new H1Answer(this, head, complete, this.#parser);
     this.#answer = answer;
     try {

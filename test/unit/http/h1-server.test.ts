@@ -113,6 +113,25 @@ test('serveH1 starts a pipelined request only when the answer before it is whole
   equal(connection.request(1).head.path, '/2');
 });
 
+test('serveH1 lets others have their turn between requests that are answered at once', () => {
+  const seen: number[] = [];
+  const connection: Connection = new Connection(({ reply }) => {
+    // Whoever else has something to do asks for the end of the tick as well.
+    if (connection.handler.seen.length % 10 === 1) {
+      const before = connection.handler.seen.length;
+      connection.clock.endOfTick(() => seen.push(connection.handler.seen.length - before));
+    }
+    reply.onHead(responseHead(404, ['content-length', '0']), true);
+  });
+  connection.send(GET.repeat(1_000));
+  equal(connection.handler.seen.length, 1_000);
+  equal(connection.text.split('HTTP/1.1 404').length - 1, 1_000);
+  ok(Math.max(...seen) <= 32, `${Math.max(...seen)} requests were served while others waited`);
+  connection.client.end();
+  connection.run();
+  equal(connection.closes, 1);
+});
+
 test('serveH1 reads no further than its window while an answer is outstanding', () => {
   const connection = new Connection(undefined, {}, 1000);
   connection.send(GET);

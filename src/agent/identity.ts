@@ -14,17 +14,12 @@ import {
 import type { Grant } from '../auth/grant.ts';
 import type { HubRole } from '../auth/hub-role.ts';
 import type { IdentityKey } from '../auth/key-pair.ts';
-import { type RevocationList, Revocations, revoked } from '../auth/revocation.ts';
-import { type BundleRefusal, bundleEnded, endOf, isLaterBundle, whyNotNext } from '../auth/signed-bundle.ts';
-import {
-  areSameEntries,
-  type RevocationsRefusal,
-  type SignedRevocations,
-  whyNotSaid,
-} from '../auth/signed-revocations.ts';
+import { type RevocationList, type Revocations, revoked } from '../auth/revocation.ts';
+import type { BundleRefusal } from '../auth/signed-bundle.ts';
+import type { RevocationsRefusal, SignedRevocations } from '../auth/signed-revocations.ts';
 import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedTime, verifyWit, type Wit } from '../auth/svid.ts';
-import { anchorOf, findKey, parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
+import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import type { WayIn } from '../auth/way-in.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { LimitedLog } from '../core/limited-log.ts';
@@ -35,6 +30,8 @@ import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
 import { HubTime } from './hub-time.ts';
 import { IdentityStore } from './identity-store.ts';
 import { findKept, type IdentityOptions, type Kept, keyFor, readToken } from './kept-identity.ts';
+import { KnownBundle } from './known-bundle.ts';
+import { KnownRevocations } from './known-revocations.ts';
 import { openShelf } from './shelves.ts';
 
 /** ± 10 %, so that members that started together do not renew together. */
@@ -51,47 +48,25 @@ interface Membership {
   readonly renewAtMs: number;
 }
 
-/** What is said of a bundle that is not taken over. */
-const REFUSALS: Readonly<Record<BundleRefusal, string>> = {
-  malformed: 'it cannot be read',
-  unsigned: 'the issuer has not signed it',
-  forged: 'its signature is not that of the issuer',
-  rollback: 'its sequence goes back',
-  fork: 'it has the sequence of another one',
-};
-
 export class Identity {
-  /** Bundles of hubs that were not taken over, by why; read at scrape time. */
-  readonly bundlesRefused: Record<BundleRefusal, number> = {
-    malformed: 0,
-    unsigned: 0,
-    forged: 0,
-    rollback: 0,
-    fork: 0,
-  };
   /** The issuer has other keys from now on. */
   onKeys: () => void = () => undefined;
   /** The same, or the issuer has signed them anew. */
   onBundle: () => void = () => undefined;
   /** How far the audit log has come here, and at the members that this one meets. */
   auditHeads: AuditHeads | undefined;
-  /** Lists of revocations that were not taken over, by why. */
-  readonly revocationsRefused: Record<RevocationsRefusal, number> = { unsigned: 0, forged: 0, fork: 0 };
   readonly #options: IdentityOptions;
-  /** Hubs decide how often there is something to refuse. */
-  readonly #refusals: LimitedLog;
+  readonly #bundle: KnownBundle;
+  readonly #revocations: KnownRevocations;
   readonly #hubTime: HubTime;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
   readonly #wayIn: WayIn | undefined;
   /** Lets others join with the token, who find then that this one has. */
   #release: (() => void) | undefined;
-  #bundle: TrustBundle | undefined;
   /** Does the folder hold what is known here? */
   #isKept = true;
   #membership: Membership | undefined;
-  #revocations = new Revocations();
-  #signedRevocations: SignedRevocations | undefined;
   #auditHead: AuditHead | undefined;
 
   private constructor(
@@ -102,8 +77,16 @@ export class Identity {
     release?: () => void,
   ) {
     this.#options = options;
-    this.#refusals = new LimitedLog(options.log, options.platform.clock, REFUSALS_LOGGED);
-    this.#hubTime = new HubTime(options.platform.clock);
+    const { clock } = options.platform;
+    // Hubs decide how often there is something to refuse.
+    const refusals = new LimitedLog(options.log, clock, REFUSALS_LOGGED);
+    this.#bundle = new KnownBundle({
+      ...{ clock, log: refusals },
+      onKeys: () => this.onKeys(),
+      onBundle: () => this.onBundle(),
+    });
+    this.#revocations = new KnownRevocations(refusals);
+    this.#hubTime = new HubTime(clock);
     this.#store = store;
     this.#key = key;
     this.#wayIn = wayIn;
@@ -139,7 +122,7 @@ export class Identity {
 
   static async #ofKept(options: IdentityOptions, store: IdentityStore, { stored, wit }: Kept): Promise<Identity> {
     const identity = new Identity(options, store, stored.key, undefined);
-    identity.#bundle = stored.bundle;
+    identity.#bundle.begin(stored.bundle);
     identity.#auditHead = await store.readAudit();
     identity.#adopt(stored.wit, wit, wit.issuedAtMs);
     return identity;
@@ -179,7 +162,7 @@ export class Identity {
 
   /** Thumbprint of the issuer's key that does not change. */
   get issuerThumbprint(): string {
-    return toAnchor(this.#trustBundle);
+    return this.#bundle.anchor;
   }
 
   /** Thumbprint of the own key. */
@@ -221,18 +204,18 @@ export class Identity {
 
   /** The issuer's keys. @throws SkeinError SKEIN_IDENTITY before a hub was there */
   get bundle(): TrustBundle {
-    return this.#trustBundle;
+    return this.#bundle.trusted;
   }
 
   get isRenewalDue(): boolean {
     if (this.#membership === undefined) return false;
-    const isKeyGone = !this.#isOfIssuer(this.#membership.wit.keyId);
+    const isKeyGone = !this.#bundle.has(this.#membership.wit.keyId);
     return isKeyGone || this.#options.platform.clock.epochMs() >= this.#membership.renewAtMs;
   }
 
   /** Identities that are good no more, as far as hubs have told. */
   get revocations(): Revocations {
-    return this.#revocations;
+    return this.#revocations.current;
   }
 
   /**
@@ -240,9 +223,9 @@ export class Identity {
    * nothing that has not expired; one that is gone before was removed.
    */
   whyNot(peer: PeerIdentity, action: string): SkeinError | undefined {
-    if (this.#revocations.has(peer)) return revoked(peer, action);
+    if (this.revocations.has(peer)) return revoked(peer, action);
     const { keyId, expiresAtMs } = peer.grant as Grant;
-    const isRemoved = !this.#isOfIssuer(keyId) && this.#options.platform.clock.epochMs() < expiresAtMs;
+    const isRemoved = !this.#bundle.has(keyId) && this.#options.platform.clock.epochMs() < expiresAtMs;
     return isRemoved
       ? new SkeinError('SKEIN_IDENTITY', `${action}: the key that has signed the SVID of the peer has been removed`)
       : undefined;
@@ -250,26 +233,21 @@ export class Identity {
 
   /** The list as the issuer has signed it; undefined before there is one. */
   get signedRevocations(): SignedRevocations | undefined {
-    return this.#signedRevocations;
+    return this.#revocations.signed;
   }
 
   /** Takes over a later list that the issuer has signed; false: it is none. */
-  async revoke(offered: RevocationList & { readonly head?: string | undefined }): Promise<boolean> {
-    const why = await whyNotSaid(offered, this.#trustBundle);
-    const { list } = this.#revocations;
-    const isSame = offered.number === list.number && list.number > 0;
-    const isFork = why === undefined && isSame && !(await areSameEntries(offered.entries, list.entries));
-    if (why !== undefined || isFork) {
-      const cause = why ?? 'fork';
-      this.revocationsRefused[cause]++;
-      this.#refusals.log('error', 'revocations-refused', { why: cause, number: offered.number, known: list.number });
-      return false;
-    }
-    // Another one may have come meanwhile.
-    if (offered.number <= this.#revocations.list.number) return false;
-    this.#signedRevocations = { ...offered, head: offered.head ?? '' };
-    this.#revocations = new Revocations(offered);
-    return true;
+  revoke(offered: RevocationList & { readonly head?: string | undefined }): Promise<boolean> {
+    return this.#revocations.offer(offered, this.bundle);
+  }
+
+  /** What hubs have shown and was not taken over, by why; read at scrape time. */
+  get bundlesRefused(): Readonly<Record<BundleRefusal, number>> {
+    return this.#bundle.refused;
+  }
+
+  get revocationsRefused(): Readonly<Record<RevocationsRefusal, number>> {
+    return this.#revocations.refused;
   }
 
   /** For the session with a hub. */
@@ -280,7 +258,7 @@ export class Identity {
         onBundle: (offered) => this.updateBundle(offered),
         check: (hub) => {
           // It is not this member that is revoked.
-          if (this.#revocations.has(hub)) throw new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked');
+          if (this.revocations.has(hub)) throw new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked');
         },
       });
     }
@@ -288,9 +266,7 @@ export class Identity {
       wayIn: this.#wayIn as WayIn,
       key: this.#key,
       clock,
-      onBundle: (bundle) => {
-        this.#bundle = bundle;
-      },
+      onBundle: (bundle) => this.#bundle.begin(bundle),
     });
   }
 
@@ -306,7 +282,7 @@ export class Identity {
    */
   async accept(answer: { readonly wit: string; readonly bundle: unknown }): Promise<void> {
     const { platform } = this.#options;
-    const { bundle } = await this.#chooseBundle(parseTrustBundle(answer.bundle));
+    const { bundle } = await this.#bundle.choose(parseTrustBundle(answer.bundle));
     // The hub has proven who it is, and has made it just now.
     const issuedAtMs = readClaimedTime(answer.wit);
     if (issuedAtMs !== undefined) this.#hubTime.note(issuedAtMs);
@@ -318,20 +294,20 @@ export class Identity {
     const before = this.#membership?.wit.id.uri;
     if (before !== undefined && before !== wit.id.uri) throw refused('it names another identity');
     this.#adopt(answer.wit, wit, platform.clock.epochMs());
-    if (this.#bundle === undefined) this.#bundle = bundle;
-    else this.#takeBundle(bundle);
+    this.#bundle.take(bundle);
     await this.#keep();
     this.#letOthersJoin();
   }
 
   /** Keys that sign bearer tokens of the trust domain; undefined while there is no bundle. */
   get jwtKeys(): SigningKeys | undefined {
-    return this.#bundle && toSigningKeys(this.#bundle, 'jwt-svid');
+    const { current } = this.#bundle;
+    return current && toSigningKeys(current, 'jwt-svid');
   }
 
   /** Until when the bundle in use may be the newest one, wall time; 0 before there is one. */
   get bundleEndsAtMs(): number {
-    return this.#bundle === undefined ? 0 : endOf(this.#bundle);
+    return this.#bundle.endsAtMs;
   }
 
   /**
@@ -339,53 +315,9 @@ export class Identity {
    * @returns why a hub that issues would not have shown them: the issuer has not signed them, or not of late
    */
   async updateBundle(value: unknown): Promise<SkeinError | undefined> {
-    let offered: TrustBundle;
-    try {
-      offered = parseTrustBundle(value);
-    } catch (thrown) {
-      this.#refuseBundle('malformed', undefined, toSkeinError(thrown).message);
-      return notOfIssuer('malformed');
-    }
-    const { bundle, why } = await this.#chooseBundle(offered);
-    if (this.#takeBundle(bundle)) await this.#keep();
-    if (why === 'unsigned' || why === 'forged') return notOfIssuer(why);
-    const nowMs = this.#options.platform.clock.epochMs();
-    if (nowMs < endOf(offered)) return undefined;
-    // Who issues nothing shows what it was told last: it is told of, and not refused for it.
-    const [until, known] = [endOf(offered), this.bundleEndsAtMs].map((ms) => new Date(ms).toISOString());
-    this.#refusals.log('warn', 'bundle-ended', { sequence: offered.spiffe_sequence, until, known });
-    return bundleEnded(offered, nowMs);
-  }
-
-  #isOfIssuer(keyId: string): boolean {
-    return this.#bundle === undefined || findKey(this.#bundle, keyId, 'wit-svid') !== undefined;
-  }
-
-  /** The later one of `offered` and the one in use, and why the first is not believed. */
-  async #chooseBundle(offered: TrustBundle): Promise<{ readonly bundle: TrustBundle; readonly why?: BundleRefusal }> {
-    const current = this.#bundle;
-    if (current === undefined) return { bundle: offered };
-    const why = await whyNotNext(current, offered, toAnchor(current));
-    const known = this.#bundle ?? current; // another one may have come meanwhile
-    if (why === undefined) return { bundle: isLaterBundle(offered, known) ? offered : known };
-    this.#refuseBundle(why, offered.spiffe_sequence, REFUSALS[why]);
-    return { bundle: known, why };
-  }
-
-  /** One that was chosen. False: it is in use, or a later one has come since. */
-  #takeBundle(bundle: TrustBundle): boolean {
-    const known = this.#bundle;
-    if (known === undefined || known === bundle || !isLaterBundle(bundle, known)) return false;
-    this.#bundle = bundle;
-    if (bundle.spiffe_sequence !== known.spiffe_sequence || known.skein_signature === undefined) this.onKeys();
-    this.onBundle();
-    return true;
-  }
-
-  #refuseBundle(why: BundleRefusal, sequence: number | undefined, error: string): void {
-    this.bundlesRefused[why]++;
-    const known = this.#bundle?.spiffe_sequence;
-    this.#refusals.log('error', 'bundle-refused', { why, sequence, known, error });
+    const { isTaken, fault } = await this.#bundle.offer(value);
+    if (isTaken) await this.#keep();
+    return fault;
   }
 
   #memberAuthenticator(
@@ -394,12 +326,12 @@ export class Identity {
   ): Authenticator {
     return createMemberAuthenticator({
       credential: () => this.credential,
-      bundle: () => this.#trustBundle,
+      bundle: () => this.bundle,
       trustDomain: this.trustDomain,
       clock: this.#options.platform.clock,
       hubAheadMs: () => this.#hubTime.aheadMs,
       expect,
-      check: (peer) => this.#revocations.check(peer),
+      check: (peer) => this.revocations.check(peer),
       ...more,
     });
   }
@@ -408,11 +340,6 @@ export class Identity {
     if (this.#membership === undefined)
       throw new SkeinError('SKEIN_IDENTITY', 'Cannot act: not a member of the mesh yet');
     return this.#membership;
-  }
-
-  get #trustBundle(): TrustBundle {
-    if (this.#bundle === undefined) throw new SkeinError('SKEIN_IDENTITY', 'Cannot verify peer: no hub was seen yet');
-    return this.#bundle;
   }
 
   /** `fromMs`: the hour of its issue by the clock here, which may differ from the one that it tells. */
@@ -432,10 +359,11 @@ export class Identity {
 
   /** A disk that is full ends nothing that runs: what matters is here. It is told of, and tried again. */
   async #keep(): Promise<void> {
-    if (this.#membership === undefined || this.#bundle === undefined) return;
+    const { current: bundle } = this.#bundle;
+    if (this.#membership === undefined || bundle === undefined) return;
     const { log, data } = this.#options;
     try {
-      await this.#store.writeIdentity({ key: this.#key, wit: this.#membership.text, bundle: this.#bundle });
+      await this.#store.writeIdentity({ key: this.#key, wit: this.#membership.text, bundle });
       if (!this.#isKept) log.log('info', 'identity-kept', { folder: data });
       this.#isKept = true;
     } catch (thrown) {
@@ -444,15 +372,6 @@ export class Identity {
       this.#isKept = false;
     }
   }
-}
-
-/** The key by which the issuer signs its bundles. One that was kept before they were signed has a single key for SVIDs. */
-function toAnchor(bundle: TrustBundle): string {
-  return (anchorOf(bundle) ?? bundle.keys.find(({ use }) => use === 'wit-svid'))?.kid ?? '';
-}
-
-function notOfIssuer(why: BundleRefusal): SkeinError {
-  return new SkeinError('SKEIN_IDENTITY', `Cannot trust hub: it shows no keys of the issuer (${why})`);
 }
 
 function refused(state: string): SkeinError {

@@ -11,9 +11,12 @@ import { frameMessage } from '../../../src/control/framing.ts';
 import { encodeControlOffer } from '../../../src/control/version.ts';
 import { encodeRequestHead, MAX_BLOCK_BYTES } from '../../../src/http/head-codec.ts';
 import { nodePlatform } from '../../../src/node.ts';
+import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { FrameWriter, readFrames } from '../../../src/tunnel/frame.ts';
 import type { Link } from '../../../src/tunnel/link.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
+import { frame, OPCODE, rawUpgrade } from '../../unit/runtime/raw-websocket.ts';
+import { HELLO, makeLinkMessage, writeFairFrame, writeHostileFrame } from '../hostile-frames.ts';
 import { createIdentity, HubClient } from '../hub-client.ts';
 import { FrameLog, type RogueInitiator } from '../tunnel.ts';
 
@@ -27,12 +30,13 @@ export interface HostileOptions {
 
 /**
  * `refused`: streams to a service that is not there, as many as are granted. `reset`: each is taken back as soon as it was opened. `beyond`: without
- * regard to what is granted. `control`: messages to the hub.
+ * regard to what is granted. `frames`: of all kinds, few of which are as they should be. `control`: messages to the hub. `strangers`: garbage on links
+ * to the hub, from nobody.
  */
-export type Attack = 'refused' | 'reset' | 'beyond' | 'control';
+export type Attack = 'refused' | 'reset' | 'beyond' | 'frames' | 'control' | 'strangers';
 
 export interface Flood {
-  /** Streams or messages that were sent. */
+  /** Streams, frames or messages that were sent. */
   readonly tried: number;
   readonly sessions: number;
   /** Part of one processor that this took. */
@@ -52,6 +56,11 @@ const CREDIT = 256 * 1024;
 const STREAM_BYTES = 160;
 const BARE_STREAM_BYTES = 20;
 const RECORD_BYTES = 32 * 1024;
+/** As much as a hub hears of one. */
+const STRANGER_BYTES = 60_000;
+const STRANGERS = 16;
+/** As many links as a hub takes of one address; on loopback it takes any number. */
+const LINKS_PER_SECOND = 200;
 const BURN_MS = 4;
 
 const { hub, tokens, instance } = JSON.parse(process.argv[2] ?? '') as HostileOptions;
@@ -72,6 +81,26 @@ const head = block.subarray(
 const watch = encodeMessage([0, 1, 'watch', { services: ['plain.default', 'nobody.default'] }]);
 
 const noHead = new Uint8Array(1);
+
+/** Made in advance: what it costs to think of them is no attack. */
+const random = new SeededRandom(4718);
+const frames = Array.from({ length: 50 }, () => {
+  const writer = new FrameWriter(new Uint8Array(RECORD_BYTES));
+  const open: number[] = [];
+  let count = 0;
+  for (; writer.room > 256; count++) {
+    if (random.integer(200) > 0) writeFairFrame(random, writer, open, { credit: count });
+    else writeHostileFrame(random, writer, () => (open.at(-1) ?? 1) + 2 * random.integer(2));
+  }
+  return { plaintext: writer.bytes.slice(0, writer.length), count };
+});
+const messages = Array.from({ length: 50 }, () => {
+  const parts = [frame({ opcode: OPCODE.binary, payload: HELLO })];
+  for (let bytes = 0; bytes < STRANGER_BYTES; bytes += parts.at(-1)?.length ?? 0) {
+    parts.push(frame({ opcode: OPCODE.binary, payload: makeLinkMessage(random, 100) }));
+  }
+  return { bytes: Buffer.concat(parts), count: parts.length };
+});
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -105,6 +134,14 @@ class Raid {
         if (attack === 'reset') writer.resetStream(id, 8, 0, false);
       }
     });
+    return count;
+  }
+
+  sendFrames(): number {
+    this.#read();
+    const { plaintext, count } = random.pick(frames);
+    if (this.rogue.sendableBytes < plaintext.length) return 0;
+    this.rogue.sendPlaintext(plaintext);
     return count;
   }
 
@@ -163,7 +200,8 @@ async function flood(attack: Attack, ms: number): Promise<Omit<Flood, 'share'>> 
     if (rogue.isReady) sessions++;
     const raid = new Raid(rogue);
     while (rogue.isReady && rogue.closedBy === undefined && performance.now() < endMs) {
-      const sent = attack === 'control' ? raid.sendMessages() : raid.sendStreams(attack);
+      const sent =
+        attack === 'control' ? raid.sendMessages() : attack === 'frames' ? raid.sendFrames() : raid.sendStreams(attack);
       tried += sent;
       await (sent === 0 ? wait(1) : nextTurn());
     }
@@ -175,6 +213,29 @@ async function flood(attack: Attack, ms: number): Promise<Omit<Flood, 'share'>> 
     link?.close(1000, 'done');
   }
   return { tried, sessions, ends };
+}
+
+/** Links of nobody, each with as much garbage as is heard of it. */
+async function intrude(ms: number): Promise<Omit<Flood, 'share'>> {
+  const endMs = performance.now() + ms;
+  const port = Number(new URL(hub).port);
+  let [tried, sessions] = [0, 0];
+  const startedMs = performance.now();
+  let begun = 0;
+  const come = async (): Promise<void> => {
+    for (let nowMs = startedMs; nowMs < endMs; nowMs = performance.now()) {
+      const dueMs = startedMs + (1_000 * begun++) / LINKS_PER_SECOND;
+      if (dueMs > nowMs) await wait(dueMs - nowMs);
+      const { socket } = await rawUpgrade(port);
+      const { bytes, count } = random.pick(messages);
+      socket.write(bytes);
+      await new Promise((resolve) => socket.once('close', resolve));
+      tried += count;
+      sessions++;
+    }
+  };
+  await Promise.all(Array.from({ length: STRANGERS }, come));
+  return { tried, sessions, ends: {} };
 }
 
 /** The same work, which reaches nobody. */
@@ -204,7 +265,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { id, attack, ms, share = 0 } = JSON.parse(line) as Command;
   const begun = process.cpuUsage();
   const startedMs = performance.now();
-  const done = attack === 'nowhere' ? await burn(share, ms) : await flood(attack, ms);
+  const done =
+    attack === 'nowhere' ? await burn(share, ms) : attack === 'strangers' ? await intrude(ms) : await flood(attack, ms);
   const { user, system } = process.cpuUsage(begun);
   const used = (user + system) / 1_000 / (performance.now() - startedMs);
   process.stdout.write(`${JSON.stringify({ id, ...done, share: used })}\n`);

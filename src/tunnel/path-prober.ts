@@ -15,11 +15,20 @@ export interface PathProberOptions {
   readonly records: PathRecords;
   readonly attached: () => readonly Path[];
   readonly active: () => Path | undefined;
+  /** Records that the session has sent and received so far. */
+  readonly progress: () => number;
   /** Records should rather go to `path`. */
   readonly onBetter: (path: Path) => void;
   /** What was asked on `path` `silentMs` ago has no answer, and nothing else came on it. */
   readonly onSilence: (path: Path, silentMs: number) => void;
 }
+
+/**
+ * Of a session on which nothing was said for a minute paths are asked every ten: its probes would only keep others awake, and when there
+ * is something to say again they are asked at once where the one in use is slow to answer.
+ */
+const QUIET_ROUNDS = 12;
+const SELDOM_ROUNDS = 120;
 
 export class PathProber {
   readonly #options: PathProberOptions;
@@ -29,6 +38,9 @@ export class PathProber {
   /** Rounds that still come in quick succession, because there is a new path. */
   #quickRounds = 0;
   #probedMs = Number.NEGATIVE_INFINITY;
+  #progress = -1;
+  /** Since something was said. */
+  #quietRounds = 0;
 
   constructor(options: PathProberOptions) {
     this.#options = options;
@@ -84,8 +96,12 @@ export class PathProber {
     }
     const inUse = active();
     if (inUse !== undefined) this.#choose(inUse, nowMs);
-    if (this.#quickRounds > 0 && --this.#quickRounds === 0) this.update();
-    this.probeAll();
+    const isQuick = this.#quickRounds > 0;
+    if (isQuick && --this.#quickRounds === 0) this.update();
+    const progress = this.#options.progress();
+    this.#quietRounds = isQuick || progress !== this.#progress ? 0 : this.#quietRounds + 1;
+    this.#progress = progress;
+    if (this.#quietRounds < QUIET_ROUNDS || this.#quietRounds % SELDOM_ROUNDS === 0) this.probeAll();
   }
 
   #look(path: Path, nowMs: number): void {

@@ -28,6 +28,8 @@ export interface PathsOptions {
   /** From now on records go to `path`, first those that the peer may not have. */
   readonly onActive: (path: Path) => void;
   /** A better path is there: what is under way should arrive first, then `activate` it. */
+  /** Records that the session has sent and received so far. */
+  readonly progress: () => number;
   readonly onWish: (path: Path) => void;
   readonly onLost: (error: SkeinError) => void;
   /** There is a path again, after so long without any. */
@@ -71,6 +73,7 @@ export class Paths {
       records,
       attached: () => this.#attached(),
       active: () => this.#active,
+      progress: options.progress,
       onBetter: onWish,
       onSilence: (path, silentMs) => this.#onSilence(path, silentMs),
     });

@@ -381,6 +381,7 @@ export class Session implements PathHost, BudgetMember {
         records: new PathRecords(crypto, role, keys.exporter, sessionId),
         isResumable,
         next: () => receiver.next,
+        progress: () => sender.nextSequence + receiver.next,
         onPeerNext: (next) => this.#onAck(next),
         onActive: () => outgoing.onActive(),
         onWish: (path) => outgoing.startFence(path),

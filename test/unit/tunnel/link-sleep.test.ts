@@ -164,6 +164,18 @@ describe('Link whose acceptor sleeps', () => {
     assert.equal(acceptor.rest(), undefined, 'of an earlier version');
   });
 
+  it('opens no more circuits than can be left with it, whoever asks, and says so', async () => {
+    const pair = new Pair();
+    await pair.clock.advanceAsync(20);
+    pair.acceptor.limitCircuits(2);
+    pair.acceptor.adoptCircuit(pair.dialler.openCircuit().id);
+    pair.acceptor.openCircuit();
+    const refusal = { code: 'SKEIN_LIMIT', message: 'Cannot open circuit: the link already has 2' };
+    assert.throws(() => pair.acceptor.openCircuit(), refusal);
+    assert.throws(() => pair.acceptor.adoptCircuit(pair.dialler.openCircuit().id), refusal);
+    assert.deepEqual(pair.ends, {});
+  });
+
   const renew = Uint8Array.from([0x19, 0, 0, 0, 0, ...new Uint8Array(16)]);
   const cases: readonly [name: string, canSleep: boolean, from: 'a' | 'b', message: Bytes][] = [
     ['an acceptor that had not said that it may sleep', false, 'b', renew],

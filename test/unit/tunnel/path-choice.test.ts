@@ -113,3 +113,25 @@ describe('A direct path that has become slower than the relay', () => {
     assert.ok(inLastHour <= 12, `${inLastHour} times in the last hour`);
   });
 });
+
+describe('A session on which nothing is said', () => {
+  it('asks its paths every ten minutes, and every five seconds when something is said again', async () => {
+    const pair = await createPair(FAST);
+    const { clock, direct, initiator } = pair;
+    const sent = (): number => direct.a.stats.messagesSent + direct.b.stats.messagesSent;
+    clock.advance(3 * MINUTE_MS);
+    const before = sent();
+    clock.advance(9 * MINUTE_MS);
+    // Both links say that they live, about every five seconds, and nothing else is said.
+    const quiet = sent() - before;
+    const stream = initiator.session.openStream(STREAM_KIND.raw, META, META.length, false);
+    new RecordingSink(stream);
+    const again = sent();
+    for (let minute = 0; minute < 9; minute++) {
+      stream.write(new Uint8Array(10));
+      clock.advance(MINUTE_MS);
+    }
+    const busy = sent() - again;
+    assert.ok(quiet < 260 && busy > 1.5 * quiet, `${quiet} messages, and ${busy}`);
+  });
+});

@@ -1,10 +1,18 @@
 import { equal, ok } from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { WebSocket } from 'ws';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
-import { ObjectHub } from '../support/object-hub.ts';
+import type { LoadResult } from '../support/load.ts';
+import { TestMesh } from '../support/mesh.ts';
+import { HUB_ADDRESS, NatLab } from '../support/netns.ts';
+import { ADMIN_TOKEN, HUB_WORKER, ObjectHub } from '../support/object-hub.ts';
+import { runSkein, startHelper } from '../support/process.ts';
+import { Workerd } from '../support/workerd.ts';
 
 const noWorkerd = lacking('workerd');
+const noLab = noWorkerd || lacking('network namespaces');
+const HUB_PORT = 7000;
 const MIB = 1024 * 1024;
 const CALLS = 10_000;
 
@@ -162,6 +170,73 @@ describe('A hub in a Durable Object', () => {
     equal(await (await web.mesh.fetch('http://api.mesh/')).text(), 'hello spiffe://skein.mesh/ns/default/sa/web');
     ok((await hub.command('get', 'policies')).out.includes('allow-same-namespace'));
   });
+
+  it('refuses what is no message of ours, and whom it does not know', { skip: noWorkerd }, async (t) => {
+    const hub = await ObjectHub.start(t);
+    const ours = ['skein.v1'];
+    equal(await endOf(hub.url, (socket) => socket.send('hello'), ours), 'close 1003');
+    equal(await endOf(hub.url, (socket) => socket.send(new Uint8Array(256 * 1024 + 1)), ours), 'close 1009');
+    // Nobody has proven anything: more than a handshake is not read.
+    equal(await endOf(hub.url, (socket) => socket.send(new Uint8Array(80 * 1024)), ours), 'close 1000');
+    equal(await endOf(`${hub.url}/elsewhere`, () => undefined, ours), 'status 404');
+    equal(await endOf(hub.url, () => undefined, []), 'status 400');
+    equal(await endOf(hub.url, () => undefined, ours, { origin: 'https://evil.example' }), 'status 403');
+    const denied = await fetch(`${hub.worker.url}/v1/status`, { headers: { authorization: 'Bearer guessed' } });
+    equal(denied.status, 401);
+    const { mesh } = await hub.join('api');
+    ok(mesh.id.endsWith('/sa/api'), 'and goes on with its work');
+  });
+
+  it('says what is missing while it has no admin token', { skip: noWorkerd }, async (t) => {
+    const worker = await Workerd.start({ ...HUB_WORKER, vars: {} });
+    t.after(() => worker.close());
+    const reply = await fetch(worker.url);
+    equal(reply.status, 503);
+    const { code, details } = (await reply.json()) as { code: string; details: { remedy: string } };
+    equal(code, 'SKEIN_CONFIG');
+    ok(details.remedy.includes('SKEIN_ADMIN_TOKEN'));
+  });
+
+  it('joins two sites that accept nothing from outside', { skip: noLab }, async (t) => {
+    const lab = new NatLab([HUB_PORT]);
+    t.after(() => lab.close());
+    const within = lab.within('hub');
+    const worker = await Workerd.start({ ...HUB_WORKER, listen: `${HUB_ADDRESS}:${HUB_PORT}`, within });
+    t.after(() => worker.close());
+    const mesh = TestMesh.withoutHub();
+    t.after(() => mesh.close());
+    const hub = `ws://${HUB_ADDRESS}:${HUB_PORT}`;
+    const token = async (service: string): Promise<string> => {
+      const env = { SKEIN_ADMIN_TOKEN: ADMIN_TOKEN };
+      const { program } = await runSkein(['token', 'create', '--service', service, '--hub', hub], { within, env });
+      return program.stdout.trim();
+    };
+    const origin = await mesh.startOrigin('b', lab.within('site-b'));
+    await mesh.startSidecar({
+      ...{ name: 'sidecar b', hub, within: lab.within('site-b'), token: await token('there') },
+      expose: [`there=${origin.http}`],
+    });
+    const near = await mesh.startSidecar({
+      ...{ name: 'sidecar a', hub, within: lab.within('site-a'), token: await token('here') },
+    });
+    const load = { kind: 'http', through: near.http, host: 'there.mesh', count: 500, concurrency: 16 };
+    const client = startHelper('client', [JSON.stringify(load)], { within: lab.within('site-a') });
+    equal((await client.waitForExit(120_000)).code, 0);
+    const { failures, ...result } = JSON.parse(client.stdout) as LoadResult;
+    printFigures('workerd-hub-nat', { ...result });
+    equal(failures, 0);
+  });
 });
+
+/** How a WebSocket ends that says this; or with which status it does not come about. */
+function endOf(url: string, say: (socket: WebSocket) => void, protocols: string[], headers = {}): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(url, protocols, { headers });
+    socket.on('open', () => say(socket));
+    socket.on('unexpected-response', (_, { statusCode }) => resolve(`status ${statusCode}`));
+    socket.on('close', (code) => resolve(`close ${code}`));
+    socket.on('error', () => undefined);
+  });
+}
 
 const round = (ms: number): number => Math.round(ms * 10) / 10;

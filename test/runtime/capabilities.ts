@@ -89,6 +89,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Carries HTTP, WebSockets and TCP between two sites without one error',
         'Carries the same when nginx ends TLS in front of the hub',
       ],
+      'test/e2e/workerd-hub.test.ts': ['joins two sites that accept nothing from outside'],
       'test/e2e/real-apps.test.ts': [
         'curl downloads 1 GiB unchanged while the hub stays small',
         'curl uploads 1 GiB unchanged while the hub stays small',
@@ -292,6 +293,9 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'carries 10,000 requests and bodies both ways',
         'sleeps while nobody calls, and wakes with all members and every stream',
         'comes back with its storage: members by the identity they have kept',
+        'refuses what is no message of ours, and whom it does not know',
+        'says what is missing while it has no admin token',
+        'joins two sites that accept nothing from outside',
       ],
       'test/e2e/workerd.test.ts': [
         'Calls for its Workers, and serves by functions and by bindings, each side knowing who calls',

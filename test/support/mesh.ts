@@ -64,6 +64,11 @@ export class TestMesh {
     this.#hubOptions = options;
   }
 
+  /** Sidecars of a hub that somebody else has started. */
+  static withoutHub(): TestMesh {
+    return new TestMesh({});
+  }
+
   static async start(options: HubOptions = {}): Promise<TestMesh> {
     const mesh = new TestMesh(options);
     try {

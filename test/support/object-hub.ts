@@ -12,7 +12,14 @@ import { freePort } from './port.ts';
 import { Workerd } from './workerd.ts';
 
 const EXAMPLE = 'examples/cloudflare-hub/src/worker.ts';
-const ADMIN_TOKEN = 'an-admin-token-of-forty-characters-or-so';
+export const ADMIN_TOKEN = 'an-admin-token-of-forty-characters-or-so';
+
+/** The example, as it is deployed. */
+export const HUB_WORKER = {
+  entry: EXAMPLE,
+  objects: { HUB: 'Hub' },
+  vars: { SKEIN_ADMIN_TOKEN: ADMIN_TOKEN },
+} as const;
 
 /** What it runs, and where it is reached. */
 interface Place {
@@ -160,5 +167,5 @@ export class ObjectHub {
 }
 
 function startWorker(place: Place, folder: string): Promise<Workerd> {
-  return Workerd.start({ ...place, objects: { HUB: 'Hub' }, vars: { SKEIN_ADMIN_TOKEN: ADMIN_TOKEN } }, folder);
+  return Workerd.start({ ...HUB_WORKER, ...place }, folder);
 }

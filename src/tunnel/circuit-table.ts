@@ -38,7 +38,7 @@ export class CircuitTable {
     this.#maxCircuits = limits.maxCircuits;
     this.#budgetBytes = limits.linkWindowBudgetBytes;
     for (const each of past?.circuits ?? []) {
-      this.#budgetBytes -= this.#add(each.id, each).window.windowBytes - limits.initialCircuitWindowBytes;
+      this.#budgetBytes -= Math.max(0, this.#add(each.id, each).window.windowBytes - limits.initialCircuitWindowBytes);
     }
     this.#control = this.#circuits.get(0) ?? this.#add(0);
   }
@@ -121,10 +121,11 @@ export class CircuitTable {
 
   /** Gives `circuit` its whole window at once; false where the budget does not hold another one. */
   widen({ window }: Circuit): boolean {
-    const { initialCircuitWindowBytes, circuitWindowBytes } = this.#options.limits;
-    if (this.#budgetBytes < circuitWindowBytes - initialCircuitWindowBytes) return false;
+    const { circuitWindowBytes } = this.#options.limits;
+    const before = window.windowBytes;
+    if (this.#budgetBytes < circuitWindowBytes - before) return false;
     window.widen(circuitWindowBytes);
-    this.#budgetBytes -= window.windowBytes - initialCircuitWindowBytes;
+    this.#budgetBytes -= window.windowBytes - before;
     return true;
   }
 
@@ -137,9 +138,13 @@ export class CircuitTable {
   }
 
   #add(id: number, past?: CircuitPast): Circuit {
-    const { host, limits, clock } = this.#options;
-    const { initialCircuitWindowBytes, maxCircuitWindowBytes } = limits;
-    const circuit = new Circuit(id, host, initialCircuitWindowBytes, maxCircuitWindowBytes, clock.monotonicMs(), past);
+    const { host, role, limits, clock } = this.#options;
+    const { initialCircuitWindowBytes: first, maxCircuitWindowBytes: maxReceiveBytes } = limits;
+    // Whoever was dialled does not know yet who speaks.
+    const untrusted = id === 0 ? Math.min(first, limits.strangerWindowBytes) : first;
+    const [receiveBytes, sendBytes] = role === 'dialler' ? [first, untrusted] : [untrusted, first];
+    const windows = { receiveBytes, sendBytes, maxReceiveBytes };
+    const circuit = new Circuit(id, host, windows, clock.monotonicMs(), past);
     this.#circuits.set(id, circuit);
     return circuit;
   }

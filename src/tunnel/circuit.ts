@@ -45,6 +45,13 @@ export interface CircuitPast {
   readonly windowBytes: number;
 }
 
+/** What it begins with in each direction, and what the one to here may grow to; in bytes of records. */
+export interface Windows {
+  readonly receiveBytes: number;
+  readonly sendBytes: number;
+  readonly maxReceiveBytes: number;
+}
+
 export class Circuit {
   readonly id: number;
   readonly #host: CircuitHost;
@@ -64,15 +71,14 @@ export class Circuit {
   constructor(
     id: number,
     host: CircuitHost,
-    initialWindowBytes: number,
-    maxWindowBytes: number,
+    { receiveBytes, sendBytes, maxReceiveBytes }: Windows,
     nowMs: number,
     past?: CircuitPast,
   ) {
     this.id = id;
     this.#host = host;
-    this.#receive = new ReceiveWindow(past?.windowBytes ?? initialWindowBytes, maxWindowBytes, nowMs, past);
-    this.#send = new SendWindow(past?.sendLimit ?? initialWindowBytes, past?.sent);
+    this.#receive = new ReceiveWindow(past?.windowBytes ?? receiveBytes, maxReceiveBytes, nowMs, past);
+    this.#send = new SendWindow(past?.sendLimit ?? sendBytes, past?.sent);
   }
 
   /** Sets the owner; what arrived before is delivered now. */

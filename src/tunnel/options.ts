@@ -24,6 +24,8 @@ export interface TunnelOptions {
    * is what one unauthenticated socket can pin.
    */
   readonly maxStrangerBytes: number;
+  /** Credit for records with which a dialler begins on circuit 0: with the handshake, framing and HELLO it stays below `maxStrangerBytes`. */
+  readonly strangerWindowBytes: number;
   /** Time for the other end to say HELLO, in milliseconds. */
   readonly helloTimeoutMs: number;
   /** Time for the Noise handshake over a circuit, in milliseconds. */
@@ -122,7 +124,8 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   linkWindowBudgetBytes: 8 * MIB,
   maxCircuits: 1024,
   creditDelayMs: 25,
-  maxStrangerBytes: 72 * KIB,
+  strangerWindowBytes: 48 * KIB,
+  maxStrangerBytes: 64 * KIB,
   helloTimeoutMs: 2_000,
   handshakeTimeoutMs: 10_000,
   pingAfterMs: 6_000,

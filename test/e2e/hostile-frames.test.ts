@@ -50,7 +50,7 @@ describe(`Hostile frames, seed ${seed}`, () => {
           messages++;
         }
         await clock.settle();
-        assert.ok(link.unreadBytes <= 72 * 1024, `${link.unreadBytes} bytes are held for a stranger`);
+        assert.ok(link.unreadBytes <= 64 * 1024, `${link.unreadBytes} bytes are held for a stranger`);
         assert.equal(responder.session.isOpen, false, 'a stranger has a session');
       }
       const outcome = end ?? responder.error?.code ?? 'open';

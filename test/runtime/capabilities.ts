@@ -171,7 +171,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'The sidecar survives mutants of all of them',
       ],
       'test/e2e/floods.test.ts': [
-        'Strangers pin no more than 72 KiB each, and are gone after 2 s',
+        'Strangers pin no more than 64 KiB each, and are gone after 2 s',
         '1000 slow connections at each listener keep nobody out, and are gone at their deadline',
       ],
       'test/e2e/secrets.test.ts': [

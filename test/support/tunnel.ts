@@ -65,6 +65,8 @@ export interface PairOptions extends MemoryLinkOptions {
   readonly seed?: number;
   /** Of the dialler. */
   readonly onSilent?: () => void;
+  /** The acceptor does not know who has dialled. @default false */
+  readonly isStranger?: boolean;
 }
 
 export function createLinks(options: PairOptions = {}, clock: VirtualClock = new VirtualClock()): LinkPair {
@@ -78,6 +80,7 @@ export function createLinks(options: PairOptions = {}, clock: VirtualClock = new
       random,
       limits: options.limits,
       onSilent: side === 'a' ? options.onSilent : undefined,
+      isStranger: side === 'b' && options.isStranger === true,
       onClose: (error) => {
         errors[side] = error;
       },

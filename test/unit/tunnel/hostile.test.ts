@@ -263,7 +263,7 @@ function createCircuit(sent: Bytes[] = []): Circuit {
     closeCircuit: () => undefined,
     doubt: () => undefined,
   };
-  return new Circuit(1, host, 64 * KIB, 64 * KIB, 0);
+  return new Circuit(1, host, { receiveBytes: 64 * KIB, sendBytes: 64 * KIB, maxReceiveBytes: 64 * KIB }, 0);
 }
 
 describe('What is kept does not pin what it came in:', () => {

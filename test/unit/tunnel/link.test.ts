@@ -168,7 +168,7 @@ describe('Link', () => {
       await peer.clock.settle();
       if (trusts) peer.link.trust();
       for (let i = 0; i < 2; i++) {
-        const message = record(60_000);
+        const message = record(45_000);
         message[0] = 0x12;
         peer.send(message);
         await peer.clock.settle();
@@ -179,8 +179,29 @@ describe('Link', () => {
         trusts,
         'CREDIT is given to whom is trusted',
       );
-      assert.ok(peer.link.unreadBytes <= (trusts ? 120_000 : 66_560));
+      assert.ok(peer.link.unreadBytes <= (trusts ? 120_000 : 49_152));
     }
+  });
+
+  it('says no more than that as a stranger, and as much as others once it is trusted', async () => {
+    const { clock, a, b } = createLinks({ isStranger: true });
+    assert.equal(a.control.sendableBytes, 49_152);
+    assert.equal(b.control.sendableBytes, 66_560);
+    a.control.requestWrite(49_152);
+    a.control.attach({
+      onRecord: () => undefined,
+      onWritable: () => a.control.send(record(49_152)),
+      onClose: () => undefined,
+    });
+    await clock.settle();
+    assert.deepEqual([a.control.sendableBytes, b.unreadBytes], [0, 49_152]);
+    // Dealt with it is, and yet nothing more is read of whom nobody knows.
+    b.control.consumed(8_192);
+    await clock.advanceAsync(100);
+    assert.ok(a.control.sendableBytes <= 8_192);
+    b.trust();
+    await clock.settle();
+    assert.ok(a.control.sendableBytes > 66_560);
   });
 
   it('answers a PING with its number, and with the time at which it came', async () => {

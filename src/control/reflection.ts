@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../core/clock.ts';
-import { formatIpEndpoint, type IpEndpoint, parseIpEndpoint, toOrigin } from '../core/ip.ts';
+import { formatIpEndpoint, type IpEndpoint, parseIpEndpoint, readRemoteIp, toOrigin } from '../core/ip.ts';
 import { type RateLimits, Rates } from '../core/rates.ts';
 
 export const REFLECTION_PATH = '/.well-known/skein-reflection';
@@ -27,7 +27,7 @@ export class Reflections {
   /** The body of the answer; undefined when that address asks too often. */
   answer(remoteAddress: string, isProxied = false): string | undefined {
     const seen = parseIpEndpoint(remoteAddress);
-    if (!this.#rates.take(toOrigin(seen?.ip ?? ''), this.#clock.monotonicMs())) return undefined;
+    if (!this.#rates.take(toOrigin(readRemoteIp(remoteAddress) ?? ''), this.#clock.monotonicMs())) return undefined;
     return seen === undefined || isProxied ? HIDDEN : formatIpEndpoint(seen);
   }
 }

@@ -73,6 +73,12 @@ export function parseIpEndpoint(text: string): IpEndpoint | undefined {
   return ip === undefined || port > 65_535 ? undefined : { ip, port };
 }
 
+/** The address of whoever is at the other end of a connection, as runtimes write it: `ip:port`, where port 0 is one that a proxy does not tell. */
+export function readRemoteIp(remoteAddress = ''): string | undefined {
+  const match = /^(?:([0-9.]+)|\[([^\]]+)\]):\d{1,5}$/.exec(remoteAddress);
+  return parseIp(match?.[1] ?? match?.[2] ?? '');
+}
+
 export function formatIpEndpoint({ ip, port }: IpEndpoint): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }

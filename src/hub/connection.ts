@@ -10,7 +10,7 @@ import { chooseControlVersion } from '../control/version.ts';
 import { concatBytes } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
-import { parseIp } from '../core/ip.ts';
+import { readRemoteIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
@@ -432,6 +432,6 @@ export class Connection {
 }
 
 /** undefined: a proxy hides it. */
-function readIp({ isProxied, remoteAddress = '' }: MessagePipe): string | undefined {
-  return isProxied ? undefined : parseIp(remoteAddress.replace(/^\[?(.*?)\]?:\d+$/, '$1'));
+function readIp({ isProxied, remoteAddress }: MessagePipe): string | undefined {
+  return isProxied ? undefined : readRemoteIp(remoteAddress);
 }

@@ -1,6 +1,6 @@
 /** Links that have not authenticated yet: how many there are, in all and of one address, so that nobody alone keeps the rest out. */
 
-import { classifyIp, parseIpEndpoint, toOrigin } from '../core/ip.ts';
+import { classifyIp, readRemoteIp, toOrigin } from '../core/ip.ts';
 import { Rates } from '../core/rates.ts';
 import type { HubLimits } from './options.ts';
 
@@ -80,6 +80,6 @@ export class HalfOpen {
 
 /** A proxy on this machine speaks for everybody: its address has no share of its own. */
 function toPlace(remoteAddress: string | undefined): { readonly origin: string; readonly isLocal: boolean } {
-  const ip = parseIpEndpoint(remoteAddress ?? '')?.ip ?? '';
+  const ip = readRemoteIp(remoteAddress) ?? '';
   return { origin: toOrigin(ip), isLocal: classifyIp(ip) === 'loopback' };
 }

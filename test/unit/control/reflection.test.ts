@@ -27,6 +27,7 @@ test('An address has its rate, those of one IPv6 subscriber have one together, a
   equal(asks('203.0.113.7:1', 10), 3);
   equal(asks('203.0.113.8:1', 10), 3);
   equal(asks('[2001:db8:1:2::1]:1', 2) + asks('[2001:db8:1:2:3::1]:1', 10), 3);
+  equal(asks('203.0.113.9:0', 10), 3, 'whose port a proxy does not tell');
   clock.advance(1_000);
   equal(asks('203.0.113.7:1', 10), 2);
   // Four others push it out; an attacker with as many addresses has as many shares anyway.

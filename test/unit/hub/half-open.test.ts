@@ -49,6 +49,17 @@ test('All of an IPv6 subscriber count as one, and a proxy on this machine as man
   ]);
 });
 
+test('An address whose port a proxy does not tell has a share of its own', () => {
+  const halfOpen = new HalfOpen(LIMITS);
+  for (let i = 0; i < 3; i++) ok(halfOpen.enter('203.0.113.1:0', 0, nobody));
+  equal(halfOpen.enter('203.0.113.1:0', 0, nobody), undefined);
+  ok(halfOpen.enter('203.0.113.2:0', 0, nobody), 'another one behind the same proxy');
+  ok(halfOpen.enter('[2001:db8:1:2::1]:0', 0, nobody));
+  for (let i = 0; i < 20; i++) halfOpen.mayTry('203.0.113.3:0', 0);
+  equal(halfOpen.mayTry('203.0.113.3:0', 0), false);
+  ok(halfOpen.mayTry('203.0.113.4:0', 0));
+});
+
 test('Who fills all places loses the oldest to addresses that have less, and to its own kind when they had their time', () => {
   const halfOpen = new HalfOpen({ ...LIMITS, maxHalfOpenPerAddress: 8 });
   const lost: string[] = [];

@@ -54,6 +54,7 @@ interface Pending {
   readonly reject: (error: SkeinError) => void;
 }
 
+const ISSUED_TO_MEMBERS: ReadonlySet<AuditEntry['kind']> = new Set(['join', 'renew']);
 const PREFIX = 'audit/';
 const CHECKPOINT = 'hub/audit';
 const DIGITS = 12;
@@ -211,6 +212,15 @@ export class AuditLog {
     const base = at < 0 ? this.#head : (this.#recent[at] as ChainedEntry);
     const entries = at < 0 ? [] : this.#recent.slice(at + 1, at + 1 + limit);
     return { base: { seq: base.seq, hash: base.hash }, entries, head: this.#signed };
+  }
+
+  /** SVIDs of a member's key since then, wall time, as far as memory reaches back. */
+  countIssued(key: string, sinceMs: number): number {
+    let count = 0;
+    for (const entry of this.#recent) {
+      if (entry.key === key && entry.atMs >= sinceMs && ISSUED_TO_MEMBERS.has(entry.kind)) count++;
+    }
+    return count;
   }
 
   /** Other hubs may have gone on. @throws SkeinError SKEIN_STORE */

@@ -385,7 +385,10 @@ export class Connection {
     if (this.#resting !== undefined) {
       this.#resting = { ...this.#resting, grant: { ...this.#resting.grant, kind: 'member', expiresAtMs } };
     }
-    const leftMs = Math.max(0, expiresAtMs - this.#options.platform.clock.epochMs()) + EXPIRY_LEEWAY_MS;
+    const nowMs = this.#options.platform.clock.epochMs();
+    // A newcomer has no SVID yet. That of others has ended when it did, however often the hub has slept since.
+    const untilMs = (expiresAtMs === 0 ? nowMs : expiresAtMs) + EXPIRY_LEEWAY_MS;
+    const leftMs = Math.max(0, untilMs - nowMs);
     this.#deadline.cancel();
     this.#deadline = this.#setDeadline(leftMs, 'SKEIN_IDENTITY', 'its SVID has expired');
   }

@@ -201,7 +201,9 @@ class RunningHub implements Hub {
       async () => issuer?.holders.sweep(),
     ]);
     const instance = createId(random);
-    const quotas = new Quotas(clock, limits);
+    const quotas = new Quotas(clock, limits, (key) => {
+      return issuer?.audit.countIssued(key, clock.epochMs() - limits.svidLifetimeMs) ?? 0;
+    });
     const services: CallServices = {
       ...{ issuer, quotas, clock, limits },
       roles: new Set(roles),

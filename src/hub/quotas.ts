@@ -28,13 +28,14 @@ export class Allowance {
   #held: { readonly circuit: Creditor; readonly bytes: number }[] = [];
   #timer: Timer | undefined;
 
-  constructor(quotas: Quotas, key: string, limits: HubLimits, nowMs: number) {
+  constructor(quotas: Quotas, key: string, limits: HubLimits, nowMs: number, svidsIssued: number) {
     this.#quotas = quotas;
     this.#key = key;
     this.messages = new TokenBucket(limits.messagesPerSecond, limits.messagesBurst, nowMs);
     this.#calls = new TokenBucket(limits.callsPerSecond, limits.callsBurst, nowMs);
     const { svidsPerLifetime, svidLifetimeMs } = limits;
     this.#svids = new TokenBucket(svidsPerLifetime / (svidLifetimeMs / 1000), svidsPerLifetime, nowMs);
+    this.#svids.take(nowMs, Math.min(svidsIssued, svidsPerLifetime));
     this.#instances = new TokenBucket(limits.instancesPerSecond, limits.instancesBurst, nowMs);
     this.#circuits = new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, nowMs);
     this.#bytes = new TokenBucket(limits.relayedBytesPerSecond, limits.relayedBytesBurst, nowMs);
@@ -108,19 +109,22 @@ export class Quotas {
   readonly circuits: Shares;
   /** Refusals and brakes so far. */
   readonly crossed = new Map<Quota, number>();
+  readonly #svidsIssued: (key: string) => number;
   /** By key; the one whose link came last stands last. */
   readonly #allowances = new Map<string, Allowance>();
 
-  constructor(clock: Clock, limits: HubLimits) {
+  /** @param svidsIssued how many SVIDs that key has got of late: this hub may have slept, or started, since */
+  constructor(clock: Clock, limits: HubLimits, svidsIssued: (key: string) => number = () => 0) {
     this.clock = clock;
     this.limits = limits;
+    this.#svidsIssued = svidsIssued;
     this.links = new Shares(limits.maxLinksPerKey);
     this.circuits = new Shares(limits.maxCircuitsPerKey);
   }
 
   /** Of the identity that has proven the key with this thumbprint; remembered behind its links, so that leaving and coming back wins nothing. */
   of(key: string): Allowance {
-    const allowance = this.#allowances.get(key) ?? new Allowance(this, key, this.limits, this.clock.monotonicMs());
+    const allowance = this.#allowances.get(key) ?? this.#create(key);
     this.#allowances.delete(key);
     this.#allowances.set(key, allowance);
     if (this.#allowances.size > 2 * this.limits.maxLinks) {
@@ -128,6 +132,10 @@ export class Quotas {
       if (oldest !== undefined) this.#allowances.delete(oldest);
     }
     return allowance;
+  }
+
+  #create(key: string): Allowance {
+    return new Allowance(this, key, this.limits, this.clock.monotonicMs(), this.#svidsIssued(key));
   }
 
   refuse(quota: Quota, text: string, details: Readonly<Record<string, unknown>> = {}): SkeinError {

@@ -1,7 +1,8 @@
 /**
  * `node tools/test.mjs [fast|conformance|e2e|runtimes] [words…]`: installs and builds what is missing and runs tests.
  * Without a group: fast, conformance and e2e on this Node, from the compiled output. `runtimes`: the portable suites
- * on Node 24, Bun and Deno from the sources. Words keep the files whose path holds one of them.
+ * on Node 24, Bun and Deno from the sources, and those that need no Node in Chromium. Words keep the files whose path
+ * holds one of them.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -34,6 +35,7 @@ const RUNTIMES = {
   'bun 1.4': { binary: `${INSTALLED}/@oven/bun-linux-x64/bin/bun`, host: { runtime: 'bun', major: 1 } },
   'deno 2.9': { binary: DENO, host: { runtime: 'deno', major: 2 } },
 };
+const CHROMIUM = '/usr/bin/chromium';
 const modes = [...Object.keys(GROUPS), 'runtimes'];
 const [first, ...rest] = process.argv.slice(2);
 const mode = modes.includes(first) ? first : undefined;
@@ -135,6 +137,20 @@ async function checkPackage() {
     noteFailure({ stage: 'runtimes', name, text });
   }
   return counts;
+}
+
+/** The suites that need no Node, in pages. */
+async function runPages(files, stage) {
+  const { runInChromium } = await import(
+    pathToFileURL(join(root, 'build/test/support/neutral/chromium-runner.js')).href
+  );
+  const { tests, ...rest } = await runInChromium(files, say);
+  const failed = tests.filter(({ state }) => state === 'failed');
+  for (const { file, name, text } of failed) {
+    say(`✖ ${file}: ${name}\n${text}`);
+    noteFailure({ stage, file, name, text });
+  }
+  return { code: failed.length === 0 ? 0 : 1, tests, ...rest };
 }
 
 /** What a person must read of a failed run of Bun or Deno: not the passes. */
@@ -248,6 +264,17 @@ if (mode === 'runtimes') {
       result = await onceMore(await runBunOrDeno(path, files, name), name, (file) => runPart(path, [file], name));
     }
     add(judge(name, result, files, expected), name.replace(' ', '-'));
+  }
+  if (existsSync(CHROMIUM)) {
+    say('\nchromium: those of them that need no Node');
+    const run = await runPages(files, 'chromium');
+    const host = { ...currentHost(), runtime: 'chromium', major: Number.parseInt(run.version, 10) };
+    const result = await onceMore(run, 'chromium', (file) => runPages([file], 'chromium'));
+    say(`${run.files.length} of ${files.length} files, chromium ${run.version}`);
+    add(judge('chromium', result, run.files, expectedSkips(host)), `chromium-${host.major}`);
+  } else {
+    say(`chromium is not installed: Debian's is ${CHROMIUM}`);
+    add({ passed: 0, failed: 1, skipped: 0 }, 'chromium');
   }
   add(await checkPackage(), 'deno-package');
 } else {

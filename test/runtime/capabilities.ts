@@ -10,7 +10,7 @@ import { STORE_CASES } from '../support/store-cases.ts';
 
 /** What runs the tests. */
 export interface Host {
-  readonly runtime: 'node' | 'bun' | 'deno';
+  readonly runtime: 'node' | 'bun' | 'deno' | 'chromium';
   readonly major: number;
   readonly platform: string;
   readonly arch: string;
@@ -439,7 +439,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
 
 export function currentHost(): Host {
   const versions: Record<string, string | undefined> = process.versions;
-  const runtime = versions.bun ? 'bun' : versions.deno ? 'deno' : 'node';
+  const runtime = (['bun', 'deno', 'chromium'] as const).find((name) => versions[name] !== undefined) ?? 'node';
   const folders = (process.env.PATH ?? '').split(delimiter);
   return {
     runtime,

@@ -10,7 +10,7 @@ import { nodePlatform } from '../../src/runtime/node/platform.ts';
 import { createMemoryStreams } from '../../src/testing/memory-stream.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
-import { EventLog } from './local-mesh.ts';
+import { EventLog } from './event-log.ts';
 
 /** A mirror and what tells it. */
 export class Catalogue {

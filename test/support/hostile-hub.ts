@@ -8,10 +8,10 @@ import { TunnelObserver } from '../../src/telemetry/observe.ts';
 import { Metrics } from '../../src/telemetry/prometheus.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { BentLine } from './bent-line.ts';
+import type { EventLog } from './event-log.ts';
 import { printFigures } from './figures.ts';
 import { HostilePublisher } from './hostile-publisher.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from './http.ts';
-import type { EventLog } from './local-mesh.ts';
 import { VirtualMesh } from './virtual-mesh.ts';
 
 export const HOSTILE = 'ws://10.0.0.1:7000';

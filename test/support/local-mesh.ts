@@ -1,45 +1,13 @@
 /** A hub and members of its mesh in one process, on real sockets, with lines that a test can cut and a log it can wait on. */
 import type { TestContext } from 'node:test';
 import { createMesh, type Mesh, type MeshOptions } from '../../src/agent/mesh.ts';
-import type { LogFields, Logger } from '../../src/core/log.ts';
 import type { MessagePipe, Platform } from '../../src/core/platform.ts';
 import { createHub, type Hub } from '../../src/hub/hub.ts';
 import type { HubOptions } from '../../src/hub/options.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
+import { EventLog } from './event-log.ts';
 
-export interface LogLine {
-  readonly level: string;
-  readonly event: string;
-  readonly fields: LogFields;
-}
-
-/** Remembers every line, and tells when one comes. */
-export class EventLog implements Logger {
-  readonly lines: LogLine[] = [];
-  readonly #waiters = new Set<() => void>();
-
-  log(level: string, event: string, fields: LogFields = {}): void {
-    this.lines.push({ level, event, fields });
-    for (const wake of [...this.#waiters]) wake();
-  }
-
-  of(event: string): LogLine[] {
-    return this.lines.filter((line) => line.event === event);
-  }
-
-  /** Resolves when `event` was logged `count` times in all. */
-  waitFor(event: string, count = 1): Promise<void> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        if (this.of(event).length < count) return;
-        this.#waiters.delete(check);
-        resolve();
-      };
-      this.#waiters.add(check);
-      check();
-    });
-  }
-}
+export { EventLog };
 
 /** The way from one member to its hub. */
 export class Line {

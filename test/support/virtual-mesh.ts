@@ -16,9 +16,9 @@ import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { SharedStore, type StoreLine } from '../../src/testing/shared-store.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { trackWebCrypto } from '../../src/testing/web-crypto.ts';
+import { EventLog } from './event-log.ts';
 import { folder } from './folder.ts';
 import { type ReplyRecorder, send } from './http.ts';
-import { EventLog } from './local-mesh.ts';
 
 /** Long enough for anything that is not waiting for a timer of hours. */
 const PATIENCE_MS = 120_000;

@@ -7,8 +7,8 @@ import type { DirectSockets, Platform } from '../../src/core/platform.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { type NatOptions, VirtualInternet } from '../../src/testing/virtual-internet.ts';
 import type { Session } from '../../src/tunnel/session.ts';
+import type { EventLog } from './event-log.ts';
 import { RecordingHandler } from './http.ts';
-import type { EventLog } from './local-mesh.ts';
 import { VirtualMesh } from './virtual-mesh.ts';
 
 export type End = 'a' | 'b';

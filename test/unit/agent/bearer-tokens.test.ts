@@ -6,9 +6,9 @@ import { createHub } from '../../../src/hub/hub.ts';
 import { createMesh, createSidecar } from '../../../src/node.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { runCommand, startOwnHub } from '../../support/command.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { RecordingHandler } from '../../support/http.ts';
 import { createIdentity, HubClient } from '../../support/hub-client.ts';
-import { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const AUDIENCE = 'https://shop.example.com';

@@ -5,9 +5,9 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
+import type { EventLog } from '../../support/event-log.ts';
 import { folder } from '../../support/folder.ts';
 import { RecordingHandler } from '../../support/http.ts';
-import type { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 import { WrongClock } from '../../support/wrong-clock.ts';
 

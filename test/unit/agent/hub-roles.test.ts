@@ -13,9 +13,9 @@ import type { Hub } from '../../../src/hub/hub.ts';
 import type { HubOptions } from '../../../src/hub/options.ts';
 import { Publisher, type PublisherOptions } from '../../../src/hub/publisher.ts';
 import type { Subscriber } from '../../../src/hub/subscriber.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { folder } from '../../support/folder.ts';
 import { RecordingHandler } from '../../support/http.ts';
-import { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 import { WrongClock } from '../../support/wrong-clock.ts';
 

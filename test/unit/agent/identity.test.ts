@@ -19,8 +19,8 @@ import { Redacted } from '../../../src/core/redacted.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { folder } from '../../support/folder.ts';
-import { EventLog } from '../../support/local-mesh.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 const HOUR_MS = 3_600_000;

@@ -3,8 +3,8 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMiddlewareHandler, type Middleware } from '../../../src/agent/middleware.ts';
 import { getField, NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { RecordingHandler, type ReplyRecorder, send } from '../../support/http.ts';
-import { EventLog } from '../../support/local-mesh.ts';
 
 function bench(middleware: Middleware) {
   const log = new EventLog();

@@ -4,7 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { PolicyAge } from '../../../src/agent/policy-age.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 function create() {
   const clock = new VirtualClock();

@@ -6,8 +6,8 @@ import { Routing } from '../../../src/agent/routing.ts';
 import type { Manifest } from '../../../src/catalog/resource.ts';
 import { Snapshot } from '../../../src/catalog/snapshot.ts';
 import { toDestination } from '../../../src/router/destination.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { requestHead } from '../../support/http.ts';
-import { EventLog } from '../../support/local-mesh.ts';
 import { manifest } from '../../support/routes.ts';
 
 const API = toDestination('api.default', 80);

@@ -5,7 +5,7 @@ import { toDecisionPath } from '../../../src/auth/decision-path.ts';
 import { createMesh, createSidecar } from '../../../src/node.ts';
 import { createAdministrator } from '../../support/administrator.ts';
 import { readSteps, runSteps } from '../../support/document.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { startHttpApp, startTcpApp } from '../../support/local-sidecars.ts';
 import { readText } from '../../support/repository.ts';
 

@@ -3,7 +3,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMesh } from '../../../src/node.ts';
 import { runCommand, startCommand, startOwnHub } from '../../support/command.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 const BANNER = /^THIS MESH IS PERMISSIVE: .*AuthorizationPolicy\/mesh\/permissive\)$/gm;
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { createHub } from '../../../src/node.ts';
 import { runCommand, startOwnHub } from '../../support/command.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { OidcIssuer } from '../../support/oidc-issuer.ts';
 
 test('skein call and skein check take the token of a platform, and say what is missing', async (t) => {

@@ -4,7 +4,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { LimitedLog } from '../../../src/core/limited-log.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 test('LimitedLog passes a burst, then so many a second; the next line says how many were left out', () => {
   const clock = new VirtualClock();

@@ -8,7 +8,7 @@ import { createHub } from '../../../src/hub/hub.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { type AdminPort, checkAdminPort } from '../../support/admin-surface.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 const TOKEN = 'the-admin-token';
 const OPEN = [

@@ -11,7 +11,7 @@ import { Registrations } from '../../../src/hub/registrations.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { SharedStore } from '../../../src/testing/shared-store.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 const ID = 'spiffe://mesh.test/ns/default/sa/api';
 const OTHER_ID = 'spiffe://mesh.test/ns/default/sa/other';

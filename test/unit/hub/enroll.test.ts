@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { PresentedJoinToken } from '../../../src/auth/authenticator.ts';
 import { parseJoinToken } from '../../../src/auth/join-token.ts';
 import { createIdentityKey, type PublicJwk } from '../../../src/auth/key-pair.ts';
+import { toBase64Url } from '../../../src/core/bytes.ts';
 import type { LogFields, Logger } from '../../../src/core/log.ts';
 import { Enrolment } from '../../../src/hub/enroll.ts';
 import { HUB_LIMITS, type HubLimits } from '../../../src/hub/options.ts';
@@ -54,7 +55,7 @@ test('A token names an identity and its services, and is stored without its secr
   equal(expiresAtMs, clock.epochMs() + 15 * 60_000);
   const [stored] = await store.list('token/');
   equal(stored?.key, `token/${id}`);
-  ok(!stored.value.includes(Buffer.from(secret.reveal()).toString('base64url')));
+  ok(!stored.value.includes(toBase64Url(secret.reveal())));
   const admission = await enrolment.admit(present(text), await key());
   deepEqual([admission.id.uri, admission.services], ['spiffe://mesh.test/ns/shop/sa/api', ['api.shop', 'web.shop']]);
 });
@@ -130,7 +131,7 @@ test('Unknown, wrong and expired tokens are told apart by code only as far as th
     code: 'SKEIN_TOKEN_INVALID',
   });
   equal(String(lines.at(-1)?.fields.token).length, 64);
-  ok(!JSON.stringify(lines).includes(Buffer.from(presented.secret).toString('base64url')));
+  ok(!JSON.stringify(lines).includes(toBase64Url(presented.secret)));
 });
 
 test('Tokens are forgotten a day after their end, and not before', async () => {

@@ -8,7 +8,7 @@ import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import type { StoreEntry } from '../../../src/hub/store.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import type { PeerIdentity } from '../../../src/tunnel/handshake.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 class CountedStore extends MemoryStore {
   reads = 0;

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Leases } from '../../../src/hub/leases.ts';
 import { SharedStore } from '../../../src/testing/shared-store.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 const LIMITS = { renewMs: 1000, renewals: 5, sweepAfterMs: 30_000 };
 

@@ -10,7 +10,7 @@ import { Redacted } from '../../../src/core/redacted.ts';
 import { NatsStore } from '../../../src/hub/store/nats.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { lacking } from '../../runtime/capabilities.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { NatsServer } from '../../support/nats.ts';
 import { NatsAccounts } from '../../support/nats-accounts.ts';
 import { TestAuthority } from '../../support/nginx.ts';

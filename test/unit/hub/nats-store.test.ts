@@ -8,7 +8,7 @@ import { NatsStore, type NatsStoreOptions } from '../../../src/hub/store/nats.ts
 import type { Store, StoreChange } from '../../../src/hub/store.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { lacking } from '../../runtime/capabilities.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { NatsServer, TcpLine } from '../../support/nats.ts';
 import { type OpenResources, openResources, split } from '../../support/resources.ts';
 import { STORE_CASES } from '../../support/store-cases.ts';

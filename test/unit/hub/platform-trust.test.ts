@@ -12,9 +12,9 @@ import { MemoryStore } from '../../../src/hub/store/memory.ts';
 import { createMesh } from '../../../src/node.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { EventLog } from '../../support/event-log.ts';
 import { printFigures } from '../../support/figures.ts';
 import { createIdentity, HubClient } from '../../support/hub-client.ts';
-import { EventLog } from '../../support/local-mesh.ts';
 import { type Claims, OidcIssuer } from '../../support/oidc-issuer.ts';
 
 const platform = nodePlatform();

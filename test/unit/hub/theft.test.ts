@@ -7,7 +7,7 @@ import { Authority } from '../../../src/auth/authority.ts';
 import { decodeCredential, encodeCredential } from '../../../src/auth/credential-codec.ts';
 import type { Grant } from '../../../src/auth/grant.ts';
 import { createIdentityKey, type IdentityKey } from '../../../src/auth/key-pair.ts';
-import { type Bytes, fromBase64Url, toBase64Url } from '../../../src/core/bytes.ts';
+import { type Bytes, fromBase64Url, fromHex, toBase64Url, toHex } from '../../../src/core/bytes.ts';
 import type { MessagePipe } from '../../../src/core/platform.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
@@ -40,9 +40,9 @@ async function createVictim() {
 
 /** The other signature that verifies wherever (r, s) does: (r, n - s). */
 function turn(signature: Bytes): Bytes {
-  const s = BigInt(`0x${Buffer.from(signature.subarray(32)).toString('hex')}`);
+  const s = BigInt(`0x${toHex(signature.subarray(32))}`);
   const other = (ORDER - s).toString(16).padStart(64, '0');
-  return new Uint8Array([...signature.subarray(0, 32), ...Buffer.from(other, 'hex')]);
+  return new Uint8Array([...signature.subarray(0, 32), ...fromHex(other)]);
 }
 
 /** The same token with the other signature. */

@@ -6,7 +6,7 @@ import { Redacted } from '../../../src/core/redacted.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { createAdminApp } from '../../../src/sidecar/admin.ts';
 import { Metrics } from '../../../src/telemetry/prometheus.ts';
-import { EventLog } from '../../support/local-mesh.ts';
+import { EventLog } from '../../support/event-log.ts';
 
 const nothing = (): object => ({});
 

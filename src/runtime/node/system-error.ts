@@ -95,7 +95,7 @@ function explainDenial({ message }: Error): Explanation {
   const [, access, flag] = DENIAL.exec(message) ?? [];
   return {
     state: access === undefined ? message : `Deno does not allow ${access}`,
-    remedy: `Run it again with ${flag ?? 'leave for it'}; docs/operations.md has all flags that a hub and a sidecar need.`,
+    remedy: `Run it again with ${flag ?? 'leave for it'}. A hub and a sidecar need --allow-net, --allow-env, --allow-read and --allow-write, for what docs/operations.md names.`,
   };
 }
 

@@ -22,6 +22,15 @@ describe('explainSystemError', () => {
 
   it("knows Bun's names", () => assert.equal(systemErrorCode(systemError('ConnectionRefused')), 'ECONNREFUSED'));
 
+  it('names what Deno does not allow, and the flag for it', () => {
+    const said = 'Requires write access to "/var/lib/hub", run again with the --allow-write flag';
+    const denial = Object.assign(new Error(said), { name: 'NotCapable' });
+    const { state, remedy } = explainSystemError(denial);
+    assert.equal(state, 'Deno does not allow write access to "/var/lib/hub"');
+    assert.match(remedy, /^Run it again with --allow-write\./);
+    assert.equal(explainSystemError(Object.assign(new Error('no'), { name: 'NotCapable' })).state, 'no');
+  });
+
   it('hands on what it does not know', () => {
     assert.equal(explainSystemError(systemError('ESTRANGE')).state, 'connect ESTRANGE');
     assert.equal(explainSystemError('text').state, 'text');

@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { type Sidecar, TestMesh } from '../test/support/mesh.ts';
 import type { Program } from '../test/support/process.ts';
 import { runDownloads } from './kit/download.ts';
-import { Members } from './kit/membership.ts';
+import { Agents } from './kit/membership.ts';
 import { Origin } from './kit/origin.ts';
 import { type CpuProfile, sumByCategory, sumByFunction } from './kit/profile-sums.ts';
 import { programPath } from './kit/programs.ts';
@@ -83,10 +83,10 @@ async function load(caller: Sidecar, direct: boolean): Promise<void> {
 }
 
 async function letJoin(mesh: TestMesh): Promise<void> {
-  const members = await Members.start(mesh);
-  closers.push(() => members.program.kill());
-  await members.join(JOINING);
-  await members.cut();
+  const agents = await Agents.start(mesh);
+  closers.push(() => agents.program.kill());
+  await agents.join(JOINING);
+  await agents.cut();
 }
 
 function print(profile: CpuProfile): void {

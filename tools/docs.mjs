@@ -1,10 +1,11 @@
 /**
- * `node tools/docs.mjs [--check]`: writes docs/reference/{errors,cli,metrics}.md from the program itself; with `--check`
- * writes nothing and ends with 1 when a file differs from what would be written.
+ * `node tools/docs.mjs [--check]`: writes docs/reference/{errors,cli,metrics}.md from the program itself, and what the benches
+ * found into README.md and docs/performance.md; with `--check` writes nothing and ends with 1 when a file differs from what would be written.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { benchFiles } from './bench-pages.mjs';
 import { build, ensureInstalled, root, say } from './house.mjs';
 
 await ensureInstalled();
@@ -24,6 +25,7 @@ const FILES = {
   'docs/reference/errors.md': errorsPage(),
   'docs/reference/cli.md': commandsPage(),
   'docs/reference/metrics.md': metricsPage(),
+  ...benchFiles(),
 };
 
 function errorsPage() {

@@ -1,7 +1,6 @@
 /** P10: who is told of a change, how much, and when. */
-import { settle, startCrowd } from '../kit/crowd.ts';
+import { Crowd, type Told } from '../kit/crowd.ts';
 import { median, toFigure } from '../kit/measure.ts';
-import type { Told } from '../kit/membership.ts';
 import type { Goal, Question } from '../kit/question.ts';
 
 const WATCHERS = 100;
@@ -13,14 +12,14 @@ export const P10: Question = {
   needs: [],
 
   async run(bench) {
-    const { members } = await startCrowd(bench);
+    const crowd = await Crowd.start(bench);
     const last = bench.members - 1;
-    await members.watch(WATCHERS, `s-${last}`);
-    await settle(bench);
+    await crowd.watch(WATCHERS, `s-${last}.default`);
+    await crowd.settle(bench);
     const rounds: Told[] = [];
     for (let i = 0; i < bench.pairs; i++) {
       bench.progress(`round ${i + 1} of ${bench.pairs}`);
-      rounds.push(await members.change(last, WATCHERS));
+      rounds.push(await crowd.change(last, WATCHERS));
     }
     const own = 'skein hub';
     const most = (read: (told: Told) => number) => Math.max(...rounds.map(read));

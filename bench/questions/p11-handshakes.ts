@@ -2,7 +2,7 @@
 import { TestMesh } from '../../test/support/mesh.ts';
 import type { Bench } from '../kit/bench.ts';
 import { cpuOf, type Measured, measure, median, toFigure } from '../kit/measure.ts';
-import { Members } from '../kit/membership.ts';
+import { Agents } from '../kit/membership.ts';
 import type { Figure, Question } from '../kit/question.ts';
 
 /** Per round; a sidecar takes sessions of 1,000 in all. */
@@ -19,8 +19,8 @@ export const P11: Question = {
     bench.keep(() => mesh.close());
     const expose = [`app=http://${(await bench.origin()).address}`];
     const sidecar = await mesh.startSidecar({ name: 'b', services: ['app'], expose, http: false, direct: true });
-    const members = await Members.start(mesh);
-    bench.keep(async () => void (await members.program.kill()));
+    const agents = await Agents.start(mesh);
+    bench.keep(async () => void (await agents.program.kill()));
     const pids = () => ({ hub: [mesh.hub.pid], sidecar: [sidecar.program.pid] });
     bench.contenders.push({
       ...{ name: 'skein hub and sidecar', description: 'one process each', address: mesh.hubAddress, pids },
@@ -29,10 +29,10 @@ export const P11: Question = {
         'skein sidecar --hub URL --token T --expose app=URL',
       ],
     });
-    await members.join(COUNT); // warm
-    await members.cut();
+    await agents.join(COUNT); // warm
+    await agents.cut();
     const rounds: Round[] = [];
-    for (let i = 0; i < bench.pairs; i++) rounds.push(await runRound(bench, i, members, pids));
+    for (let i = 0; i < bench.pairs; i++) rounds.push(await runRound(bench, i, agents, pids));
     return {
       figures: [
         {
@@ -63,16 +63,16 @@ interface Round {
 async function runRound(
   bench: Bench,
   index: number,
-  members: Members,
+  agents: Agents,
   pids: () => Readonly<Record<string, readonly number[]>>,
 ): Promise<Round> {
   bench.progress(`round ${index + 1} of ${bench.pairs}`);
   const all = (index + 2) * COUNT;
   const run = (act: () => Promise<object>, count: number) => measure({ pids }, () => act().then(() => count));
   return {
-    joined: await run(() => members.join(COUNT), COUNT),
-    back: await run(() => members.cut(), all),
-    called: await run(() => members.call(all - COUNT, COUNT, 'app'), COUNT),
+    joined: await run(() => agents.join(COUNT), COUNT),
+    back: await run(() => agents.cut(), all),
+    called: await run(() => agents.call(all - COUNT, COUNT, 'app'), COUNT),
   };
 }
 

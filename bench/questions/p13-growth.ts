@@ -3,7 +3,7 @@ import { TestMesh } from '../../test/support/mesh.ts';
 import type { Bench } from '../kit/bench.ts';
 import type { Contender, Running } from '../kit/contender.ts';
 import { compare, type Measured, middle, type Round } from '../kit/measure.ts';
-import { Members } from '../kit/membership.ts';
+import { Agents } from '../kit/membership.ts';
 import type { Figure, Question, Series } from '../kit/question.ts';
 import { applyRoutes, writeScript } from '../kit/routes.ts';
 import { microsPerRequest } from '../kit/throughput.ts';
@@ -57,9 +57,9 @@ async function growPeers(bench: Bench): Promise<Growth> {
     bench.progress(`starting a service of ${size} instances`);
     const mesh = await TestMesh.start();
     bench.keep(() => mesh.close());
-    const members = await Members.start(mesh);
-    bench.keep(async () => void (await members.program.kill()));
-    await members.join(size, 'app');
+    const agents = await Agents.start(mesh);
+    bench.keep(async () => void (await agents.program.kill()));
+    await agents.join(size, 'app');
     steps.push({ ...(await startCaller(mesh)), name: `${size} peers`, size, connections: AT_64 });
   }
   return grow(bench, steps, { what: 'peers', group: 'caller' });

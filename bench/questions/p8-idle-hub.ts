@@ -1,6 +1,6 @@
 /** P8: what a hub pays for sidecars that have nothing to do. */
 import { setTimeout as wait } from 'node:timers/promises';
-import { settle, startCrowd } from '../kit/crowd.ts';
+import { Crowd } from '../kit/crowd.ts';
 import { cpuOf, measure, median, toFigure } from '../kit/measure.ts';
 import type { Question } from '../kit/question.ts';
 
@@ -14,8 +14,9 @@ export const P8: Question = {
   needs: [],
 
   async run(bench) {
-    const { mesh, emptyBytes } = await startCrowd(bench);
-    await settle(bench);
+    const crowd = await Crowd.start(bench);
+    const { mesh, emptyBytes } = crowd;
+    await crowd.settle(bench);
     const hub = { pids: () => ({ hub: [mesh.hub.pid] }) };
     const rounds = [];
     for (let i = 0; i < bench.pairs; i++) {

@@ -1,6 +1,7 @@
 /** P9: everybody comes back at once. */
-import { startCrowd } from '../kit/crowd.ts';
+import { Crowd } from '../kit/crowd.ts';
 import { toFigure } from '../kit/measure.ts';
+import { processorSeconds } from '../kit/processes.ts';
 import type { Question } from '../kit/question.ts';
 
 export const P9: Question = {
@@ -10,14 +11,17 @@ export const P9: Question = {
   needs: [],
 
   async run(bench) {
-    const { mesh, members } = await startCrowd(bench);
+    const crowd = await Crowd.start(bench);
+    const { mesh } = crowd;
     bench.progress('the hub is killed, and started again');
+    const spentBefore = processorSeconds(crowd.program.pid);
     const killedAtMs = Date.now();
     await mesh.hub.kill();
     await mesh.startHub();
     const readyAtMs = Date.now();
     bench.progress(`it is ready after ${readyAtMs - killedAtMs} ms; its members come back`);
-    const { p50Ms, p99Ms, maxMs } = await members.returned(readyAtMs);
+    const { p50Ms, p99Ms, maxMs } = await crowd.returned(readyAtMs);
+    const spent = { hub: processorSeconds(mesh.hub.pid), members: processorSeconds(crowd.program.pid) - spentBefore };
     const own = 'skein hub';
     const seconds = (ms: number) => toFigure(ms / 1000);
     const figure = (what: string, ms: number) => ({ what, unit: 's', own, value: seconds(ms) });
@@ -27,8 +31,10 @@ export const P9: Question = {
         figure('half are back', p50Ms),
         figure('all are back', maxMs),
         figure('the hub is ready again', readyAtMs - killedAtMs),
+        figure('processor time of the hub meanwhile', spent.hub * 1000),
+        figure('processor time of the members, on the same machine', spent.members * 1000),
       ],
-      rounds: [{ p50Ms, p99Ms, maxMs, readyAfterMs: readyAtMs - killedAtMs }],
+      rounds: [{ p50Ms, p99Ms, maxMs, spent, readyAfterMs: readyAtMs - killedAtMs }],
     };
   },
 };

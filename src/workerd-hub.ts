@@ -8,7 +8,7 @@ import { consoleLogger } from './runtime/workerd/console-log.ts';
 import { HubHost, MAX_STATE_BYTES, type SleepingHub } from './runtime/workerd/hub-host.ts';
 import type { ObjectContext, ObjectStorage, ObjectValues, SleepingSocket } from './runtime/workerd/object-types.ts';
 import { isHeartbeat } from './tunnel/link-message.ts';
-import { TUNNEL_DEFAULTS, type TunnelOptions } from './tunnel/options.ts';
+import type { TunnelOptions } from './tunnel/options.ts';
 
 export type { ObjectContext, ObjectStorage, ObjectValues, SleepingSocket };
 
@@ -23,8 +23,12 @@ export interface HubEnv {
 /** As of any hub, but for what a Durable Object decides: where it listens, and where it keeps its state. */
 export type ObjectHubOptions = Omit<HubOptions, 'listen' | 'dataFolder' | 'store' | 'adminToken' | 'trustsProxy'>;
 
-/** An object has 128 MB for everything; 1,000 links take about a quarter of it. */
-const OBJECT_LIMITS: Partial<HubLimits> = { maxLinks: 1_000, maxRelayWaitingBytes: 32 * 1024 * 1024 };
+/** An object has 128 MB for everything; of 1,000 links each takes some 46 KiB of them, and what is relayed waits there too. */
+const OBJECT_LIMITS: Partial<HubLimits> = {
+  maxLinks: 1_000,
+  maxRelayWaitingBytes: 16 * 1024 * 1024,
+  maxAuditBytes: 4 * 1024 * 1024,
+};
 /** Nothing tells an object that a reader is slow: what may wait there is what windows allow. */
 const OBJECT_TUNNEL: Partial<TunnelOptions> = {
   circuitWindowBytes: 128 * 1024,
@@ -46,7 +50,8 @@ export class HubObject {
     const log = options.log ?? consoleLogger();
     this.#host = new HubHost({
       ...{ context, log, isHeartbeat },
-      limits: { restAfterMs: 5_000, alarmMs: 600_000, deadAfterMs: TUNNEL_DEFAULTS.sendStallMs },
+      // A page that nobody looks at asks once a minute.
+      limits: { restAfterMs: 5_000, alarmMs: 600_000, deadAfterMs: 90_000 },
       start: async (platform, resting) => {
         const { SKEIN_ADMIN_TOKEN: adminToken = '', SKEIN_URL: url } = env;
         if (adminToken === '') {

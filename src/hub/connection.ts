@@ -91,7 +91,7 @@ export class Connection {
       clock: platform.clock,
       random: platform.random,
       onClose: (error) => this.#finish(error),
-      onForgotten: () => this.#renew(),
+      onForgotten: () => this.renew(),
       onRenewed: () => this.#startSession(),
       ...(tunnel === undefined ? {} : { limits: tunnel }),
       ...(past === undefined ? {} : { past: past.link }),
@@ -131,7 +131,7 @@ export class Connection {
     const { presence, registrations, rendezvous } = this.#options;
     this.#settle();
     this.#dormant = new DormantChannel(
-      () => this.#renew(),
+      () => this.renew(),
       (error) => this.close(error),
     );
     this.#member = this.#createMember(resting, this.#dormant);
@@ -148,9 +148,9 @@ export class Connection {
     this.#member?.channel.push(name, body);
   }
 
-  /** There is something new in the catalogue: one whose interest is forgotten is told by asking it anew. */
-  noteNews(): void {
-    if (this.#dormant !== undefined) this.#renew();
+  /** What the other end watches is forgotten: it is told what is new when it is asked anew. */
+  get isDormant(): boolean {
+    return this.#dormant !== undefined;
   }
 
   /** The issuer has other keys. Whose SVID was signed by one that is gone stays if it is known by its own key. */
@@ -174,8 +174,8 @@ export class Connection {
     return this.#session?.peer ?? this.#resting;
   }
 
-  /** Asks the other end for another session: the one before the sleep is forgotten. */
-  #renew(): void {
+  /** Asks the other end for another session, if the one before the sleep is forgotten. Idempotent. */
+  renew(): void {
     if (this.#isClosed || this.#dormant === undefined || this.#renewal !== undefined) return;
     const { platform, limits } = this.#options;
     this.#renewal = platform.clock.setTimer(limits.controlTimeoutMs, () => {

@@ -18,6 +18,10 @@ export interface DoorOptions {
   readonly isOpen: () => boolean;
 }
 
+/** Each costs a handshake: as many as one core makes in that time, with room for what else there is to do. */
+const RENEWED_AT_ONCE = 25;
+const RENEW_EVERY_MS = 250;
+
 export class Door {
   readonly #options: DoorOptions;
   readonly #connections = new Set<Connection>();
@@ -89,7 +93,15 @@ export class Door {
 
   /** There is something new in the catalogue. What those who come know already is no news. */
   noteNews(): void {
-    if (this.#options.isOpen()) for (const connection of this.#connections) connection.noteNews();
+    const { clock, isOpen } = this.#options;
+    if (!isOpen()) return;
+    const dormant = [...this.#connections].filter(({ isDormant }) => isDormant);
+    for (let next = 0; next < dormant.length; next += RENEWED_AT_ONCE) {
+      const some = dormant.slice(next, next + RENEWED_AT_ONCE);
+      clock.setTimer((next / RENEWED_AT_ONCE) * RENEW_EVERY_MS, () => {
+        for (const connection of some) connection.renew();
+      });
+    }
   }
 
   #forget(connection: Connection): void {

@@ -90,6 +90,7 @@ export class HubHost {
         if (resting.length > 0) log.log('info', 'hub-wakes', { links: resting.length });
       } catch (thrown) {
         this.#failure = toSkeinError(thrown);
+        this.#giveUp();
         log.log('error', 'hub-not-started', { code: this.#failure.code, error: this.#failure.message });
       }
     });
@@ -153,8 +154,17 @@ export class HubHost {
     return resting;
   }
 
+  /** There is no hub: nobody waits for it, and nothing keeps the object in memory. */
+  #giveUp(): void {
+    for (const socket of this.#options.context.getWebSockets()) socket.close(SERVICE_RESTART, 'the hub does not start');
+    this.#sockets.clear();
+    this.#clock.rest();
+    this.#look?.cancel();
+  }
+
   /** Something happens. */
   #wake(): void {
+    if (this.#hub === undefined) return;
     this.#activeMs = this.#clock.monotonicMs();
     this.#stay();
   }

@@ -12,6 +12,7 @@ import type {
   RequestAuthenticator,
 } from '../auth/request-authenticator.ts';
 import { namespaceOf } from '../catalog/service.ts';
+import type { Bytes } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -39,6 +40,7 @@ import { toRawStream } from './raw-stream.ts';
 import type { RefusalPace } from './refusal-pace.ts';
 import { replyDenied, replyLimited, replyUnauthenticated } from './refused-reply.ts';
 import type { LocalService, LocalServices, ServedEntry } from './services.ts';
+import { StreamTurns } from './stream-turns.ts';
 
 export interface InboundOptions {
   readonly services: LocalServices;
@@ -79,6 +81,7 @@ export class Inbound {
   /** Apart, so that neither takes the other's lines. */
   readonly #trials: Logger;
   readonly #live = new LiveStreams();
+  readonly #turns: StreamTurns;
   /** Requests of which it is not known yet whose they are. */
   #waiting = 0;
 
@@ -86,6 +89,11 @@ export class Inbound {
     this.#options = options;
     this.#denials = createDenialLog(options.log, options.clock, options.limits);
     this.#trials = createDenialLog(options.log, options.clock, options.limits);
+    this.#turns = new StreamTurns({
+      clock: options.clock,
+      isRefused: (caller) => options.pace.isRefused(caller),
+      begin: (...stream) => this.#begin(...stream),
+    });
   }
 
   /** Streams being served, or about to be. */
@@ -94,18 +102,22 @@ export class Inbound {
   }
 
   onStream(stream: IncomingStream, caller: SpiffeId): void {
+    this.#turns.take(stream, caller);
+  }
+
+  #begin(stream: IncomingStream, meta: Bytes, caller: SpiffeId): void {
     const { decodeLatin1 } = this.#options;
     try {
       switch (stream.kind) {
         case STREAM_KIND.http:
         case STREAM_KIND.grpc:
         case STREAM_KIND.upgrade: {
-          const head = decodeRequestHead(stream.meta, decodeLatin1);
+          const head = decodeRequestHead(meta, decodeLatin1);
           serveStream(stream, stream.complete, head, this.handlerFor(caller), decodeLatin1);
           return;
         }
         case STREAM_KIND.raw:
-          this.#acceptRaw(stream, decodeRequestHead(stream.meta, decodeLatin1), caller);
+          this.#acceptRaw(stream, decodeRequestHead(meta, decodeLatin1), caller);
           return;
         default:
           throw new SkeinError('SKEIN_REFUSED', 'Cannot take stream: members open no streams of this kind');

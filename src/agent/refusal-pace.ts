@@ -25,6 +25,11 @@ export class RefusalPace {
     this.#rates = new Rates({ perSecond: refusalsPerSecond, burst: refusalsBurst, maxKeys: MAX_IDENTITIES });
   }
 
+  /** Was `caller` refused of late? */
+  isRefused({ uri }: SpiffeId): boolean {
+    return this.#rates.isUsed(uri, this.#clock.monotonicMs());
+  }
+
   /** Calls `refuse`: at once, or when it is the turn of `caller`. @returns what calls it off, if it waits */
   refuse(caller: SpiffeId, refuse: () => void): Timer | undefined {
     const nowMs = this.#clock.monotonicMs();

@@ -35,6 +35,11 @@ export class Rates {
     return maxWaitMs;
   }
 
+  /** Whether `key` has taken a token that has not come back. */
+  isUsed(key: string, nowMs: number): boolean {
+    return this.#buckets.get(key)?.isFull(nowMs) === false;
+  }
+
   /** That of `key`. */
   bucket(key: string, nowMs: number): TokenBucket {
     const { perSecond, burst, maxKeys } = this.#limits;

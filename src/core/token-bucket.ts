@@ -21,6 +21,12 @@ export class TokenBucket {
     return true;
   }
 
+  /** Whether none was taken that has not come back. */
+  isFull(nowMs: number): boolean {
+    this.#refill(nowMs);
+    return this.#tokens >= this.#burst;
+  }
+
   /** Whether there is a token to take. */
   hasOne(nowMs: number): boolean {
     this.#refill(nowMs);

@@ -23,6 +23,8 @@ export interface IncomingStream extends HeadedStream {
   readonly meta: Bytes;
   /** The peer half-closed with OPEN: neither data nor `onEnd` will come. */
   readonly complete: boolean;
+  /** It is over by force: nothing that is said on it reaches anybody. */
+  readonly isReset: boolean;
 }
 
 /** What a stream needs of its mux. */
@@ -111,6 +113,10 @@ export class MuxStream implements IncomingStream {
 
   get isOpenSent(): boolean {
     return this.#openSent;
+  }
+
+  get isReset(): boolean {
+    return this.#reset;
   }
 
   get isFinished(): boolean {

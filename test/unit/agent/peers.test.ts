@@ -330,3 +330,32 @@ test('A flood of streams that are refused is answered at the pace of its identit
   equal(over(), 200);
   equal(session.isOpen, true);
 });
+
+test('Streams of who is being refused wait for their turn, and are not looked at when their session is over by then', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const { agent } = await mesh.join(['api']);
+  const handler = new RecordingHandler(({ reply }) => reply.onHead(responseHead(204), true));
+  await mesh.serve(agent, 'api.default', { protocol: 'http', handler });
+  const member = await joinRogue(t, mesh);
+  const head = (service: string): Uint8Array => {
+    const block = new Uint8Array(MAX_BLOCK_BYTES);
+    const parts = { method: 'GET', scheme: 'http', authority: 'x.mesh', path: '/', upgrade: undefined } as const;
+    return block.subarray(0, encodeRequestHead(block, { ...parts, fields: [], service }));
+  };
+  for (const breaks of [true, false]) {
+    const rogue = await mesh.run(member.intrude(agent.instance));
+    await mesh.clock.advanceAsync(100);
+    rogue.send((writer) => {
+      writer.credit(0, 2 ** 30);
+      const open = (i: number, service: string): void =>
+        writer.open(1 + 2 * i, true, STREAM_KIND.http, 65_536, head(service));
+      for (let i = 0; i < 60; i++) open(i, 'nobody.default:80');
+      for (let i = 60; i < 260; i++) open(i, 'api.default:80');
+      if (breaks) writer.resetStream(10_001, 0, 0, false);
+    });
+    await mesh.clock.advanceAsync(100);
+    equal(handler.seen.length, breaks ? 0 : 200);
+    rogue.leave();
+  }
+});

@@ -369,7 +369,8 @@ export class Mux implements FrameHandler, StreamHost {
     if (stream === undefined) {
       if (!this.#count.wasOpened(id))
         return this.#fatal(protocolError('Cannot read RESET: its stream was never opened'));
-      return this.#noteIdleFrame();
+      // It may have crossed the end of its stream, once for each that there was.
+      return this.stats.resetsReceived > this.#count.total ? this.#noteIdleFrame() : undefined;
     }
     if (stream.receiveWindow.received !== finalSize)
       return this.#fatal(protocolError('Cannot read RESET: its final size is not what was received'));

@@ -27,6 +27,11 @@ export class StreamCount {
     return this.#lastPeerId;
   }
 
+  /** Streams that both ends have opened so far. */
+  get total(): number {
+    return this.#opened + this.#accepted;
+  }
+
   get mayOpen(): boolean {
     return this.#opened < this.#allowed;
   }

@@ -14,7 +14,7 @@ import { ReplayWindow } from '../../../src/tunnel/replay-window.ts';
 import { type IncomingStream, MuxStream, STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import { StreamSender } from '../../../src/tunnel/stream-sender.ts';
 import { isPathRecord } from '../../support/resumable.ts';
-import { createLinks, createRogue, FrameLog, Pump, RecordingSink } from '../../support/tunnel.ts';
+import { createLinks, createRogue, createSessions, FrameLog, Pump, RecordingSink } from '../../support/tunnel.ts';
 
 const META = encodeUtf8('m');
 const KIB = 1024;
@@ -134,6 +134,42 @@ describe('A peer that opens and resets in one breath', () => {
     assert.ok(first >= 100);
     const second = await takeBack(await createRogue(limits, { resetsOf, onStream: () => undefined }), 1);
     assert.ok(second <= 64 + 20, `${second} streams of the second session`);
+  });
+});
+
+describe('A peer whose resets cross the ends of their streams', () => {
+  it('keeps its session, however many do: each stream may be taken back once', async () => {
+    const { clock, initiator, responder } = await createSessions({
+      latencyMs: 200,
+      responder: {
+        onStream: (stream) => {
+          stream.sendHead(META, META.length, 0);
+          stream.end();
+        },
+      },
+    });
+    for (let tick = 0; tick < 100; tick++) {
+      for (let i = 0; i < 40; i++) {
+        const stream = initiator.session.openStream(STREAM_KIND.http, META, META.length, true);
+        clock.setTimer(100, () => stream.reset(new SkeinError('SKEIN_CANCELLED', 'too late')));
+      }
+      await clock.advanceAsync(100);
+    }
+    await clock.advanceAsync(1_000);
+    assert.equal(responder.error, undefined);
+    assert.equal(initiator.error, undefined);
+    assert.ok((responder.session.muxStats?.resetsReceived ?? 0) > 2_000, 'and they did');
+  });
+
+  it('loses it when there are more than there were streams', async () => {
+    const { clock, rogue, responder } = await createRogue({}, { onStream: refuse });
+    rogue.send((w) => w.open(1, false, STREAM_KIND.http, 1 << 20, META));
+    await clock.settle();
+    rogue.send((w) => {
+      for (let i = 0; i < 1_100; i++) w.resetStream(1, 0, 0, false);
+    });
+    await clock.settle();
+    assert.equal(responder.error?.code, 'SKEIN_LIMIT');
   });
 });
 

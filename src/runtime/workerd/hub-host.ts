@@ -148,8 +148,13 @@ export class HubHost {
       const { address = '', state, restedAtMs = 0 } = (socket.deserializeAttachment() ?? {}) as Partial<Attachment>;
       const heardMs = Math.max(restedAtMs, context.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
       const isDead = this.#clock.epochMs() - heardMs > limits.deadAfterMs;
-      if (state !== undefined && !isDead) resting.push({ pipe: this.#toPipe(socket, address), state });
-      else socket.close(SERVICE_RESTART, isDead ? 'not heard for too long' : 'the hub has restarted');
+      if (state !== undefined && !isDead) {
+        resting.push({ pipe: this.#toPipe(socket, address), state });
+        continue;
+      }
+      // The runtime may hold it on until the other end answers; circuits of that rest lead elsewhere behind the next one.
+      leave(socket, { address });
+      socket.close(SERVICE_RESTART, isDead ? 'not heard for too long' : 'the hub has restarted');
     }
     return resting;
   }

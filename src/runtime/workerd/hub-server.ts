@@ -1,6 +1,6 @@
 /** What a hub listens to in a Durable Object: the requests that a Worker hands on, and their WebSockets. */
 
-import { formatIpEndpoint, parseIp } from '../../core/ip.ts';
+import { classifyIp, formatIpEndpoint, parseIp } from '../../core/ip.ts';
 import type { HttpServerOptions, Listener, RequestInfo } from '../../core/platform.ts';
 import { SUBPROTOCOL } from '../common/websocket.ts';
 import type { SleepingSocket, SocketPair } from './object-types.ts';
@@ -63,7 +63,9 @@ export class HubServer {
 /** The port of a client is known to nobody behind Cloudflare: nothing is said of where somebody is seen, but the address counts. */
 function readInfo({ headers }: Request): RequestInfo {
   const ip = parseIp(headers.get(CLIENT_FIELD) ?? '');
-  return { remoteAddress: ip === undefined ? '' : formatIpEndpoint({ ip, port: 0 }), isProxied: true };
+  // Nobody is on the machine of an object; where no Cloudflare is in front, a client may say so.
+  const isKnown = ip !== undefined && classifyIp(ip) !== 'loopback';
+  return { remoteAddress: isKnown ? formatIpEndpoint({ ip, port: 0 }) : '', isProxied: true };
 }
 
 function refuse(status: number, text: string, fields: Readonly<Record<string, string>> = {}): Response {

@@ -192,6 +192,9 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Of another origin reads nothing and changes nothing, with the token and without',
         'Cannot have a form sent for it, nor open a WebSocket',
       ],
+      'test/e2e/browser-background.test.ts': [
+        'Is missed by the hub after a while, and goes on with its stream when it wakes',
+      ],
       'test/e2e/browser-hostile.test.ts': [
         'Keep a key that no script can read, and no other origin has any of it',
         'Of another origin cannot dial the hub',

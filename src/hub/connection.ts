@@ -223,7 +223,7 @@ export class Connection {
   }
 
   #onAuthenticated(): void {
-    if (this.#isClosed || this.#isOverShare() || this.#isRefused()) return;
+    if (this.#isClosed || this.#isSomebodyElse() || this.#isOverShare() || this.#isRefused()) return;
     this.#link.trust();
     this.#settle();
     if (this.#caller !== undefined || this.#dormant !== undefined) return; // the control stream came with the last message of the handshake
@@ -264,7 +264,7 @@ export class Connection {
 
   /** Sidecars open one stream to a hub: the control stream. */
   #onStream(session: Session, stream: IncomingStream): void {
-    if (this.#isOverShare() || this.#isRefused()) return;
+    if (this.#isSomebodyElse() || this.#isOverShare() || this.#isRefused()) return;
     try {
       const { peer } = session;
       if (peer === undefined || this.#caller !== undefined || stream.kind !== STREAM_KIND.internal || stream.complete) {
@@ -274,7 +274,6 @@ export class Connection {
         throw new SkeinError('SKEIN_PROTOCOL', 'Cannot open stream: the name of this instance is malformed');
       }
       chooseControlVersion(stream.meta);
-      this.#checkSame(session, peer);
       this.#listen(stream, session.remoteInstance, peer);
     } catch (thrown) {
       stream.reset(toSkeinError(thrown));
@@ -282,13 +281,15 @@ export class Connection {
   }
 
   /** Who begins another session on a link is who began the first. */
-  #checkSame({ remoteInstance }: Session, { id, grant }: PeerIdentity): void {
+  #isSomebodyElse(): boolean {
+    const { peer, remoteInstance } = this.#session ?? {};
     const before = this.#resting;
-    if (before === undefined) return;
-    const { kind, thumbprint } = grant as Grant;
-    const isSame = id.uri === before.id.uri && thumbprint === before.grant.thumbprint && kind === 'member';
-    if (isSame && remoteInstance === before.instance) return;
-    throw new SkeinError('SKEIN_IDENTITY', 'Cannot go on with link: the other end is not who it was');
+    if (this.#dormant === undefined || before === undefined || peer === undefined) return false;
+    const { kind, thumbprint } = peer.grant as Grant;
+    const isSame = peer.id.uri === before.id.uri && thumbprint === before.grant.thumbprint && kind === 'member';
+    if (isSame && remoteInstance === before.instance) return false;
+    this.close(new SkeinError('SKEIN_IDENTITY', 'Cannot go on with link: the other end is not who it was'));
+    return true;
   }
 
   #createMember({ instance, id, grant }: Omit<RestingMember, 'observedIp'>, channel: MemberChannel): Member {

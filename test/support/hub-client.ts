@@ -231,7 +231,7 @@ export class HubClient {
   }
 }
 
-function memberAuthenticator(
+export function memberAuthenticator(
   { clock }: Platform,
   identity: Identity,
   trustDomain: string,

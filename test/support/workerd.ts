@@ -110,14 +110,14 @@ export interface Bundle {
   readonly metafile: Metafile;
 }
 
-/** One module of what `entry` needs, as wrangler would make it. */
+/** One module of what `entry` needs, as wrangler would make it. @param entry path of a module, or the text of one */
 export async function bundleWorker(
   entry: string,
   { minify = false, alias = {} }: { readonly minify?: boolean; readonly alias?: Readonly<Record<string, string>> } = {},
 ): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
-    entryPoints: [entry],
+    ...(entry.includes('\n') ? { stdin: { contents: entry, resolveDir: root } } : { entryPoints: [entry] }),
     bundle: true,
     write: false,
     metafile: true,
@@ -137,7 +137,7 @@ export async function bundleWorker(
 const NODE_BUILTINS: Plugin = {
   name: 'node-builtins',
   setup({ onResolve, onLoad }) {
-    const filter = new RegExp(`^(?:${builtinModules.join('|')})$`);
+    const filter = new RegExp(`^(?:${builtinModules.filter((name) => !name.startsWith('node:')).join('|')})$`);
     onResolve({ filter }, ({ path }) => ({ path, namespace: 'node-builtin' }));
     onLoad({ filter: /./, namespace: 'node-builtin' }, ({ path }) => ({
       contents: `export * from 'node:${path}';\nexport { default } from 'node:${path}';`,

@@ -1,8 +1,8 @@
 /**
  * `node tools/test.mjs [fast|conformance|e2e|runtimes] [words…]`: installs and builds what is missing and runs tests.
  * Without a group: fast, conformance and e2e on this Node, from the compiled output. `runtimes`: the portable suites
- * on Node 24, Bun and Deno from the sources, and those that need no Node in Chromium. Words keep the files whose path
- * holds one of them.
+ * on Node 24, Bun and Deno from the sources, and those that need no Node in workerd and in Chromium. Words keep the
+ * files whose path holds one of them.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -34,6 +34,11 @@ const RUNTIMES = {
   'node 24': { binary: `${INSTALLED}/node24/bin/node`, host: { runtime: 'node', major: 24 } },
   'bun 1.4': { binary: `${INSTALLED}/@oven/bun-linux-x64/bin/bun`, host: { runtime: 'bun', major: 1 } },
   'deno 2.9': { binary: DENO, host: { runtime: 'deno', major: 2 } },
+};
+const ISOLATE = {
+  name: 'workerd 2026',
+  binary: `${INSTALLED}/@cloudflare/workerd-linux-64/bin/workerd`,
+  host: { runtime: 'workerd', major: 2026, root: false, hasCommand: () => false },
 };
 const CHROMIUM = '/usr/bin/chromium';
 const modes = [...Object.keys(GROUPS), 'runtimes'];
@@ -137,6 +142,22 @@ async function checkPackage() {
     noteFailure({ stage: 'runtimes', name, text });
   }
   return counts;
+}
+
+/** Which of the files an isolate can run is decided by what they import. */
+async function runIsolate(files) {
+  const { name, binary, host } = ISOLATE;
+  const load = (path) => import(pathToFileURL(join(root, 'build/test/support/isolate', path)).href);
+  const { runInWorkerd, selectFiles } = await load('run.js');
+  const { files: some, obstacles } = selectFiles(files);
+  const others = [...obstacles].map(([what, count]) => `${what} (${count})`).join(', ');
+  say(`\n${name}: ${some.length} files; the others need ${others || 'nothing'}`);
+  if (some.length === 0) return;
+  let result = { code: 1, tests: [] };
+  if (!existsSync(join(root, binary))) say(`${name} is not installed: its package serves Linux on x64 only`);
+  else result = await onceMore(await runInWorkerd(some), name, (file) => runInWorkerd([file]));
+  for (const test of result.tests) if (test.state === 'failed') noteFailure({ stage: name, ...test });
+  add(judge(name, result, some, expectedSkips({ ...currentHost(), ...host })), name.replace(' ', '-'));
 }
 
 /** The suites that need no Node, in pages. */
@@ -265,6 +286,7 @@ if (mode === 'runtimes') {
     }
     add(judge(name, result, files, expected), name.replace(' ', '-'));
   }
+  await runIsolate(files);
   if (existsSync(CHROMIUM)) {
     say('\nchromium: those of them that need no Node');
     const run = await runPages(files, 'chromium');

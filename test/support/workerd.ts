@@ -105,6 +105,12 @@ function makeFolder(): string {
   return mkdtempSync(join(tmpdir(), 'skein-workerd-'));
 }
 
+export interface BundleOptions {
+  readonly minify?: boolean;
+  readonly alias?: Readonly<Record<string, string>>;
+  readonly plugins?: readonly Plugin[];
+}
+
 export interface Bundle {
   readonly text: string;
   readonly metafile: Metafile;
@@ -113,7 +119,7 @@ export interface Bundle {
 /** One module of what `entry` needs, as wrangler would make it. @param entry path of a module, or the text of one */
 export async function bundleWorker(
   entry: string,
-  { minify = false, alias = {} }: { readonly minify?: boolean; readonly alias?: Readonly<Record<string, string>> } = {},
+  { minify = false, alias = {}, plugins = [] }: BundleOptions = {},
 ): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
@@ -127,7 +133,7 @@ export async function bundleWorker(
     external: ['node:*', 'cloudflare:*'],
     logLevel: 'silent',
     minify,
-    plugins: [NODE_BUILTINS],
+    plugins: [NODE_BUILTINS, ...plugins],
     alias: { 'skein/workerd': './src/workerd.ts', ...alias },
   });
   return { text: outputFiles[0]?.text ?? '', metafile };

@@ -9,7 +9,7 @@ let used = BLOCK_BYTES;
 
 export const nodeRandom: Random = {
   bytes(length) {
-    if (length > BLOCK_BYTES / 8) return randomFillSync(new Uint8Array(length));
+    if (length > BLOCK_BYTES / 8) return fill(new Uint8Array(length));
     if (used + length > BLOCK_BYTES) {
       randomFillSync(block);
       used = 0;
@@ -22,3 +22,11 @@ export const nodeRandom: Random = {
   },
   ratio: () => Math.random(),
 };
+
+/** workerd gives no more than that at a time, as the Web's `getRandomValues`. */
+const MOST_BYTES = 65_536;
+
+function fill(bytes: Uint8Array): Uint8Array {
+  for (let at = 0; at < bytes.length; at += MOST_BYTES) randomFillSync(bytes.subarray(at, at + MOST_BYTES));
+  return bytes;
+}

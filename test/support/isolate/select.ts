@@ -1,6 +1,7 @@
 /** Which test files an isolate can run: by what they import, directly or through others, and by nothing else. */
 
 import { parseTree, type SourceFile } from '../house-rules.ts';
+import { OF_MACHINE, VIRTUAL } from '../neutral/suites.ts';
 import { readTree } from '../repository.ts';
 
 /** Modules of Node that nodejs_compat has, as the neutral suites use them. */
@@ -26,7 +27,9 @@ export function findObstacles(files: readonly string[]): ReadonlyMap<string, str
     const file = tree.get(path);
     if (file === undefined || path === LOOKS_ONLY) return undefined;
     let obstacle = findOwn(file);
-    for (const { to } of file.internal) obstacle ??= find(to);
+    for (const { to } of file.internal) {
+      if (!(VIRTUAL.has(path) && OF_MACHINE.has(to))) obstacle ??= find(to);
+    }
     known.set(path, obstacle);
     return obstacle;
   };

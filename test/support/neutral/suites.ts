@@ -25,9 +25,9 @@ export interface NeutralSuites {
 const HERE = 'test/support/neutral';
 const OF_NODE_COMPAT = /^src\/runtime\/node-compat\/[^/]+$/;
 /** Node's platform, and folders for it. */
-const OF_MACHINE = new Set(['src/runtime/node/platform.ts', 'test/support/folder.ts']);
+export const OF_MACHINE: ReadonlySet<string> = new Set(['src/runtime/node/platform.ts', 'test/support/folder.ts']);
 /** They ask a platform for clock, chance, crypto and files only: all else in them is virtual. */
-const VIRTUAL = new Set([
+export const VIRTUAL: ReadonlySet<string> = new Set([
   ...['virtual-mesh', 'catalogue', 'resources', 'direct'].map((name) => `test/support/${name}.ts`),
   'src/testing.ts',
 ]);

@@ -9,6 +9,7 @@ import { lacking } from '../runtime/capabilities.ts';
 import { type Browser, type BrowserContext, launchChromium, type Page } from '../support/chromium.ts';
 import { printFigures } from '../support/figures.ts';
 import { EventLog, LocalMesh } from '../support/local-mesh.ts';
+import { OidcIssuer } from '../support/oidc-issuer.ts';
 import { startTestSite } from '../support/test-site.ts';
 import { bundleForWeb } from '../support/web-bundle.ts';
 
@@ -25,6 +26,8 @@ describe('Pages in Chromium', { skip: lacking('Chromium') }, () => {
   const t = { after: (cleanup: () => unknown) => cleanups.push(cleanup) } as unknown as Pick<TestContext, 'after'>;
   const log = new EventLog();
   let mesh: LocalMesh;
+  /** Where people log in. */
+  let logins: OidcIssuer;
   let browser: Browser;
   let context: BrowserContext;
   /** Origins: the one whose pages the hub lets in, and another. */
@@ -46,8 +49,19 @@ describe('Pages in Chromium', { skip: lacking('Chromium') }, () => {
     const { text } = await bundleForWeb('test/support/pages/member.ts');
     shop = await startTestSite(t, text);
     evil = await startTestSite(t, text);
-    const pageOrigins = [new URL(shop).origin];
-    mesh = await LocalMesh.start(t, { adminToken: ADMIN_TOKEN, log, pageOrigins });
+    logins = await OidcIssuer.start(t);
+    mesh = await LocalMesh.start(t, {
+      ...{ adminToken: ADMIN_TOKEN, log, pageOrigins: [new URL(shop).origin] },
+      trust: [
+        {
+          issuer: logins.url,
+          audience: 'skein',
+          claims: { role: 'cashier' },
+          id: 'ns/default/sa/till',
+          algorithms: ['ES256'],
+        },
+      ],
+    });
     browser = await launchChromium();
     context = await browser.newContext();
   });
@@ -104,6 +118,21 @@ describe('Pages in Chromium', { skip: lacking('Chromium') }, () => {
     equal((await join(thief, { token: `${other.slice(0, -4)}AAAA`, data: 'shop' })).code, 'SKEIN_TOKEN_INVALID');
     equal((await join(thief, { token: 'no token' })).code, 'SKEIN_TOKEN_INVALID');
     deepEqual(await thief.evaluate(`tryToSteal('skein/shop').then(({ records }) => records)`), ['enrolment']);
+  });
+
+  it('Join by the token of a login that the hub trusts, once, and as who it says', async () => {
+    const nowSeconds = Math.floor(Date.now() / 1000);
+    const claims = { aud: 'skein', sub: 'ann', iat: nowSeconds, exp: nowSeconds + 600 };
+    const hubThumbprint = String(log.of('hub-listening')[0]?.fields.thumbprint);
+    const token = await logins.sign({ ...claims, role: 'cashier' });
+    const page = await open(shop, await browser.newContext());
+    const whoAmI = `skein.createMesh(${JSON.stringify({ hub: mesh.hub.url, token, hubThumbprint, data: 'till' })})
+      .then(async (mesh) => (await mesh.close(), mesh.id))`;
+    equal(await page.evaluate(whoAmI), 'spiffe://skein.mesh/ns/default/sa/till');
+    const thief = await open(shop, await browser.newContext());
+    equal((await join(thief, { token, hubThumbprint })).code, 'SKEIN_TOKEN_USED');
+    const guest = await logins.sign({ ...claims, role: 'guest' });
+    equal((await join(thief, { token: guest, hubThumbprint })).code, 'SKEIN_TOKEN_INVALID');
   });
 
   it('End a link on which text, or a message too large, comes where bytes are due', async (t) => {

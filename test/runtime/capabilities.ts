@@ -211,6 +211,7 @@ export const LACKS: Readonly<Record<string, Lack>> = {
         'Of another origin cannot dial the hub',
         'Cannot use the admin API, with its token, of whatever origin they are',
         'With a token that was used are refused by name, as with one that was made up',
+        'Join by the token of a login that the hub trusts, once, and as who it says',
         'End a link on which text, or a message too large, comes where bytes are due',
         'Read what comes as slowly as they like, and send no more than is taken',
       ],

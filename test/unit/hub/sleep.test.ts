@@ -1,5 +1,6 @@
 /** A hub that sleeps, in this process: what its members notice, and who is not one of them. */
 import { equal, ok } from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { createMesh } from '../../../src/agent/mesh.ts';
 import { expectHub } from '../../../src/auth/authenticator.ts';
@@ -38,8 +39,11 @@ class SleepyHub {
 
   static async start(t: Pick<TestContext, 'after'>): Promise<SleepyHub> {
     const hub = new SleepyHub();
+    // Timers of the platform hold no process open, and there is no socket here that would.
+    const holder = createServer().listen(0, '127.0.0.1');
     await hub.#wake([]);
     t.after(() => hub.hub.close());
+    t.after(() => holder.close());
     return hub;
   }
 
@@ -108,7 +112,6 @@ describe('A hub that sleeps', () => {
 
     await hub.sleep();
     for (let i = 0; i < 20; i++) equal(await call(), 'here');
-    equal(web.log.of('hub-renewed').length, 0);
     await hub.sleep();
     equal(await call(), 'here');
 

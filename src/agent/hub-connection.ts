@@ -10,6 +10,7 @@ import type { ByteStream } from '../core/byte-stream.ts';
 import { concatBytes } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
 import { toWireCode } from '../tunnel/codes.ts';
@@ -57,6 +58,9 @@ export interface HubConnectionOptions {
 /** What a hub passes on of the issuer costs a signature to believe, and perhaps a log line to refuse. */
 const STATEMENTS = { perSecond: 5, burst: 20 } as const;
 
+/** Sessions that the hub may have begun anew: one that sleeps does not do so within 5 s, and each costs a handshake and all that it is told again. */
+const RENEWALS = { perSecond: 0.2, burst: 20 } as const;
+
 /** Close codes of RFC 6455 §7.4.1. */
 const NORMAL = 1000;
 
@@ -73,6 +77,7 @@ export class HubConnection implements Route {
   #isOpen = false;
   readonly #revocations: NewestOnly<RevokedEntries>;
   readonly #bundles: NewestOnly<object>;
+  readonly #renewals: TokenBucket;
   #closedBy: SkeinError | undefined;
 
   private constructor(url: string, pipe: MessagePipe, options: HubConnectionOptions) {
@@ -82,6 +87,7 @@ export class HubConnection implements Route {
     const { clock } = platform;
     this.#revocations = new NewestOnly({ ...STATEMENTS, clock, look: (list) => this.#revoke(list) });
     this.#bundles = new NewestOnly({ ...STATEMENTS, clock, look: (bundle) => this.#takeBundle(bundle) });
+    this.#renewals = new TokenBucket(RENEWALS.perSecond, RENEWALS.burst, clock.monotonicMs());
     this.#link = new Link(pipe, {
       role: 'dialler',
       clock: platform.clock,
@@ -208,7 +214,10 @@ export class HubConnection implements Route {
     if (!this.#isOpen || before?.isOpen !== true) {
       return this.#fail(new SkeinError('SKEIN_PROTOCOL', 'Cannot renew session: there was none yet'));
     }
-    const { observer, events } = this.#options;
+    const { platform, observer, events } = this.#options;
+    if (!this.#renewals.take(platform.clock.monotonicMs())) {
+      return this.#finish(new SkeinError('SKEIN_LIMIT', 'Cannot renew session: the hub sleeps too often'));
+    }
     observer?.forgetSession(before, new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: the hub has slept'));
     this.#channel?.suspend();
     const session = this.#openSession();

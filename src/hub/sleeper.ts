@@ -1,4 +1,4 @@
-/** Sleeper: leaves with each WebSocket what the hub must know of it after a sleep, and finds it again (docs/decisions/0023). */
+/** Sleeper: leaves with each WebSocket what the hub must know of it after a sleep, and finds it again (docs/decisions/0021). */
 
 import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';

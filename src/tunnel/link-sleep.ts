@@ -1,6 +1,6 @@
 /**
  * The sleep of an acceptor, as its link knows it: what must outlive it, and how a session on circuit 0 that it has forgotten is
- * followed by another one on the same link (docs/decisions/0023).
+ * followed by another one on the same link (docs/decisions/0021).
  */
 
 import { type Bytes, equalBytes } from '../core/bytes.ts';

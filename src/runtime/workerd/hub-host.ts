@@ -1,7 +1,7 @@
 /**
  * `HubHost`: the life of a hub inside a Durable Object. While nothing happens it rests: what the hub must know of each WebSocket
  * is left with it, and no timer is set, so that the runtime may end the object's memory and keep its WebSockets
- * (docs/decisions/0023).
+ * (docs/decisions/0021).
  */
 
 import type { Bytes } from '../../core/bytes.ts';

@@ -11,7 +11,7 @@ import { isErrorCode, SkeinError, toSkeinError } from '../core/errors.ts';
 import type { TokenBucket } from '../core/token-bucket.ts';
 import { decodeMessage, encodeMessage } from './codec.ts';
 import { frameMessage, MessageReader } from './framing.ts';
-import { CALL_TIMEOUT_MS, MAX_PENDING_CALLS, MAX_QUEUED_BYTES } from './limits.ts';
+import { CALL_TIMEOUT_MS, MAX_MESSAGES_IN_A_TURN, MAX_PENDING_CALLS, MAX_QUEUED_BYTES } from './limits.ts';
 import {
   CALLS,
   type CallAnswer,
@@ -63,6 +63,12 @@ export class Channel {
   #stream: ByteStream | HeadedStream | undefined;
   readonly #options: ChannelOptions;
   #reader = new MessageReader();
+  /** Has come and waits for its turn, in order; bounded by the window of the stream. */
+  #unread: Bytes[] = [];
+  /** The stream has ended behind what waits. */
+  #ended = false;
+  /** Messages read since others had a turn. */
+  #readInTurn = 0;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #answering = 0;
@@ -120,6 +126,8 @@ export class Channel {
   suspend(): void {
     this.#stream = undefined;
     this.#reader = new MessageReader();
+    this.#unread = [];
+    this.#ended = false;
     this.#queuedBytes = 0;
     this.#heldBytes = 0;
     this.#brake?.cancel();
@@ -157,19 +165,40 @@ export class Channel {
 
   onData(chunk: Bytes): void {
     if (this.#closedBy !== undefined) return;
-    let messages = 0;
-    try {
-      this.#reader.push(chunk, (message) => {
-        messages++;
-        this.#onMessage(decodeMessage(message));
-        return this.#closedBy === undefined;
-      });
-    } catch (thrown) {
-      this.close(toSkeinError(thrown));
-      return;
-    }
-    this.#giveBack(chunk.length, messages);
+    this.#unread.push(chunk);
+    if (this.#unread.length === 1) this.#read();
   }
+
+  /** Reads what has come, as far as this turn allows. */
+  #read(): void {
+    while (this.#unread.length > 0 && this.#readInTurn < MAX_MESSAGES_IN_A_TURN) {
+      const unread = this.#unread;
+      const chunk = unread[0] as Bytes;
+      const before = this.#readInTurn;
+      let usedBytes: number;
+      try {
+        usedBytes = this.#reader.push(chunk, (message) => {
+          if (++this.#readInTurn === 1) this.#options.clock.endOfTick(this.#onTurn);
+          this.#onMessage(decodeMessage(message));
+          // A message may have closed or suspended this channel.
+          return this.#unread === unread && this.#readInTurn < MAX_MESSAGES_IN_A_TURN;
+        });
+      } catch (thrown) {
+        this.close(toSkeinError(thrown));
+        return;
+      }
+      if (this.#unread !== unread) return;
+      if (usedBytes === chunk.length) unread.shift();
+      else unread[0] = chunk.subarray(usedBytes);
+      this.#giveBack(usedBytes, this.#readInTurn - before);
+    }
+    if (this.#ended && this.#unread.length === 0) this.#onAllRead();
+  }
+
+  readonly #onTurn = (): void => {
+    this.#readInTurn = 0;
+    if (this.#closedBy === undefined) this.#read();
+  };
 
   /** Credit that is not given back yet stays in the window of the stream, which bounds what comes meanwhile. */
   #giveBack(bytes: number, messages: number): void {
@@ -195,6 +224,11 @@ export class Channel {
   }
 
   onEnd(): void {
+    this.#ended = true;
+    if (this.#unread.length === 0) this.#onAllRead();
+  }
+
+  #onAllRead(): void {
     const error = this.#reader.isInside
       ? new SkeinError('SKEIN_PROTOCOL', 'Cannot read control message: the stream ended inside it')
       : new SkeinError('SKEIN_HUB_UNREACHABLE', 'Cannot use control channel: the other end has closed it');
@@ -328,6 +362,7 @@ export class Channel {
   #finish(error: SkeinError): void {
     if (this.#closedBy !== undefined) return;
     this.#closedBy = error;
+    this.#unread = [];
     this.#brake?.cancel();
     const waiting = [...this.#pending.values()];
     this.#pending.clear();

@@ -22,26 +22,28 @@ export class MessageReader {
 
   /**
    * Calls `onMessage` for every message that `chunk` completes, until it returns false.
+   * @returns how much of the chunk was read
    * @throws SkeinError SKEIN_PROTOCOL when a length is zero or beyond the limit
    */
-  push(chunk: Bytes, onMessage: (message: Bytes) => boolean): void {
+  push(chunk: Bytes, onMessage: (message: Bytes) => boolean): number {
     let at = 0;
     while (at < chunk.length) {
       if (this.#heldBytes > 0) {
         at += this.#fill(chunk, at);
         const message = this.#takeHeld();
-        if (message !== undefined && !onMessage(message)) return;
+        if (message !== undefined && !onMessage(message)) return at;
         continue;
       }
       const end = at + PREFIX_BYTES + (readLength(chunk, at) ?? chunk.length);
       if (end > chunk.length) {
         this.#hold(chunk, at, chunk.length);
-        return;
+        return chunk.length;
       }
       const start = at + PREFIX_BYTES;
       at = end;
-      if (!onMessage(chunk.subarray(start, end))) return;
+      if (!onMessage(chunk.subarray(start, end))) return at;
     }
+    return at;
   }
 
   /** True in the middle of a message. */

@@ -8,6 +8,8 @@ export const MAX_DEPTH = 16;
 export const MAX_ITEMS = 16 * 1024;
 /** Calls of one end that wait for their answers. */
 export const MAX_PENDING_CALLS = 64;
+/** Messages of one channel that are read before others have a turn: a window holds thousands of small ones. */
+export const MAX_MESSAGES_IN_A_TURN = 16;
 /** What may wait for a peer that does not read before the channel is given up. */
 export const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 /** Parts of a push are filled up to here: room for the envelope remains. */

@@ -5,8 +5,9 @@ import { test } from 'node:test';
 import { type CallHandlers, Channel, type PushHandlers } from '../../../src/control/channel.ts';
 import { encodeMessage } from '../../../src/control/codec.ts';
 import { frameMessage } from '../../../src/control/framing.ts';
-import { MAX_PENDING_CALLS } from '../../../src/control/limits.ts';
+import { MAX_MESSAGES_IN_A_TURN, MAX_PENDING_CALLS } from '../../../src/control/limits.ts';
 import { chooseControlVersion, encodeControlOffer } from '../../../src/control/version.ts';
+import { concatBytes } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { createMemoryStreams, type MemoryStream } from '../../../src/testing/memory-stream.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
@@ -39,6 +40,36 @@ test('A call is answered, at once or later', async () => {
   ]);
   await clock.settle();
   deepEqual(await answers, [{}, { epoch: 3, revision: 9 }]);
+});
+
+test('What comes at once is read a few messages in a turn, in order, and its end behind it', async () => {
+  const clock = new VirtualClock();
+  const [near, far] = createMemoryStreams(clock);
+  const closes: SkeinError[] = [];
+  let turn = 0;
+  const nextTurn = (): void => {
+    if (++turn < 10_000 && closes.length === 0) clock.endOfTick(nextTurn);
+  };
+  nextTurn();
+  /** In which turn each was read. */
+  const read: number[] = [];
+  const calls: CallHandlers = {
+    watch: () => {
+      read.push(turn);
+      return {};
+    },
+  };
+  new Channel(far, { clock, calls, onClose: (error) => closes.push(error) });
+  const all = Array.from({ length: 1_000 }, (_, i) =>
+    frameMessage(encodeMessage([0, i + 1, 'watch', { services: [] }])),
+  );
+  near.write(concatBytes(...all));
+  near.end();
+  await clock.settle();
+  equal(read.length, 1_000);
+  equal(closes[0]?.code, 'SKEIN_HUB_UNREACHABLE');
+  const most = Math.max(...read.map((at, i) => i - read.indexOf(at) + 1));
+  ok(most <= MAX_MESSAGES_IN_A_TURN, `${most} in a turn`);
 });
 
 test('An error travels with code, message and details', async () => {

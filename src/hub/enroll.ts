@@ -67,6 +67,8 @@ export interface CreatedToken {
 
 const PREFIX = 'token/';
 const MAX_ID_CHARS = 64;
+/** Part of the tokens that may be remembered. */
+const FORGOTTEN_AT_ONCE = 0.1;
 const STORED = v.object({
   secretHash: v.string(),
   services: v.array(v.string()),
@@ -95,9 +97,8 @@ export class Enrolment {
     if (!(ttlMs >= 1000 && ttlMs <= limits.maxTokenTtlMs)) {
       throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: its life of ${ttlMs} ms is out of range`);
     }
-    await this.sweep();
-    if ((await store.list(PREFIX)).length >= limits.maxTokens) {
-      throw new SkeinError('SKEIN_LIMIT', `Cannot make token: ${limits.maxTokens} are remembered already`);
+    if ((await store.list(PREFIX)).length >= limits.maxTokens && !(await this.#makeRoom())) {
+      throw new SkeinError('SKEIN_LIMIT', `Cannot make token: ${limits.maxTokens} wait for their use already`);
     }
     const expiresAtMs = clock.epochMs() + ttlMs;
     const { text, id, secret } = createJoinToken({ trustDomain, issuerThumbprint, random });
@@ -168,6 +169,25 @@ export class Enrolment {
       await store.delete(entry.key, entry.revision);
     }
     await this.#options.platforms?.sweep();
+  }
+
+  /**
+   * Forgets the oldest tokens that were used: whoever shows one of them again is still refused, only not told why. Some more
+   * than are in the way, because it reads them all. False when there are none.
+   */
+  async #makeRoom(): Promise<boolean> {
+    const { store, clock, limits } = this.#options;
+    await this.sweep();
+    const entries = await store.list(PREFIX);
+    if (entries.length < limits.maxTokens) return true;
+    const usedUntilMs = clock.epochMs() - RETRY_MS;
+    const used = entries
+      .map((entry) => ({ entry, usedMs: readToken(entry)?.used?.atMs ?? Number.POSITIVE_INFINITY }))
+      .filter(({ usedMs }) => usedMs < usedUntilMs)
+      .sort((a, b) => a.usedMs - b.usedMs)
+      .slice(0, Math.ceil(limits.maxTokens * FORGOTTEN_AT_ONCE));
+    for (const { entry } of used) await store.delete(entry.key, entry.revision);
+    return used.length > 0;
   }
 
   async #admit({ id, secret }: PresentedJoinToken, publicJwk: PublicJwk): Promise<Admission> {

@@ -152,6 +152,22 @@ test('There is a limit to the tokens that are remembered', async () => {
   await rejects(token('api'), { code: 'SKEIN_LIMIT' });
 });
 
+test("Used tokens are in nobody's way: the oldest are forgotten, and refused all the same", async () => {
+  const { enrolment, store, clock, token } = bind(new Fixture({ maxTokens: 10 }));
+  const used = [await token('api'), await token('api')] as const;
+  for (const each of used) {
+    await enrolment.admit(each, await key());
+    clock.advance(1_000);
+  }
+  for (let n = 0; n < 8; n++) await token('api');
+  await rejects(token('api'), { code: 'SKEIN_LIMIT' }, 'an answer to a newcomer may still be lost');
+  clock.advance(60_000);
+  await token('api');
+  equal((await store.list('token/')).length, 10);
+  await rejects(enrolment.admit(used[0], await key()), { code: 'SKEIN_TOKEN_INVALID' });
+  await rejects(enrolment.admit(used[1], await key()), { code: 'SKEIN_TOKEN_USED' });
+});
+
 function bind(fixture: Fixture) {
   const { enrolment, store, clock, lines } = fixture;
   return { enrolment, store, clock, lines, token: (...services: string[]) => fixture.token(...services) };

@@ -144,30 +144,31 @@ describe('Restarts', () => {
     const errors: string[] = [];
     const times: number[] = [];
     let stopped = false;
+    let phase = 'both are there';
     const track = async () => {
       while (!stopped) {
         const started = performance.now();
         const answer = await call('/echo').catch((error: Error) => error);
         if (!('status' in answer)) errors.push(String(answer));
         else if (answer.status !== 200)
-          errors.push(`status ${answer.status} ${answer.headers['x-skein-reason'] ?? ''}`);
+          errors.push(`while ${phase}: ${answer.status} ${answer.headers['x-skein-reason'] ?? ''}: ${answer.body}`);
         times.push(performance.now() - started);
       }
     };
     const tracks = Array.from({ length: 8 }, track);
     await until(() => times.length > 200);
     // One of two replicas leaves, comes back, and the other leaves.
+    phase = 'one leaves';
     const first = await b.program.stop();
-    await until(() => true, 200);
+    phase = 'one is there';
     b = await mesh.startSidecar({
       name: 'b back',
       expose: [`api=${origin.http}`],
       data: join(mesh.folder, 'b'),
       http: false,
     });
-    await until(() => true, 200);
+    phase = 'the other leaves';
     const second = await twin.program.stop();
-    await until(() => true, 200);
     stopped = true;
     await Promise.all(tracks);
     printFigures('drain of a callee', {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
+import { createKeep } from '../support/keep.ts';
 import type { Load, LoadResult } from '../support/load.ts';
 import { TestMesh } from '../support/mesh.ts';
 import { HUB_ADDRESS, type NamespaceName, NatLab, ROUTER_ADDRESSES, SITE_ADDRESSES } from '../support/netns.ts';
@@ -73,14 +74,7 @@ async function exercise(
 }
 
 describe('NAT lab', () => {
-  const open: { close(): void | Promise<void> }[] = [];
-  after(async () => {
-    for (const each of open.reverse()) await each.close();
-  });
-  const keep = <T extends { close(): void | Promise<void> }>(each: T): T => {
-    open.push(each);
-    return each;
-  };
+  const keep = createKeep();
 
   it('Drops all that comes from outside and lets nothing out but to the hub', { skip: noLab }, async () => {
     const lab = keep(new NatLab([HUB_PORT]));

@@ -1,7 +1,8 @@
 import { deepEqual, equal } from 'node:assert/strict';
-import { after, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
+import { createKeep } from '../support/keep.ts';
 import type { Load, LoadResult } from '../support/load.ts';
 import { TestMesh } from '../support/mesh.ts';
 import { HUB_ADDRESS, type NamespaceName, NatLab, SITE_ADDRESSES } from '../support/netns.ts';
@@ -13,14 +14,7 @@ const REQUESTS = 10_000;
 const noLab = lacking('network namespaces') || lacking('workerd');
 
 describe('A Worker and a Node service, each behind its NAT', () => {
-  const open: { close(): void | Promise<void> }[] = [];
-  after(async () => {
-    for (const each of open.reverse()) await each.close();
-  });
-  const keep = <T extends { close(): void | Promise<void> }>(each: T): T => {
-    open.push(each);
-    return each;
-  };
+  const keep = createKeep();
 
   it('Call each other 10,000 times without an error: the example, as it is deployed', { skip: noLab }, async () => {
     const lab = keep(new NatLab([HUB_PORT]));

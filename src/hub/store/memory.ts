@@ -26,13 +26,13 @@ export class MemoryStore implements Store {
     checkValue(encodeUtf8(value).length);
     if ((this.#table.get(key)?.revision ?? 0) !== revision) return undefined;
     const entry = { key, value, revision: this.revision + 1 };
-    this.#table.apply({ key, revision: entry.revision, entry });
+    this.#make({ key, revision: entry.revision, entry });
     return entry;
   }
 
   async delete(key: string, revision: number): Promise<boolean> {
     if (this.#table.get(key)?.revision !== revision) return false;
-    this.#table.apply({ key, revision: this.revision + 1, entry: undefined });
+    this.#make({ key, revision: this.revision + 1, entry: undefined });
     return true;
   }
 
@@ -42,5 +42,19 @@ export class MemoryStore implements Store {
 
   async close(): Promise<void> {
     // Nothing was begun that is not finished.
+  }
+  /** Called with each change before it is made: a store that keeps more than memory does so here, at once. @throws what refuses the change */
+  protected keep(_change: StoreChange): void {
+    // Memory is enough.
+  }
+
+  /** Takes a change that was kept before, while nobody watches yet. */
+  protected restore(change: StoreChange): void {
+    this.#table.apply(change);
+  }
+
+  #make(change: StoreChange): void {
+    this.keep(change);
+    this.#table.apply(change);
   }
 }

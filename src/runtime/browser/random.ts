@@ -1,14 +1,9 @@
-/** `Random` by Web Crypto, which gives at most 64 KiB at a time. */
+/** `Random` by Web Crypto. */
 
 import type { Random } from '../../core/random.ts';
-
-const MAX_BYTES = 65_536;
+import { fillInParts } from '../common/random.ts';
 
 export const browserRandom: Random = {
-  bytes(length) {
-    const bytes = new Uint8Array(length);
-    for (let at = 0; at < length; at += MAX_BYTES) crypto.getRandomValues(bytes.subarray(at, at + MAX_BYTES));
-    return bytes;
-  },
+  bytes: (length) => fillInParts(new Uint8Array(length), (part) => crypto.getRandomValues(part)),
   ratio: () => Math.random(),
 };

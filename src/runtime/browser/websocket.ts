@@ -1,10 +1,10 @@
 /** WebSockets of a browser, which tells nobody why there is none, and lets a page close with codes of its own only. */
 
 import type { Clock } from '../../core/clock.ts';
-import type { DialOptions, MessagePipe } from '../../core/platform.ts';
 import type { Explanation } from '../common/explanation.ts';
 import { type OpenWebSocket, WebSocketPipe } from '../common/web-socket-pipe.ts';
 import {
+  type DialWebSocket,
   HANDSHAKE_TIMEOUT_MS,
   hubUnreachable,
   NO_ANSWER_IN_TIME,
@@ -12,8 +12,6 @@ import {
   parseHubUrl,
   SUBPROTOCOL,
 } from '../common/websocket.ts';
-
-export type DialWebSocket = (url: string, options?: DialOptions) => Promise<MessagePipe>;
 
 const UNEXPLAINED: Explanation = {
   state: 'the browser opened no WebSocket there',

@@ -2,7 +2,10 @@
 
 import { decodeUtf8, encodeUtf8 } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
+import type { Platform } from '../../core/platform.ts';
 import type { Explanation } from './explanation.ts';
+
+export type DialWebSocket = Platform['dialWebSocket'];
 
 export const SUBPROTOCOL = 'skein.v1';
 /** Longest message that is taken: ours are at most 128 KiB. A runtime that cannot refuse it unread refuses it when it is there. */

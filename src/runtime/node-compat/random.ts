@@ -2,6 +2,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import type { Random } from '../../core/random.ts';
+import { fillInParts } from '../common/random.ts';
 
 const BLOCK_BYTES = 4096;
 const block = new Uint8Array(BLOCK_BYTES);
@@ -9,7 +10,7 @@ let used = BLOCK_BYTES;
 
 export const nodeRandom: Random = {
   bytes(length) {
-    if (length > BLOCK_BYTES / 8) return fill(new Uint8Array(length));
+    if (length > BLOCK_BYTES / 8) return fillInParts(new Uint8Array(length), randomFillSync);
     if (used + length > BLOCK_BYTES) {
       randomFillSync(block);
       used = 0;
@@ -22,11 +23,3 @@ export const nodeRandom: Random = {
   },
   ratio: () => Math.random(),
 };
-
-/** workerd gives no more than that at a time, as the Web's `getRandomValues`. */
-const MOST_BYTES = 65_536;
-
-function fill(bytes: Uint8Array): Uint8Array {
-  for (let at = 0; at < bytes.length; at += MOST_BYTES) randomFillSync(bytes.subarray(at, at + MOST_BYTES));
-  return bytes;
-}

@@ -7,13 +7,14 @@ import { clearTimeout, setTimeout } from 'node:timers';
 import { type ClientOptions, type RawData, WebSocket, WebSocketServer } from 'ws';
 import type { Bytes } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
-import type { DialOptions, MessagePipe, MessagePipeEvents } from '../../core/platform.ts';
+import type { MessagePipe, MessagePipeEvents } from '../../core/platform.ts';
 import type { Explanation } from '../common/explanation.ts';
 import { explainHttpStatus } from '../common/http-status.ts';
 import {
   CLOSED_IN_HANDSHAKE,
   cutReason,
   type DialFailure,
+  type DialWebSocket,
   failureOptions,
   HANDSHAKE_TIMEOUT_MS,
   hubUnreachable,
@@ -58,8 +59,6 @@ const SEND_OPTIONS = { binary: true, compress: false, fin: true };
  * proxy. Undefined: dial directly.
  */
 export type Egress = (url: URL, signal: AbortSignal | undefined) => Promise<Duplex | undefined>;
-
-export type DialWebSocket = (url: string, options?: DialOptions) => Promise<MessagePipe>;
 
 export function createWebSocketDialler(egress?: Egress): DialWebSocket {
   return async (address, { signal } = {}) => {

@@ -1,10 +1,10 @@
 /** Outbound WebSockets of an isolate: `fetch` with `Upgrade`, which unlike `new WebSocket` tells why there is none. */
 
 import type { Clock } from '../../core/clock.ts';
-import type { DialOptions, MessagePipe } from '../../core/platform.ts';
 import { explainHttpStatus } from '../common/http-status.ts';
 import { WebSocketPipe } from '../common/web-socket-pipe.ts';
 import {
+  type DialWebSocket,
   HANDSHAKE_TIMEOUT_MS,
   hubUnreachable,
   NO_ANSWER_IN_TIME,
@@ -13,8 +13,6 @@ import {
   SUBPROTOCOL,
 } from '../common/websocket.ts';
 import type { UpgradedResponse } from './types.ts';
-
-export type DialWebSocket = (url: string, options?: DialOptions) => Promise<MessagePipe>;
 
 export function createWebSocketDialler(clock: Clock): DialWebSocket {
   return async (address, { signal } = {}) => {

@@ -1,5 +1,6 @@
 /** The package on Node, Bun and Deno: the neutral API bound to the one platform that the three share. */
 
+import { ALL_PARTS } from './agent/all-parts.ts';
 import { joinAsHub } from './agent/hub-membership.ts';
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import { createHub as createHubOn, type Hub } from './hub/hub.ts';
@@ -22,7 +23,7 @@ export { nodePlatform };
  * await mesh.close();
  */
 export function createMesh(options: MeshOptions): Promise<Mesh> {
-  return createMeshOn(nodePlatform(), options);
+  return createMeshOn(nodePlatform(), options, ALL_PARTS);
 }
 
 /** For a hub that does not issue, which is a member of the mesh itself. */

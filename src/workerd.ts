@@ -2,10 +2,11 @@
 
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import type { MemberState, TextStorage } from './durable/bindings.ts';
-import { type MeshEnv, MeshMember, type MeshObjectOptions } from './durable/mesh-object.ts';
+import { type MeshEnv, MeshMember, type MeshObjectOptions, type WorkerParts } from './durable/mesh-object.ts';
 import { StorageFiles } from './durable/storage-files.ts';
 import { workerdPlatform } from './runtime/workerd/platform.ts';
 
+export type { RegularExpressions, TextTest } from './catalog/regular-expression.ts';
 export type { Fetcher, MemberStorage, ObjectNamespace } from './durable/bindings.ts';
 export { callMesh } from './durable/mesh-object.ts';
 export type {
@@ -34,11 +35,11 @@ export {
   type ObjectValues,
   type SleepingSocket,
 } from './workerd-hub.ts';
-export type { MemberState, MeshEnv, MeshObjectOptions, TextStorage };
+export type { MemberState, MeshEnv, MeshObjectOptions, TextStorage, WorkerParts };
 export { workerdPlatform };
 
 /** A member for the time of one request, or of one object. */
-export interface WorkerMeshOptions extends Omit<MeshOptions, 'data'> {
+export interface WorkerMeshOptions extends Omit<MeshOptions, 'data'>, WorkerParts {
   /** Where the identity is kept, so that a join token is needed once: a KV namespace, or the storage of an object. @default nowhere */
   readonly storage?: TextStorage | undefined;
 }
@@ -47,9 +48,10 @@ export interface WorkerMeshOptions extends Omit<MeshOptions, 'data'> {
  * Joins the mesh for the time of one request, or of one Durable Object: nobody else may use what it gives.
  * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY
  */
-export function createMesh({ storage, ...options }: WorkerMeshOptions): Promise<Mesh> {
-  if (storage === undefined) return createMeshOn(workerdPlatform(), options);
-  return createMeshOn(workerdPlatform(new StorageFiles(storage)), { ...options, data: 'member' });
+export function createMesh({ storage, regularExpressions, ...options }: WorkerMeshOptions): Promise<Mesh> {
+  const parts = { regularExpressions };
+  if (storage === undefined) return createMeshOn(workerdPlatform(), options, parts);
+  return createMeshOn(workerdPlatform(new StorageFiles(storage)), { ...options, data: 'member' }, parts);
 }
 
 /**

@@ -22,7 +22,6 @@ import { Dispatcher } from '../router/dispatch.ts';
 import type { RouterEvents } from '../router/events.ts';
 import type { Locality } from '../router/locality.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
-import type { TunnelObserver } from '../telemetry/observe.ts';
 import { AuditWatch } from './audit-watch.ts';
 import { type BearerToken, BearerTokens } from './bearer-tokens.ts';
 import { Direct } from './direct/direct.ts';
@@ -35,6 +34,7 @@ import { createMiddlewareHandler } from './middleware.ts';
 import { Mirror } from './mirror.ts';
 import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } from './options.ts';
 import { createOutbound, toOutboundHead } from './outbound.ts';
+import type { AgentParts } from './parts.ts';
 import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
 import { PolicyReporter } from './policy-report.ts';
@@ -50,10 +50,6 @@ export interface AgentEvents {
   connected: { readonly hub: string };
   /** No hub is left; what is known stays, and other connections are being made. */
   disconnected: { readonly error: SkeinError };
-}
-
-export interface AgentParts {
-  readonly observer?: TunnelObserver;
 }
 
 /** What a key that was removed has vouched for is kept for as long, while this member gets another SVID. */
@@ -114,7 +110,8 @@ export class Agent {
   #isClosed = false;
 
   /** @internal use `createAgent` */
-  constructor(platform: Platform, options: ResolvedAgentOptions, identity: Identity, { observer }: AgentParts) {
+  constructor(platform: Platform, options: ResolvedAgentOptions, identity: Identity, parts: AgentParts) {
+    const { observer, regularExpressions } = parts;
     const { limits, router, log = SILENT_LOGGER } = options;
     const { clock, random, decodeLatin1 } = platform;
     const staticKey = platform.crypto.createX25519();
@@ -132,7 +129,7 @@ export class Agent {
     };
     this.names = names;
     this.mirror = new Mirror({
-      ...{ platform, log, namespace: () => identity.namespace },
+      ...{ platform, log, namespace: () => identity.namespace, expressions: regularExpressions },
       sealing: {
         served: () => this.#services.names(),
         bundle: () => identity.bundle,

@@ -2,6 +2,7 @@
 
 import type { Authorizer, Verdict } from '../auth/authorizer.ts';
 import { assumeClaims, type Claims } from '../auth/match.ts';
+import type { RegularExpressions } from '../catalog/regular-expression.ts';
 import type { Manifest } from '../catalog/resource.ts';
 import { namespaceOf, tryParseServiceName } from '../catalog/service.ts';
 import { Snapshot } from '../catalog/snapshot.ts';
@@ -94,12 +95,16 @@ export interface OfflineQuery {
   readonly manifests: readonly Manifest[];
   /** Namespace of the caller, and of names that give none. */
   readonly namespace: string;
+  readonly expressions: RegularExpressions;
 }
 
 /** By manifests alone: who serves what, and how they are, is not known. */
-export function explainOffline(platform: Platform, { head, manifests, namespace }: OfflineQuery): Promise<Explanation> {
+export function explainOffline(
+  platform: Platform,
+  { head, manifests, namespace, expressions }: OfflineQuery,
+): Promise<Explanation> {
   const { clock, random, crypto } = platform;
-  const routing = new Routing({ log: SILENT_LOGGER, namespace: () => namespace });
+  const routing = new Routing({ log: SILENT_LOGGER, namespace: () => namespace, expressions });
   routing.onSnapshot(Snapshot.empty().with({ upserts: manifests, removals: [] }, crypto.sha256, 1));
   const limits = ROUTER_DEFAULTS;
   // What code a member has is not known: it is taken for there.

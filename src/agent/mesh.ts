@@ -12,6 +12,7 @@ import type { BearerToken } from './bearer-tokens.ts';
 import { type IncomingSocket, type MeshSocket, toSocket } from './connect.ts';
 import { createFetch, type Fetch } from './fetch.ts';
 import { AGENT_LIMITS, type AgentOptions } from './options.ts';
+import type { AgentParts } from './parts.ts';
 import { createServeHandler, type ServeHandler } from './serve.ts';
 import type { ServiceHandle, ServiceTarget } from './services.ts';
 
@@ -77,13 +78,13 @@ export interface Mesh {
 }
 
 /**
- * Joins the mesh. Resolves when a hub has taken this member.
+ * Joins the mesh, as a member that is made of these parts. Resolves when a hub has taken this member.
  * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY; the reason of `signal`
  */
-export async function createMesh(platform: Platform, options: MeshOptions): Promise<Mesh> {
+export async function createMesh(platform: Platform, options: MeshOptions, parts: AgentParts): Promise<Mesh> {
   const { signal, ...rest } = options;
   signal?.throwIfAborted();
-  const creating = createAgent(platform, rest);
+  const creating = createAgent(platform, rest, parts);
   const agent = await raceSignal(creating, signal).catch((thrown) => {
     creating.then((late) => late.close()).catch(() => undefined); // nobody waits for it any more
     throw thrown;

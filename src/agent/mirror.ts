@@ -12,6 +12,7 @@ import type { BackendTrafficPolicy } from '../catalog/backend-traffic-policy.ts'
 import type { Endpoint } from '../catalog/endpoint.ts';
 import { createInterest } from '../catalog/interest.ts';
 import type { Issue } from '../catalog/issue.ts';
+import { NO_REGULAR_EXPRESSIONS, type RegularExpressions } from '../catalog/regular-expression.ts';
 import {
   parseRequestAuthentication,
   REQUEST_AUTHENTICATION,
@@ -40,6 +41,8 @@ export interface MirrorOptions {
   readonly onPolicies: () => void;
   /** Namespace of the own identity. */
   readonly namespace: () => string;
+  /** What reads the patterns of routes. @default nothing: such a route fails every request */
+  readonly expressions?: RegularExpressions | undefined;
   /** Policies and routes are believed as far as their issuer has sealed them. Without it, as they are told. */
   readonly sealing?: Sealing;
   /** Without it no trust domain is the own one. */
@@ -79,8 +82,8 @@ export class Mirror implements EndpointSource {
 
   constructor(options: MirrorOptions) {
     this.#options = options;
-    const { platform, log, namespace, sealing } = options;
-    this.routing = new Routing({ log, namespace });
+    const { platform, log, namespace, expressions = NO_REGULAR_EXPRESSIONS, sealing } = options;
+    this.routing = new Routing({ log, namespace, expressions });
     this.trust = new FederatedTrust(log, options.own ?? NOBODY);
     this.authentications = new Authentications(platform, log, this.trust);
     this.#policyAge = new PolicyAge(platform.clock, log);

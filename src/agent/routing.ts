@@ -15,6 +15,7 @@ import {
   parseFaultInjection,
 } from '../catalog/extension.ts';
 import { subjectsOf } from '../catalog/reference.ts';
+import type { RegularExpressions } from '../catalog/regular-expression.ts';
 import { createBlockade, ROUTE_KINDS, ROUTE_PARSERS, type Route } from '../catalog/route.ts';
 import type { Snapshot } from '../catalog/snapshot.ts';
 import type { Logger } from '../core/log.ts';
@@ -25,6 +26,8 @@ export interface RoutingOptions {
   readonly log: Logger;
   /** Namespace of the own identity: routes there for services of others hold for this member. */
   readonly namespace: () => string;
+  /** What reads the patterns of routes. */
+  readonly expressions: RegularExpressions;
 }
 
 export class Routing implements RouteSource {
@@ -39,13 +42,13 @@ export class Routing implements RouteSource {
   #table: RouteTable;
 
   constructor(options: RoutingOptions) {
-    const { log } = options;
+    const { log, expressions } = options;
     this.#options = options;
     this.#routeReaders = ROUTE_KINDS.map(
       (kind) =>
         new ResourceReader<Route>({
           kind,
-          parse: ROUTE_PARSERS[kind],
+          parse: (manifest) => ROUTE_PARSERS[kind](manifest, expressions),
           substitute: (manifest) => createBlockade(kind, manifest, subjectsOf(manifest) ?? []),
           log,
         }),
@@ -58,7 +61,9 @@ export class Routing implements RouteSource {
     this.#policyReader = new ResourceReader<BackendTrafficPolicy>({
       ...{ kind: BACKEND_TRAFFIC_POLICY, parse: parseBackendTrafficPolicy, log },
     });
-    this.#table = new RouteTable({ routes: [], extensions: this.#extensions, exports: NO_EXPORTS, namespace: '' });
+    this.#table = new RouteTable({
+      ...{ routes: [], extensions: this.#extensions, exports: NO_EXPORTS, namespace: '', expressions },
+    });
   }
 
   get table(): RouteTable {
@@ -82,11 +87,11 @@ export class Routing implements RouteSource {
     if (changedRoutes.length + changed.length === 0 && !areOtherExports) return;
     if (areOtherExports) this.#exports = new Exports(this.#exportReader.values.values());
     if (changed.length > 0) this.#extensions = new Map(this.#extensionReaders.flatMap(({ values }) => [...values]));
-    const { log, namespace } = this.#options;
+    const { log, namespace, expressions } = this.#options;
     const routes = new Map(this.#routeReaders.flatMap(({ values }) => [...values]));
     const set = {
       ...{ routes: [...routes.values()], extensions: this.#extensions, exports: this.#exports },
-      namespace: namespace(),
+      ...{ namespace: namespace(), expressions },
     };
     this.#table = new RouteTable(set, this.#table);
     log.log('info', 'routes-changed', { revision: snapshot.revision, routes: [...routes.keys()] });

@@ -22,7 +22,8 @@ import {
   toRouteMeta,
   weight,
 } from './meta.ts';
-import { findPatternFault } from './regular-expression.ts';
+import { findPatternFaults } from './pattern-faults.ts';
+import type { RegularExpressions } from './regular-expression.ts';
 import type { Manifest } from './resource.ts';
 
 export const GRPC_ROUTE = 'GRPCRoute';
@@ -64,8 +65,7 @@ const methodMatch = v.pipe(
 
 function findFault(match: MethodNames, part: 'service' | 'method'): string | undefined {
   const text = match[part];
-  if (text === undefined || text === '') return undefined;
-  if (match.type === 'RegularExpression') return findPatternFault(text);
+  if (text === undefined || text === '' || match.type === 'RegularExpression') return undefined;
   return (part === 'service' ? SERVICE : METHOD).test(text) ? undefined : `is not the name of a gRPC ${part}`;
 }
 
@@ -124,8 +124,9 @@ export interface GrpcRoute extends RouteMeta {
 }
 
 /** Every issue, or the route. `metadata` was checked by `parse.ts`. */
-export function parseGrpcRoute(manifest: Manifest): Parsed<GrpcRoute> {
+export function parseGrpcRoute(manifest: Manifest, expressions: RegularExpressions): Parsed<GrpcRoute> {
   const result = v.safeParse(spec, manifest.spec ?? {});
-  if (!result.success) return { issues: toIssues(result.issues, 'spec') };
+  const issues = result.typed ? findPatternFaults(result.output.rules, expressions) : [];
+  if (!result.success || issues.length > 0) return { issues: [...toIssues(result.issues ?? [], 'spec'), ...issues] };
   return { value: { ...toRouteMeta(manifest), kind: GRPC_ROUTE, ...result.output } };
 }

@@ -1,7 +1,6 @@
 /** What of a request an HTTPRoute looks at: path, method, header fields, query parameters; with the rules of Gateway API. */
 
 import * as v from 'valibot';
-import { findPatternFault } from './regular-expression.ts';
 
 /** Names of request methods that a match may give (HTTPMethod). */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'] as const;
@@ -32,7 +31,7 @@ const pathMatch = v.pipe(
 );
 
 function findPathMatchFault({ type, value }: { readonly type: string; readonly value: string }): string | undefined {
-  return type === 'RegularExpression' ? findPatternFault(value) : findPathFault(value);
+  return type === 'RegularExpression' ? undefined : findPathFault(value);
 }
 
 /** What is wrong with an exact path or a prefix (CEL of HTTPPathMatch), or undefined. */
@@ -53,24 +52,11 @@ const conditions = <T extends v.GenericSchema>(item: T) =>
 
 /** @param name schema of the name of what is looked at */
 const valueMatch = (name: v.GenericSchema<string>, maxLength: number) =>
-  v.pipe(
-    v.strictObject({
-      type: v.optional(v.picklist(['Exact', 'RegularExpression']), 'Exact'),
-      name,
-      value: v.pipe(v.string(), v.minLength(1, 'is empty'), v.maxLength(maxLength)),
-    }),
-    v.forward(
-      v.check(
-        (match) => findValueFault(match) === undefined,
-        ({ input }) => findValueFault(input) ?? '',
-      ),
-      ['value'],
-    ),
-  );
-
-function findValueFault({ type, value }: { readonly type: string; readonly value: string }): string | undefined {
-  return type === 'RegularExpression' ? findPatternFault(value) : undefined;
-}
+  v.strictObject({
+    type: v.optional(v.picklist(['Exact', 'RegularExpression']), 'Exact'),
+    name,
+    value: v.pipe(v.string(), v.minLength(1, 'is empty'), v.maxLength(maxLength)),
+  });
 
 /** `headers` of a match, for HTTPRoute and GRPCRoute alike. */
 export const fieldMatches = conditions(valueMatch(fieldName, MAX_FIELD_VALUE));

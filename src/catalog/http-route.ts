@@ -23,6 +23,8 @@ import {
   toRouteMeta,
   weight,
 } from './meta.ts';
+import { findPatternFaults } from './pattern-faults.ts';
+import type { RegularExpressions } from './regular-expression.ts';
 import type { Manifest } from './resource.ts';
 
 export const HTTP_ROUTE = 'HTTPRoute';
@@ -99,8 +101,9 @@ export interface HttpRoute extends RouteMeta {
 }
 
 /** Every issue, or the route. `metadata` was checked by `parse.ts`. */
-export function parseHttpRoute(manifest: Manifest): Parsed<HttpRoute> {
+export function parseHttpRoute(manifest: Manifest, expressions: RegularExpressions): Parsed<HttpRoute> {
   const result = v.safeParse(spec, manifest.spec ?? {});
-  if (!result.success) return { issues: toIssues(result.issues, 'spec') };
+  const issues = result.typed ? findPatternFaults(result.output.rules, expressions) : [];
+  if (!result.success || issues.length > 0) return { issues: [...toIssues(result.issues ?? [], 'spec'), ...issues] };
   return { value: { ...toRouteMeta(manifest), kind: HTTP_ROUTE, ...result.output } };
 }

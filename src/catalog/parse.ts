@@ -8,13 +8,14 @@ import { EXPORT, parseExport } from './export.ts';
 import { DIRECT_RESPONSE, FAULT_INJECTION, parseDirectResponse, parseFaultInjection } from './extension.ts';
 import { FEDERATED_TRUST_DOMAIN, parseFederatedTrustDomain } from './federated-trust-domain.ts';
 import { type Parsed, toIssues } from './issue.ts';
+import { RE2 } from './re2.ts';
 import { parseRequestAuthentication, REQUEST_AUTHENTICATION } from './request-authentication.ts';
 import type { Manifest } from './resource.ts';
 import { ROUTE_PARSERS } from './route.ts';
 import { DEFAULT_NAMESPACE, isLabel } from './service.ts';
 
 /** Parser of each kind; a new kind is a new line. */
-const KINDS: Readonly<Record<string, (manifest: Manifest) => Parsed<unknown>>> = {
+const KINDS: Readonly<Record<string, (manifest: Manifest, expressions: typeof RE2) => Parsed<unknown>>> = {
   [AUTHORIZATION_POLICY]: parseAuthorizationPolicy,
   [REQUEST_AUTHENTICATION]: parseRequestAuthentication,
   [FEDERATED_TRUST_DOMAIN]: parseFederatedTrustDomain,
@@ -71,7 +72,7 @@ export function parseSpec(manifest: Manifest): Parsed<unknown> {
 /** What a manifest says in the form of its kind; the frame around it was checked. */
 export function parseKind(manifest: Manifest): Parsed<unknown> {
   const parser = Object.hasOwn(KINDS, manifest.kind) ? KINDS[manifest.kind] : undefined;
-  if (parser !== undefined) return parser(manifest);
+  if (parser !== undefined) return parser(manifest, RE2);
   const message = `"${manifest.kind}" is not a kind this version knows (${Object.keys(KINDS).join(', ')})`;
   return { issues: [{ path: 'kind', message, rule: 'unknown-kind' }] };
 }

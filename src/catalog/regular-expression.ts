@@ -1,30 +1,29 @@
 /**
- * Regular expressions that people write, matched in linear time (RE2): a pattern can cost a request no more than its own
- * length times that of the text. `RegExp` of the runtime never sees them. The only door to re2js.
+ * Regular expressions that people write in routes, matched in linear time: a pattern can cost a request no more than its own length
+ * times that of the text. `RegExp` of the runtime never sees them. Who does it is handed in (`re2.ts`), because it is as large as all
+ * the rest of a small member.
  */
 
-import { RE2JS } from 're2js';
+import { SkeinError } from '../core/errors.ts';
 
 /** A whole text matches, or it does not. The text holds one character per byte. */
 export type TextTest = (text: string) => boolean;
 
-/** Instructions of a compiled pattern: with 16 KiB of text, the most a field may hold, a match takes milliseconds at worst. */
-const MAX_INSTRUCTIONS = 1000;
-
-/** What is wrong with `pattern`, or undefined. */
-export function findPatternFault(pattern: string): string | undefined {
-  if (/[^\x20-\x7e]/.test(pattern)) return 'holds a character that is not printable ASCII; write bytes as \\xHH';
-  try {
-    const size = RE2JS.compile(pattern).programSize();
-    return size > MAX_INSTRUCTIONS ? `is too large: ${size} instructions, ${MAX_INSTRUCTIONS} allowed` : undefined;
-  } catch (thrown) {
-    return `is no regular expression of RE2: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
-  }
+/** What reads regular expressions of RE2. */
+export interface RegularExpressions {
+  /** What is wrong with `pattern`, or undefined. */
+  findFault(pattern: string): string | undefined;
+  /** What it says of a text. @throws what is said of a pattern that `findFault` finds fault with */
+  compile(pattern: string): TextTest;
 }
 
-/** @throws what RE2 says of a pattern that `findPatternFault` finds fault with */
-export function compilePattern(pattern: string): TextTest {
-  // Every byte is a character, line feeds included: a byte that `.` left out would slip past a rule that denies.
-  const compiled = RE2JS.compile(pattern, RE2JS.DOTALL);
-  return (text) => compiled.testExact(text);
-}
+/** Takes every pattern, and fails each request that would have to be compared with one: nobody knows where it should go. */
+export const NO_REGULAR_EXPRESSIONS: RegularExpressions = {
+  findFault: () => undefined,
+  compile: () => () => {
+    const state = 'a regular expression decides, and this member is made without them';
+    throw new SkeinError('SKEIN_ROUTE_INVALID', `Cannot route request: ${state}`, {
+      details: { remedy: 'Give the member `regularExpressions`: RE2 of skein/re2.' },
+    });
+  },
+};

@@ -4,16 +4,19 @@ import { GRPC_ROUTE, type GrpcRoute, parseGrpcRoute } from './grpc-route.ts';
 import { HTTP_ROUTE, type HttpRoute, parseHttpRoute } from './http-route.ts';
 import type { Parsed } from './issue.ts';
 import { toRouteMeta } from './meta.ts';
+import type { RegularExpressions } from './regular-expression.ts';
 import type { Manifest } from './resource.ts';
 import { parseTcpRoute, TCP_ROUTE, type TcpRoute } from './tcp-route.ts';
 
 export type Route = HttpRoute | GrpcRoute | TcpRoute;
 
+type RouteParser = (manifest: Manifest, expressions: RegularExpressions) => Parsed<Route>;
+
 export const ROUTE_PARSERS = {
   [GRPC_ROUTE]: parseGrpcRoute,
   [HTTP_ROUTE]: parseHttpRoute,
   [TCP_ROUTE]: parseTcpRoute,
-} as const satisfies Readonly<Record<string, (manifest: Manifest) => Parsed<Route>>>;
+} as const satisfies Readonly<Record<string, RouteParser>>;
 
 export type RouteKind = keyof typeof ROUTE_PARSERS;
 

@@ -5,6 +5,7 @@ import { Authorizer } from '../auth/authorizer.ts';
 import { AUTHORIZATION_POLICY, parseAuthorizationPolicy } from '../catalog/authorization-policy.ts';
 import { type Parsed, valueOrThrow } from '../catalog/issue.ts';
 import { parseManifest } from '../catalog/parse.ts';
+import { RE2 } from '../catalog/re2.ts';
 import {
   looksForTokens,
   parseRequestAuthentication,
@@ -34,7 +35,7 @@ export async function explainSources(
   const namespace = caller?.namespace ?? input.text('namespace') ?? DEFAULT_NAMESPACE;
   const head = { ...request, scheme: 'http', upgrade: undefined, service: '' };
   const judge = toJudge(manifests);
-  const told = await explainOffline(platform, { head, manifests, namespace });
+  const told = await explainOffline(platform, { head, manifests, namespace, expressions: RE2 });
   return addVerdicts(told, caller, () => judge, readClaims(input));
 }
 

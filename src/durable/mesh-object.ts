@@ -6,6 +6,7 @@
 import { createFetch, type Fetch } from '../agent/fetch.ts';
 import { createMesh, type Mesh, type MeshOptions } from '../agent/mesh.ts';
 import type { AgentLimits } from '../agent/options.ts';
+import type { RegularExpressions } from '../agent/parts.ts';
 import { replyWith } from '../agent/refused-reply.ts';
 import type { ServeHandler } from '../agent/serve.ts';
 import { raceSignal } from '../core/abort.ts';
@@ -14,8 +15,17 @@ import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Platform } from '../core/platform.ts';
 import type { Fetcher, MemberState, ObjectNamespace } from './bindings.ts';
 
+/** What a member in a Worker does without unless it is given, because a Worker has to be small. */
+export interface WorkerParts {
+  /**
+   * What reads the regular expressions of routes: `RE2` of `skein/re2`, 150 kB of code. @default nothing: requests to services with
+   * such a route fail with SKEIN_ROUTE_INVALID
+   */
+  readonly regularExpressions?: RegularExpressions | undefined;
+}
+
 /** What an object is in the mesh. */
-export interface MeshObjectOptions extends Omit<MeshOptions, 'data' | 'services' | 'direct' | 'signal'> {
+export interface MeshObjectOptions extends Omit<MeshOptions, 'data' | 'services' | 'direct' | 'signal'>, WorkerParts {
   /** Services by name, `name` or `name.namespace`, and who answers for them: a function, or a Worker behind a binding. */
   readonly serve?: Readonly<Record<string, ServeHandler | Fetcher>> | undefined;
   /** Milliseconds that a request waits for this member to have joined. @default 10_000 */
@@ -112,16 +122,17 @@ export class MeshMember {
 
   async #join(): Promise<Mesh> {
     try {
-      const { serve = {}, limits, joinTimeoutMs: _, ...options } = this.#options();
+      const { serve = {}, limits, joinTimeoutMs: _, regularExpressions, ...options } = this.#options();
       if ((await this.#state.storage.getAlarm()) === null) await this.#setAlarm();
-      const mesh = await createMesh(this.#platform, {
+      const asked: MeshOptions = {
         ...options,
         data: FOLDER,
         services: Object.keys(serve),
         // Nobody can dial an isolate, and it cannot choose its ports.
         direct: false,
         limits: { ...LIMITS, ...limits },
-      });
+      };
+      const mesh = await createMesh(this.#platform, asked, { regularExpressions });
       await serveAll(mesh, serve);
       return mesh;
     } catch (thrown) {

@@ -81,7 +81,7 @@ export function explainMatches(
 }
 
 function whyLost(
-  { kind }: PortRoutes,
+  { kind, expressions }: PortRoutes,
   candidate: Candidate,
   chosen: Candidate | undefined,
   head: RequestHead,
@@ -91,8 +91,8 @@ function whyLost(
   if (kind !== GRPC_ROUTE && kind !== HTTP_ROUTE) return 'it takes connections, not requests';
   const mismatch =
     kind === GRPC_ROUTE
-      ? findGrpcMismatch(candidate.match as GrpcMatch, view)
-      : findMismatch(candidate.match as HttpMatch, view);
+      ? findGrpcMismatch(candidate.match as GrpcMatch, view, expressions)
+      : findMismatch(candidate.match as HttpMatch, view, expressions);
   if (mismatch !== undefined) return mismatch;
   return chosen === undefined ? '' : `it holds too, but the chosen one ${whyFirst(kind, chosen, candidate)}`;
 }

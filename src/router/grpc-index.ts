@@ -1,7 +1,7 @@
 /** Candidates of GRPCRoutes: by the name of the service where a match gives one, so that a call looks at those of its own service only. */
 
 import type { GrpcMatch } from '../catalog/grpc-route.ts';
-import { compilePattern, type TextTest } from '../catalog/regular-expression.ts';
+import type { RegularExpressions, TextTest } from '../catalog/regular-expression.ts';
 import { allOf, type ConditionTest, compileFields, findFieldMismatch, type RequestView } from './match.ts';
 import { type Candidate, compareGrpc } from './precedence.ts';
 
@@ -19,16 +19,16 @@ export class GrpcIndex {
   /** Those that name no service, or a pattern of names. */
   readonly #others: Entry[] = [];
 
-  constructor(candidates: readonly Candidate<GrpcMatch>[]) {
+  constructor(candidates: readonly Candidate<GrpcMatch>[], expressions: RegularExpressions) {
     for (const [rank, candidate] of [...candidates].sort(compareGrpc).entries()) {
       const { method, headers } = candidate.match;
       const isExact = method?.type === 'Exact';
       const entry: Entry = {
         candidate,
         rank,
-        takesService: compileName(method?.service, isExact),
-        takesMethod: compileName(method?.method, isExact),
-        conditions: allOf(compileFields(headers)),
+        takesService: compileName(method?.service, isExact, expressions),
+        takesMethod: compileName(method?.method, isExact, expressions),
+        conditions: allOf(compileFields(headers, expressions)),
       };
       const service = isExact ? (method.service ?? '') : '';
       if (service === '') this.#others.push(entry);
@@ -49,13 +49,18 @@ export class GrpcIndex {
 }
 
 /** The first condition of a match that does not hold, in words; undefined when all hold. */
-export function findGrpcMismatch({ method, headers }: GrpcMatch, request: RequestView): string | undefined {
+export function findGrpcMismatch(
+  { method, headers }: GrpcMatch,
+  request: RequestView,
+  expressions: RegularExpressions,
+): string | undefined {
   const call = parseCall(request.path);
   if (call === undefined) return 'the path is not that of a call: /service/method';
   const isExact = method?.type === 'Exact';
-  if (!compileName(method?.service, isExact)(call.service)) return `the service is not "${method?.service}"`;
-  if (!compileName(method?.method, isExact)(call.method)) return `the method is not "${method?.method}"`;
-  return findFieldMismatch(headers, request);
+  if (!compileName(method?.service, isExact, expressions)(call.service))
+    return `the service is not "${method?.service}"`;
+  if (!compileName(method?.method, isExact, expressions)(call.method)) return `the method is not "${method?.method}"`;
+  return findFieldMismatch(headers, request, expressions);
 }
 
 /** "/" Service-Name "/" {method name}: two parts, no more (gRPC over HTTP/2, Requests). */
@@ -65,9 +70,9 @@ function parseCall(path: string): { readonly service: string; readonly method: s
   return { service, method };
 }
 
-function compileName(name: string | undefined, isExact: boolean): TextTest {
+function compileName(name: string | undefined, isExact: boolean, { compile }: RegularExpressions): TextTest {
   if (name === undefined || name === '') return () => true;
-  return isExact ? (text) => text === name : compilePattern(name);
+  return isExact ? (text) => text === name : compile(name);
 }
 
 function findFirst(

@@ -4,7 +4,7 @@
  */
 
 import type { HttpMatch, PathMatch, ValueMatch } from '../catalog/http-match.ts';
-import { compilePattern, type TextTest } from '../catalog/regular-expression.ts';
+import type { RegularExpressions, TextTest } from '../catalog/regular-expression.ts';
 import { toByteText } from '../core/text.ts';
 import type { Fields, RequestHead } from '../http/head.ts';
 
@@ -68,9 +68,9 @@ function decode(text: string): string {
 }
 
 /** Does a match's path hold, asked by itself; `path-index.ts` answers it for many at once. */
-export function takesPath(match: PathMatch, path: string): boolean {
+function takesPath(match: PathMatch, path: string, expressions: RegularExpressions): boolean {
   if (!path.startsWith('/')) return false;
-  if (match.type === 'RegularExpression') return compilePattern(match.value)(path);
+  if (match.type === 'RegularExpression') return expressions.compile(match.value)(path);
   if (match.type === 'Exact') return path === match.value;
   const prefix = toPrefixKey(match);
   return path === prefix || path.startsWith(`${prefix}/`);
@@ -80,10 +80,11 @@ export function takesPath(match: PathMatch, path: string): boolean {
 export function findMismatch(
   { path, method, headers, queryParams }: HttpMatch,
   request: RequestView,
+  expressions: RegularExpressions,
 ): string | undefined {
-  if (!takesPath(path, request.path)) return `the path ${PATH_FAULTS[path.type]} "${path.value}"`;
+  if (!takesPath(path, request.path, expressions)) return `the path ${PATH_FAULTS[path.type]} "${path.value}"`;
   if (method !== undefined && request.method !== method) return `the method is not ${method}`;
-  return findFieldMismatch(headers, request) ?? findQueryMismatch(queryParams, request);
+  return findFieldMismatch(headers, request, expressions) ?? findQueryMismatch(queryParams, request, expressions);
 }
 
 const PATH_FAULTS: Readonly<Record<PathMatch['type'], string>> = {
@@ -92,16 +93,25 @@ const PATH_FAULTS: Readonly<Record<PathMatch['type'], string>> = {
   RegularExpression: 'does not match',
 };
 
-export function findFieldMismatch(headers: readonly ValueMatch[], request: RequestView): string | undefined {
+export function findFieldMismatch(
+  headers: readonly ValueMatch[],
+  request: RequestView,
+  expressions: RegularExpressions,
+): string | undefined {
   const wanted = firstOfEachName(headers, (name) => name.toLowerCase());
-  const failed = wanted.find((each) => !compileFields([each]).every((test) => test(request)));
+  const failed = wanted.find((each) => !compileFields([each], expressions).every((test) => test(request)));
   return failed && describeMismatch('header', failed, request.field(failed.name.toLowerCase()));
 }
 
-function findQueryMismatch(parameters: readonly ValueMatch[], request: RequestView): string | undefined {
+function findQueryMismatch(
+  parameters: readonly ValueMatch[],
+  request: RequestView,
+  expressions: RegularExpressions,
+): string | undefined {
   const wanted = firstOfEachName(parameters, (name) => name);
   const failed = wanted.find(
-    (each) => !compileValues([each], toByteText).every(({ name, test }) => holds(request.parameter(name), test)),
+    (each) =>
+      !compileValues([each], toByteText, expressions).every(({ name, test }) => holds(request.parameter(name), test)),
   );
   return failed && describeMismatch('query parameter', failed, request.parameter(toByteText(failed.name)));
 }
@@ -114,19 +124,22 @@ function describeMismatch(what: string, { name, type, value }: ValueMatch, found
 export type ConditionTest = (request: RequestView) => boolean;
 
 /** Everything of a match but its path; undefined when that holds for every request. */
-export function compileConditions({ method, headers, queryParams }: HttpMatch): ConditionTest | undefined {
+export function compileConditions(
+  { method, headers, queryParams }: HttpMatch,
+  expressions: RegularExpressions,
+): ConditionTest | undefined {
   const tests: ConditionTest[] = [];
   if (method !== undefined) tests.push((request) => request.method === method);
-  tests.push(...compileFields(headers));
-  for (const { name, test } of compileValues(queryParams, toByteText)) {
+  tests.push(...compileFields(headers, expressions));
+  for (const { name, test } of compileValues(queryParams, toByteText, expressions)) {
     tests.push((request) => holds(request.parameter(name), test));
   }
   return allOf(tests);
 }
 
 /** A test for each condition on a header field. */
-export function compileFields(headers: readonly ValueMatch[]): ConditionTest[] {
-  return compileValues(headers, (name) => name.toLowerCase()).map(
+export function compileFields(headers: readonly ValueMatch[], expressions: RegularExpressions): ConditionTest[] {
+  return compileValues(headers, (name) => name.toLowerCase(), expressions).map(
     ({ name, test }) =>
       (request) =>
         holds(request.field(name), test),
@@ -158,9 +171,10 @@ export function firstOfEachName(values: readonly ValueMatch[], toKey: (name: str
 function compileValues(
   values: readonly ValueMatch[],
   toKey: (name: string) => string,
+  { compile }: RegularExpressions,
 ): { readonly name: string; readonly test: TextTest }[] {
   return firstOfEachName(values, toKey).map(({ name, type, value }) => {
-    if (type === 'RegularExpression') return { name: toKey(name), test: compilePattern(value) };
+    if (type === 'RegularExpression') return { name: toKey(name), test: compile(value) };
     const wanted = toByteText(value);
     return { name: toKey(name), test: (text) => text === wanted };
   });

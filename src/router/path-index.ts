@@ -1,7 +1,7 @@
 /** Candidates by path: a request finds the first that takes it in steps that grow with its path, not with the number of routes. */
 
 import type { HttpMatch } from '../catalog/http-match.ts';
-import { compilePattern, type TextTest } from '../catalog/regular-expression.ts';
+import type { RegularExpressions, TextTest } from '../catalog/regular-expression.ts';
 import { type ConditionTest, compileConditions, type RequestView, toPrefixKey } from './match.ts';
 import { type Candidate, compareHttp } from './precedence.ts';
 
@@ -18,13 +18,13 @@ export class PathIndex {
   /** Longer prefixes of a path need not be looked up, however many slashes somebody sends. */
   #longestPrefix = 0;
 
-  constructor(candidates: readonly Candidate<HttpMatch>[]) {
+  constructor(candidates: readonly Candidate<HttpMatch>[], expressions: RegularExpressions) {
     for (const candidate of [...candidates].sort(compareHttp)) {
       const { path } = candidate.match;
-      const entry = { candidate, conditions: compileConditions(candidate.match) };
+      const entry = { candidate, conditions: compileConditions(candidate.match, expressions) };
       if (path.type === 'Exact') append(this.#exact, path.value, entry);
       else if (path.type === 'PathPrefix') this.#addPrefix(toPrefixKey(path), entry);
-      else this.#patterns.push({ test: compilePattern(path.value), entry });
+      else this.#patterns.push({ test: expressions.compile(path.value), entry });
     }
   }
 

@@ -3,6 +3,7 @@
 import { GRPC_ROUTE, type GrpcMatch } from '../catalog/grpc-route.ts';
 import type { HttpMatch } from '../catalog/http-match.ts';
 import { HTTP_ROUTE, type HttpRoute } from '../catalog/http-route.ts';
+import type { RegularExpressions } from '../catalog/regular-expression.ts';
 import type { Route, RouteKind } from '../catalog/route.ts';
 import { TCP_ROUTE } from '../catalog/tcp-route.ts';
 import type { RequestHead } from '../http/head.ts';
@@ -15,18 +16,21 @@ import { compileRule, type References, type Rule } from './rule.ts';
 
 export class PortRoutes {
   readonly kind: RouteKind;
+  /** What reads the patterns of matches. */
+  readonly expressions: RegularExpressions;
   readonly #http: PathIndex | undefined;
   readonly #grpc: GrpcIndex | undefined;
   readonly #tcp: Rule | undefined;
   readonly #all: readonly Candidate[];
 
   /** @param routes at least one, and all of one kind */
-  constructor(routes: readonly Route[], references: References) {
+  constructor(routes: readonly Route[], references: References, expressions: RegularExpressions) {
+    this.expressions = expressions;
     this.kind = (routes[0] as Route).kind;
     const all = routes.flatMap((route) => toCandidates(route, references));
     this.#all = all;
-    if (this.kind === HTTP_ROUTE) this.#http = new PathIndex(all as Candidate<HttpMatch>[]);
-    else if (this.kind === GRPC_ROUTE) this.#grpc = new GrpcIndex(all as Candidate<GrpcMatch>[]);
+    if (this.kind === HTTP_ROUTE) this.#http = new PathIndex(all as Candidate<HttpMatch>[], expressions);
+    else if (this.kind === GRPC_ROUTE) this.#grpc = new GrpcIndex(all as Candidate<GrpcMatch>[], expressions);
     else this.#tcp = this.ordered()[0]?.rule;
   }
 

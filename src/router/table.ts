@@ -6,6 +6,7 @@
 import type { Exports } from '../catalog/export.ts';
 import type { Extension } from '../catalog/extension.ts';
 import { attachedPorts, chooseRoutes, parentsOf } from '../catalog/reference.ts';
+import type { RegularExpressions } from '../catalog/regular-expression.ts';
 import { manifestKey } from '../catalog/resource.ts';
 import type { Route } from '../catalog/route.ts';
 import { backendReferences, extensionReferences } from '../catalog/route-reference.ts';
@@ -20,6 +21,8 @@ export interface RouteSet {
   readonly extensions: ReadonlyMap<string, Extension>;
   /** What other namespaces let routes refer to; the same object while none of it changes. */
   readonly exports: Exports;
+  /** What reads the patterns of matches. */
+  readonly expressions: RegularExpressions;
   /** Namespace of the member whose requests are routed. */
   readonly namespace: string;
 }
@@ -96,10 +99,10 @@ class ServiceRoutes {
     const key = this.#named.has(port) ? port : undefined;
     const known = this.#compiled.get(key);
     if (known !== undefined || this.#compiled.has(key)) return known;
-    const { extensions, exports, namespace } = this.#set;
+    const { extensions, exports, expressions, namespace } = this.#set;
     const routes = chooseRoutes(this.#set.routes, this.#service, key, namespace);
     const find: FindExtension = (kind, space, name) => extensions.get(manifestKey(kind, space, name));
-    const compiled = routes.length === 0 ? undefined : new PortRoutes(routes, { find, exports });
+    const compiled = routes.length === 0 ? undefined : new PortRoutes(routes, { find, exports }, expressions);
     this.#compiled.set(key, compiled);
     return compiled;
   }

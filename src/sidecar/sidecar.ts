@@ -1,6 +1,7 @@
 /** A sidecar: an agent with the application it exposes and the local ports that lead into the mesh; its start and its end. */
 
 import { type Agent, createAgent } from '../agent/agent.ts';
+import { ALL_PARTS } from '../agent/all-parts.ts';
 import { raceSignal } from '../core/abort.ts';
 import { toBase64Url } from '../core/bytes.ts';
 import { type Clock, wait } from '../core/clock.ts';
@@ -62,12 +63,13 @@ export async function createSidecar(platform: Platform, options: SidecarOptions)
   signal?.throwIfAborted();
   const lock = await claimData(platform, resolved);
   const metrics = new Metrics();
-  const agent = await createAgent(platform, resolved.agent, { observer: new TunnelObserver(metrics) }).catch(
-    async (thrown) => {
-      await lock?.release();
-      throw thrown;
-    },
-  );
+  const agent = await createAgent(platform, resolved.agent, {
+    ...ALL_PARTS,
+    observer: new TunnelObserver(metrics),
+  }).catch(async (thrown) => {
+    await lock?.release();
+    throw thrown;
+  });
   const sidecar = new RunningSidecar(platform, resolved, { agent, metrics, lock });
   try {
     await raceSignal(sidecar.start(), signal);

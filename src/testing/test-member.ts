@@ -1,6 +1,7 @@
 /** A member of a test mesh: the library's `Mesh` on a host behind a NAT. */
 
 import { type Agent, createAgent } from '../agent/agent.ts';
+import { ALL_PARTS } from '../agent/all-parts.ts';
 import { type Mesh, toMesh } from '../agent/mesh.ts';
 import type { AgentOptions } from '../agent/options.ts';
 import type { Platform } from '../core/platform.ts';
@@ -91,7 +92,7 @@ export class MemberHost {
       dialWebSocket: (url, options) => network.dialFrom(from, url, options),
     };
     const options: AgentOptions = { ...rest, hub, token, log: logOf(this.#name) };
-    const agent = await createAgent(platform, options);
+    const agent = await createAgent(platform, options, ALL_PARTS);
     if (nat === 'public') {
       await sockets.listen({ host: '0.0.0.0', port: LISTEN_PORT }, (connection) => agent.direct.enter(connection));
       agent.direct.listensAt('0.0.0.0', LISTEN_PORT);

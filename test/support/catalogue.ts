@@ -1,5 +1,6 @@
 /** A hub's half of the catalogue without a hub: a real publisher at the other end of a control channel in memory. */
 import { Mirror } from '../../src/agent/mirror.ts';
+import { RE2 } from '../../src/catalog/re2.ts';
 import { type Resource, resourceKey } from '../../src/catalog/resource.ts';
 import { Channel } from '../../src/control/channel.ts';
 import type { Registration } from '../../src/control/messages.ts';
@@ -35,6 +36,7 @@ export class Catalogue {
       platform: { ...nodePlatform(), clock: this.clock, random: new SeededRandom(1) },
       log: this.log,
       namespace: () => 'default',
+      expressions: RE2,
       onPolicies: () => {
         this.policyChanges++;
         this.onPolicies();

@@ -64,7 +64,7 @@ export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   msgpackr: [/^src\/control\/codec\.ts$/],
   nanoid: [/^src\/core\/id\.ts$/],
   'prom-client': [/^src\/telemetry\/prometheus\.ts$/],
-  re2js: [/^src\/catalog\/regular-expression\.ts$/],
+  re2js: [/^src\/catalog\/re2\.ts$/],
   valibot: [/^src\/(?:catalog|control|cli|hub)\//, /^src\/sidecar\/(?:explain|options|tokens)\.ts$/],
   ws: [/^src\/runtime\/node\/websocket\.ts$/],
   yaml: [/^src\/cli\//],

@@ -1,9 +1,10 @@
 /** A hub and members of its mesh in one process, on real sockets, with lines that a test can cut and a log it can wait on. */
 import type { TestContext } from 'node:test';
-import { createMesh, type Mesh, type MeshOptions } from '../../src/agent/mesh.ts';
+import type { Mesh, MeshOptions } from '../../src/agent/mesh.ts';
 import type { MessagePipe, Platform } from '../../src/core/platform.ts';
 import { createHub, type Hub } from '../../src/hub/hub.ts';
 import type { HubOptions } from '../../src/hub/options.ts';
+import { createMeshOn } from '../../src/index.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
 import { EventLog } from './event-log.ts';
 
@@ -92,7 +93,7 @@ export class LocalMesh {
     const line = new Line(this.platform, () => this.hub.url);
     const log = new EventLog();
     const { namespace: _, ...rest } = options;
-    const mesh = await createMesh(line.platform, { hub: this.hub.url, log, direct: false, ...rest, token });
+    const mesh = await createMeshOn(line.platform, { hub: this.hub.url, log, direct: false, ...rest, token });
     this.#t.after(() => mesh.close());
     return { mesh, line, log };
   }

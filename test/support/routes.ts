@@ -5,6 +5,7 @@ import { parseDirectResponse, parseFaultInjection } from '../../src/catalog/exte
 import { parseGrpcRoute } from '../../src/catalog/grpc-route.ts';
 import { type HttpRoute, parseHttpRoute } from '../../src/catalog/http-route.ts';
 import { valueOrThrow } from '../../src/catalog/issue.ts';
+import { RE2 } from '../../src/catalog/re2.ts';
 import { type Manifest, resourceKey } from '../../src/catalog/resource.ts';
 import type { Route } from '../../src/catalog/route.ts';
 import { parseTcpRoute } from '../../src/catalog/tcp-route.ts';
@@ -28,7 +29,7 @@ export function manifest(
 }
 
 export function grpcRoute(spec: unknown, meta: Meta = {}): Route {
-  return valueOrThrow(parseGrpcRoute(manifest('GRPCRoute', spec, meta)), 'route');
+  return valueOrThrow(parseGrpcRoute(manifest('GRPCRoute', spec, meta), RE2), 'route');
 }
 
 export function tcpRoute(spec: unknown, meta: Meta = {}): Route {
@@ -36,7 +37,7 @@ export function tcpRoute(spec: unknown, meta: Meta = {}): Route {
 }
 
 export function httpRoute(spec: unknown, meta: Meta = {}): HttpRoute {
-  return valueOrThrow(parseHttpRoute(manifest('HTTPRoute', spec, meta)), 'route');
+  return valueOrThrow(parseHttpRoute(manifest('HTTPRoute', spec, meta), RE2), 'route');
 }
 
 /** For the service `api` of namespace `default`, unless it names others. */
@@ -57,7 +58,7 @@ const NO_EXTENSIONS: RouteSet['extensions'] = new Map();
 
 /** What holds for a member of `namespace`. */
 export function routeSet(namespace: string, ...routes: readonly Route[]): RouteSet {
-  return { routes, extensions: NO_EXTENSIONS, exports: NO_EXPORTS, namespace };
+  return { routes, extensions: NO_EXTENSIONS, exports: NO_EXPORTS, expressions: RE2, namespace };
 }
 
 /** What holds for a member of the namespace `default`. */
@@ -71,5 +72,11 @@ export function tableWith(extensions: readonly Manifest[], ...routes: readonly R
     const parse = each.kind === 'DirectResponse' ? parseDirectResponse : parseFaultInjection;
     return [resourceKey(each), valueOrThrow(parse(each), each.kind)] as const;
   });
-  return new RouteTable({ routes, extensions: new Map(parsed), exports: NO_EXPORTS, namespace: 'default' });
+  return new RouteTable({
+    routes,
+    extensions: new Map(parsed),
+    exports: NO_EXPORTS,
+    expressions: RE2,
+    namespace: 'default',
+  });
 }

@@ -1,7 +1,9 @@
 /** Hubs and members on a virtual clock and a network in memory: hours pass in milliseconds, and the same way each time. */
 import type { TestContext } from 'node:test';
-import { type Agent, type AgentParts, createAgent } from '../../src/agent/agent.ts';
+import { type Agent, createAgent } from '../../src/agent/agent.ts';
+import { ALL_PARTS } from '../../src/agent/all-parts.ts';
 import type { AgentOptions } from '../../src/agent/options.ts';
+import type { AgentParts } from '../../src/agent/parts.ts';
 import type { LocalService } from '../../src/agent/services.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import type { Files, Platform } from '../../src/core/platform.ts';
@@ -113,7 +115,7 @@ export class VirtualMesh {
   ): Promise<{ agent: Agent; log: EventLog }> {
     const log = new EventLog();
     const agent = await this.run(
-      createAgent(platform, { hub: 'ws://10.0.0.1:7000', log, direct: false, ...options }, parts),
+      createAgent(platform, { hub: 'ws://10.0.0.1:7000', log, direct: false, ...options }, { ...ALL_PARTS, ...parts }),
     );
     this.#t.after(() => agent.close());
     return { agent, log };

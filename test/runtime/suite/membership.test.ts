@@ -8,7 +8,7 @@ import process from 'node:process';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { createMesh, type Mesh } from '../../../src/agent/mesh.ts';
+import { createMeshOn as createMesh, type Mesh } from '../../../src/index.ts';
 import { folder } from '../../support/folder.ts';
 import { deferred, LocalMesh, policy } from '../../support/local-mesh.ts';
 

@@ -1,8 +1,10 @@
 /** Routing: the routes of a snapshot become a table; what cannot be read leaves what was good, or lets nothing pass. */
+
 import { deepEqual, equal } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { Routing } from '../../../src/agent/routing.ts';
+import { RE2 } from '../../../src/catalog/re2.ts';
 import type { Manifest } from '../../../src/catalog/resource.ts';
 import { Snapshot } from '../../../src/catalog/snapshot.ts';
 import { toDestination } from '../../../src/router/destination.ts';
@@ -19,7 +21,7 @@ const sha256 = (...parts: readonly Uint8Array[]): Uint8Array => {
 
 class Bench {
   readonly log = new EventLog();
-  readonly routing = new Routing({ log: this.log, namespace: () => 'default' });
+  readonly routing = new Routing({ log: this.log, namespace: () => 'default', expressions: RE2 });
   #snapshot = Snapshot.empty(1);
 
   put(...upserts: Manifest[]): void {

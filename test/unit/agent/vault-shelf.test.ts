@@ -1,9 +1,9 @@
 /** Members that keep their identity in a vault, as pages of one web origin do. */
 import { deepEqual, equal, notEqual, ok, rejects } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { createMesh, type Mesh, type MeshOptions } from '../../../src/agent/mesh.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import type { Platform } from '../../../src/core/platform.ts';
+import { createMeshOn as createMesh, type Mesh, type MeshOptions } from '../../../src/index.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { deferred, EventLog, LocalMesh } from '../../support/local-mesh.ts';
 import { Vaults } from '../../support/memory-vault.ts';

@@ -3,15 +3,16 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { type HttpRoute, parseHttpRoute } from '../../../src/catalog/http-route.ts';
 import { parseManifest } from '../../../src/catalog/parse.ts';
+import { RE2 } from '../../../src/catalog/re2.ts';
 import { manifest } from '../../support/routes.ts';
 
 function issuesOf(spec: unknown): string[] {
-  const parsed = parseHttpRoute({ kind: 'HTTPRoute', metadata: { name: 'r', namespace: 'default' }, spec });
+  const parsed = parseHttpRoute({ kind: 'HTTPRoute', metadata: { name: 'r', namespace: 'default' }, spec }, RE2);
   return 'value' in parsed ? [] : parsed.issues.map(({ path, message }) => `${path}: ${message}`);
 }
 
 function routeOf(spec: unknown): HttpRoute {
-  const parsed = parseHttpRoute(manifest('HTTPRoute', spec));
+  const parsed = parseHttpRoute(manifest('HTTPRoute', spec), RE2);
   if ('value' in parsed) return parsed.value;
   throw new Error(JSON.stringify(parsed.issues));
 }

@@ -2,7 +2,6 @@
 import { equal, ok } from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { createMesh } from '../../../src/agent/mesh.ts';
 import { expectHub } from '../../../src/auth/authenticator.ts';
 import { encodeControlOffer } from '../../../src/control/version.ts';
 import { concatBytes } from '../../../src/core/bytes.ts';
@@ -12,6 +11,7 @@ import type { HttpServerOptions, MessagePipe, Platform } from '../../../src/core
 import { createHub, type Hub } from '../../../src/hub/hub.ts';
 import type { RestingPipe } from '../../../src/hub/resting-link.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
+import { createMeshOn as createMesh } from '../../../src/index.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { RestingClock } from '../../../src/runtime/workerd/resting-clock.ts';
 import { MemoryFiles } from '../../../src/testing/memory-files.ts';

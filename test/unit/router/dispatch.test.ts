@@ -2,11 +2,13 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Endpoint } from '../../../src/catalog/endpoint.ts';
+import { NO_REGULAR_EXPRESSIONS } from '../../../src/catalog/regular-expression.ts';
 import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import { NO_FIELDS, type RequestHead } from '../../../src/http/head.ts';
+import { RouteTable } from '../../../src/router/table.ts';
 import type { Upstream } from '../../../src/router/upstream.ts';
-import { httpRoute, tableOf } from '../../support/routes.ts';
+import { httpRoute, routeSet, tableOf } from '../../support/routes.ts';
 import { Bench, failure, routed } from './bench.ts';
 import { endpoint, type ReceivedRequest, ReplyRecorder, requestHead } from './endpoints.ts';
 
@@ -411,6 +413,29 @@ test('the share of a backend that does not exist fails with 500, the others keep
   equal(codes.filter((code) => code === 200).length, 4);
   equal(codes.filter((code) => code === 'SKEIN_ROUTE_INVALID').length, 6);
   deepEqual(new Set(bench.asked), new Set(['v1']));
+});
+
+test('without regular expressions a request that one decides about fails, and says what is missing', async () => {
+  const to = (name: string, ...matches: object[]): object => ({ matches, backendRefs: [{ name, port: 80 }] });
+  const path = (type: string, value: string): object => ({ path: { type, value } });
+  const header = { headers: [{ name: 'x', type: 'RegularExpression', value: 'y+' }] };
+  const rules = [to('v1', path('Exact', '/plain')), to('v2', path('RegularExpression', '/v[12]'), header)];
+  const bench = routed({ rules });
+  bench.table = new RouteTable({
+    ...routeSet('default', httpRoute({ rules })),
+    expressions: NO_REGULAR_EXPRESSIONS,
+  });
+  for (const [asked, code] of [
+    ['/plain', undefined],
+    ['/v2', 'SKEIN_ROUTE_INVALID'],
+    ['/other', 'SKEIN_ROUTE_INVALID'],
+  ] as const) {
+    const reply = bench.get({ path: asked });
+    await reply.done;
+    equal(reply.error?.code, code, asked);
+    if (code !== undefined) ok(/skein\/re2/.test(JSON.stringify(reply.error?.details)));
+  }
+  deepEqual(bench.asked, ['v1']);
 });
 
 const deadEnds: readonly [what: string, rule: object][] = [

@@ -1,0 +1,16 @@
+/**
+ * What a member can do beside calling and serving, part by part: handed in by the entries, so that who leaves one out does not
+ * carry its code.
+ */
+
+import type { RegularExpressions } from '../catalog/regular-expression.ts';
+import type { TunnelObserver } from '../telemetry/observe.ts';
+
+export type { RegularExpressions };
+
+export interface AgentParts {
+  /** What counts records and frames. @default nobody */
+  readonly observer?: TunnelObserver | undefined;
+  /** What reads the regular expressions of routes. @default nothing: a route that has one fails every request */
+  readonly regularExpressions?: RegularExpressions | undefined;
+}

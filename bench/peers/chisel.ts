@@ -1,12 +1,13 @@
 /** chisel: its client carries TCP to its server over SSH in a WebSocket, with the server's key checked and a login. */
 import { freePorts } from '../../test/support/port.ts';
+import { findGoProgram } from './go-program.ts';
 import { startPair } from './pair.ts';
-import { findCommand, type Peer } from './peer.ts';
+import type { Peer } from './peer.ts';
 
 export const CHISEL: Peer = {
   name: 'chisel',
 
-  find: () => findCommand('chisel', ['--version'], 'go install github.com/jpillora/chisel@latest'),
+  find: () => findGoProgram({ command: 'chisel', importPath: 'github.com/jpillora/chisel', version: 'v1.11.3' }),
 
   async start(command, origin) {
     const [serverPort = 0, clientPort = 0] = await freePorts(2);

@@ -2,18 +2,24 @@
 import { freePorts } from '../../test/support/port.ts';
 import { Program } from '../../test/support/process.ts';
 import { waitUntilListening } from '../kit/port.ts';
+import { findGoProgram } from './go-program.ts';
 import { Folder } from './pair.ts';
-import { findCommand, type Peer } from './peer.ts';
+import type { Found, Peer } from './peer.ts';
+
+const find = (command: 'frps' | 'frpc'): Found =>
+  findGoProgram({ command, importPath: `github.com/fatedier/frp/cmd/${command}`, version: 'v0.65.0' });
 
 export const FRP: Peer = {
   name: 'frp',
 
   find() {
-    const server = findCommand('frps', ['--version'], 'github.com/fatedier/frp');
-    return 'missing' in server ? server : findCommand('frpc', ['--version'], 'github.com/fatedier/frp');
+    const client = find('frpc');
+    return 'missing' in client ? client : find('frps');
   },
 
-  async start(_, origin) {
+  async start(serverCommand, origin) {
+    const clientCommand = find('frpc');
+    if ('missing' in clientCommand) throw new Error(clientCommand.missing);
     const [bindPort = 0, entryPort = 0] = await freePorts(2);
     const [originHost, originPort] = origin.address.split(':');
     const folder = new Folder();
@@ -28,9 +34,9 @@ localIP = "${originHost}"
 localPort = ${originPort}
 remotePort = ${entryPort}
 `;
-    const frps = new Program('frps', ['-c', folder.write('frps.toml', server)], { name: 'frps' });
+    const frps = new Program(serverCommand, ['-c', folder.write('frps.toml', server)], { name: 'frps' });
     await waitUntilListening(bindPort, frps);
-    const frpc = new Program('frpc', ['-c', folder.write('frpc.toml', client)], { name: 'frpc' });
+    const frpc = new Program(clientCommand.command, ['-c', folder.write('frpc.toml', client)], { name: 'frpc' });
     await waitUntilListening(entryPort, frps); // it listens for what the client has asked for
     return {
       name: this.name,

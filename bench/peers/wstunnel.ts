@@ -6,7 +6,7 @@ import { findCommand, type Peer } from './peer.ts';
 export const WSTUNNEL: Peer = {
   name: 'wstunnel',
 
-  find: () => findCommand('wstunnel', ['--version'], 'github.com/erebe/wstunnel'),
+  find: () => findCommand('wstunnel', ['--version'], 'cargo install wstunnel'),
 
   async start(command, origin) {
     const [serverPort = 0, clientPort = 0] = await freePorts(2);

@@ -1,10 +1,18 @@
 /** What is told of the paths of sessions: which instances are out of reach, and where records were altered on the way. */
 
+import type { Clock, Timer } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
 import type { Session } from '../tunnel/session.ts';
 import type { Peer } from './peer.ts';
 
+/**
+ * An instance that no hub has a link to is asked for again after this, unless there is no other. A hub that was restarted tells of all whom
+ * it knew, also of those who do not come back; who does is asked for within this time.
+ */
+const ABSENT_MS = 2_000;
+
 export class PathWatch {
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #limited: Logger;
   readonly #onSuspect: (instance: string) => void;
@@ -12,16 +20,19 @@ export class PathWatch {
   readonly #suspects = new Set<string>();
   /** These, and those to which there is no way just now. */
   readonly #avoided = new Set<string>();
+  /** Instances that no hub had a link to a moment ago. */
+  readonly #absent = new Map<string, Timer>();
 
   /** @param limited for what others cause, as often as they like */
-  constructor(log: Logger, limited: Logger, onSuspect: (instance: string) => void) {
+  constructor(clock: Clock, log: Logger, limited: Logger, onSuspect: (instance: string) => void) {
+    this.#clock = clock;
     this.#log = log;
     this.#limited = limited;
     this.#onSuspect = onSuspect;
   }
 
   get hasAvoided(): boolean {
-    return this.#avoided.size > 0;
+    return this.#avoided.size + this.#absent.size > 0;
   }
 
   /** Has no session with it been heard on for a while? */
@@ -31,7 +42,7 @@ export class PathWatch {
 
   /** Another instance is the better choice. */
   isAvoided(instance: string): boolean {
-    return this.#avoided.has(instance);
+    return this.#avoided.has(instance) || this.#absent.has(instance);
   }
 
   /** The paths of `session` have changed, one of those that `peers`, all of one instance, have. */
@@ -56,6 +67,26 @@ export class PathWatch {
     else this.#suspects.delete(instance);
     if (isSuspect) this.#onSuspect(instance);
     this.#log.log('info', isSuspect ? 'peer-suspect' : 'peer-back', { instance, session: id });
+  }
+
+  /** It was dialled, and no hub has a link to it. */
+  noteAbsent(instance: string): void {
+    this.notePresent(instance);
+    this.#absent.set(
+      instance,
+      this.#clock.setTimer(ABSENT_MS, () => this.#absent.delete(instance)),
+    );
+  }
+
+  /** There is a session with it. */
+  notePresent(instance: string): void {
+    this.#absent.get(instance)?.cancel();
+    this.#absent.delete(instance);
+  }
+
+  /** Nobody asks any more. */
+  close(): void {
+    for (const instance of [...this.#absent.keys()]) this.notePresent(instance);
   }
 
   /** Whoever relays can bring this about at will. */

@@ -117,7 +117,7 @@ export class Peers implements Connector {
       ...{ clock: platform.clock, routes },
       startSession: (circuit, instance, path, id) => this.#start('initiator', circuit, instance, path, id),
     });
-    this.#paths = new PathWatch(log, this.#refusals, options.onSuspect);
+    this.#paths = new PathWatch(platform.clock, log, this.#refusals, options.onSuspect);
     this.#budget = new ReplayBudget(limits.replayBudgetBytes);
     this.#unread = new UnreadBudget(limits.unreadBudgetBytes);
     const ways = { clock: platform.clock, random: platform.random, log, routes };
@@ -268,6 +268,7 @@ export class Peers implements Connector {
     this.#sweep.cancel();
     this.#reattach.close();
     this.#standby.close();
+    this.#paths.close();
     for (const peer of [...this.all()]) peer.session.close(error);
     this.#admission.close(error);
   }
@@ -299,6 +300,7 @@ export class Peers implements Connector {
       return back ?? (await this.#dialByAny(instance, id));
     } catch (thrown) {
       const cause = toSkeinError(thrown, 'SKEIN_PEER_UNREACHABLE');
+      if (cause.code === 'SKEIN_NO_ENDPOINT') this.#paths.noteAbsent(instance);
       log.log('warn', 'peer-unreachable', { instance, id, service, reason: cause.reason, error: cause.message });
       throw new SkeinError(cause.code, `Cannot reach instance "${instance}" of "${service}": ${cause.message}`, {
         cause,
@@ -396,6 +398,7 @@ export class Peers implements Connector {
     if (peers === undefined) this.#peers.set(peer.instance, new Set([peer]));
     else peers.add(peer);
     this.#size++;
+    this.#paths.notePresent(peer.instance);
     log.log('info', 'session-opened', { instance: peer.instance, id: peer.id.uri, session: session.id });
     if (this.#closedBy !== undefined) session.close(this.#closedBy);
     else if (this.#isDraining) session.goAway('Cannot take stream: this instance is leaving');

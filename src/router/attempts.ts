@@ -24,9 +24,12 @@ import {
   chooseBackoffMs,
   judgeError,
   judgeStatus,
+  ledNowhere,
   mayRepeat,
+  overBudget,
   type RetryVerdict,
   toLastError,
+  toPossiblyDone,
 } from './retry.ts';
 import type { Connector, Upstream } from './upstream.ts';
 
@@ -75,6 +78,8 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   #tried: EndpointLoad[] = [];
   #load: EndpointLoad | undefined;
   #attempts = 0;
+  /** Those of them that do not count, because they led nowhere. */
+  #uncounted = 0;
   /** An attempt has failed that may have been carried out. */
   #maybeDone = false;
   #attemptMs = 0;
@@ -318,6 +323,7 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   /** True when another attempt follows, or was refused by the budget, and the request is taken care of. */
   #retryError(error: SkeinError): boolean {
     const { retry } = this.#plan;
+    if (ledNowhere(retry, error, this.#uncounted)) this.#noteUncounted();
     const verdict = this.#judge((facts) => judgeError(retry, error, facts));
     if (verdict === 'no' || !this.#prepareOther(retry.isAsked || mayRepeat(error))) return false;
     if (!error.notProcessed) this.#maybeDone = true;
@@ -326,6 +332,13 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
     if (verdict === 'free' || this.#takeBudget()) this.#again(error.reason, waitMs);
     else this.#fail(overBudget(error, undefined));
     return true;
+  }
+
+  /** The request has as many attempts left as before, if there is somebody else to ask. */
+  #noteUncounted(): void {
+    const { backends, connector } = this.#options;
+    backends.refresh(this.#backend);
+    if (this.#backend.hasOther(this.#tried, connector)) this.#uncounted++;
   }
 
   /** The same for an answer whose status counts as a failure. */
@@ -361,7 +374,7 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
 
   #facts(): AttemptFacts {
     return {
-      attempts: this.#attempts,
+      attempts: this.#attempts - this.#uncounted,
       isIdempotent: isIdempotent(this.#head.method),
       isReplayable: this.#kept !== undefined,
       hasAnswered: this.#state === 'answering',
@@ -456,18 +469,4 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
     load.awaiting.delete(this);
     this.#backend.breaker.leaveRequest();
   }
-}
-
-/** That the last attempt came to nothing says nothing of those before. */
-function toPossiblyDone(error: SkeinError): SkeinError {
-  if (!error.notProcessed) return error;
-  const { code, message, status, details } = error;
-  return new SkeinError(code, message, { cause: error, status, details, notProcessed: false });
-}
-
-function overBudget(cause: SkeinError | undefined, upstreamStatus: number | undefined): SkeinError {
-  return new SkeinError('SKEIN_RETRY_BUDGET', 'Cannot try again: the service fails too often', {
-    cause,
-    details: upstreamStatus === undefined ? {} : { upstreamStatus },
-  });
 }

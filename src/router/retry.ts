@@ -81,6 +81,25 @@ export function toLastError({ isAsked, retries }: RetryPolicy, error: SkeinError
   return new SkeinError(code, `${message} (${attempts} attempts)`, { cause: error, status: 503, notProcessed });
 }
 
+/** There was nobody who could have been asked; one who refuses for want of room, or whose application is down, was there. */
+const NOBODY_THERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'SKEIN_DRAINING',
+  'SKEIN_NO_ENDPOINT',
+  'SKEIN_PEER_UNREACHABLE',
+  'SKEIN_SESSION_LOST',
+]);
+/** Of one request. Each costs a question to a hub and is at an endpoint that was not tried before. */
+const MAX_UNCOUNTED = 16;
+
+/**
+ * Is a failed attempt not to be counted, if another endpoint can be asked? A hub that was restarted believes for a while in all whom it
+ * knew: those who do not come back should not use up what a request has for the failures of others.
+ * @param uncounted how many there were before
+ */
+export function ledNowhere({ retries }: RetryPolicy, error: SkeinError, uncounted: number): boolean {
+  return retries > 0 && uncounted < MAX_UNCOUNTED && error.notProcessed && NOBODY_THERE.has(error.code);
+}
+
 /** Growth of the wait: Envoy's base interval, and ten times that as its cap (full jitter). */
 const BASE_MS = 25;
 const CAP_MS = 250;
@@ -91,4 +110,19 @@ const CAP_MS = 250;
  */
 export function chooseBackoffMs({ backoffMs }: RetryPolicy, attempts: number, random: Random): number {
   return backoffMs + random.ratio() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(attempts - 1, 10));
+}
+
+/** That the last attempt came to nothing says nothing of those before. */
+export function toPossiblyDone(error: SkeinError): SkeinError {
+  if (!error.notProcessed) return error;
+  const { code, message, status, details } = error;
+  return new SkeinError(code, message, { cause: error, status, details, notProcessed: false });
+}
+
+/** The service has used up what its retries may be. */
+export function overBudget(cause: SkeinError | undefined, upstreamStatus: number | undefined): SkeinError {
+  return new SkeinError('SKEIN_RETRY_BUDGET', 'Cannot try again: the service fails too often', {
+    cause,
+    details: upstreamStatus === undefined ? {} : { upstreamStatus },
+  });
 }

@@ -132,10 +132,10 @@ test('at most three attempts, each on an endpoint of its own', async () => {
     'api.default',
     ['a', 'b', 'c', 'd'].map((name) => endpoint(name)),
   );
-  bench.connect = (at) => Promise.reject(failure('SKEIN_PEER_UNREACHABLE', at.instance !== 'a'));
+  bench.connect = (at) => Promise.reject(failure('SKEIN_HUB_UNREACHABLE', at.instance !== 'a'));
   const reply = bench.get();
   await reply.done;
-  equal(reply.error?.code, 'SKEIN_PEER_UNREACHABLE');
+  equal(reply.error?.code, 'SKEIN_HUB_UNREACHABLE');
   equal(bench.asked.length, 3);
   equal(new Set(bench.asked).size, 3);
 });

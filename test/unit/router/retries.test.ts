@@ -293,3 +293,67 @@ test('a request that finds no room is no probe: the endpoint that waits for one 
   for (let i = 0; i < 10; i++) await bench.finish(bench.get({ method: 'POST' }));
   deepEqual(told, ['ejected b', 'readmitted b']);
 });
+
+/** `count` instances, of which only those of `present` can be reached. */
+function stale(count: number, present: readonly string[], rule: object = {}): Bench {
+  const bench = retried(rule);
+  bench.source.tell(
+    'v1.default',
+    Array.from({ length: count }, (_, i) => endpoint(`i-${i}`, { service: 'v1.default' })),
+  );
+  bench.connect = (at) => {
+    if (!present.includes(at.instance)) throw failure('SKEIN_NO_ENDPOINT', true);
+    return bench.upstream(at);
+  };
+  return bench;
+}
+
+test('instances that are not there use up no attempts while there is one that was not tried', async () => {
+  for (const rule of [{}, { retry: { attempts: 1 } }]) {
+    for (let i = 0; i < 8; i++) {
+      const bench = stale(8, [`i-${i}`], rule);
+      for (let n = 0; n < 20; n++) equal((await bench.finish(bench.get({ method: 'POST' }))).head?.status, 200);
+    }
+  }
+});
+
+test('nobody is there: each instance is asked once, and of very many a few', async () => {
+  for (const [count, asked] of [
+    [2, 2],
+    [8, 8],
+    [100, 19],
+  ] as const) {
+    const bench = stale(count, []);
+    const reply = await bench.finish(bench.get());
+    deepEqual([reply.error?.code, bench.asked.length, new Set(bench.asked).size], ['SKEIN_NO_ENDPOINT', asked, asked]);
+  }
+});
+
+test('where instances are not there, those that fail are asked no more often than where they are', async () => {
+  for (const [code, most] of [
+    ['SKEIN_STREAM_RESET', 3],
+    ['SKEIN_REFUSED', 3],
+    ['SKEIN_APP_UNREACHABLE', 3],
+  ] as const) {
+    for (let n = 0; n < 20; n++) {
+      const bench = stale(10, ['i-0', 'i-2', 'i-4', 'i-6', 'i-8']);
+      let seen = 0;
+      bench.behave = (request) => {
+        seen++;
+        request.reply.onAbort(failure(code));
+      };
+      equal((await bench.finish(bench.get())).error?.code, code);
+      equal(seen, most, code);
+    }
+  }
+});
+
+test('where no other attempt is wanted there is none', async () => {
+  const bench = new Bench({ maxAttempts: 1 });
+  bench.source.tell('api.default', [endpoint('a'), endpoint('b')]);
+  bench.connect = () => {
+    throw failure('SKEIN_NO_ENDPOINT', true);
+  };
+  equal((await bench.finish(bench.get())).error?.code, 'SKEIN_NO_ENDPOINT');
+  equal(bench.asked.length, 1);
+});

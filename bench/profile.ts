@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- profile [caller|callee|hub] [--load requests|download|joins] [--seconds N]`: where the time of one process goes,
+ * `npm run bench -- profile [caller|callee|hub] [--load requests|download|joins] [--seconds N] [--members N]`: where the time of one process goes,
  * by what it was spent on, and the functions that took most of it by themselves.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,7 +11,8 @@ import { parseArgs } from 'node:util';
 import { type Sidecar, TestMesh } from '../test/support/mesh.ts';
 import type { Program } from '../test/support/process.ts';
 import { runDownloads } from './kit/download.ts';
-import { Agents } from './kit/membership.ts';
+import { cpuOf, measure } from './kit/measure.ts';
+import { PATIENCE_MS, startMembers } from './kit/membership.ts';
 import { Origin } from './kit/origin.ts';
 import { type CpuProfile, sumByCategory, sumByFunction } from './kit/profile-sums.ts';
 import { programPath } from './kit/programs.ts';
@@ -21,17 +22,21 @@ import { runWrk } from './kit/wrk.ts';
 const PARTS = ['caller', 'callee', 'hub'] as const;
 const FUNCTIONS_SHOWN = 25;
 const WARM_UP_SECONDS = 2;
-/** For `joins`: so many come, and come back. */
-const JOINING = 300;
 
 type Part = (typeof PARTS)[number];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { load: { type: 'string', default: 'requests' }, seconds: { type: 'string', default: '5' } },
+  options: {
+    load: { type: 'string', default: 'requests' },
+    seconds: { type: 'string', default: '5' },
+    members: { type: 'string', default: '300' },
+  },
 });
 const part = (positionals[0] ?? 'caller') as Part;
 const seconds = Number(values.seconds);
+/** For `joins`: so many come. */
+const joining = Number(values.members);
 
 const folder = mkdtempSync(join(tmpdir(), 'skein-profile-'));
 const file = join(folder, 'cpu.json');
@@ -82,11 +87,18 @@ async function load(caller: Sidecar, direct: boolean): Promise<void> {
   else await runWrk(target, { connections: 64, seconds: WARM_UP_SECONDS + seconds });
 }
 
+/** Tells what a join costs as the mesh grows: in quarters, the last of which comes to a mesh of almost all. */
 async function letJoin(mesh: TestMesh): Promise<void> {
-  const agents = await Agents.start(mesh);
-  closers.push(() => agents.program.kill());
-  await agents.join(JOINING);
-  await agents.cut();
+  const crowd = await startMembers(mesh, 'crowd');
+  closers.push(() => crowd.kill());
+  const hub = { pids: () => ({ hub: [mesh.hub.pid] }) };
+  for (let quarter = 1; quarter <= 4; quarter++) {
+    const count = Math.round((joining * quarter) / 4);
+    const more = count - Math.round((joining * (quarter - 1)) / 4);
+    const measured = await measure(hub, () => crowd.command({ do: 'join', count }, PATIENCE_MS));
+    const each = (cpuOf(measured, 'hub') / more) * 1000;
+    process.stdout.write(`${more} joined, ${count} in all: ${each.toFixed(2)} ms of the hub's time each\n`);
+  }
 }
 
 function print(profile: CpuProfile): void {

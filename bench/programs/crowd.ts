@@ -145,8 +145,9 @@ class Member {
 await serveCommands({
   async join({ count }) {
     const started = performance.now();
-    await inTurn(count, async (i) => {
-      members[i] = await Member.join(`s-${i}.default`);
+    const first = members.length;
+    await inTurn(count - first, async (i) => {
+      members[first + i] = await Member.join(`s-${first + i}.default`);
     });
     return { seconds: (performance.now() - started) / 1000 };
   },

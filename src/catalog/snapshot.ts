@@ -1,5 +1,6 @@
 /** Snapshot: an immutable catalogue with its indexes; a change makes a new one that shares what did not change. */
 
+import { LayeredMap } from '../core/layered-map.ts';
 import { hashResource, isSameHash, type ResourceHash, SetDigest, type Sha256 } from './digest.ts';
 import type { Endpoint } from './endpoint.ts';
 import { isEndpoint, type Manifest, type Resource, resourceKey } from './resource.ts';
@@ -28,15 +29,15 @@ export class Snapshot {
   /** 32 hexadecimal digits: equal digests mean equal contents. */
   readonly digest: string;
   readonly #set: SetDigest;
-  readonly #entries: ReadonlyMap<string, Entry>;
-  readonly #services: ReadonlyMap<string, Service>;
+  readonly #entries: LayeredMap<Entry>;
+  readonly #services: LayeredMap<Service>;
   readonly #manifests: ReadonlyMap<string, readonly Manifest[]>;
 
   private constructor(
     version: { readonly epoch: number; readonly revision: number },
     set: SetDigest,
-    entries: ReadonlyMap<string, Entry>,
-    services: ReadonlyMap<string, Service>,
+    entries: LayeredMap<Entry>,
+    services: LayeredMap<Service>,
     manifests: ReadonlyMap<string, readonly Manifest[]>,
   ) {
     this.epoch = version.epoch;
@@ -49,7 +50,7 @@ export class Snapshot {
   }
 
   static empty(epoch = 0, revision = 0): Snapshot {
-    return new Snapshot({ epoch, revision }, new SetDigest(), new Map(), new Map(), new Map());
+    return new Snapshot({ epoch, revision }, new SetDigest(), LayeredMap.empty(), LayeredMap.empty(), new Map());
   }
 
   get size(): number {
@@ -93,30 +94,32 @@ export class Snapshot {
 
   /** The catalogue after `change`, numbered `revision` (and `epoch`, when it begins anew). */
   with(change: Change, sha256: Sha256, revision: number, epoch: number = this.epoch): Snapshot {
-    const entries = new Map(this.#entries);
+    const changes = new Map<string, Entry | undefined>();
+    const entryOf = (key: string): Entry | undefined => (changes.has(key) ? changes.get(key) : this.#entries.get(key));
     const set = new SetDigest(this.#set);
     const touched: Resource[] = [];
     for (const key of change.removals) {
-      const entry = entries.get(key);
+      const entry = entryOf(key);
       if (entry === undefined) continue;
-      entries.delete(key);
+      changes.set(key, undefined);
       set.toggle(entry.hash);
       touched.push(entry.resource);
     }
     for (const resource of change.upserts) {
       const key = resourceKey(resource);
-      const before = entries.get(key);
+      const before = entryOf(key);
       const hash = hashResource(sha256, resource);
       if (before !== undefined) {
         if (isSameHash(before.hash, hash)) continue;
         set.toggle(before.hash);
       }
       set.toggle(hash);
-      entries.set(key, { resource, hash });
+      changes.set(key, { resource, hash });
       touched.push(resource);
     }
     const version = { epoch, revision };
     if (touched.length === 0) return new Snapshot(version, set, this.#entries, this.#services, this.#manifests);
+    const entries = this.#entries.with(changes);
     return new Snapshot(
       version,
       set,
@@ -128,10 +131,10 @@ export class Snapshot {
 }
 
 function reindexServices(
-  before: ReadonlyMap<string, Service>,
+  before: LayeredMap<Service>,
   touched: readonly Resource[],
-  entries: ReadonlyMap<string, Entry>,
-): ReadonlyMap<string, Service> {
+  entries: LayeredMap<Entry>,
+): LayeredMap<Service> {
   const changed = new Map<string, Map<string, Endpoint>>();
   for (const resource of touched) {
     if (!isEndpoint(resource)) continue;
@@ -146,12 +149,11 @@ function reindexServices(
     else endpoints.delete(key);
   }
   if (changed.size === 0) return before;
-  const services = new Map(before);
+  const services = new Map<string, Service | undefined>();
   for (const [key, endpoints] of changed) {
-    if (endpoints.size === 0) services.delete(key);
-    else services.set(key, toService(key, [...endpoints.values()]));
+    services.set(key, endpoints.size === 0 ? undefined : toService(key, [...endpoints.values()]));
   }
-  return services;
+  return before.with(services);
 }
 
 function toService(key: string, endpoints: readonly Endpoint[]): Service {
@@ -162,13 +164,13 @@ function toService(key: string, endpoints: readonly Endpoint[]): Service {
 function reindexManifests(
   before: ReadonlyMap<string, readonly Manifest[]>,
   touched: readonly Resource[],
-  entries: ReadonlyMap<string, Entry>,
+  entries: LayeredMap<Entry>,
 ): ReadonlyMap<string, readonly Manifest[]> {
   const kinds = new Set<string>();
   for (const resource of touched) if (!isEndpoint(resource)) kinds.add(resource.kind);
   if (kinds.size === 0) return before;
   const found = new Map<string, [string, Manifest][]>([...kinds].map((kind) => [kind, []]));
-  for (const [key, { resource }] of entries) {
+  for (const [key, { resource }] of entries.entries()) {
     if (!isEndpoint(resource)) found.get(resource.kind)?.push([key, resource]);
   }
   const manifests = new Map(before);

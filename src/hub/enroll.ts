@@ -20,6 +20,7 @@ import { type Admission, RETRY_MS, refuseToken } from './admission.ts';
 import type { HubLimits } from './options.ts';
 import type { PlatformTrust } from './platform-trust.ts';
 import type { Store, StoreEntry } from './store.ts';
+import { Tally } from './tally.ts';
 
 export interface EnrolmentOptions {
   readonly store: Store;
@@ -83,9 +84,11 @@ export class Enrolment {
   readonly stats: EnrolmentStats = { tokensCreated: 0, outcomes: new Map() };
   readonly #options: EnrolmentOptions;
   readonly #refusals: LimitedLog;
+  readonly #tokens: Tally;
 
   constructor(options: EnrolmentOptions) {
     this.#options = options;
+    this.#tokens = new Tally(options.store, PREFIX);
     this.#refusals = new LimitedLog(options.log, options.clock, options.limits.refusalsLogged);
   }
 
@@ -97,7 +100,7 @@ export class Enrolment {
     if (!(ttlMs >= 1000 && ttlMs <= limits.maxTokenTtlMs)) {
       throw new SkeinError('SKEIN_RESOURCE_INVALID', `Cannot make token: its life of ${ttlMs} ms is out of range`);
     }
-    if ((await store.list(PREFIX)).length >= limits.maxTokens && !(await this.#makeRoom())) {
+    if (this.#tokens.size >= limits.maxTokens && !(await this.#makeRoom())) {
       throw new SkeinError('SKEIN_LIMIT', `Cannot make token: ${limits.maxTokens} wait for their use already`);
     }
     const expiresAtMs = clock.epochMs() + ttlMs;
@@ -148,6 +151,11 @@ export class Enrolment {
     }
   }
 
+  close(): void {
+    this.#tokens.close();
+    this.#options.platforms?.close();
+  }
+
   /** Forgets tokens for the identity `id` that wait for their use. @returns how many there were */
   async withdraw(id: string): Promise<number> {
     const { store, trustDomain } = this.#options;
@@ -178,8 +186,8 @@ export class Enrolment {
   async #makeRoom(): Promise<boolean> {
     const { store, clock, limits } = this.#options;
     await this.sweep();
+    if (this.#tokens.size < limits.maxTokens) return true;
     const entries = await store.list(PREFIX);
-    if (entries.length < limits.maxTokens) return true;
     const usedUntilMs = clock.epochMs() - RETRY_MS;
     const used = entries
       .map((entry) => ({ entry, usedMs: readToken(entry)?.used?.atMs ?? Number.POSITIVE_INFINITY }))

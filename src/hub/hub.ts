@@ -424,6 +424,7 @@ class RunningHub implements Hub {
     this.#standing.close();
     this.#auditPushes?.close();
     this.#leases.close().catch(() => undefined); // it tells of its failures itself
+    this.#enrolment.close();
     this.#federation.close();
     this.#resources.close();
     this.#revocations.close();

@@ -27,6 +27,7 @@ import { isSafeUrl } from '../core/safe-url.ts';
 import { RESERVED_NAMESPACE, toWorkloadId } from '../core/spiffe-id.ts';
 import { type Admission, RETRY_MS, refuseToken } from './admission.ts';
 import type { Store, StoreEntry } from './store.ts';
+import { Tally } from './tally.ts';
 
 /** One kind of token that is taken; the first whose issuer, audience and claims fit decides. */
 export interface TrustedPlatform {
@@ -76,10 +77,12 @@ const USED = v.object({ by: v.string(), atMs: v.number(), expiresAtMs: v.number(
 export class PlatformTrust {
   readonly #options: PlatformTrustOptions;
   readonly #mappings: readonly Mapping[];
+  readonly #used: Tally;
 
   /** @throws SkeinError SKEIN_CONFIG */
   constructor(options: PlatformTrustOptions) {
     this.#options = options;
+    this.#used = new Tally(options.store, PREFIX);
     const documents = new Map<string, RemoteDocument<SigningKeys>>();
     this.#mappings = options.trusted.map((trusted) => {
       const { issuer, jwks = '', algorithms = DEFAULT_ALGORITHMS } = trusted;
@@ -131,6 +134,10 @@ export class PlatformTrust {
     throw refusal;
   }
 
+  close(): void {
+    this.#used.close();
+  }
+
   /** Forgets tokens that have expired. */
   async sweep(): Promise<void> {
     const { store, platform } = this.#options;
@@ -160,8 +167,8 @@ export class PlatformTrust {
     const { store, platform, maxTokens } = this.#options;
     const key = PREFIX + this.#hash(signed);
     const atMs = platform.clock.epochMs();
-    if ((await store.list(PREFIX)).length >= maxTokens) await this.sweep();
-    if ((await store.list(PREFIX)).length >= maxTokens) {
+    if (this.#used.size >= maxTokens) await this.sweep();
+    if (this.#used.size >= maxTokens) {
       throw refuseToken('SKEIN_LIMIT', `${maxTokens} are remembered already`);
     }
     const mark: v.InferOutput<typeof USED> = { by, atMs, expiresAtMs };

@@ -84,13 +84,17 @@ export class Publisher {
     if (after.digest === before.digest) return;
     this.#snapshot = after;
     this.#options.onStep?.(after, keys);
+    const told = new Set<Subscriber>();
     for (const key of keys) {
       const resource = after.get(key) ?? before.get(key);
       if (resource === undefined) continue;
       const concerned = isEndpoint(resource) ? this.#byService.get(resource.service) : this.#subscribers;
-      for (const subscriber of concerned ?? []) subscriber.note(key, resource);
+      for (const subscriber of concerned ?? []) {
+        subscriber.note(key, resource);
+        told.add(subscriber);
+      }
     }
-    for (const subscriber of this.#subscribers) subscriber.flushIfWritable();
+    for (const subscriber of told) subscriber.flushIfWritable();
     this.#options.onNews?.();
   }
 

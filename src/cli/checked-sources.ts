@@ -3,7 +3,7 @@
 import type { Issue } from '../catalog/issue.ts';
 import { parseManifest } from '../catalog/parse.ts';
 import { type Manifest, resourceKey } from '../catalog/resource.ts';
-import { configError } from './config.ts';
+import { configError } from './config-issue.ts';
 import type { SourcedManifest } from './manifest.ts';
 import { metadataOf } from './resource-name.ts';
 

@@ -1,9 +1,9 @@
 /** `skein.yaml`: read, expand `${ENV}`, validate. Refused whole, with every issue and its place. */
 
 import * as v from 'valibot';
-import { SkeinError } from '../core/errors.ts';
 import { HUB_QUOTAS } from '../hub/options.ts';
-import { type ConfigIssue, type Environment, expandEnvironment } from './environment.ts';
+import { type ConfigIssue, configError } from './config-issue.ts';
+import { type Environment, expandEnvironment } from './environment.ts';
 import { parseYaml } from './yaml.ts';
 
 /** A file is configuration, not data: more than this is a mistake, or an attack on the parser. */
@@ -151,10 +151,4 @@ function toIssue(issue: v.BaseIssue<unknown>): ConfigIssue {
   if (issue.received === 'undefined') return { path, message: 'is missing' };
   if (issue.type.endsWith('object') || issue.type === 'record') return { path, message: 'must be a mapping of keys' };
   return { path, message: issue.message };
-}
-
-export function configError(name: string, issues: readonly ConfigIssue[]): SkeinError {
-  const count = issues.length === 1 ? '1 issue' : `${issues.length} issues`;
-  const remedy = `Correct ${name}; nothing was done with it.`;
-  return new SkeinError('SKEIN_CONFIG', `Cannot use ${name}: ${count}`, { details: { file: name, issues, remedy } });
 }

@@ -1,10 +1,6 @@
 /** `${NAME}` in the strings of a parsed file, replaced by environment variables. */
 
-/** One thing wrong in a file, and where: `expose[0].target`. */
-export interface ConfigIssue {
-  readonly path: string;
-  readonly message: string;
-}
+import type { ConfigIssue } from './config-issue.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

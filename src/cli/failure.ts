@@ -1,7 +1,7 @@
 /** A failure as the person at the terminal reads it: what, why, what to do; or as one JSON line. */
 
 import { SkeinError } from '../core/errors.ts';
-import type { ConfigIssue } from './environment.ts';
+import type { ConfigIssue } from './config-issue.ts';
 import { EXPLANATIONS } from './explanations.ts';
 import { redact } from './log.ts';
 import { type Painter, toPrintable } from './output.ts';

@@ -13,7 +13,7 @@ import { type FederatedDomain, HUB_ROLES, type HubQuotas, type HubRole } from '.
 import type { TrustedPlatform } from '../hub/platform-trust.ts';
 import { parseHubUrl, parseListenAddress } from './address.ts';
 import { DEFAULT_HUB_DATA } from './admin.ts';
-import { type HubFile, parseHubFile } from './config.ts';
+import type { HubFile } from './config.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
 import { requireFiles } from './profile.ts';
@@ -125,7 +125,9 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     throw new SkeinError('SKEIN_CONFIG', `Cannot read --config: no file "${path}"`);
   }
   const file =
-    path === undefined || content === undefined ? {} : parseHubFile(basename(path), decodeUtf8(content), process.env);
+    path === undefined || content === undefined
+      ? {}
+      : (await import('./config.ts')).parseHubFile(basename(path), decodeUtf8(content), process.env);
 
   const credentials = input.text('store-credentials');
   const fileCredentials =

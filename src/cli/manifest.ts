@@ -3,7 +3,7 @@
 import { resolve } from 'node:path';
 import { concatBytes, decodeUtf8 } from '../core/bytes.ts';
 import { SkeinError } from '../core/errors.ts';
-import { configError } from './config.ts';
+import { configError } from './config-issue.ts';
 import type { CommandContext } from './context.ts';
 import { requireFiles } from './profile.ts';
 import { type Locate, parseYamlDocuments } from './yaml.ts';

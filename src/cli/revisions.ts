@@ -4,7 +4,6 @@ import { asRecord, toRecords } from './admin-client.ts';
 import type { CommandContext } from './context.ts';
 import { formatJson, formatTable } from './output.ts';
 import { formatResource } from './resource-name.ts';
-import { formatYaml } from './yaml.ts';
 
 /** Changes of one revision in its row; the other forms have all. */
 const MOST = 3;
@@ -44,7 +43,10 @@ export async function printRevisions(
     return changes.length === 0 ? [] : [{ ...revision, changes }];
   });
   if (form === 'json') return print(formatJson(shown));
-  if (form === 'yaml') return print(formatYaml(shown));
+  if (form === 'yaml') {
+    const { formatYaml } = await import('./yaml.ts');
+    return print(formatYaml(shown));
+  }
   return print(formatTable(['revision', 'at', 'action', 'changes'], shown.map(toRow), paint));
 }
 

@@ -5,7 +5,7 @@ import { SkeinError } from '../core/errors.ts';
 import { asRecord } from './admin-client.ts';
 import type { CommandContext } from './context.ts';
 import type { OptionSpec } from './input.ts';
-import { readManifests, type SourcedManifest } from './manifest.ts';
+import type { SourcedManifest } from './manifest.ts';
 import { metadataOf } from './resource-name.ts';
 
 export const FILE_OPTION: OptionSpec = {
@@ -48,6 +48,7 @@ export function sourcePaths({ input }: CommandContext, command: string): readonl
 /** The manifests of one file. @throws SkeinError SKEIN_CONFIG */
 export async function readSource(context: CommandContext, path: string): Promise<readonly SourcedManifest[]> {
   const namespace = context.input.text('namespace') ?? DEFAULT_NAMESPACE;
+  const { readManifests } = await import('./manifest.ts');
   const sources = await readManifests(context, path);
   return sources.map((source) => ({ ...source, manifest: withNamespace(source.manifest, namespace) }));
 }

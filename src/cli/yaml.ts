@@ -1,7 +1,10 @@
-/** YAML text to plain values: line and column of what is none, and a bound on what aliases may grow to. */
+/**
+ * YAML text to plain values: line and column of what is none, and a bound on what aliases may grow to. The only door to yaml, opened when
+ * there is such a text: a sidecar without one does without five megabytes.
+ */
 
 import { type Document, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, stringify } from 'yaml';
-import type { ConfigIssue } from './environment.ts';
+import type { ConfigIssue } from './config-issue.ts';
 
 /** A document that expands the same alias over and over is refused beyond this count. */
 const MAX_ALIASES = 100;

@@ -13,7 +13,7 @@ import { isAskedByPage } from '../core/page.ts';
 import type { Crypto, RequestInfo } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { PERMISSIVE_FIELD } from '../core/reserved-fields.ts';
-import type { Metrics } from '../telemetry/prometheus.ts';
+import { METRICS_CONTENT_TYPE, type Metrics } from '../telemetry/prometheus.ts';
 import type { Admin } from './admin.ts';
 import type { Audit, AuditedChange } from './audit.ts';
 import type { ApplyOutcome } from './resources.ts';
@@ -76,7 +76,7 @@ export function createApp(options: AppOptions): App {
   app.get('/metrics', async (c) => {
     // Numbers only, but of everybody: for those on this machine, and for those with the token.
     if (!isOfThisMachine(c)) authorize(c, options);
-    return c.body(await metrics.render(), 200, { 'content-type': metrics.contentType, ...NO_STORE });
+    return c.body(await metrics.render(), 200, { 'content-type': METRICS_CONTENT_TYPE, ...NO_STORE });
   });
 
   app.use('/v1/*', async (c, next) => {

@@ -11,7 +11,7 @@ import type { Crypto } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { PERMISSIVE_FIELD } from '../core/reserved-fields.ts';
 import { tryParseAuthority } from '../http/target.ts';
-import type { Metrics } from '../telemetry/prometheus.ts';
+import { METRICS_CONTENT_TYPE, type Metrics } from '../telemetry/prometheus.ts';
 
 export interface AdminAppOptions {
   readonly token: Redacted<string>;
@@ -55,7 +55,7 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   app.get('/healthz', (c) => c.text('ok\n', 200, NO_STORE));
   app.get('/readyz', (c) => (isReady() ? c.text('ready\n', 200, NO_STORE) : c.text('not ready\n', 503, NO_STORE)));
   app.get('/metrics', async (c) =>
-    c.body(await metrics.render(), 200, { 'content-type': metrics.contentType, ...NO_STORE }),
+    c.body(await metrics.render(), 200, { 'content-type': METRICS_CONTENT_TYPE, ...NO_STORE }),
   );
   // Who may open local ports may use the sidecar's listeners too, but not read who its peers are and what policies say.
   app.use('/v1/*', async (c, next) => {

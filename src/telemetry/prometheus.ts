@@ -1,8 +1,13 @@
-/** Metrics as Prometheus text; the only door to prom-client. Values are read when somebody asks, from counters others keep. */
+/**
+ * Metrics as Prometheus text; the only door to prom-client, opened when somebody asks. Values are read then, from counters others keep.
+ */
 
-import { Counter, Gauge, type Metric, Registry } from 'prom-client';
+import type { Metric } from 'prom-client';
 import { type LabelsOf, METRICS, type MetricDefinition, type MetricName, type MetricOf } from './names.ts';
 import { CounterSeries, HistogramSeries, type Labels, SeriesTable } from './series.ts';
+
+/** Content type of `Metrics.render`. */
+export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** A value with the labels it belongs to. */
 export type Reading<N extends MetricName> = readonly [labels: LabelsOf<N>, value: number];
@@ -17,16 +22,19 @@ export interface EventHistogram<N extends MetricName> {
 }
 
 export class Metrics {
-  readonly #registry = new Registry();
-  readonly #made = new Set<MetricName>();
+  readonly #made = new Map<MetricName, () => SampleValue[]>();
 
-  /** Content type of `render`. */
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
-
-  render(): Promise<string> {
-    return this.#registry.metrics();
+  async render(): Promise<string> {
+    const { Registry } = await import('prom-client');
+    const registry = new Registry();
+    for (const [name, read] of this.#made) {
+      const { help, type } = METRICS[name];
+      // Metrics of prom-client itself cost more for each request than the rest of the sidecar's bookkeeping together; a registry
+      // takes whatever can be asked like one.
+      const metric = { name, get: async () => ({ name, help, type, values: read() }) };
+      registry.registerMetric(metric as unknown as Metric);
+    }
+    return registry.metrics();
   }
 
   /** A gauge or counter without labels whose value is asked for at each scrape. */
@@ -36,27 +44,12 @@ export class Metrics {
 
   /** The same with labels: all label sets that exist at the moment of the scrape. */
   readAll<N extends MetricOf<'counter' | 'gauge'>>(name: N, readings: () => Iterable<Reading<N>>): void {
-    const definition = this.#define(name);
-    const collect = (set: (labels: Record<string, string>, value: number) => void): void => {
-      for (const [labels, value] of readings()) set(labels, value);
-    };
-    if (definition.type === 'counter') {
-      const counter: Counter = new Counter({
-        ...this.#configuration(name, definition),
-        collect() {
-          counter.reset();
-          collect((labels, value) => counter.inc(labels, value));
-        },
-      });
-    } else {
-      const gauge: Gauge = new Gauge({
-        ...this.#configuration(name, definition),
-        collect() {
-          gauge.reset();
-          collect((labels, value) => gauge.set(labels, value));
-        },
-      });
-    }
+    const { labels: names } = METRICS[name] as MetricDefinition;
+    this.#define(name, () => {
+      const values = Array.from(readings(), ([labels, value]) => ({ metricName: name, labels, value }));
+      // What has no labels is there before it has happened.
+      return values.length === 0 && names.length === 0 ? [{ metricName: name, labels: {}, value: 0 }] : values;
+    });
   }
 
   counter<N extends MetricOf<'counter'>>(name: N): EventCounter<N> {
@@ -68,25 +61,17 @@ export class Metrics {
   }
 
   histogram<N extends MetricOf<'histogram'>>(name: N): EventHistogram<N> {
-    const { help, buckets = [] } = this.#define(name);
+    const { buckets = [] } = METRICS[name] as MetricDefinition;
     const table = new SeriesTable(() => new HistogramSeries(buckets));
-    const values = (): SampleValue[] =>
-      [...table.all()].flatMap(({ labels, series }) => toSamples(name, labels, series, buckets));
-    // prom-client's own histogram costs more for each request than the rest of the sidecar's bookkeeping together; a
-    // registry takes whatever can be asked like a metric.
-    const metric = { name, get: async () => ({ name, help, type: 'histogram', values: values() }) };
-    this.#registry.registerMetric(metric as unknown as Metric);
+    this.#define(name, () =>
+      [...table.all()].flatMap(({ labels, series }) => toSamples(name, labels, series, buckets)),
+    );
     return table;
   }
 
-  #define(name: MetricName): MetricDefinition {
+  #define(name: MetricName, read: () => SampleValue[]): void {
     if (this.#made.has(name)) throw new TypeError(`Cannot define metric "${name}": it exists`);
-    this.#made.add(name);
-    return METRICS[name];
-  }
-
-  #configuration(name: MetricName, { help, labels }: MetricDefinition) {
-    return { name, help, labelNames: [...labels], registers: [this.#registry] };
+    this.#made.set(name, read);
   }
 }
 

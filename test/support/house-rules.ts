@@ -132,7 +132,7 @@ export const WORDS: readonly WordRule[] = [
 export const SEALED_FROM_HUB = /^src\/(?:http\/(?:h1|exchange|head-codec)\.ts$|router\/)/;
 
 /** Packages that some commands need; the others do not wait for them to load. */
-const NOT_AT_START = new Set(['hono', 'jose', 'msgpackr', 'prom-client', 're2js']);
+const NOT_AT_START = new Set(['@hono/node-server', 'hono', 'jose', 'msgpackr', 'prom-client', 're2js', 'yaml']);
 const COMMAND_LINE = 'src/cli/main.ts';
 
 export const MAX_CODE_LINES = 400;

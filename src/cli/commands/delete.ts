@@ -6,7 +6,6 @@ import { SkeinError } from '../../core/errors.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
 import type { CommandSpec } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
-import { readManifests } from '../manifest.ts';
 import { metadataOf, parseResourceQuery } from '../resource-name.ts';
 import { printOutcome } from '../revisions.ts';
 import { FILE_OPTION, IGNORE_TESTS_OPTION, inWordsOfFiles, NAMESPACE_OPTION } from '../sources.ts';
@@ -29,6 +28,7 @@ export const remove: CommandSpec = {
       return manifestKey(kind, namespace, name);
     });
     for (const path of context.input.list('file') ?? []) {
+      const { readManifests } = await import('../manifest.ts');
       for (const { source, manifest } of await readManifests(context, path)) {
         const meta = metadataOf(manifest, namespace);
         if (meta.kind === '' || meta.name === '') {

@@ -5,6 +5,7 @@ import { DEFAULT_NAMESPACE } from '../../catalog/service.ts';
 import { ADMIN_OPTIONS, openAdmin } from '../admin.ts';
 import { asRecord, toList, toRecords } from '../admin-client.ts';
 import type { CommandSpec } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import { formatJson, formatTable, outputOption } from '../output.ts';
 import {
@@ -15,7 +16,6 @@ import {
   resourcePath,
 } from '../resource-name.ts';
 import { printRevisions } from '../revisions.ts';
-import { formatYaml } from '../yaml.ts';
 
 export const get: CommandSpec = {
   name: 'get',
@@ -55,7 +55,8 @@ export const get: CommandSpec = {
     if (query?.name !== undefined) {
       const manifest = await admin.get(resourcePath(query.kind, namespace ?? DEFAULT_NAMESPACE, query.name));
       if (form === 'table') await context.print(toTable([manifest], context.paint));
-      else await context.print(form === 'json' ? formatJson(manifest) : formatYaml(manifest));
+      else if (form === 'json') await context.print(formatJson(manifest));
+      else await printYaml(context, [manifest]);
       return EXIT.done;
     }
     const manifests = toList(await admin.get('/v1/resources')).filter((manifest) => {
@@ -65,11 +66,16 @@ export const get: CommandSpec = {
       );
     });
     if (form === 'json') await context.print(formatJson(manifests));
-    else if (form === 'yaml') await context.print(manifests.map(formatYaml).join('---\n'));
+    else if (form === 'yaml') await printYaml(context, manifests);
     else await context.print(toTable(manifests, context.paint));
     return EXIT.done;
   },
 };
+
+async function printYaml({ print }: CommandContext, manifests: readonly unknown[]): Promise<void> {
+  const { formatYaml } = await import('../yaml.ts');
+  await print(manifests.map(formatYaml).join('---\n'));
+}
 
 function isMeant(key: string, query: ResourceQuery | undefined, namespace: string | undefined): boolean {
   const [kind, space, name] = key.split('/');

@@ -1,10 +1,19 @@
-/** HTTP server of hub and admin port: a fetch handler and mesh WebSockets behind one port, with hard limits. */
+/**
+ * HTTP server of hub and admin port: a fetch handler and mesh WebSockets behind one port, with hard limits. The only door to
+ * @hono/node-server, opened at the first request: with it Node loads all of its `fetch`, seven megabytes that a port nobody asks need not have.
+ */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
-import { getRequestListener, RequestError } from '@hono/node-server';
 import type { HttpServerOptions, Listener, UpgradeRefusal } from '../../core/platform.ts';
 import { SUBPROTOCOL } from '../common/websocket.ts';
 import { readClientAddress } from './client-address.ts';
@@ -60,7 +69,7 @@ export function createHttpListener(limits: HttpLimits = HTTP_LIMITS): ListenHttp
         keepAlive: true,
         keepAliveInitialDelay: 60_000,
       },
-      createRequestListener(options),
+      openAtFirst(() => createRequestListener(options)),
     );
     server.maxHeadersCount = limits.maxHeaders;
     server.maxConnections = options.maxConnections ?? limits.maxConnections;
@@ -104,10 +113,27 @@ async function closingSilent(server: Server, silent: SilentSockets, listening: P
   };
 }
 
-function createRequestListener({
-  fetch,
-  trustsProxy = false,
-}: HttpServerOptions): ReturnType<typeof getRequestListener> {
+/** A request that comes while it is opened waits for it; none overtakes another. */
+function openAtFirst(create: () => Promise<RequestListener>): RequestListener {
+  let opening: Promise<void> | undefined;
+  let listener: RequestListener | undefined;
+  return (request, response) => {
+    if (listener !== undefined) {
+      listener(request, response);
+      return;
+    }
+    opening ??= create().then((created) => {
+      listener = created;
+    });
+    opening.then(
+      () => listener?.(request, response),
+      () => response.destroy(),
+    );
+  };
+}
+
+async function createRequestListener({ fetch, trustsProxy = false }: HttpServerOptions): Promise<RequestListener> {
+  const { getRequestListener, RequestError } = await import('@hono/node-server');
   return getRequestListener(
     (request, { incoming }) => {
       const { remoteAddress = '', isProxied } = readClientAddress(incoming as IncomingMessage, trustsProxy);

@@ -38,7 +38,16 @@ test('Values are read when somebody asks', async () => {
     '# TYPE skein_hub_links_total counter',
   ])
     ok(text.split('\n').includes(line), line);
-  match(metrics.contentType, /^text\/plain/);
+});
+
+test('A counter without labels is there before anything has happened, one with labels is not', async () => {
+  const metrics = new Metrics();
+  metrics.counter('skein_hub_links_total');
+  metrics.counter('skein_retries_total');
+  const lines = (await metrics.render()).split('\n');
+  ok(lines.includes('skein_hub_links_total 0'));
+  ok(lines.includes('# TYPE skein_retries_total counter'));
+  ok(!lines.some((line) => line.startsWith('skein_retries_total')));
 });
 
 test('Registries share nothing, and a metric is defined once', async () => {

@@ -1,8 +1,10 @@
 /** The package in a Worker of Cloudflare, or of workerd anywhere: the neutral API bound to the platform of an isolate. */
 
+import { MemberMemory } from './agent/member-memory.ts';
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import type { MemberState, TextStorage } from './durable/bindings.ts';
 import { type MeshEnv, MeshMember, type MeshObjectOptions, type WorkerParts } from './durable/mesh-object.ts';
+import { RememberedTexts } from './durable/remembered-texts.ts';
 import { StorageFiles } from './durable/storage-files.ts';
 import { workerdPlatform } from './runtime/workerd/platform.ts';
 
@@ -44,14 +46,32 @@ export interface WorkerMeshOptions extends Omit<MeshOptions, 'data'>, WorkerPart
   readonly storage?: TextStorage | undefined;
 }
 
+/** By what it is kept in: what requests of one isolate leave to the next. Texts and keys alone: the rest belongs to a request. */
+const memories = new WeakMap<TextStorage, { readonly texts: TextStorage; readonly memory: MemberMemory }>();
+
+function memoryOf(storage: TextStorage): { readonly texts: TextStorage; readonly memory: MemberMemory } {
+  const known = memories.get(storage);
+  if (known !== undefined) return known;
+  const made = { texts: new RememberedTexts(storage), memory: new MemberMemory(workerdPlatform().clock) };
+  memories.set(storage, made);
+  return made;
+}
+
 /**
  * Joins the mesh for the time of one request, or of one Durable Object: nobody else may use what it gives.
  * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY
  */
-export function createMesh({ storage, regularExpressions, ...options }: WorkerMeshOptions): Promise<Mesh> {
-  const parts = { regularExpressions };
-  if (storage === undefined) return createMeshOn(workerdPlatform(), options, parts);
-  return createMeshOn(workerdPlatform(new StorageFiles(storage)), { ...options, data: 'member' }, parts);
+export async function createMesh({ storage, regularExpressions, ...options }: WorkerMeshOptions): Promise<Mesh> {
+  if (storage === undefined) return createMeshOn(workerdPlatform(), options, { regularExpressions });
+  const { texts, memory } = memoryOf(storage);
+  const parts = { regularExpressions, memory };
+  try {
+    return await createMeshOn(workerdPlatform(new StorageFiles(texts)), { ...options, data: 'member' }, parts);
+  } catch (thrown) {
+    // What is remembered may be why.
+    memories.delete(storage);
+    throw thrown;
+  }
 }
 
 /**

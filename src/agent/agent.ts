@@ -70,6 +70,7 @@ export async function createAgent(platform: Platform, options: AgentOptions, par
     services: resolved.services ?? [],
     renewAfterMs: resolved.limits.renewAfterMs,
     log: resolved.log ?? SILENT_LOGGER,
+    tickets: parts.memory?.tickets,
   });
   return new Agent(platform, resolved, identity, parts);
 }
@@ -111,7 +112,7 @@ export class Agent {
 
   /** @internal use `createAgent` */
   constructor(platform: Platform, options: ResolvedAgentOptions, identity: Identity, parts: AgentParts) {
-    const { observer, regularExpressions } = parts;
+    const { observer, regularExpressions, memory } = parts;
     const { limits, router, log = SILENT_LOGGER } = options;
     const { clock, random, decodeLatin1 } = platform;
     const staticKey = platform.crypto.createX25519();
@@ -130,6 +131,7 @@ export class Agent {
     this.names = names;
     this.mirror = new Mirror({
       ...{ platform, log, namespace: () => identity.namespace, expressions: regularExpressions },
+      remembered: memory?.services,
       sealing: {
         served: () => this.#services.names(),
         bundle: () => identity.bundle,

@@ -37,7 +37,7 @@ export async function checkHub(
     await link.ready;
     signal.throwIfAborted();
     if (identity === undefined) return 'spoken';
-    await verify(platform, link, identity);
+    await verify(platform, link, identity, url);
     return 'verified';
   } finally {
     signal.removeEventListener('abort', leave);
@@ -69,10 +69,10 @@ async function admit(platform: Platform, url: string, identity: Identity, signal
 }
 
 /** Resolves when the hub has shown who it is; this end says no more then. */
-async function verify(platform: Platform, link: Link, identity: Identity): Promise<void> {
+async function verify(platform: Platform, link: Link, identity: Identity, url: string): Promise<void> {
   const { clock, crypto, random } = platform;
   let isVerified = false;
-  const inner = identity.hubAuthenticator();
+  const inner = identity.hubAuthenticator(url);
   const authenticator: Authenticator = {
     verify: async (...shown) => {
       const peer = await inner.verify(...shown);

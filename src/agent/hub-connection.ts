@@ -241,7 +241,7 @@ export class HubConnection implements Route {
     const session: Session = new Session({
       role: 'initiator',
       circuit: this.#link.control,
-      authenticator: identity.hubAuthenticator(),
+      authenticator: identity.hubAuthenticator(this.url),
       crypto: platform.crypto,
       clock: platform.clock,
       random: platform.random,

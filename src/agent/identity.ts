@@ -14,6 +14,7 @@ import {
 import type { Grant } from '../auth/grant.ts';
 import type { HubRole } from '../auth/hub-role.ts';
 import type { IdentityKey } from '../auth/key-pair.ts';
+import { ResumingAuthenticator, type ResumingOptions, TicketBook } from '../auth/resume-tickets.ts';
 import { type RevocationList, type Revocations, revoked } from '../auth/revocation.ts';
 import type { BundleRefusal } from '../auth/signed-bundle.ts';
 import type { RevocationsRefusal, SignedRevocations } from '../auth/signed-revocations.ts';
@@ -59,6 +60,8 @@ export class Identity {
   readonly #bundle: KnownBundle;
   readonly #revocations: KnownRevocations;
   readonly #hubTime: HubTime;
+  /** By which others know this end again. */
+  readonly #given: TicketBook;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
   readonly #wayIn: WayIn | undefined;
@@ -87,6 +90,7 @@ export class Identity {
     });
     this.#revocations = new KnownRevocations(refusals);
     this.#hubTime = new HubTime(clock);
+    this.#given = new TicketBook(clock);
     this.#store = store;
     this.#key = key;
     this.#wayIn = wayIn;
@@ -250,17 +254,18 @@ export class Identity {
     return this.#revocations.refused;
   }
 
-  /** For the session with a hub. */
-  hubAuthenticator(): Authenticator {
+  /** For a session with the hub at `url`. */
+  hubAuthenticator(url: string): Authenticator {
     const { clock } = this.#options.platform;
     if (this.#membership !== undefined) {
-      return this.#memberAuthenticator(expectHub(this.trustDomain), {
+      const inner = this.#memberAuthenticator(expectHub(this.trustDomain), {
         onBundle: (offered) => this.updateBundle(offered),
         check: (hub) => {
           // It is not this member that is revoked.
           if (this.revocations.has(hub)) throw new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked');
         },
       });
+      return this.#resuming(inner, { taken: this.#takenFrom(url) });
     }
     return createNewcomerAuthenticator({
       wayIn: this.#wayIn as WayIn,
@@ -270,10 +275,24 @@ export class Identity {
     });
   }
 
-  /** For a session with another member: the one whose id is `expected`, or whoever proves to be one. */
-  peerAuthenticator(expected?: string): Authenticator {
+  /** For a session that this end begins with `instance`, whose id is to be `expected`; without them, with whoever proves to be a member. */
+  peerAuthenticator(expected?: string, instance = ''): Authenticator {
     const expect = expected === undefined ? expectMember(this.trustDomain) : expectPeer(expected);
-    return this.#memberAuthenticator(expect, { auditHeads: this.auditHeads });
+    const inner = this.#memberAuthenticator(expect, { auditHeads: this.auditHeads });
+    const taken = expected === undefined ? undefined : this.#takenFrom(`${expected} ${instance}`);
+    return this.#resuming(inner, expected === undefined ? { given: this.#given } : { taken });
+  }
+
+  /** A ticket is good for this SVID alone, and of that peer alone. */
+  #takenFrom(peer: string): ResumingOptions['taken'] {
+    const book = this.#options.tickets;
+    return book && { book, name: `${this.text} ${peer}` };
+  }
+
+  #resuming(inner: Authenticator, tickets: Pick<ResumingOptions, 'given' | 'taken'>): Authenticator {
+    const { crypto } = this.#options.platform;
+    const isGood = (peer: PeerIdentity): boolean => this.whyNot(peer, 'Cannot resume') === undefined;
+    return new ResumingAuthenticator(inner, { ...tickets, crypto, isGood });
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import { areSameRoles, type HubRole } from '../auth/hub-role.ts';
 import type { IdentityKey } from '../auth/key-pair.ts';
+import type { TicketBook } from '../auth/resume-tickets.ts';
 import { readClaimedId, verifyWit, type Wit } from '../auth/svid.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type KnownHub, parseWayIn, type WayIn } from '../auth/way-in.ts';
@@ -25,6 +26,8 @@ export interface IdentityOptions {
   readonly hubRoles?: readonly HubRole[] | undefined;
   readonly renewAfterMs: number;
   readonly log: Logger;
+  /** Where tickets that hubs and peers give outlive this member. @default nowhere, and none is asked for */
+  readonly tickets?: TicketBook | undefined;
 }
 
 /** An identity that is good for what is wanted. */

@@ -43,6 +43,8 @@ export interface MirrorOptions {
   readonly namespace: () => string;
   /** What reads the patterns of routes. @default nothing: such a route fails every request */
   readonly expressions?: RegularExpressions | undefined;
+  /** Services that were called before this member, and from now on. */
+  readonly remembered?: Set<string> | undefined;
   /** Policies and routes are believed as far as their issuer has sealed them. Without it, as they are told. */
   readonly sealing?: Sealing;
   /** Without it no trust domain is the own one. */
@@ -82,7 +84,7 @@ export class Mirror implements EndpointSource {
 
   constructor(options: MirrorOptions) {
     this.#options = options;
-    const { platform, log, namespace, expressions = NO_REGULAR_EXPRESSIONS, sealing } = options;
+    const { platform, log, namespace, expressions = NO_REGULAR_EXPRESSIONS, sealing, remembered } = options;
     this.routing = new Routing({ log, namespace, expressions });
     this.trust = new FederatedTrust(log, options.own ?? NOBODY);
     this.authentications = new Authentications(platform, log, this.trust);
@@ -92,7 +94,7 @@ export class Mirror implements EndpointSource {
       sha256: platform.crypto.sha256,
       clock: platform.clock,
       random: platform.random,
-      log,
+      ...{ log, remembered },
       onSnapshot: (snapshot, asOf) => this.#onSnapshot(snapshot, asOf),
     });
   }

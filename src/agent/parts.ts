@@ -5,6 +5,7 @@
 
 import type { RegularExpressions } from '../catalog/regular-expression.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
+import type { MemberMemory } from './member-memory.ts';
 
 export type { RegularExpressions };
 
@@ -13,4 +14,6 @@ export interface AgentParts {
   readonly observer?: TunnelObserver | undefined;
   /** What reads the regular expressions of routes. @default nothing: a route that has one fails every request */
   readonly regularExpressions?: RegularExpressions | undefined;
+  /** What members before this one have left, each of which has lived for a request. @default nothing, and nothing is left to others */
+  readonly memory?: MemberMemory | undefined;
 }

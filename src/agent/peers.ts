@@ -343,7 +343,7 @@ export class Peers implements Connector {
     const session: Session = new Session({
       role,
       circuit,
-      authenticator: identity.peerAuthenticator(expected),
+      authenticator: identity.peerAuthenticator(expected, instance),
       crypto: platform.crypto,
       clock: platform.clock,
       random: platform.random,

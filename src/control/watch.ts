@@ -20,6 +20,8 @@ export interface CatalogueWatchOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Watched from the beginning; what hubs have told of is added. */
+  readonly remembered?: Set<string> | undefined;
   /**
    * A step is complete; its contents may be those of before. `asOf` is how far the hub knew its store.
    * Called while a push is handled: it must not throw.
@@ -33,6 +35,9 @@ export interface WatchStats {
   diverged: number;
   resyncs: number;
 }
+
+/** Each is told anew to each member that follows. */
+const MAX_REMEMBERED = 32;
 
 interface Waiter {
   readonly resolve: () => void;
@@ -57,6 +62,7 @@ export class CatalogueWatch {
 
   constructor(options: CatalogueWatchOptions) {
     this.#options = options;
+    for (const service of options.remembered ?? []) this.#services.add(service);
     this.#backoff = new Backoff(options.random, { baseMs: 250, capMs: 4000 });
   }
 
@@ -116,6 +122,7 @@ export class CatalogueWatch {
   /** Nobody calls `service` any more. */
   remove(service: string): void {
     this.#known.delete(service);
+    this.#options.remembered?.delete(service);
     if (this.#services.delete(service)) this.#changed();
   }
 
@@ -215,6 +222,8 @@ export class CatalogueWatch {
   #confirm(service: string): void {
     if (!this.#services.has(service)) return;
     this.#known.add(service);
+    const { remembered } = this.#options;
+    if (remembered !== undefined && remembered.size < MAX_REMEMBERED) remembered.add(service);
     const waiters = this.#waiters.get(service) ?? [];
     this.#waiters.delete(service);
     for (const { resolve } of waiters) resolve();

@@ -35,7 +35,8 @@ export interface ConnectionOptions extends CallServices {
   /** This start of the hub, as sidecars see it in the handshake. */
   readonly instance: string;
   readonly staticKey: X25519KeyPair;
-  readonly authenticator: Authenticator;
+  /** For one handshake. */
+  readonly createAuthenticator: () => Authenticator;
   readonly observer: TunnelObserver;
   readonly publisher: Publisher;
   /** Limits of the link. */
@@ -198,11 +199,11 @@ export class Connection {
 
   #startSession(): void {
     if (this.#isClosed) return;
-    const { platform, trustDomain, instance, staticKey, authenticator, observer } = this.#options;
+    const { platform, trustDomain, instance, staticKey, createAuthenticator, observer } = this.#options;
     const session = new Session({
       role: 'responder',
       circuit: this.#link.control,
-      authenticator,
+      authenticator: createAuthenticator(),
       crypto: platform.crypto,
       clock: platform.clock,
       random: platform.random,

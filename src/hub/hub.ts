@@ -1,6 +1,5 @@
 /** `createHub`: the parts of a hub put together, from its start to its end. */
 
-import { createHubAuthenticator } from '../auth/authenticator.ts';
 import { toJwks } from '../auth/jwks.ts';
 import { verifyWit } from '../auth/svid.ts';
 import { PERMISSIVE_POLICY, STARTER_POLICY } from '../catalog/authorization-policy.ts';
@@ -20,6 +19,7 @@ import { createApp } from './app.ts';
 import { Audit } from './audit.ts';
 import { answerAudit } from './audit-answers.ts';
 import { AuditPushes } from './audit-pushes.ts';
+import { Authentication } from './authentication.ts';
 import type { CallServices } from './calls.ts';
 import { Door } from './door.ts';
 import { type CreatedToken, Enrolment, type TokenRequest } from './enroll.ts';
@@ -152,6 +152,7 @@ class RunningHub implements Hub {
       membership.onRevocations = () => this.#revocations.adopt(membership.revocations);
     }
     standing.onBundle = () => {
+      authentication.forgetTickets();
       for (const connection of this.#door.connections()) connection.tellKeys(standing.bundle(), issuer?.holders);
     };
     const board = new StatusBoard(clock);
@@ -242,6 +243,10 @@ class RunningHub implements Hub {
         startedAtMs: clock.epochMs(),
       },
     });
+    const authentication = new Authentication({
+      ...{ clock, crypto, standing, issuer, enrolment: this.#enrolment, revocations: this.#revocations },
+      isIssuer: roles.includes('issuer'),
+    });
     const connection = {
       ...services,
       platform,
@@ -249,21 +254,7 @@ class RunningHub implements Hub {
       trustDomain,
       instance,
       staticKey: crypto.createX25519(),
-      authenticator: createHubAuthenticator({
-        credential: () => standing.credential(),
-        bundle: () => standing.bundle(),
-        trustDomain,
-        clock,
-        check,
-        recall: async (thumbprint) => issuer?.holders.recall(thumbprint),
-        admit: async (presented, publicJwk) => {
-          // Before the token is used up: the newcomer may take it to another hub.
-          if (!services.roles.has('issuer')) {
-            throw new SkeinError('SKEIN_REFUSED', 'Cannot enrol: this hub does not play "issuer"');
-          }
-          return this.#enrolment.admit(presented, publicJwk);
-        },
-      }),
+      createAuthenticator: () => authentication.create(),
       observer: new TunnelObserver(this.metrics),
       publisher: this.#publisher,
       ...{ tunnel: options.tunnel, maxStateBytes: options.sleep?.maxStateBytes },

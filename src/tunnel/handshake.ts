@@ -24,6 +24,29 @@ export interface Authenticator {
   prove(role: HandshakeRole, handshakeHash: Bytes): Promise<Bytes>;
   /** Checks the credential of a peer in `role`. @throws SkeinError SKEIN_IDENTITY, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED */
   verify(role: HandshakeRole, handshakeHash: Bytes, payload: Bytes): Promise<PeerIdentity>;
+  /** What this end remembers of the peer, beside what it can prove. @default nothing */
+  readonly tickets?: Tickets;
+}
+
+/** Of a handshake that is over: by what both ends know each other again. */
+export interface Remembered {
+  /** The session's, 16 bytes; who looks on may know it. */
+  readonly id: Bytes;
+  /** Nobody else knows it. */
+  readonly secret: Bytes;
+  readonly peer: PeerIdentity;
+}
+
+/** Resume tickets, of one handshake (`auth/resume-tickets.ts`). */
+export interface Tickets {
+  /** For how long this end, as responder, remembers who wants that; as initiator above 0 if it does. 0: not at all. */
+  readonly seconds: number;
+  /** Initiator: what it names in payload 1. */
+  offer(): Bytes | undefined;
+  /** Responder: what the peer names. One that it does not know changes nothing. */
+  present(id: Bytes): void;
+  /** Both ends remember this session, for `seconds`. */
+  keep(session: Remembered, seconds: number): void;
 }
 
 type Token = 'e' | 's' | 'ee' | 'es' | 'se';

@@ -24,8 +24,10 @@ import {
   writeRecordHeader,
 } from './record.ts';
 
-/** Protocol version and features in payload 1; in the clear, but covered by the handshake hash. */
+/** Protocol version and features in payload 1; in the clear, but covered by the handshake hash. Behind `WITH_TICKET` follows its id. */
 const HELLO_PAYLOAD: Bytes = new Uint8Array([1, 0]);
+const WITH_TICKET: Bytes = new Uint8Array([1, 1]);
+const TICKET_LABEL = encodeUtf8('skein/1 ticket');
 const PROLOGUE_NAME = encodeUtf8('skein/1');
 const SESSION_ID_BYTES = 16;
 const MAX_PAYLOAD_BYTES = 16 * 1024;
@@ -34,6 +36,8 @@ const MAX_NAME_BYTES = 255;
 const SETTING_STREAM_WINDOW = 1;
 const SETTING_SESSION_WINDOW = 2;
 const SETTING_MAX_STREAMS = 3;
+/** Seconds for which this end remembers the other one, if that wants it as well; who does not know it passes over it. */
+const SETTING_TICKET = 4;
 
 export interface SessionHandshakeOptions {
   readonly role: HandshakeRole;
@@ -89,7 +93,9 @@ export class SessionHandshake {
     );
     const noise = this.#begin(clear);
     noise.beginWrite();
-    return this.#message(concatBytes(clear, noise.finishWrite(HELLO_PAYLOAD)));
+    const ticket = this.#options.authenticator.tickets?.offer();
+    const hello = ticket === undefined ? HELLO_PAYLOAD : concatBytes(WITH_TICKET, ticket);
+    return this.#message(concatBytes(clear, noise.finishWrite(hello)));
   }
 
   /** @throws SkeinError SKEIN_HANDSHAKE, SKEIN_IDENTITY and what else the authenticator throws */
@@ -122,7 +128,7 @@ export class SessionHandshake {
     this.#remoteInstance = initiator;
     const noise = this.#begin(body.subarray(0, length));
     noise.beginRead(body.subarray(length));
-    if (!equalBytes(noise.finishRead(), HELLO_PAYLOAD)) throw failure('the peer speaks another version');
+    this.#readHello(noise.finishRead());
     noise.beginWrite();
     const credential = await options.authenticator.prove('responder', noise.hash);
     return this.#message(noise.finishWrite(this.#encodePayload(credential)));
@@ -133,13 +139,13 @@ export class SessionHandshake {
     const noise = this.#running();
     noise.beginRead(body);
     const hash = noise.hash;
-    const { credential, settings } = decodePayload(noise.finishRead());
+    const { credential, settings, ticketSeconds } = decodePayload(noise.finishRead());
     this.#peer = await this.#options.authenticator.verify('responder', hash, credential);
     this.#settings = settings;
     noise.beginWrite();
     const own = await this.#options.authenticator.prove('initiator', noise.hash);
     const message = this.#message(noise.finishWrite(this.#encodePayload(own)));
-    this.#complete(noise, this.#peer);
+    this.#complete(noise, this.#peer, ticketSeconds);
     return message;
   }
 
@@ -148,7 +154,7 @@ export class SessionHandshake {
     const noise = this.#running();
     noise.beginRead(body);
     const hash = noise.hash;
-    const { credential, settings } = decodePayload(noise.finishRead());
+    const { credential, settings, ticketSeconds } = decodePayload(noise.finishRead());
     this.#settings = settings;
     let outcome: PeerIdentity | SkeinError;
     try {
@@ -156,7 +162,7 @@ export class SessionHandshake {
     } catch (thrown) {
       outcome = toSkeinError(thrown, 'SKEIN_IDENTITY');
     }
-    this.#complete(noise, outcome);
+    this.#complete(noise, outcome, ticketSeconds);
     return undefined;
   }
 
@@ -171,10 +177,25 @@ export class SessionHandshake {
     return this.#noise;
   }
 
-  #complete(noise: HandshakeState, outcome: PeerIdentity | SkeinError): void {
+  #readHello(hello: Bytes): void {
+    if (equalBytes(hello, HELLO_PAYLOAD)) return;
+    const ticket = hello.subarray(WITH_TICKET.length);
+    if (!equalBytes(hello.subarray(0, WITH_TICKET.length), WITH_TICKET) || ticket.length !== SESSION_ID_BYTES)
+      throw failure('the peer speaks another version');
+    this.#options.authenticator.tickets?.present(ticket);
+  }
+
+  #complete(noise: HandshakeState, outcome: PeerIdentity | SkeinError, theirSeconds: number): void {
+    const keys = noise.split();
+    const { crypto, authenticator } = this.#options;
+    const seconds = Math.min(theirSeconds, authenticator.tickets?.seconds ?? 0);
+    if (seconds > 0 && !(outcome instanceof SkeinError)) {
+      const secret = crypto.hmacSha256(keys.exporter, TICKET_LABEL, this.#sessionId);
+      authenticator.tickets?.keep({ id: this.#sessionId, secret, peer: outcome }, seconds);
+    }
     this.result = {
       sessionId: this.#sessionId,
-      keys: noise.split(),
+      keys,
       settings: this.#settings as PeerSettings,
       remoteInstance: this.#remoteInstance,
       outcome,
@@ -191,9 +212,10 @@ export class SessionHandshake {
   /** varint length, credential, then settings as pairs of varints. */
   #encodePayload(credential: Bytes): Bytes {
     if (credential.length > MAX_PAYLOAD_BYTES) throw failure('own credential is too large');
-    const { streamWindowBytes, sessionWindowBytes, maxStreams } = this.#options.limits;
+    const { limits, authenticator } = this.#options;
+    const { streamWindowBytes, sessionWindowBytes, maxStreams } = limits;
     const head = new Uint8Array(8);
-    const tail = new Uint8Array(3 * 9);
+    const tail = new Uint8Array(4 * 9);
     let at = 0;
     for (const [id, value] of [
       [SETTING_STREAM_WINDOW, streamWindowBytes],
@@ -202,11 +224,20 @@ export class SessionHandshake {
     ] as const) {
       at = writeVarint(tail, writeVarint(tail, at, id), value);
     }
+    const seconds = authenticator.tickets?.seconds ?? 0;
+    if (seconds > 0) at = writeVarint(tail, writeVarint(tail, at, SETTING_TICKET), seconds);
     return concatBytes(head.subarray(0, writeVarint(head, 0, credential.length)), credential, tail.subarray(0, at));
   }
 }
 
-function decodePayload(payload: Bytes): { credential: Bytes; settings: PeerSettings } {
+interface HandshakePayload {
+  readonly credential: Bytes;
+  readonly settings: PeerSettings;
+  /** 0: the peer remembers nothing. */
+  readonly ticketSeconds: number;
+}
+
+function decodePayload(payload: Bytes): HandshakePayload {
   if (payload.length > MAX_PAYLOAD_BYTES + 64) throw failure('the peer sends a credential that is too large');
   const reader = new ByteReader(payload);
   const credential = reader.take(reader.varint());
@@ -221,7 +252,8 @@ function decodePayload(payload: Bytes): { credential: Bytes; settings: PeerSetti
   const maxStreams = values.get(SETTING_MAX_STREAMS);
   if (reader.failed || !streamWindowBytes || !sessionWindowBytes || !maxStreams)
     throw failure('the peer sends malformed settings');
-  return { credential, settings: { streamWindowBytes, sessionWindowBytes, maxStreams } };
+  const ticketSeconds = values.get(SETTING_TICKET) ?? 0;
+  return { credential, settings: { streamWindowBytes, sessionWindowBytes, maxStreams }, ticketSeconds };
 }
 
 /** session id (16), then initiator instance, intended responder instance and trust domain, each u8 length + bytes. */

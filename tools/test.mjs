@@ -18,7 +18,7 @@ const PORTABLE = [...FAST, 'test/conformance/'];
 /** End-to-end files that wait more than they work: two of them run at once. Those that fill a machine run alone. */
 const WAITING = [
   ...['direct-change', 'hub-loss', 'migration', 'nat-table', 'path-choice', 'relay-change'],
-  ...['sidecar-loss', 'silence', 'store-cluster', 'two-hubs'],
+  ...['sidecar-loss', 'silence', 'store-cluster', 'two-hubs', 'workers'],
 ].map((name) => `test/e2e/${name}.test.ts`);
 /** Of a test, and to Node of a whole file as well: the longest takes three minutes where nothing else runs. */
 const TIMEOUT_MS = 600_000;

@@ -371,6 +371,22 @@ export class Identity {
     this.#membership = { text, wit, renewAtMs: fromMs + afterMs };
   }
 
+  /**
+   * Takes over a newer SVID for the same key that another process of this identity has kept: several that share a folder need one renewal,
+   * not one each. @returns whether there was one
+   */
+  async takeKept(): Promise<boolean> {
+    const { platform } = this.#options;
+    const stored = await this.#store.readIdentity().catch(() => undefined); // it is written again by the renewal
+    const before = this.#membership?.wit;
+    if (before === undefined || stored === undefined || stored.key.thumbprint !== this.#key.thumbprint) return false;
+    const { trustDomain } = this;
+    const wit = await verifyWit(stored.wit, this.bundle, { clock: platform.clock, trustDomain }).catch(() => undefined);
+    if (wit === undefined || wit.issuedAtMs <= before.issuedAtMs || wit.id.uri !== before.id.uri) return false;
+    this.#adopt(stored.wit, wit, wit.issuedAtMs);
+    return !this.isRenewalDue;
+  }
+
   /** Once more, where the folder did not take it. */
   async keepAgain(): Promise<void> {
     if (!this.#isKept) await this.#keep();

@@ -38,7 +38,7 @@ export class Renewal {
     const { identity, log, routes } = this.#options;
     identity.keepAgain().catch(() => undefined); // it tells of its failures itself
     if (!identity.isRenewalDue || !routes().some((hub) => hub.plays('issuer'))) return;
-    this.#underWay ??= this.#renew()
+    this.#underWay ??= this.#takeOrRenew()
       .catch((thrown) => log.log('warn', 'identity-not-renewed', { error: toSkeinError(thrown).message }))
       .finally(() => {
         this.#underWay = undefined;
@@ -48,6 +48,12 @@ export class Renewal {
 
   close(): void {
     this.#timer?.cancel();
+  }
+
+  async #takeOrRenew(): Promise<void> {
+    const { identity, routes } = this.#options;
+    if (await identity.takeKept()) await this.#present(routes());
+    else await this.#renew();
   }
 
   /** At every hub that issues: each of them ends a link with the SVID that it knows. @throws SkeinError when none has issued one */
@@ -69,14 +75,13 @@ export class Renewal {
       id: identity.id.uri,
       expiresAt: new Date(identity.expiresAtMs).toISOString(),
     });
-    await this.#present();
+    await this.#present(routes().filter((hub) => !hub.plays('issuer')));
   }
 
   /** Where nobody is shown it the link ends with the SVID before, and is made anew. */
-  async #present(): Promise<void> {
-    const { identity, log, routes } = this.#options;
-    for (const hub of routes()) {
-      if (hub.plays('issuer')) continue;
+  async #present(hubs: readonly HubConnection[]): Promise<void> {
+    const { identity, log } = this.#options;
+    for (const hub of hubs) {
       await hub.channel.call('present', { wit: identity.text }).catch((thrown) => {
         log.log('warn', 'identity-not-presented', { hub: hub.url, error: toSkeinError(thrown).message });
       });

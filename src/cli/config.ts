@@ -42,6 +42,7 @@ const sidecarSchema = v.strictObject({
   zone: v.optional(text),
   data: v.optional(text),
   admin: v.optional(text),
+  workers: v.optional(v.union([v.number(), text], 'must be a number, or auto')),
   expose: v.optional(v.array(exposeSchema, 'must be a list')),
   direct: v.optional(
     v.strictObject({

@@ -1,6 +1,6 @@
 /** What a running command may use: the platform, the process, its input, and ways to say something. */
 
-import type { Logger } from '../core/log.ts';
+import type { Logger, LogLevel } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { ProcessPort } from '../core/process.ts';
 import type { Input } from './input.ts';
@@ -13,6 +13,8 @@ export interface CommandContext {
   readonly input: Input;
   readonly logger: Logger;
   readonly logFormat: LogFormat;
+  /** The least important events that are logged. */
+  readonly logLevel: LogLevel;
   /** Version of skein. */
   readonly version: string;
   /** Paints what goes to stdout. */

@@ -6,7 +6,7 @@ import type { ProcessPort } from '../core/process.ts';
 import { nodePlatform, nodeProcess } from '../host.ts';
 import { type CommandSpec, parseCommandLine } from './command.ts';
 import { COMMANDS } from './commands.ts';
-import { exitCodeOf } from './exit-code.ts';
+import { EXIT, exitCodeOf } from './exit-code.ts';
 import { formatFailure, toFailureFields } from './failure.ts';
 import type { Input } from './input.ts';
 import { createLogger, type LogFormat } from './log.ts';
@@ -35,6 +35,14 @@ export async function runProgram(argv: readonly string[], surroundings: Surround
   const { process, version } = surroundings;
   const said: Promise<unknown>[] = [];
   const say = (text: string): void => void said.push(process.stderr.write(text));
+  if (process.supervisor !== undefined) {
+    const { runWorker } = await import('./worker.ts');
+    await runWorker(process.supervisor, { ...surroundings, say });
+    await Promise.all(said);
+    // The way to its supervisor would keep it running.
+    process.exit(EXIT.done);
+    return EXIT.done;
+  }
   const invocation = parseCommandLine(COMMANDS, argv, process.env, {
     columns: process.stdout.columns ?? DEFAULT_COLUMNS,
     version,
@@ -65,9 +73,10 @@ async function run(
   let logFormat: LogFormat = 'text';
   try {
     logFormat = input.text('log') === 'json' ? 'json' : 'text';
+    const logLevel = toLevel(input.text('log-level') ?? spec.logLevel);
     const logger = createLogger({
       format: logFormat,
-      level: toLevel(input.text('log-level') ?? spec.logLevel),
+      level: logLevel,
       clock: platform.clock,
       colour,
       write: say,
@@ -78,6 +87,7 @@ async function run(
       input,
       logger,
       logFormat,
+      logLevel,
       version,
       paint: createPainter(wantsColour(process.stdout.isTerminal, process.env)),
       print: async (text) => void (await process.stdout.write(text)),

@@ -15,6 +15,7 @@ import type { CommandContext } from './context.ts';
 import type { ExposeSetting, TcpListenSetting } from './expose.ts';
 import { requireFiles } from './profile.ts';
 import { readSecret } from './secret.ts';
+import { parseWorkers } from './workers.ts';
 
 /** The file's part, read as far as it does not depend on flags. */
 export interface FileSettings {
@@ -31,6 +32,7 @@ export interface FileSettings {
   readonly admin: ListenAddress | undefined;
   /** `false`: no direct paths. */
   readonly direct: DirectSettings | false;
+  readonly workers: number | undefined;
   expose(namespace: string): readonly ExposeSetting[];
   listenTcp(namespace: string): readonly TcpListenSetting[];
 }
@@ -57,6 +59,7 @@ export const NO_FILE: FileSettings = {
   listenTcp: () => [],
   admin: undefined,
   direct: { listen: undefined, advertise: undefined, network: undefined },
+  workers: undefined,
 };
 
 /** @throws SkeinError SKEIN_CONFIG with every issue */
@@ -69,6 +72,7 @@ export async function readSidecarFile(context: CommandContext, path: string): Pr
   const { parseSidecarFile } = await import('./config.ts');
   const file = parseSidecarFile(name, decodeUtf8(content), process.env);
   const reader = new FileReader(name);
+  const { workers } = file;
   const hubs = file.hub === undefined ? [] : [file.hub].flat();
   // Every place is read once now, so that one run shows every issue; namespaces are known later.
   const settings: FileSettings = {
@@ -86,6 +90,8 @@ export async function readSidecarFile(context: CommandContext, path: string): Pr
     listenTcp: (namespace) => toListenTcp(reader, file, namespace),
     admin: reader.address('admin', file.admin),
     direct: file.direct?.enabled === false ? false : toDirect(reader, file),
+    workers:
+      workers === undefined ? undefined : reader.at('workers', () => parseWorkers(String(workers), process.processors)),
   };
   const namespace = file.namespace ?? DEFAULT_NAMESPACE;
   settings.expose(namespace);

@@ -3,6 +3,7 @@
 import { DEFAULT_NAMESPACE } from '../catalog/service.ts';
 import { DEFAULT_TRUST_DOMAIN } from '../core/spiffe-id.ts';
 import type { OptionSpec } from './input.ts';
+import { WORKERS_OPTION } from './workers.ts';
 
 export const HUB_OPTION: OptionSpec = {
   flags: '--hub <urls>',
@@ -70,6 +71,7 @@ export const SIDECAR_OPTIONS: readonly OptionSpec[] = [
     description: 'private network of this sidecar: those with the same label try its private addresses',
   },
   { flags: '--no-direct', description: 'look for no paths around the relays' },
+  WORKERS_OPTION,
   { flags: '--admin <address>', description: 'readiness and metrics of this sidecar', fallback: 'none' },
   { flags: '--region <name>', description: 'where this sidecar runs, for locality-aware choices' },
   { flags: '--zone <name>', description: 'where in the region' },

@@ -12,6 +12,7 @@ import type { CommandContext } from './context.ts';
 import { type ExposeSetting, parseExpose, parseTcpListen, type TcpListenSetting } from './expose.ts';
 import { readSecret } from './secret.ts';
 import { type DirectSettings, NO_FILE, readSidecarFile } from './sidecar-file.ts';
+import { parseWorkers } from './workers.ts';
 
 export interface SidecarSettings {
   /** WebSocket URLs; empty when nobody named one. */
@@ -31,6 +32,7 @@ export interface SidecarSettings {
   readonly admin: ListenAddress | undefined;
   /** `false`: no direct paths. */
   readonly direct: DirectSettings | false;
+  readonly workers: number;
 }
 
 /** @throws SkeinError SKEIN_CONFIG, for a file with every issue in it */
@@ -56,6 +58,7 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
   const listenHttp = text('listen-http');
   const listenDns = text('listen-dns');
   const admin = text('admin');
+  const workers = text('workers');
   const directListen = text('direct-listen');
   const isDirectOff = declared('no-direct') && input.flag('no-direct');
   return {
@@ -79,5 +82,6 @@ export async function readSidecarSettings(context: CommandContext): Promise<Side
             advertise: text('direct-advertise') ?? file.direct.advertise,
             network: text('direct-network') ?? file.direct.network,
           },
+    workers: workers === undefined ? (file.workers ?? 1) : parseWorkers(workers, process.processors),
   };
 }

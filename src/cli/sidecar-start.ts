@@ -1,6 +1,7 @@
 /** From settings to a running sidecar: its membership, its start, and the signals that end it. */
 
 import { SkeinError } from '../core/errors.ts';
+import type { SidecarOptions } from '../sidecar/options.ts';
 import type { Sidecar } from '../sidecar/sidecar.ts';
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-code.ts';
@@ -10,6 +11,7 @@ import type { SidecarSettings } from './sidecar-settings.ts';
 import { findNamedSidecarToken, leaveSidecarToken } from './sidecar-token.ts';
 import { describeUse } from './sidecar-use.ts';
 import { Stopping, type StopSignal } from './stopping.ts';
+import { startWorkers } from './workers.ts';
 
 export interface SidecarWish {
   readonly settings: SidecarSettings;
@@ -71,8 +73,7 @@ async function startSidecar(
 ): Promise<Sidecar> {
   const services = [...new Set(settings.expose.map(({ service }) => service))];
   const membership = await findMembership(context, { ...settings, services, remember });
-  const { createSidecar } = await import('../sidecar/sidecar.ts');
-  const sidecar = await createSidecar(context.platform, {
+  const options = {
     hub: membership.hubs,
     token: membership.token,
     hubThumbprint: membership.knownHub.thumbprints,
@@ -94,9 +95,17 @@ async function startSidecar(
     adminToken: findNamedSidecarToken(context),
     log: context.logger,
     signal,
-  });
+  };
+  const sidecar = await (settings.workers > 1
+    ? startWorkers(context, settings.workers, options)
+    : startOne(context, options));
   if (membership.data !== undefined) await rememberMembership(context, membership);
   return sidecar;
+}
+
+async function startOne({ platform }: CommandContext, options: SidecarOptions): Promise<Sidecar> {
+  const { createSidecar } = await import('../sidecar/sidecar.ts');
+  return createSidecar(platform, options);
 }
 
 /** A sidecar ends by itself only when a hub has refused it for good. */

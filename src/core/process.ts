@@ -31,6 +31,24 @@ export interface ChildProcess {
   readonly ended: Promise<number | string>;
 }
 
+/** This program once more, as a process of its own. Its streams are those of this process; what one worker listens on, all of them do. */
+export interface WorkerProcess {
+  readonly pid: number;
+  /** Tells it something that JSON can say; nothing happens when it has ended. */
+  send(message: unknown): void;
+  kill(signal: ProcessSignal): void;
+  /** Exit code, or the name of the signal that ended it. */
+  readonly ended: Promise<number | string>;
+}
+
+/** The process that has started this one as a worker. When it ends, this one ends. */
+export interface Supervisor {
+  /** Tells it something that JSON can say. */
+  send(message: unknown): void;
+  /** To be called once. */
+  onMessage(run: (message: unknown) => void): void;
+}
+
 export interface ProcessPort {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly homeFolder: string;
@@ -41,6 +59,11 @@ export interface ProcessPort {
   /** Takes over a signal; the returned function gives it back. */
   onSignal(signal: Exclude<ProcessSignal, 'SIGKILL'>, run: () => void): () => void;
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
+  /** Processors that this process may use. */
+  readonly processors: number;
+  startWorker(onMessage: (message: unknown) => void): WorkerProcess;
+  /** Undefined when this process is no worker. */
+  readonly supervisor: Supervisor | undefined;
   /** Keeps the process running although nothing waits for the network: timers never do. */
   hold(): () => void;
   /** Ends the process at once. */

@@ -11,29 +11,14 @@ import type { Crypto } from '../core/platform.ts';
 import type { Redacted } from '../core/redacted.ts';
 import { PERMISSIVE_FIELD } from '../core/reserved-fields.ts';
 import { tryParseAuthority } from '../http/target.ts';
-import { METRICS_CONTENT_TYPE, type Metrics } from '../telemetry/prometheus.ts';
+import { METRICS_CONTENT_TYPE } from '../telemetry/prometheus.ts';
+import type { AdminSources } from './admin-sources.ts';
 
-export interface AdminAppOptions {
+export interface AdminAppOptions extends AdminSources {
   readonly token: Redacted<string>;
   readonly crypto: Pick<Crypto, 'sha256'>;
   readonly log: Logger;
-  readonly metrics: Metrics;
   readonly isReady: () => boolean;
-  readonly status: () => object;
-  readonly paths: () => object;
-  readonly backends: () => object;
-  /** @throws SkeinError SKEIN_BAD_REQUEST */
-  readonly explain: (query: unknown) => Promise<object>;
-  /** @throws SkeinError */
-  readonly issueToken: (query: unknown) => Promise<object>;
-  /** @throws SkeinError */
-  readonly verifyToken: (query: unknown) => Promise<object>;
-  /** What was issued under the own identity. @throws SkeinError SKEIN_HUB_UNREACHABLE, SKEIN_IDENTITY */
-  readonly audit: () => Promise<object>;
-  /** What policies have denied of late, or would. @throws SkeinError SKEIN_BAD_REQUEST */
-  readonly policies: (window: string | undefined) => object;
-  /** Who says that the mesh is permissive; undefined when it is not. */
-  readonly permissive: () => string | undefined;
 }
 
 export interface AdminApp {
@@ -61,14 +46,14 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   app.use('/v1/*', async (c, next) => {
     authorize(c, options);
     await next();
-    const permissive = options.permissive();
+    const permissive = await options.permissive();
     if (permissive !== undefined) c.header(PERMISSIVE_FIELD, permissive);
   });
-  app.get('/v1/status', (c) => c.json(status(), 200, NO_STORE));
-  app.get('/v1/paths', (c) => c.json(paths(), 200, NO_STORE));
-  app.get('/v1/backends', (c) => c.json(backends(), 200, NO_STORE));
+  app.get('/v1/status', async (c) => c.json(await status(), 200, NO_STORE));
+  app.get('/v1/paths', async (c) => c.json(await paths(), 200, NO_STORE));
+  app.get('/v1/backends', async (c) => c.json(await backends(), 200, NO_STORE));
   app.get('/v1/audit', async (c) => c.json(await options.audit(), 200, NO_STORE));
-  app.get('/v1/policies', (c) => c.json(options.policies(c.req.query('window')), 200, NO_STORE));
+  app.get('/v1/policies', async (c) => c.json(await options.policies(c.req.query('window')), 200, NO_STORE));
   // They ask and change nothing; POST, because a head is more than an address holds, and a token does not belong into one.
   const { explain, issueToken, verifyToken } = options;
   const questions = { '/v1/explain': explain, '/v1/token': issueToken, '/v1/token/verify': verifyToken };

@@ -14,21 +14,16 @@ import { TunnelObserver } from '../telemetry/observe.ts';
 import { Metrics } from '../telemetry/prometheus.ts';
 import { logAccess } from './access.ts';
 import { createAdminApp } from './admin.ts';
-import { describeBackends } from './backends.ts';
+import { type AdminSources, createAdminSources } from './admin-sources.ts';
 import { Capture } from './capture.ts';
 import { Connections } from './connections.ts';
-import { answerExplain } from './explain.ts';
 import { ExposedApp } from './exposed-app.ts';
 import { claimFolder } from './identity-folder.ts';
 import { listenForService } from './local-listeners.ts';
-import { defineSidecarMetrics } from './metrics.ts';
 import { openDns } from './open-dns.ts';
 import { type ResolvedSidecarOptions, resolveSidecarOptions, type SidecarOptions } from './options.ts';
-import { describePaths } from './paths.ts';
-import { describePolicies } from './policies.ts';
 import { listenProxy } from './proxy-listener.ts';
-import { describeSidecar, type SidecarState } from './status.ts';
-import { answerToken, answerVerifyToken } from './tokens.ts';
+import type { SidecarState } from './status.ts';
 
 /** A running sidecar. */
 export interface Sidecar {
@@ -57,7 +52,18 @@ const ADMIN_TOKEN_BYTES = 32;
  * @throws SkeinError SKEIN_CONFIG, SKEIN_TOKEN_INVALID, SKEIN_TOKEN_USED, SKEIN_TOKEN_EXPIRED, SKEIN_IDENTITY,
  *   SKEIN_NAME_NOT_GRANTED, SKEIN_STORE; the reason of `signal`
  */
-export async function createSidecar(platform: Platform, options: SidecarOptions): Promise<Sidecar> {
+export function createSidecar(platform: Platform, options: SidecarOptions): Promise<Sidecar> {
+  return createKnownSidecar(platform, options);
+}
+
+/** A sidecar of whom the same can be asked without an admin port. */
+export interface KnownSidecar extends Sidecar {
+  /** To be called once, and not where there is an admin port. */
+  know(): AdminSources;
+}
+
+/** As `createSidecar`. */
+export async function createKnownSidecar(platform: Platform, options: SidecarOptions): Promise<KnownSidecar> {
   const { signal } = options;
   const resolved = resolveSidecarOptions(options);
   signal?.throwIfAborted();
@@ -95,7 +101,7 @@ interface Parts {
   readonly lock: FileLock | undefined;
 }
 
-class RunningSidecar implements Sidecar {
+class RunningSidecar implements KnownSidecar {
   readonly addresses: Record<string, string> = {};
   readonly adminToken: Redacted<string>;
   readonly closed: Promise<SkeinError | undefined>;
@@ -173,6 +179,15 @@ class RunningSidecar implements Sidecar {
 
   close(): void {
     this.#end(undefined);
+  }
+
+  know(): AdminSources {
+    const { name: runtime } = this.#platform;
+    return createAdminSources({
+      ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },
+      ...{ clock: this.#clock, runtime, metrics: this.#metrics, startedAtMs: this.#startedAtMs },
+      state: () => this.#state,
+    });
   }
 
   async #drain(): Promise<void> {
@@ -259,28 +274,12 @@ class RunningSidecar implements Sidecar {
   }
 
   async #listenAdmin(address: ListenAddress): Promise<void> {
-    const { listenHttp, crypto, name: runtime } = this.#platform;
+    const { listenHttp, crypto } = this.#platform;
     if (listenHttp === undefined) throw cannot(this.#platform, 'listen');
-    defineSidecarMetrics(this.#metrics, { agent: this.#agent, runtime });
     const { fetch } = createAdminApp({
-      token: this.adminToken,
-      crypto,
-      log: this.#log,
-      metrics: this.#metrics,
+      ...this.know(),
+      ...{ token: this.adminToken, crypto, log: this.#log },
       isReady: () => this.#state === 'ready',
-      paths: () => describePaths(this.#agent, this.#clock),
-      backends: () => describeBackends(this.#agent),
-      explain: (query) => answerExplain(this.#agent, query),
-      issueToken: (query) => answerToken(this.#agent, query),
-      verifyToken: (query) => answerVerifyToken(this.#agent, query),
-      audit: async () => ({ entries: await this.#agent.audit.mine() }),
-      policies: (window) => describePolicies(this.#agent, window),
-      permissive: () => this.#agent.mirror.authorizer.permissive,
-      status: () =>
-        describeSidecar({
-          ...{ agent: this.#agent, apps: this.#apps, connections: this.#connections, addresses: this.addresses },
-          ...{ clock: this.#clock, runtime, state: this.#state, startedAtMs: this.#startedAtMs },
-        }),
     });
     const listener = await listenHttp({ ...address, fetch });
     this.addresses.admin = `http://${listener.address}`;

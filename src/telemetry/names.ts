@@ -227,6 +227,12 @@ export const METRICS = {
   },
   skein_catalogue_revision: { type: 'gauge', help: 'Revision of the catalogue this sidecar holds', labels: [] },
 
+  skein_workers: { type: 'gauge', help: 'Workers that are ready, of a sidecar of several processes', labels: [] },
+  skein_worker_starts_total: {
+    type: 'counter',
+    help: 'Processes started for a worker, the first one and those that took its place',
+    labels: ['worker'],
+  },
   skein_requests_total: {
     type: 'counter',
     help: 'Requests, by direction, service, status class and reason of an answer made by the mesh',

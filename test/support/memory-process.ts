@@ -73,6 +73,11 @@ export function memoryProcess(options: MemoryProcessOptions): MemoryProcess {
         ended: options.child?.(child) ?? Promise.resolve(0),
       };
     },
+    processors: 2,
+    startWorker: () => {
+      throw new TypeError('Cannot start worker: this process is in memory');
+    },
+    supervisor: undefined,
     hold: () => () => undefined,
     exit: (code) => void exited.push(code),
   };

@@ -15,6 +15,7 @@ export const sidecar: CommandSpec = {
     ['skein sidecar --hub wss://hub.example.com --token @api.token --expose api=http://127.0.0.1:3000', 'offer'],
     ['skein sidecar --hub wss://hub.example.com --token @web.token --listen-http 127.0.0.1:8080', 'call'],
     ['skein sidecar --config skein.yaml', 'both, from a file'],
+    ['skein sidecar --config skein.yaml --workers auto', 'the same on every processor'],
   ],
   async run(context) {
     const settings = await readSidecarSettings(context);

@@ -77,6 +77,13 @@ async function printSidecar(context: CommandContext, answer: Answer): Promise<vo
     ['catalogue', describeVersion(asRecord(answer.catalogue))],
     ...missingRoles(answer),
   ]);
+  const workers = toRecords(answer.workers);
+  if (workers.length > 0)
+    await printTable(
+      context,
+      ['worker', 'pid', 'instance', 'state', 'up for', 'starts', 'streams'],
+      workers.map(toWorkerRow),
+    );
   const hubs = toRecords(answer.hubs).map(({ url, state, roles, primary, rttMs, error }) => {
     const isConnected = state === 'connected';
     return [
@@ -88,13 +95,27 @@ async function printSidecar(context: CommandContext, answer: Answer): Promise<vo
     ];
   });
   await printTable(context, ['hub', 'state', 'roles', 'rtt', 'why'], hubs);
-  const peers = toRecords(answer.peers).map(({ instance, id, streams, rttMs }) => [
+  const all = workers.length > 0 ? workers.flatMap(({ peers: own }) => toRecords(own)) : toRecords(answer.peers);
+  const peers = all.map(({ instance, id, streams, rttMs }) => [
     String(instance),
     String(id),
     String(streams),
     `${rttMs} ms`,
   ]);
   await printTable(context, ['session with', 'identity', 'streams', 'rtt'], peers);
+}
+
+function toWorkerRow({ worker, pid, starts, sidecar: told }: Answer): readonly string[] {
+  const { instance, state, uptimeMs, streams } = asRecord(told);
+  return [
+    String(worker),
+    String(pid),
+    String(instance),
+    String(state),
+    formatAge(Number(uptimeMs)),
+    String(starts),
+    String(streams),
+  ];
 }
 
 function describeRoles(roles: unknown): string {

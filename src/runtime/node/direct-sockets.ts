@@ -21,7 +21,8 @@ export const nodeDirectSockets: DirectSockets = {
       const connection = toRawConnection(socket);
       if (connection !== undefined) onConnection(connection);
     });
-    return listenOn(server, at);
+    // Who comes for one worker must not be taken to another.
+    return listenOn(server, at, { exclusive: true });
   },
   localAddresses,
   hostKey: async () => {

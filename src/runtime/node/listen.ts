@@ -9,8 +9,11 @@ import { explainSystemError, systemErrorCode } from './system-error.ts';
 /** Connections the kernel holds for us: after a hub restart thousands of sidecars come within seconds. */
 const BACKLOG = 4096;
 
-/** @throws SkeinError SKEIN_CONFIG */
-export function listenOn(server: Server, at: ListenAddress): Promise<Listener> {
+/**
+ * @param exclusive in a worker, the port is its own; else all workers that listen there share it
+ * @throws SkeinError SKEIN_CONFIG
+ */
+export function listenOn(server: Server, at: ListenAddress, { exclusive = false } = {}): Promise<Listener> {
   const host = at.host.startsWith('[') && at.host.endsWith(']') ? at.host.slice(1, -1) : at.host;
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => {
@@ -20,7 +23,7 @@ export function listenOn(server: Server, at: ListenAddress): Promise<Listener> {
       reject(new SkeinError('SKEIN_CONFIG', message, { cause, details }));
     };
     server.once('error', fail);
-    server.listen({ host, port: at.port, backlog: BACKLOG }, () => {
+    server.listen({ host, port: at.port, backlog: BACKLOG, exclusive }, () => {
       server.off('error', fail);
       // A failed accept (too many open files) must not end the process; the kernel's queue holds the connection.
       server.on('error', () => undefined);

@@ -1,10 +1,11 @@
 /** `ProcessPort` on node:process and node:child_process. */
 
 import { spawn } from 'node:child_process';
-import { homedir } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
 import process from 'node:process';
 import type { ChildProcess, ProcessOutput, ProcessPort } from '../../core/process.ts';
 import { systemErrorCode } from './system-error.ts';
+import { findSupervisor, startWorker } from './workers.ts';
 
 /** The longest delay a timer takes, 24.8 days. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
@@ -42,6 +43,12 @@ export function nodeProcess(): ProcessPort {
       });
       return { kill: (signal) => void child.kill(signal), ended };
     },
+
+    get processors() {
+      return availableParallelism();
+    },
+    startWorker,
+    supervisor: findSupervisor(),
 
     hold() {
       const timer = setInterval(() => undefined, LONGEST_DELAY_MS);

@@ -21,7 +21,8 @@ export function bindUdp(
       const details = { address, systemCode: systemErrorCode(cause), remedy };
       reject(new SkeinError('SKEIN_CONFIG', `Cannot listen on ${address} (UDP): ${state}`, { cause, details }));
     });
-    socket.bind({ address: at.host, port: at.port }, () => {
+    // An answer to the question of one worker must not reach another.
+    socket.bind({ address: at.host, port: at.port, exclusive: true }, () => {
       socket.removeAllListeners('error');
       // A port that answered "unreachable" to an earlier datagram is no failure of this socket.
       socket.on('error', () => undefined);

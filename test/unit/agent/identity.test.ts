@@ -224,6 +224,22 @@ test('Renews after an hour, give or take a tenth, for as long as it runs; the se
   ok(agent.identity.expiresAtMs - mesh.clock.epochMs() > 22 * HOUR_MS);
 });
 
+test('Members that share a folder need one renewal an hour, not one each, and keep their links', async (t) => {
+  const mesh = new VirtualMesh(t);
+  await mesh.startHub();
+  const data = folder(t);
+  const members = [await mesh.join(['api'], { data }), await mesh.join(['api'], { data })];
+  const hours = 30; // longer than an SVID lives
+  const renewals = (): number => members.reduce((sum, { log }) => sum + log.of('identity-renewed').length, 0);
+  const startedMs = mesh.clock.monotonicMs();
+  await mesh.until(() => mesh.clock.monotonicMs() - startedMs > hours * HOUR_MS, 31 * HOUR_MS);
+  ok(renewals() >= hours / 1.1 - 1 && renewals() <= hours / 0.9 + 1, `${renewals()} renewals`);
+  for (const { agent, log } of members) {
+    equal(log.of('hub-connected').length, 1);
+    ok(agent.identity.expiresAtMs - mesh.clock.epochMs() > 22 * HOUR_MS);
+  }
+});
+
 /** A member whose stored SVID lives for `lifetimeMs`, without a hub. */
 async function openStored(t: TestContext, lifetimeMs: number) {
   const clock = new VirtualClock();

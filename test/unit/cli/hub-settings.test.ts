@@ -32,7 +32,14 @@ function createContext(argv: readonly string[], env: Record<string, string> = {}
   });
   if (!('input' in invocation)) throw new Error('usage');
   return {
-    ...{ platform: nodePlatform(), process, input: invocation.input, logger: SILENT_LOGGER, logFormat: 'text' },
+    ...{
+      platform: nodePlatform(),
+      process,
+      input: invocation.input,
+      logger: SILENT_LOGGER,
+      logFormat: 'text',
+      logLevel: 'info',
+    },
     ...{ version: '', paint: createPainter(false), print: () => Promise.resolve(), say: () => undefined },
   };
 }

@@ -41,6 +41,7 @@ async function read(
     input: invocation.input,
     logger: SILENT_LOGGER,
     logFormat: 'text',
+    logLevel: 'info',
     version: '',
     paint: createPainter(false),
     print: () => Promise.resolve(),
@@ -184,3 +185,19 @@ for (const argv of refused) {
     await rejects(read(argv), { code: 'SKEIN_CONFIG' });
   });
 }
+
+test('Workers: a number from 1 to 64, or one for each processor', async () => {
+  equal((await read([])).workers, 1);
+  equal((await read(['--workers', '64'])).workers, 64);
+  equal((await read(['--workers', 'auto'])).workers, 2); // of the process in memory
+  equal((await read([], { SKEIN_WORKERS: '3' })).workers, 3);
+  equal((await read([], {}, 'workers: 4')).workers, 4);
+  equal((await read([], {}, 'workers: auto')).workers, 2);
+  equal((await read(['--workers', '1'], {}, 'workers: 4')).workers, 1);
+  for (const text of ['0', '65', '-1', '1.5', '2x', 'all', '1e1']) {
+    await rejects(read([`--workers=${text}`]), { code: 'SKEIN_CONFIG', message: /expected 1 to 64, or auto/ });
+  }
+  await rejects(read([], {}, 'workers: 0'), ({ details }: SkeinError) =>
+    /expected 1 to 64/.test((details.issues as { message: string }[])[0]?.message ?? ''),
+  );
+});

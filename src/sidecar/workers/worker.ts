@@ -1,0 +1,77 @@
+/** A worker: a whole sidecar, with an instance of its own, that does what its supervisor says. */
+
+import { type Answers, Conversation } from '../../core/conversation.ts';
+import type { Logger } from '../../core/log.ts';
+import type { Platform } from '../../core/platform.ts';
+import type { Supervisor } from '../../core/process.ts';
+import type { AdminSources } from '../admin-sources.ts';
+import type { SidecarOptions } from '../options.ts';
+import { createKnownSidecar } from '../sidecar.ts';
+import { askedFiles } from './shared-files.ts';
+
+/** The options of a sidecar as they can be told to another process. */
+export type WorkerOptions = Omit<SidecarOptions, 'token' | 'adminToken' | 'log' | 'signal' | 'accessLog'> & {
+  readonly token: string | undefined;
+};
+
+/** All that a worker is told at its start. */
+export interface WorkerStart {
+  /** The first is 0. */
+  readonly worker: number;
+  readonly options: WorkerOptions;
+  /** How it logs, for whoever makes the logger. */
+  readonly logging: unknown;
+}
+
+/** What a worker tells when it is ready. */
+export interface WorkerReady {
+  readonly id: string;
+  readonly instance: string;
+  readonly addresses: Readonly<Record<string, string>>;
+}
+
+/** Serves until the supervisor says otherwise. */
+export function serveWorker(
+  platform: Platform,
+  supervisor: Supervisor,
+  createLogger: (start: WorkerStart) => Logger,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const answers: Answers = {
+      start: async (query) => {
+        const start = query as WorkerStart;
+        const { files } = platform;
+        const sidecar = await createKnownSidecar(
+          { ...platform, files: files && askedFiles(files, conversation) },
+          { ...start.options, sharesData: true, log: createLogger(start) },
+        );
+        Object.assign(answers, toAnswers(sidecar.know()), {
+          drain: () => sidecar.drain(),
+          close: () => {
+            sidecar.close();
+            return sidecar.closed.then(() => undefined);
+          },
+          // Answered when it is so.
+          closed: async () => {
+            const error = await sidecar.closed;
+            if (error !== undefined) throw error;
+          },
+        } satisfies Answers);
+        const { id, instance, addresses } = sidecar;
+        return { id, instance, addresses } satisfies WorkerReady;
+      },
+      exit: () => resolve(),
+    };
+    const conversation = new Conversation((message) => supervisor.send(message), answers);
+    supervisor.onMessage((message) => conversation.receive(message));
+  });
+}
+
+function toAnswers(sources: AdminSources): Answers {
+  const { metrics, policies, ...rest } = sources;
+  return {
+    ...rest,
+    metrics: () => metrics.render(),
+    policies: (window) => policies(window as string | undefined),
+  };
+}

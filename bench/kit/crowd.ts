@@ -7,7 +7,7 @@ import type { Spread } from './members-process.ts';
 import { PATIENCE_MS, startMembers } from './membership.ts';
 import { residentBytes } from './processes.ts';
 
-/** What the last ones to join set going is over by then: members hear of the audit log every 30 s. */
+/** What the last ones to join set going is over by then, but for the audit log: of that members hear in turns, as ever. */
 const SETTLE_MS = 35_000;
 
 /** Told of a change. */

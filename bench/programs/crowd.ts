@@ -1,11 +1,13 @@
 /**
  * `crowd.js HUB ADMIN_TOKEN`: ten thousand members of a mesh in one process (kit/crowd.ts). Each speaks the whole protocol to the hub
  * with our own link, session and control channel, as an agent does when it joins: enrols, registers a service, names what it
- * watches, asks how far the audit log has come; and it comes back with an agent's patience. What an agent does beside that costs the hub nothing.
+ * watches, follows the audit log; and it comes back with an agent's patience. What an agent does beside that costs the hub nothing.
  */
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AGENT_LIMITS } from '../../src/agent/options.ts';
+import { LINK_CHARS } from '../../src/auth/audit-chain.ts';
+import { tryParseCompactJws } from '../../src/auth/compact-jws.ts';
 import { Backoff } from '../../src/core/backoff.ts';
 import { toSkeinError } from '../../src/core/errors.ts';
 import type { MessagePipe, MessagePipeEvents } from '../../src/core/platform.ts';
@@ -30,6 +32,8 @@ class Member {
   /** Messages of the hub since somebody set it to 0. */
   bytes = 0;
   readonly #identity: Identity;
+  /** The last entry of the audit log that it has read; undefined before the first look. */
+  #audited: number | undefined;
   #client: HubClient | undefined;
   /** The connection is over. */
   #lost: Promise<void> = Promise.resolve();
@@ -98,8 +102,19 @@ class Member {
     this.#client = client;
     await client.register(this.service);
     await client.watch.attach(client.channel);
-    await client.channel.call('audit', { after: Number.MAX_SAFE_INTEGER });
+    client.onAudit = () => void this.#followAudit(client).catch(() => undefined); // it comes back, and looks then
+    await this.#followAudit(client);
     this.backAtMs = now();
+  }
+
+  /** Reads what is new of the audit log, as an agent does; what that says costs the hub nothing. */
+  async #followAudit({ channel }: HubClient): Promise<void> {
+    for (;;) {
+      const { base, head, links } = await channel.call('audit', { after: this.#audited ?? Number.MAX_SAFE_INTEGER });
+      const { seq } = tryParseCompactJws(head)?.claims ?? {};
+      this.#audited = Math.max(this.#audited ?? 0, base.seq + links.length / LINK_CHARS);
+      if (typeof seq !== 'number' || this.#audited >= seq) return;
+    }
   }
 
   #watch(events: MessagePipeEvents, lost: () => void): MessagePipeEvents {

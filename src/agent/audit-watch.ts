@@ -3,7 +3,15 @@
  * was issued under the own identity was issued to a key that is its own, or may be a replica's.
  */
 
-import { type AuditEntry, type AuditHead, extendChain, ownerOf, toLink, verifyHead } from '../auth/audit-chain.ts';
+import {
+  type AuditEntry,
+  type AuditHead,
+  extendChain,
+  ownerOf,
+  readLinks,
+  toLink,
+  verifyHead,
+} from '../auth/audit-chain.ts';
 import type { AuditHeads } from '../auth/authenticator.ts';
 import type { CallAnswer } from '../control/messages.ts';
 import type { Timer } from '../core/clock.ts';
@@ -160,12 +168,12 @@ export class AuditWatch {
       if (typeof base === 'string') return base;
       at = base;
       const own = new Map(answer.own.map((entry) => [entry.seq, entry]));
-      for (const [of, digest] of answer.links) {
-        at = extendChain(sha256, at, { owner: of, digest });
+      for (const link of readLinks(answer.links)) {
+        at = extendChain(sha256, at, link);
         passed.push(at);
-        if (of !== owner) continue;
+        if (link.owner !== owner) continue;
         const entry = own.get(at.seq);
-        if (entry === undefined || toLink(sha256, entry).digest !== digest) return 'hidden';
+        if (entry === undefined || toLink(sha256, entry).digest !== link.digest) return 'hidden';
         onOwn(entry);
       }
       if (at.seq > head.seq || (at.seq === head.seq && at.hash !== head.hash)) return 'fork';

@@ -45,6 +45,22 @@ export interface AuditLink {
   readonly digest: string;
 }
 
+/** Of a link as members are told it: `owner`, then `digest`, base64url. */
+export const OWNER_CHARS = 22;
+export const LINK_CHARS = 65;
+
+export function writeLink({ owner, digest }: AuditLink): string {
+  return owner + digest;
+}
+
+/** Links one behind the other, as `writeLink` writes each. */
+export function* readLinks(links: string): IterableIterator<AuditLink> {
+  for (let at = 0; at < links.length; at += LINK_CHARS) {
+    const digestAt = at + OWNER_CHARS;
+    yield { owner: links.slice(at, digestAt), digest: links.slice(digestAt, at + LINK_CHARS) };
+  }
+}
+
 export const NO_AUDIT: AuditHead = { seq: 0, hash: '' };
 
 const TYPE = 'skein-audit+jwt';

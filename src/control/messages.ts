@@ -5,6 +5,7 @@ import { APP_PROTOCOLS, type Endpoint } from '../catalog/endpoint.ts';
 import type { Manifest, Resource } from '../catalog/resource.ts';
 import { isLabel, isServiceKey } from '../catalog/service.ts';
 import { parseIp } from '../core/ip.ts';
+import { MAX_MESSAGE_BYTES } from './limits.ts';
 
 /*
  * Bodies ignore members that they do not know, so that a member may be added without a new version of the protocol.
@@ -108,7 +109,7 @@ export const CALLS = {
       base: v.object({ seq: natural, hash: text(64) }),
       checkpoint: v.optional(text(2048)),
       head: text(2048),
-      links: v.pipe(v.array(v.tuple([text(64), text(64)])), v.maxLength(1000)),
+      links: v.pipe(text(MAX_MESSAGE_BYTES), v.regex(/^(?:[\w-]{65})*$/)),
       own: v.array(auditEntry),
     }),
   },

@@ -1,17 +1,17 @@
 /** What a member is told of the audit log: how it goes on, whom each entry is about as a hash, and those about itself in full. */
 
-import { type AuditLink, type ChainedEntry, ownerOf, toLink } from '../auth/audit-chain.ts';
+import { type AuditEntry, type ChainedEntry, LINK_CHARS, ownerOf, toLink, writeLink } from '../auth/audit-chain.ts';
 import type { Sha256 } from '../catalog/digest.ts';
 import { measureMessage } from '../control/codec.ts';
 import { PART_BYTES } from '../control/limits.ts';
 import type { CallAnswer } from '../control/messages.ts';
 import type { AuditLog } from './audit-log.ts';
 
-/** Links of one answer: 80 bytes each. */
-const MAX_LINKS = 256;
+/** Of one answer: about as many as have room. */
+const MAX_LINKS = Math.floor(PART_BYTES / LINK_CHARS);
 
 /** Every member asks for every entry. */
-const links = new WeakMap<ChainedEntry, AuditLink>();
+const links = new WeakMap<ChainedEntry, string>();
 
 export async function answerAudit(
   audit: AuditLog,
@@ -21,24 +21,28 @@ export async function answerAudit(
 ): Promise<CallAnswer<'audit'>> {
   const { base, checkpoint, entries, head } = await audit.recent(after, MAX_LINKS);
   const owner = ownerOf(sha256, id);
-  const answer: CallAnswer<'audit'> = { base, checkpoint, head, links: [], own: [] };
+  const answer: CallAnswer<'audit'> = { base, checkpoint, head, links: '', own: [] };
   let bytes = 0;
   for (const entry of entries) {
     const link = linkOf(sha256, entry);
-    const { hash: _hash, ...own } = entry;
-    bytes += 2 * (link.owner.length + link.digest.length);
-    if (link.owner === owner) bytes += measureMessage(own);
-    if (bytes > PART_BYTES && answer.links.length > 0) break;
-    answer.links.push([link.owner, link.digest]);
-    if (link.owner === owner) answer.own.push(own);
+    bytes += LINK_CHARS;
+    const own = link.startsWith(owner) ? withoutHash(entry) : undefined;
+    if (own !== undefined) bytes += measureMessage(own);
+    if (bytes > PART_BYTES && answer.links !== '') break;
+    answer.links += link;
+    if (own !== undefined) answer.own.push(own);
   }
   return answer;
 }
 
-function linkOf(sha256: Sha256, entry: ChainedEntry): AuditLink {
+function withoutHash({ hash: _hash, ...entry }: ChainedEntry): AuditEntry {
+  return entry;
+}
+
+function linkOf(sha256: Sha256, entry: ChainedEntry): string {
   const known = links.get(entry);
   if (known !== undefined) return known;
-  const link = toLink(sha256, entry);
+  const link = writeLink(toLink(sha256, entry));
   links.set(entry, link);
   return link;
 }

@@ -22,6 +22,7 @@ import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
+import { AuditMemory } from './audit-memory.ts';
 import type { Store, StoreEntry } from './store.ts';
 
 export interface AuditLogOptions {
@@ -54,12 +55,10 @@ interface Pending {
   readonly reject: (error: SkeinError) => void;
 }
 
-const ISSUED_TO_MEMBERS: ReadonlySet<AuditEntry['kind']> = new Set(['join', 'renew']);
 const PREFIX = 'audit/';
 const CHECKPOINT = 'hub/audit';
 const DIGITS = 12;
 const MAX_BLOCK = 256;
-const MAX_RECENT = 4_096;
 /** Of `what`, in characters. */
 const MAX_WHAT = 1_024;
 const ENTRY = v.object({
@@ -76,8 +75,8 @@ const BLOCK = v.object({ entries: v.pipe(v.array(ENTRY), v.minLength(1)), head: 
 type Block = v.InferOutput<typeof BLOCK>;
 
 export class AuditLog {
-  /** The chain has come further. */
-  onHead: () => void = () => undefined;
+  /** The chain has come further, by these entries of this hub. */
+  onHead: (entries: readonly ChainedEntry[]) => void = () => undefined;
   readonly #options: AuditLogOptions;
   #pending: Pending[] = [];
   #writing: Promise<void> | undefined;
@@ -87,8 +86,7 @@ export class AuditLog {
   #base: AuditHead = NO_AUDIT;
   #bytes = 0;
   #checkpoint = '';
-  /** The newest entries: what members ask for. */
-  #recent: ChainedEntry[] = [];
+  readonly #memory = new AuditMemory();
 
   constructor(options: AuditLogOptions) {
     this.#options = options;
@@ -128,7 +126,7 @@ export class AuditLog {
     const { sha256, bundle } = this.#options;
     let head = this.#head;
     let bytes = 0;
-    let recent: ChainedEntry[] = [];
+    const entries: ChainedEntry[] = [];
     let signed = '';
     for (const { value } of stored) {
       const block = readBlock(value);
@@ -139,7 +137,7 @@ export class AuditLog {
       if (followed.broken !== undefined) return false;
       head = followed.head;
       bytes += value.length;
-      recent = keepRecent(recent, block.entries);
+      for (const entry of block.entries) entries.push(entry);
       signed = block.head;
     }
     const isNone = signed === '';
@@ -148,7 +146,7 @@ export class AuditLog {
     this.#head = head;
     if (!isNone) this.#signed = signed;
     this.#bytes += bytes;
-    this.#recent = recent;
+    this.#memory.add(entries);
     return true;
   }
 
@@ -204,23 +202,16 @@ export class AuditLog {
   /** The same from memory, as far as it reaches back: what this hub has seen to be right. @throws SkeinError SKEIN_STORE */
   async recent(after: number, limit: number): Promise<AuditPage> {
     await this.#catchUp();
-    const first = this.#recent[0];
-    if (after > this.#head.seq) return { base: this.#head, entries: [], head: this.#signed };
-    const isKept = first === undefined ? after === this.#head.seq : after >= first.seq;
-    if (!isKept) return this.page(after, limit);
-    const at = this.#recent.findLastIndex(({ seq }) => seq <= after);
-    const base = at < 0 ? this.#head : (this.#recent[at] as ChainedEntry);
-    const entries = at < 0 ? [] : this.#recent.slice(at + 1, at + 1 + limit);
-    return { base: { seq: base.seq, hash: base.hash }, entries, head: this.#signed };
+    if (after >= this.#head.seq) return { base: this.#head, entries: [], head: this.#signed };
+    const kept = this.#memory.behind(after, limit);
+    if (kept === undefined) return this.page(after, limit);
+    const { seq, hash } = kept.base;
+    return { base: { seq, hash }, entries: kept.entries, head: this.#signed };
   }
 
   /** SVIDs of a member's key since then, wall time, as far as memory reaches back. */
   countIssued(key: string, sinceMs: number): number {
-    let count = 0;
-    for (const entry of this.#recent) {
-      if (entry.key === key && entry.atMs >= sinceMs && ISSUED_TO_MEMBERS.has(entry.kind)) count++;
-    }
-    return count;
+    return this.#memory.countIssued(key, sinceMs);
   }
 
   /** Other hubs may have gone on. @throws SkeinError SKEIN_STORE */
@@ -247,7 +238,7 @@ export class AuditLog {
     this.#head = { seq: signed.seq, hash: signed.hash };
     this.#signed = block?.head ?? '';
     this.#bytes += value.length;
-    this.#recent = keepRecent(this.#recent, block?.entries ?? []);
+    this.#memory.add(block?.entries ?? []);
     return true;
   }
 
@@ -255,20 +246,20 @@ export class AuditLog {
     while (this.#pending.length > 0) {
       const batch = this.#pending.splice(0, MAX_BLOCK);
       try {
-        await this.#writeBlock(batch.map(({ entry }) => entry));
+        const entries = await this.#writeBlock(batch.map(({ entry }) => entry));
         for (const { resolve } of batch) resolve();
+        this.onHead(entries);
       } catch (thrown) {
         const error = toSkeinError(thrown, 'SKEIN_STORE');
         for (const { reject } of batch) reject(error);
       }
     }
-    this.onHead();
     await this.#trim().catch((thrown) => {
       this.#options.log.log('warn', 'audit-not-trimmed', { error: toSkeinError(thrown).message });
     });
   }
 
-  async #writeBlock(batch: readonly NewEntry[]): Promise<void> {
+  async #writeBlock(batch: readonly NewEntry[]): Promise<readonly ChainedEntry[]> {
     const { store, clock, sha256, sign, log } = this.#options;
     for (;;) {
       let head = this.#head;
@@ -285,8 +276,8 @@ export class AuditLog {
         this.#head = head;
         this.#signed = signed;
         this.#bytes += value.length;
-        this.#recent = keepRecent(this.#recent, entries);
-        return;
+        this.#memory.add(entries);
+        return entries;
       }
       // Another hub was first, or somebody is in the way who is none.
       const other = await store.get(key);
@@ -326,12 +317,6 @@ export class AuditLog {
 const REMEDY =
   'Somebody has written to the store who is no hub of this issuer: `skein audit` names the first bad entry.';
 const UNREADABLE = { atMs: 0, kind: 'admin', id: '', by: 'nobody', what: 'unreadable', hash: '' } as const;
-
-/** With `entries` behind them; the array may be the same one. */
-function keepRecent(recent: ChainedEntry[], entries: readonly ChainedEntry[]): ChainedEntry[] {
-  recent.push(...entries);
-  return recent.length > 2 * MAX_RECENT ? recent.slice(-MAX_RECENT) : recent;
-}
 
 function toKey(seq: number): string {
   return PREFIX + String(seq).padStart(DIGITS, '0');

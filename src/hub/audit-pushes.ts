@@ -1,22 +1,69 @@
-/** Audit pushes: members are told that the audit log has come further, now and then and not for each entry. */
+/**
+ * Audit pushes: members are told that the audit log has come further, now and then and not for each entry. Whom a new key concerns is told
+ * with the next beat; of a large mesh the rest is told a part with each, because each who is told asks for all that is new.
+ */
 
 import type { Clock, Timer } from '../core/clock.ts';
+import { hashText } from '../core/hash.ts';
 import type { AuditLog } from './audit-log.ts';
+import type { Member } from './presence.ts';
+
+export interface AuditPushesOptions {
+  readonly clock: Clock;
+  /** Time between two beats, in milliseconds. */
+  readonly everyMs: number;
+  /** Beats in which each member of a large mesh is told once. */
+  readonly beats: number;
+  readonly audit: AuditLog;
+  readonly members: () => Iterable<Member>;
+  readonly count: () => number;
+}
+
+/** So many at once cost nobody anything. */
+const AT_ONCE = 64;
 
 export class AuditPushes {
+  readonly #options: AuditPushesOptions;
+  /** Identities that have got another key since the last beat. */
+  #concerned = new Set<string>();
   #timer: Timer | undefined;
+  #beat = 0;
+  /** Beats until everybody has been told of the newest entry. */
+  #left = 0;
 
-  /** @param push tells all members of a signed head */
-  constructor(clock: Clock, everyMs: number, audit: AuditLog, push: (head: string) => void) {
-    audit.onHead = () => {
-      this.#timer ??= clock.setTimer(everyMs, () => {
-        this.#timer = undefined;
-        push(audit.signed);
-      });
+  constructor(options: AuditPushesOptions) {
+    this.#options = options;
+    options.audit.onHead = (entries) => {
+      for (const { kind, id } of entries) if (kind === 'join') this.#concerned.add(id);
+      this.#left = options.beats;
+      this.#wait();
     };
   }
 
   close(): void {
     this.#timer?.cancel();
+  }
+
+  #wait(): void {
+    const { clock, everyMs } = this.#options;
+    this.#timer ??= clock.setTimer(everyMs, () => {
+      this.#timer = undefined;
+      this.#tell();
+      if (this.#left > 0) this.#wait();
+    });
+  }
+
+  #tell(): void {
+    const { audit, members, count, beats } = this.#options;
+    const isSmall = count() <= AT_ONCE;
+    const turn = this.#beat++ % beats;
+    this.#left = isSmall ? 0 : this.#left - 1;
+    const concerned = this.#concerned;
+    this.#concerned = new Set();
+    for (const { instance, id, channel } of members()) {
+      if (isSmall || concerned.has(id.uri) || hashText(instance) % beats === turn) {
+        channel.push('audit', { head: audit.signed });
+      }
+    }
   }
 }

@@ -218,8 +218,12 @@ class RunningHub implements Hub {
       answerAudit: options.answerAudit ?? answerAudit,
     };
     if (issuer !== undefined) {
-      this.#auditPushes = new AuditPushes(clock, limits.auditPushMs, issuer.audit, (head) => {
-        for (const each of this.#door.connections()) each.push('audit', { head });
+      this.#auditPushes = new AuditPushes({
+        ...{ clock, everyMs: limits.auditPushMs, audit: issuer.audit },
+        // One that sleeps does not stay awake for it.
+        beats: options.sleep === undefined ? limits.auditBeats : 1,
+        members: () => this.#presence.all(),
+        count: () => this.#presence.size,
       });
     }
     this.#admin = new Admin({

@@ -185,6 +185,8 @@ export interface HubLimits {
   readonly maxAuditBytes: number;
   /** Least time between two pushes of how far the audit log has come, in milliseconds. */
   readonly auditPushMs: number;
+  /** Pushes in which every member of a large mesh is told once; those whom a new key concerns are told with the next. */
+  readonly auditBeats: number;
   /** Body of an admin request, in bytes. */
   readonly maxBodyBytes: number;
   /** Time for sidecars to go elsewhere when the hub drains, in milliseconds. */
@@ -258,6 +260,7 @@ export const HUB_LIMITS: HubLimits = {
   maxRevisionBytes: 4 * 1024 * 1024,
   maxAuditBytes: 16 * 1024 * 1024,
   auditPushMs: 30_000,
+  auditBeats: 10,
   maxBodyBytes: 1024 * 1024,
   drainMs: 10_000,
 };

@@ -44,6 +44,8 @@ export class HubClient {
   readonly incoming: Session[] = [];
   readonly closed: Promise<SkeinError>;
   onIncoming: (session: Session) => void = () => undefined;
+  /** The audit log has come further. */
+  onAudit: () => void = () => undefined;
   onStream: (stream: IncomingStream) => void = (stream) => stream.end();
   readonly #platform: Platform;
   readonly #trustDomain: string;
@@ -76,6 +78,7 @@ export class HubClient {
         },
         circuit: (push) => this.#accept(push),
         goaway: (push) => this.goaways.push(push),
+        audit: () => this.onAudit(),
       },
       onClose: (error) => {
         this.watch.detach(this.channel);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { AuditAlarm } from '../../../src/agent/audit-watch.ts';
+import { LINK_CHARS, OWNER_CHARS, readLinks, writeLink } from '../../../src/auth/audit-chain.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import type { CallAnswer } from '../../../src/control/messages.ts';
 import { encodeUtf8, toBase64Url } from '../../../src/core/bytes.ts';
@@ -22,11 +23,14 @@ import { VirtualMesh } from '../../support/virtual-mesh.ts';
 type Answer = CallAnswer<'audit'>;
 type Bend = (answer: Answer, first: Answer) => Answer;
 
+const shiftOwners = (links: string): string =>
+  [...readLinks(links)].map((link) => writeLink({ ...link, owner: 'A'.repeat(OWNER_CHARS) })).join('');
+
 const BENDS: Readonly<Record<string, { readonly alarm: AuditAlarm; readonly bend: Bend }>> = {
   'signs the head with nothing': { alarm: 'forged', bend: (answer) => ({ ...answer, head: 'x.y.z' }) },
   'shows an old head': {
     alarm: 'rollback',
-    bend: (answer, first) => ({ ...answer, head: first.head, links: [], own: [] }),
+    bend: (answer, first) => ({ ...answer, head: first.head, links: '', own: [] }),
   },
   'keeps an own entry back': { alarm: 'hidden', bend: (answer) => ({ ...answer, own: [] }) },
   'alters an own entry': {
@@ -35,13 +39,17 @@ const BENDS: Readonly<Record<string, { readonly alarm: AuditAlarm; readonly bend
   },
   'shows an own entry as one of somebody else': {
     alarm: 'fork',
-    bend: (answer) => ({ ...answer, links: answer.links.map(([, digest]) => ['A'.repeat(22), digest]), own: [] }),
+    bend: (answer) => ({ ...answer, links: shiftOwners(answer.links), own: [] }),
   },
-  'drops an entry': { alarm: 'fork', bend: (answer) => ({ ...answer, links: answer.links.slice(0, -1) }) },
+  'drops an entry': { alarm: 'fork', bend: (answer) => ({ ...answer, links: answer.links.slice(0, -LINK_CHARS) }) },
   'begins elsewhere': { alarm: 'fork', bend: (answer) => ({ ...answer, base: { ...answer.base, hash: 'another' } }) },
   'begins later than it must': {
     alarm: 'forged',
-    bend: (answer) => ({ ...answer, base: { ...answer.base, seq: answer.base.seq + 1 }, links: answer.links.slice(1) }),
+    bend: (answer) => ({
+      ...answer,
+      base: { ...answer.base, seq: answer.base.seq + 1 },
+      links: answer.links.slice(LINK_CHARS),
+    }),
   },
 };
 

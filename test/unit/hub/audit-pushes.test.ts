@@ -1,0 +1,76 @@
+/** Who is told when that the audit log has come further: of a small mesh all at once, of a large one some with each beat. */
+
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Authority } from '../../../src/auth/authority.ts';
+import { SILENT_LOGGER } from '../../../src/core/log.ts';
+import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
+import { AuditLog } from '../../../src/hub/audit-log.ts';
+import { AuditPushes } from '../../../src/hub/audit-pushes.ts';
+import type { Member } from '../../../src/hub/presence.ts';
+import { MemoryStore } from '../../../src/hub/store/memory.ts';
+import { nodeCrypto } from '../../../src/runtime/node-compat/crypto.ts';
+import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+
+const EVERY_MS = 1_000;
+const BEATS = 10;
+
+async function startPushes(size: number) {
+  const clock = new VirtualClock();
+  const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
+  const audit = new AuditLog({
+    ...{ store: new MemoryStore(), clock, log: SILENT_LOGGER, sha256: nodeCrypto.sha256, maxBytes: 1e9 },
+    bundle: () => authority.bundle(),
+    sign: (type, claims) => authority.sign(type, claims),
+  });
+  await audit.open();
+  const told: string[] = [];
+  const members = Array.from({ length: size }, (_, i) => {
+    const id = toWorkloadId('skein.mesh', 'default', `s-${i}`);
+    return { instance: `i-${i}`, id, channel: { push: () => told.push(id.uri) } } as unknown as Member;
+  });
+  const pushes = new AuditPushes({
+    ...{ clock, audit, everyMs: EVERY_MS, beats: BEATS },
+    members: () => members,
+    count: () => members.length,
+  });
+  const join = (name: string) =>
+    audit.append({ kind: 'join', id: `spiffe://skein.mesh/ns/default/sa/${name}`, key: 'k', by: 'join-token' });
+  const beat = (count = 1): readonly string[] => {
+    told.length = 0;
+    clock.advance(EVERY_MS * count);
+    return [...told];
+  };
+  return { clock, pushes, join, beat, members };
+}
+
+test('In a small mesh all are told with the next beat, once, and then nothing runs any more', async () => {
+  const { clock, join, beat, members } = await startPushes(64);
+  await join('new');
+  await join('newer');
+  equal(beat().length, members.length);
+  equal(beat(20).length, 0);
+  equal(clock.pendingTimers, 0);
+});
+
+test('In a large mesh each is told once in so many beats, however many entries come; whom a new key concerns with the next', async () => {
+  const { clock, join, beat } = await startPushes(1_000);
+  await join('s-7');
+  const first = beat();
+  ok(first.includes('spiffe://skein.mesh/ns/default/sa/s-7'), 'at once');
+  ok(first.length < 200, `${first.length} of 1,000 with one beat`);
+  await join('s-8');
+  const second = beat();
+  ok(second.includes('spiffe://skein.mesh/ns/default/sa/s-8'));
+  const since = [...second, ...beat(BEATS)];
+  equal(new Set(since).size, 1_000, 'of the newest entry everybody is told');
+  ok(since.length <= 1_001, 'once, but for whom it concerns');
+  deepEqual([beat(20).length, clock.pendingTimers], [0, 0]);
+});
+
+test('Pushes that are closed tell nobody of what was under way', async () => {
+  const { pushes, join, beat } = await startPushes(10);
+  await join('new');
+  pushes.close();
+  equal(beat(5).length, 0);
+});

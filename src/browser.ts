@@ -1,6 +1,6 @@
 /** The package in a browser: the neutral API bound to the platform of a page or a worker. */
 
-import { ALL_PARTS } from './agent/all-parts.ts';
+import { RELAYED_PARTS } from './agent/all-parts.ts';
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import { SkeinError } from './core/errors.ts';
 import { browserPlatform } from './runtime/browser/platform.ts';
@@ -24,5 +24,5 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       details: { remedy: 'Serve the page by https:, or on localhost.' },
     });
   }
-  return createMeshOn(browserPlatform(), options, ALL_PARTS);
+  return createMeshOn(browserPlatform(), options, RELAYED_PARTS);
 }

@@ -1,6 +1,7 @@
 /** `agents.js HUB ADMIN_TOKEN`: as many agents as it is told to be, in one process (kit/membership.ts). */
 import process from 'node:process';
 import { type Agent, createAgent } from '../../src/agent/agent.ts';
+import { ALL_PARTS } from '../../src/agent/all-parts.ts';
 import { createFetch } from '../../src/agent/fetch.ts';
 import { createServeHandler } from '../../src/agent/serve.ts';
 import { SILENT_LOGGER } from '../../src/core/log.ts';
@@ -40,7 +41,7 @@ class Member {
         return pipe;
       },
     };
-    const agent = await createAgent(watched, { hub, token: await createToken(hub, adminToken, service) });
+    const agent = await createAgent(watched, { hub, token: await createToken(hub, adminToken, service) }, ALL_PARTS);
     member = new Member(agent, `${service}.default`);
     await agent.start();
     member.#pipe = pipe;

@@ -24,7 +24,7 @@ import type { Locality } from '../router/locality.ts';
 import { TcpDispatcher } from '../router/tcp.ts';
 import { AuditWatch } from './audit-watch.ts';
 import { type BearerToken, BearerTokens } from './bearer-tokens.ts';
-import { Direct } from './direct/direct.ts';
+import { createNoDirect, type DirectEnvironment, type DirectPaths } from './direct-paths.ts';
 import { addVerdicts, findClaimed, type MemberExplanation } from './explain.ts';
 import { logHealth } from './health-log.ts';
 import type { HubConnection } from './hub-connection.ts';
@@ -62,6 +62,8 @@ const FINISH_POLL_MS = 25;
  */
 export async function createAgent(platform: Platform, options: AgentOptions, parts: AgentParts = {}): Promise<Agent> {
   const resolved = resolveAgentOptions(options);
+  const { direct = {} } = options;
+  const createDirect = (direct !== false && parts.prepareDirect?.(direct)) || createNoDirect;
   const identity = await Identity.open({
     platform,
     token: resolved.token,
@@ -72,7 +74,11 @@ export async function createAgent(platform: Platform, options: AgentOptions, par
     log: resolved.log ?? SILENT_LOGGER,
     tickets: parts.memory?.tickets,
   });
-  return new Agent(platform, resolved, identity, parts);
+  return new Agent(platform, resolved, identity, { ...parts, createDirect });
+}
+
+interface ResolvedParts extends Omit<AgentParts, 'prepareDirect'> {
+  readonly createDirect: (environment: DirectEnvironment) => DirectPaths;
 }
 
 export class Agent {
@@ -88,7 +94,7 @@ export class Agent {
   readonly mirror: Mirror;
   readonly peers: Peers;
   /** Paths around the relays. */
-  readonly direct: Direct;
+  readonly direct: DirectPaths;
   readonly identity: Identity;
   /** The issuer's log of what it has issued. */
   readonly audit: AuditWatch;
@@ -111,8 +117,8 @@ export class Agent {
   #isClosed = false;
 
   /** @internal use `createAgent` */
-  constructor(platform: Platform, options: ResolvedAgentOptions, identity: Identity, parts: AgentParts) {
-    const { observer, regularExpressions, memory } = parts;
+  constructor(platform: Platform, options: ResolvedAgentOptions, identity: Identity, parts: ResolvedParts) {
+    const { observer, regularExpressions, memory, createDirect } = parts;
     const { limits, router, log = SILENT_LOGGER } = options;
     const { clock, random, decodeLatin1 } = platform;
     const staticKey = platform.crypto.createX25519();
@@ -167,12 +173,11 @@ export class Agent {
     this.policies = new PolicyReporter(clock);
     this.inboundEvents.on('judged', (fact) => this.policies.note(fact));
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
-    const { direct = {} } = options;
     this.audit = new AuditWatch({ platform, identity, log, routes, hasReplica: () => this.#hasReplica() });
     identity.auditHeads = this.audit.heads;
     this.#renewal = new Renewal({ clock, identity, log, routes, renewAfterMs: limits.renewAfterMs });
     this.#tokens = new BearerTokens({ clock, routes });
-    this.direct = new Direct({ platform, log, observer, routes, options: direct === false ? undefined : direct });
+    this.direct = createDirect({ platform, log, observer, routes });
     const relays = (): readonly HubConnection[] => routes().filter((hub) => hub.plays('relay'));
     this.peers = new Peers({
       ...{ platform, identity, instance, staticKey, limits, pace, log, observer, routes: relays, direct: this.direct },

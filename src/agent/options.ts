@@ -7,7 +7,7 @@ import type { Logger } from '../core/log.ts';
 import { Redacted } from '../core/redacted.ts';
 import { DEFAULT_TRUST_DOMAIN } from '../core/spiffe-id.ts';
 import { type RouterOptions, resolveRouterOptions } from '../router/options.ts';
-import { checkDirectOptions, type DirectOptions } from './direct/options.ts';
+import type { DirectOptions } from './direct/options.ts';
 import type { Middleware } from './middleware.ts';
 
 /** Who a member is, where its hubs are, and what it may use. */
@@ -153,7 +153,6 @@ export function resolveAgentOptions(options: AgentOptions): ResolvedAgentOptions
   if (options.namespace !== undefined && !isLabel(options.namespace)) {
     throw new SkeinError('SKEIN_CONFIG', `Cannot use namespace "${options.namespace}": not a DNS label in lower case`);
   }
-  if (options.direct) checkDirectOptions(options.direct);
   return {
     ...rest,
     hubs,

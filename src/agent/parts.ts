@@ -5,6 +5,7 @@
 
 import type { RegularExpressions } from '../catalog/regular-expression.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
+import type { PrepareDirect } from './direct-paths.ts';
 import type { MemberMemory } from './member-memory.ts';
 
 export type { RegularExpressions };
@@ -16,4 +17,6 @@ export interface AgentParts {
   readonly regularExpressions?: RegularExpressions | undefined;
   /** What members before this one have left, each of which has lived for a request. @default nothing, and nothing is left to others */
   readonly memory?: MemberMemory | undefined;
+  /** What finds paths around the relays. @default nobody: offers of peers are declined */
+  readonly prepareDirect?: PrepareDirect | undefined;
 }

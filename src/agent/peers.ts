@@ -21,6 +21,7 @@ import type { IncomingStream } from '../tunnel/stream.ts';
 import { UnreadBudget } from '../tunnel/unread-budget.ts';
 import { Admission, type AdmissionQuota } from './admission.ts';
 import { createDenialLog } from './denials.ts';
+import type { DirectHooks } from './direct-paths.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
 import type { AgentLimits } from './options.ts';
@@ -54,17 +55,6 @@ export interface PeersOptions {
   readonly onSuspect: (instance: string) => void;
   /** An instance has had no way to here for a while, and no link to any hub. */
   readonly onGone: (instance: string) => void;
-}
-
-/** What is told to those who find direct paths. */
-export interface DirectHooks {
-  /** A session is open. */
-  onSession(session: Session, role: HandshakeRole): void;
-  onPathMessage(session: Session, message: Bytes): void;
-  /** Its paths have come or gone, or another one is used. */
-  onPaths(session: Session): void;
-  /** It is over. */
-  forget(session: Session): void;
 }
 
 const SWEEP_MS = 15_000;

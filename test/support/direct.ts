@@ -1,8 +1,9 @@
 /** Two sidecars in this process, `a` calling `b`, whose way to each other is looked at from inside. */
 import type { TestContext } from 'node:test';
 import { type Agent, createAgent } from '../../src/agent/agent.ts';
-import type { DirectStatus } from '../../src/agent/direct/direct.ts';
+import { ALL_PARTS } from '../../src/agent/all-parts.ts';
 import type { DirectOptions } from '../../src/agent/direct/options.ts';
+import type { DirectStatus } from '../../src/agent/direct-paths.ts';
 import { createFetch } from '../../src/agent/fetch.ts';
 import { createServeHandler } from '../../src/agent/serve.ts';
 import type { ListenAddress, Listener, Platform } from '../../src/core/platform.ts';
@@ -41,12 +42,16 @@ export class DirectPair {
         ...direct
       } = options[end];
       const token = await mesh.token([end]);
-      const agent = await createAgent(platform, {
-        hub: mesh.hub.url,
-        token,
-        log: logs[end],
-        direct: isOff ? false : direct,
-      });
+      const agent = await createAgent(
+        platform,
+        {
+          hub: mesh.hub.url,
+          token,
+          log: logs[end],
+          direct: isOff ? false : direct,
+        },
+        ALL_PARTS,
+      );
       t.after(() => agent.close());
       if (listen !== false) {
         const listener: Listener | undefined = await platform.directSockets?.listen(listen, (each) =>

@@ -1,8 +1,8 @@
 /** Two members behind NATs, a hub and a public member, on a virtual clock: `a` has a session with `b`, and both look for a direct path. */
 import type { TestContext } from 'node:test';
 import type { Agent } from '../../src/agent/agent.ts';
-import type { DirectStatus } from '../../src/agent/direct/direct.ts';
 import type { DirectLimits } from '../../src/agent/direct/options.ts';
+import type { DirectStatus } from '../../src/agent/direct-paths.ts';
 import type { DirectSockets, Platform } from '../../src/core/platform.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { type NatOptions, VirtualInternet } from '../../src/testing/virtual-internet.ts';

@@ -12,14 +12,14 @@ export interface WebBundleOptions {
   readonly plugins?: Plugin[];
 }
 
-/** @param entry a module of the repository, as TypeScript */
+/** @param entry path of a module of the repository, or the text of one */
 export async function bundleForWeb(
   entry: string,
   { minify = false, plugins = [] }: WebBundleOptions = {},
 ): Promise<WebBundle> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
-    entryPoints: [entry],
+    ...(entry.includes('\n') ? { stdin: { contents: entry, resolveDir: root } } : { entryPoints: [entry] }),
     bundle: true,
     write: false,
     metafile: true,

@@ -2,62 +2,34 @@
 
 import type { Registration } from '../../control/messages.ts';
 import { Reflections } from '../../control/reflection.ts';
-import type { NatKind } from '../../control/signal.ts';
 import { decodeSignal } from '../../control/signal.ts';
 import type { Bytes } from '../../core/bytes.ts';
 import { setPeriodic, type Timer } from '../../core/clock.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
 import { classifyIp, type IpEndpoint, parseIp, parseIpEndpoint } from '../../core/ip.ts';
-import type { Logger } from '../../core/log.ts';
-import type { Platform, RawConnection } from '../../core/platform.ts';
-import type { TunnelObserver } from '../../telemetry/observe.ts';
+import type { RawConnection } from '../../core/platform.ts';
 import type { HandshakeRole } from '../../tunnel/handshake.ts';
 import type { Session } from '../../tunnel/session.ts';
-import type { HubConnection } from '../hub-connection.ts';
-import type { DirectHooks } from '../peers.ts';
+import type { DirectEnvironment, DirectPaths, DirectStatus } from '../direct-paths.ts';
 import type { Reach, Vantage } from './candidates.ts';
 import { Door } from './door.ts';
 import { LinkMaker } from './link-maker.ts';
 import { NatPairs } from './nat-pairs.ts';
-import type { NegotiationState } from './negotiation.ts';
 import { DIRECT_LIMITS, type DirectLimits, type DirectOptions } from './options.ts';
 import { PeerBudget } from './peer-budget.ts';
 import { type Reflector, toReflector } from './puncher.ts';
-import { type DirectKind, Search, type SearchParts } from './search.ts';
+import { Search, type SearchParts } from './search.ts';
 import { Tickets } from './tickets.ts';
-
-export interface DirectParts {
-  readonly platform: Platform;
-  readonly log: Logger;
-  readonly observer: TunnelObserver | undefined;
-  /** Undefined: switched off. */
-  readonly options: DirectOptions | undefined;
-  /** Hubs that are connected, the preferred one first. */
-  readonly routes: () => readonly HubConnection[];
-}
-
-/** What there is to say about the way to the peer of a session. */
-export interface DirectStatus {
-  readonly state: NegotiationState;
-  /** How the direct path came about. */
-  readonly kind: DirectKind | undefined;
-  readonly attempts: number;
-  /** Why there is none, in words. */
-  readonly reason: string | undefined;
-  readonly nat: NatKind;
-  readonly peerNat: NatKind;
-  /** Until the next attempt of this end, in milliseconds; undefined when none is planned. */
-  readonly retryInMs: number | undefined;
-}
 
 /** A member that has lost its network and has it back starts all searches at once: within so long, in an order of chance. */
 const SPREAD_MS = 2_000;
 /** An offer, and whatever else a peer of a later version may begin with. */
 const MAX_EARLY = 4;
 
-export class Direct implements DirectHooks {
+export class Direct implements DirectPaths {
   readonly door: Door;
-  readonly #options: DirectParts;
+  readonly #environment: DirectEnvironment;
+  readonly #options: DirectOptions;
   readonly #limits: DirectLimits;
   readonly #searches = new Map<Session, Search>();
   /** Messages that came with the end of the handshake: the session is told of in the next moment. */
@@ -69,15 +41,14 @@ export class Direct implements DirectHooks {
   #listener: IpEndpoint | undefined;
   #addresses = '';
   #check: Timer | undefined;
-  #offBecause: string | undefined;
 
-  constructor(options: DirectParts) {
-    const { platform, log, observer } = options;
+  constructor(environment: DirectEnvironment, options: DirectOptions) {
+    const { platform, log, observer } = environment;
     const { clock, random, crypto, directSockets: sockets } = platform;
+    this.#environment = environment;
     this.#options = options;
-    this.#limits = { ...DIRECT_LIMITS, ...options.options?.limits };
-    this.#offBecause = options.options === undefined ? 'direct paths are switched off here (--no-direct)' : undefined;
-    this.#advertise = readAdvertised(options.options?.advertise);
+    this.#limits = { ...DIRECT_LIMITS, ...options.limits };
+    this.#advertise = readAdvertised(options.advertise);
     const tickets = new Tickets(crypto);
     this.#parts = {
       ...{ sockets, clock, random, crypto, log, tickets, limits: this.#limits },
@@ -98,7 +69,7 @@ export class Direct implements DirectHooks {
         settle();
       },
     });
-    if (this.#offBecause !== undefined || sockets === undefined) return;
+    if (sockets === undefined) return;
     this.#addresses = this.#listAddresses();
     this.#check = setPeriodic(clock, this.#limits.addressCheckMs, () => this.#checkAddresses());
   }
@@ -111,9 +82,8 @@ export class Direct implements DirectHooks {
 
   /** What the hub may tell others of this member: the port of a listener that is not for this host alone, and its network. */
   get reach(): Registration['reach'] {
-    if (this.#offBecause !== undefined) return undefined;
     const { ip, port } = this.#listener ?? { ip: '', port: 0 };
-    const network = this.#options.options?.network;
+    const network = this.#options.network;
     const isOpen = ip !== '' && classifyIp(ip) !== 'loopback';
     if (!isOpen && network === undefined) return undefined;
     return { port: isOpen ? (this.#advertise?.port ?? port) : undefined, network };
@@ -134,14 +104,13 @@ export class Direct implements DirectHooks {
   close(): void {
     this.#check?.cancel();
     this.door.close();
-    this.#offBecause = 'this member has left';
     for (const session of [...this.#searches.keys()]) this.forget(session);
   }
 
   // What sessions tell.
 
   onSession(session: Session, role: HandshakeRole): void {
-    const { clock } = this.#options.platform;
+    const { clock } = this.#environment.platform;
     const known = this.#budgets.get(session.remoteInstance) ?? {
       budget: new PeerBudget(clock, this.#limits),
       sessions: 0,
@@ -149,7 +118,7 @@ export class Direct implements DirectHooks {
     known.sessions++;
     this.#budgets.set(session.remoteInstance, known);
     const { budget } = known;
-    const search = new Search({ parts: this.#parts, session, role, budget, offBecause: this.#offBecause });
+    const search = new Search({ parts: this.#parts, session, role, budget });
     this.#searches.set(session, search);
     if (role === 'initiator') this.#start(search);
     for (const message of this.#early.get(session) ?? []) this.onPathMessage(session, message);
@@ -165,7 +134,7 @@ export class Direct implements DirectHooks {
       else search.negotiation.onSignal(signal);
     } catch (thrown) {
       const { remoteInstance: instance } = session;
-      this.#options.log.log('debug', 'path-message-refused', { instance, error: toSkeinError(thrown).message });
+      this.#environment.log.log('debug', 'path-message-refused', { instance, error: toSkeinError(thrown).message });
     }
   }
 
@@ -202,7 +171,7 @@ export class Direct implements DirectHooks {
   }
 
   #startLater(search: Search): void {
-    const { clock, random } = this.#options.platform;
+    const { clock, random } = this.#environment.platform;
     clock.setTimer(random.ratio() * SPREAD_MS, () => this.#start(search));
   }
 
@@ -210,7 +179,7 @@ export class Direct implements DirectHooks {
     const addresses = this.#listAddresses();
     if (addresses === this.#addresses) return;
     this.#addresses = addresses;
-    this.#options.log.log('info', 'addresses-changed', {});
+    this.#environment.log.log('info', 'addresses-changed', {});
     for (const search of this.#searches.values()) {
       search.negotiation.forgive();
       this.#startLater(search);
@@ -218,7 +187,7 @@ export class Direct implements DirectHooks {
   }
 
   #listAddresses(): string {
-    const { directSockets } = this.#options.platform;
+    const { directSockets } = this.#environment.platform;
     return (directSockets?.localAddresses() ?? [])
       .map(({ name, ip }) => `${name} ${ip}`)
       .sort()
@@ -226,13 +195,13 @@ export class Direct implements DirectHooks {
   }
 
   #reach(): Reach {
-    const { directSockets } = this.#options.platform;
+    const { directSockets } = this.#environment.platform;
     return { listener: this.#listener, advertise: this.#advertise, local: directSockets?.localAddresses() ?? [] };
   }
 
   /** Asks the hub that carries the session, which both ends have in common. @throws SkeinError */
   async #introduce(session: Session): Promise<Vantage & { readonly reflectors: readonly Reflector[] }> {
-    const routes = this.#options.routes();
+    const routes = this.#environment.routes();
     const relays = new Set(session.paths.filter(({ kind }) => kind === 'relay').map(({ via }) => via));
     const introducers = routes.filter((hub) => hub.plays('signal'));
     const hub = introducers.find(({ url }) => relays.has(url)) ?? introducers[0];

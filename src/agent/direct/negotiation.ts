@@ -66,7 +66,6 @@ export interface NegotiationOptions {
   /** Starts attempts by itself. */
   readonly isInitiator: boolean;
   /** Undefined: this member looks for direct paths. */
-  readonly offBecause: string | undefined;
 }
 
 /** `relayed`: it waits for the next attempt, or for the peer's. */
@@ -124,12 +123,10 @@ export class Negotiation {
 
   constructor(options: NegotiationOptions) {
     this.#options = options;
-    this.#reason = options.offBecause;
   }
 
   get state(): NegotiationState {
     if (this.#paths > 0) return 'direct';
-    if (this.#options.offBecause !== undefined) return 'off';
     return this.#step === 'idle' ? 'relayed' : 'searching';
   }
 
@@ -166,8 +163,7 @@ export class Negotiation {
 
   /** Begins an attempt, unless one is under way or there is nothing to look for. */
   start(): void {
-    const isBusy = this.#step !== 'idle' || this.#paths > 0;
-    if (this.#isClosed || this.#options.offBecause !== undefined || isBusy) return;
+    if (this.#isClosed || this.#step !== 'idle' || this.#paths > 0) return;
     this.#begin(true);
     this.#options.host.prepare();
   }
@@ -293,8 +289,7 @@ export class Negotiation {
   }
 
   #onOffer({ kind: _kind, ...peer }: SignalOf<'offer'>): void {
-    const { host, offBecause } = this.#options;
-    if (offBecause !== undefined) return host.send({ kind: 'decline', to: peer.nonce, reason: 'off' });
+    const { host } = this.#options;
     const own = this.#attempt;
     // Glare: of two offers the smaller nonce counts, and its sender takes no notice of the other.
     if (own?.isStarter && this.#step === 'offering' && own.id !== undefined && own.id < peer.nonce) return;

@@ -53,7 +53,6 @@ export interface SearchOptions {
   readonly session: Session;
   readonly role: HandshakeRole;
   readonly budget: PeerBudget;
-  readonly offBecause: string | undefined;
 }
 
 const NOWHERE: Vantage = { isSameNetwork: false };
@@ -83,7 +82,7 @@ export class Search implements NegotiationHost {
   /** Bytes of streams that were under way when the search began, and when that was. */
   #traffic = { bytes: 0, atMs: 0 };
 
-  constructor({ parts, session, role, budget, offBecause }: SearchOptions) {
+  constructor({ parts, session, role, budget }: SearchOptions) {
     const { clock, random, limits } = parts;
     this.#parts = parts;
     this.#session = session;
@@ -91,7 +90,7 @@ export class Search implements NegotiationHost {
     this.#peerRole = role === 'initiator' ? 'responder' : 'initiator';
     this.#budget = budget;
     const isInitiator = role === 'initiator';
-    this.negotiation = new Negotiation({ host: this, clock, random, limits, isInitiator, offBecause });
+    this.negotiation = new Negotiation({ host: this, clock, random, limits, isInitiator });
   }
 
   get session(): Session {

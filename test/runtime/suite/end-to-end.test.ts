@@ -4,6 +4,7 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { createAgent } from '../../../src/agent/agent.ts';
+import { ALL_PARTS } from '../../../src/agent/all-parts.ts';
 import type { ServeHandler } from '../../../src/agent/serve.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { deterministicChunks, deterministicDigest } from '../../support/deterministic-bytes.ts';
@@ -106,7 +107,11 @@ test('Keeps the order of fields and their duplicates, both ways', async (t) => {
   const mesh = await LocalMesh.start(t);
   const members = await Promise.all(
     ['api', 'web'].map(async (name) => {
-      const agent = await createAgent(nodePlatform(), { hub: mesh.hub.url, token: await mesh.token([name]) });
+      const agent = await createAgent(
+        nodePlatform(),
+        { hub: mesh.hub.url, token: await mesh.token([name]) },
+        ALL_PARTS,
+      );
       await agent.start();
       t.after(() => agent.close());
       return agent;

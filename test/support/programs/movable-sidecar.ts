@@ -6,6 +6,7 @@
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { createAgent } from '../../../src/agent/agent.ts';
+import { ALL_PARTS } from '../../../src/agent/all-parts.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import type { DirectSockets, RawConnectOptions } from '../../../src/core/platform.ts';
 import { nodePlatform } from '../../../src/runtime/node/platform.ts';
@@ -70,7 +71,7 @@ const options = resolveSidecarOptions({
   listen: { tcp: tcp === undefined ? [] : [{ service: tcp, address: local }] },
 });
 const metrics = new Metrics();
-const agent = await createAgent(platform, options.agent, { observer: new TunnelObserver(metrics) });
+const agent = await createAgent(platform, options.agent, { ...ALL_PARTS, observer: new TunnelObserver(metrics) });
 const connections = new Connections({ clock, decodeLatin1 });
 const capture = new Capture({ agent, connections, log });
 const shared = { listenTcp, capture, connections };

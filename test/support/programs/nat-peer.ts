@@ -4,6 +4,7 @@
  */
 import process from 'node:process';
 import { createAgent } from '../../../src/agent/agent.ts';
+import { ALL_PARTS } from '../../../src/agent/all-parts.ts';
 import { createFetch } from '../../../src/agent/fetch.ts';
 import { createServeHandler } from '../../../src/agent/serve.ts';
 import { wait } from '../../../src/core/clock.ts';
@@ -47,7 +48,7 @@ const base = nodePlatform();
 const platform: Platform = { ...base, directSockets: withLateDial(base.directSockets as DirectSockets) };
 const { clock } = platform;
 const log = new EventLog();
-const agent = await createAgent(platform, { hub, token, data, log });
+const agent = await createAgent(platform, { hub, token, data, log }, ALL_PARTS);
 await agent.start();
 
 if (end === 'b') {

@@ -4,6 +4,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { Direct } from '../../../../src/agent/direct/direct.ts';
 import { encodeSignal, type Signal } from '../../../../src/control/signal.ts';
 import type { Bytes } from '../../../../src/core/bytes.ts';
 import type { DirectSockets, RawConnection } from '../../../../src/core/platform.ts';
@@ -190,8 +191,10 @@ test('Who has a ticket and does not attach the session gets nothing, and the ses
     pair.sessionOf('a').paths.map(({ kind }) => kind),
     ['relay'],
   );
-  equal(pair.agents.a.direct.door.stats.admitted, 1);
-  equal(pair.agents.a.direct.door.halfOpen, 0);
+  const { direct } = pair.agents.a;
+  ok(direct instanceof Direct);
+  equal(direct.door.stats.admitted, 1);
+  equal(direct.door.halfOpen, 0);
 });
 
 for (const [name, greet] of [

@@ -34,7 +34,7 @@ class End implements NegotiationHost {
     this.nonces = nonces;
     const random = new SeededRandom(1);
     this.machine = new Negotiation({
-      ...{ host: this, clock, random, limits: DIRECT_LIMITS, isInitiator, offBecause: undefined },
+      ...{ host: this, clock, random, limits: DIRECT_LIMITS, isInitiator },
     });
   }
 

@@ -75,11 +75,10 @@ async function makeNode(work, file) {
     // The only kind of program that every Node takes.
     format: 'cjs',
     // Packages that do without their helpers in machine code, which one file cannot hold, when they are told so.
-    external: ['bufferutil', 'utf-8-validate', 'msgpackr-extract'],
+    external: ['bufferutil', 'utf-8-validate'],
     define: {
       'process.env.WS_NO_BUFFER_UTIL': '"1"',
       'process.env.WS_NO_UTF_8_VALIDATE': '"1"',
-      'process.env.MSGPACKR_NATIVE_ACCELERATION_DISABLED': '"true"',
     },
     logOverride: { 'empty-import-meta': 'silent' },
     logLevel: 'warning',

@@ -188,16 +188,17 @@ export class Mux implements FrameHandler, StreamHost {
 
   // Writing.
 
-  get hasWork(): boolean {
-    return !this.#slots.isEmpty || this.#credit.hasWork || this.#sender.hasWork;
+  /** Whether there is something to write besides streams of a class behind `lastClass`. */
+  hasWork(lastClass: number): boolean {
+    return !this.#slots.isEmpty || this.#credit.hasWork || this.#sender.hasWork(lastClass);
   }
 
-  /** Fills a record: first the bounded control state, then streams in turn. `mayCarryData` is false while too much is unacknowledged. */
-  fill(writer: FrameWriter, mayCarryData: boolean): void {
+  /** Fills a record: first the bounded control state, then streams in turn, up to `lastClass`: with -1 none of them, while too much is unacknowledged. */
+  fill(writer: FrameWriter, lastClass: number): void {
     const nowMs = this.#options.clock.monotonicMs();
-    this.#slots.write(writer, this.#count.lastPeerId, mayCarryData, this.#written);
+    this.#slots.write(writer, this.#count.lastPeerId, lastClass >= 0, this.#written);
     this.#credit.write(writer, nowMs, this.#isOpen);
-    if (mayCarryData) this.#sender.write(writer, nowMs);
+    this.#sender.write(writer, nowMs, lastClass);
     this.stats.dataBytesSent = this.#sender.sentBytes;
   }
 
@@ -351,7 +352,7 @@ export class Mux implements FrameHandler, StreamHost {
     if (offset > MAX_OFFSET) return this.#fatal(protocolError('Cannot read CREDIT: impossible offset'));
     if (id === 0) {
       if (!this.#sender.raise(offset, this.#options.clock.monotonicMs())) return this.#noteIdleFrame();
-      if (this.#sender.hasWork) this.#options.onWork();
+      if (this.#sender.hasWork()) this.#options.onWork();
       return;
     }
     const stream = this.#streams.get(id);

@@ -14,6 +14,7 @@ import type { Paths } from './paths.ts';
 import { RECORD_HEADER_BYTES, TAG_BYTES } from './record.ts';
 import type { RecordSender } from './record-sender.ts';
 import type { ReplayBudget } from './replay-budget.ts';
+import { CLASS_NONE } from './scheduler.ts';
 import type { SessionStats } from './session-stats.ts';
 
 export interface OutgoingRecordsOptions {
@@ -97,7 +98,7 @@ export class OutgoingRecords {
     const { sender, mux } = this.#options;
     const { sequence } = this.#fence ?? {};
     if (sequence !== undefined && sender.firstSequence > sequence) this.#endFence();
-    if (mux.hasWork) this.scheduleFlush();
+    if (mux.hasWork(sender.lastClass)) this.scheduleFlush();
   }
 
   /** @throws SkeinError SKEIN_LIMIT */
@@ -147,7 +148,7 @@ export class OutgoingRecords {
     const writer = scratchWriter(limits.maxRecordBytes);
     writer.reset(Math.min(limits.maxRecordBytes, room));
     mux.goAway(error, true);
-    mux.fill(writer, false);
+    mux.fill(writer, CLASS_NONE);
     if (writer.length > 0) this.#seal(path, writer);
   }
 
@@ -187,7 +188,8 @@ export class OutgoingRecords {
   }
 
   get #hasMessages(): boolean {
-    return this.#pathMessages.length > 0 || this.#options.mux.hasWork;
+    const { mux, sender } = this.#options;
+    return this.#pathMessages.length > 0 || mux.hasWork(sender.lastClass);
   }
 
   #writeRecord(path: Path): void {
@@ -198,28 +200,28 @@ export class OutgoingRecords {
       return onBroken(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
     const isInBudget = replayBudget?.mayGrow(sender.keptBytes) ?? true;
     if (!this.#options.isOpen()) return; // whose streams were given up for it has closed this one too
-    const mayCarryData = aboveWindow <= RESEND_SLACK_BYTES && isInBudget;
+    const lastClass = aboveWindow <= RESEND_SLACK_BYTES && isInBudget ? sender.lastClass : CLASS_NONE;
     const { sendableBytes } = path.circuit;
     // It was asked to send a small record again, which was acknowledged meanwhile.
     if (sendableBytes < MIN_RECORD_BYTES) return this.#requestWrite();
     const room = sendableBytes - RECORD_HEADER_BYTES - TAG_BYTES;
     const writer = scratchWriter(maxRecordBytes);
     writer.reset(Math.min(sender.recordBytes, room));
-    this.#fill(writer, mayCarryData);
+    this.#fill(writer, lastClass);
     if (writer.length === 0 && room > sender.recordBytes && this.#hasMessages) {
       writer.reset(Math.min(maxRecordBytes, room)); // one head may be larger than what suits the path
-      this.#fill(writer, mayCarryData);
+      this.#fill(writer, lastClass);
     }
     if (writer.length > 0) {
       this.#seal(path, writer);
       mux.tellDrained();
       this.#requestWrite();
-    } else if (mayCarryData && this.#fence === undefined && this.#hasMessages) {
+    } else if (lastClass !== CLASS_NONE && this.#fence === undefined && this.#hasMessages) {
       this.#request(path, maxRecordBytes); // a head that needs more credit than there is
     } // else an ACK brings the next turn: asking again would be answered at once, for ever
   }
 
-  #fill(writer: FrameWriter, mayCarryData: boolean): void {
+  #fill(writer: FrameWriter, lastClass: number): void {
     const { acks, mux } = this.#options;
     const next = this.#options.next();
     if (acks.hasNews(next)) {
@@ -230,13 +232,13 @@ export class OutgoingRecords {
       if (this.#fence.sequence === undefined) writer.fence();
       return;
     }
-    while (this.#pathMessages.length > 0 && mayCarryData) {
+    while (this.#pathMessages.length > 0 && lastClass !== CLASS_NONE) {
       const message = this.#pathMessages[0] as Bytes;
       if (writer.room < message.length + PATH_OVERHEAD_BYTES) break;
       writer.path(message);
       this.#pathMessages.shift();
     }
-    mux.fill(writer, mayCarryData);
+    mux.fill(writer, lastClass);
   }
 
   #seal(path: Path, writer: FrameWriter): void {

@@ -4,12 +4,14 @@ import type { Bytes } from '../core/bytes.ts';
 import type { Crypto } from '../core/platform.ts';
 import { RecordCipher } from './cipher-state.ts';
 import { LINK_HEADER_BYTES } from './circuit.ts';
+import { FlightWindow } from './flight-window.ts';
 import type { FrameWriter } from './frame.ts';
 import { MessagePool } from './message-pool.ts';
 import type { TunnelOptions } from './options.ts';
 import { MAX_SEQUENCE, MESSAGE_OVERHEAD_BYTES, RECORD_DATA, writeRecordHeader } from './record.ts';
 import type { ReplayBudget } from './replay-budget.ts';
 import { ResendBuffer } from './resend-buffer.ts';
+import { CLASS_BULK, CLASS_FRESH, CLASS_NORMAL } from './scheduler.ts';
 
 const messages = new MessagePool();
 
@@ -23,6 +25,7 @@ export class RecordSender {
   readonly #limits: TunnelOptions;
   readonly #cipher: RecordCipher;
   readonly #budget: ReplayBudget | undefined;
+  readonly #flight: FlightWindow;
   readonly #resend = new ResendBuffer((message) => messages.give(message));
   #epochRecords = 0;
   #epochMs: number;
@@ -41,6 +44,7 @@ export class RecordSender {
     this.#limits = limits;
     this.#cipher = new RecordCipher(crypto, key, sessionId);
     this.#budget = budget;
+    this.#flight = new FlightWindow(limits.maxSessionWindowBytes);
     this.#epochMs = nowMs;
     this.#recordBytes = Math.min(FIRST_RECORD_BYTES, limits.maxRecordBytes);
   }
@@ -57,6 +61,14 @@ export class RecordSender {
   /** Bytes kept, headers included. */
   get keptBytes(): number {
     return this.#resend.bytes;
+  }
+
+  /** The last class of streams that may add to what is under way: bulk leaves room for what is small to come by. */
+  get lastClass(): number {
+    const { bytes } = this.#resend;
+    const most = this.#flight.bytes;
+    if (bytes < most) return CLASS_BULK;
+    return bytes < 2 * most ? CLASS_NORMAL : CLASS_FRESH;
   }
 
   /** When the oldest record was sent whose ACK is awaited, in milliseconds, or undefined. */
@@ -84,6 +96,7 @@ export class RecordSender {
     this.#epochRecords++;
     if (this.#again === sequence) this.#again++;
     this.#resend.push(message, writer.elicitsAck ? nowMs : undefined);
+    if (writer.elicitsAck) this.#flight.onSent(sequence, this.#resend.bytes, nowMs);
     this.#budget?.add(message.length);
     return message;
   }
@@ -93,7 +106,9 @@ export class RecordSender {
     if (next > this.#resend.nextSequence) return false;
     const before = this.#resend.bytes;
     const sentMs = this.#resend.acknowledge(next);
-    this.#budget?.add(this.#resend.bytes - before);
+    const droppedBytes = before - this.#resend.bytes;
+    this.#flight.onAcknowledged(next, droppedBytes, nowMs);
+    this.#budget?.add(-droppedBytes);
     if (this.#again < this.#resend.firstSequence) this.#again = this.#resend.firstSequence;
     if (sentMs === undefined) return true;
     const sampleMs = nowMs - sentMs;
@@ -110,6 +125,7 @@ export class RecordSender {
   rewind(nowMs: number): void {
     this.#again = this.#resend.firstSequence;
     this.#resend.keepOut(nowMs);
+    this.#flight.restart();
   }
 
   /** Size of the record that must be sent again first, 0 when there is none. */

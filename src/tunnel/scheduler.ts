@@ -5,6 +5,8 @@
 
 import type { MuxStream } from './stream.ts';
 
+/** No stream at all. */
+export const CLASS_NONE = -1;
 /** Classes in order: heads and the first bytes of a stream, urgent (1, for frames with an urgency of their own), normal, bulk. */
 export const CLASS_FRESH = 0;
 export const CLASS_NORMAL = 2;
@@ -22,6 +24,13 @@ export class Scheduler {
   /** Streams that are ready to send. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Whether one of that class, or of one before it, is ready. */
+  hasReady(lastClass: number): boolean {
+    if (this.#size === 0) return false;
+    for (let i = 0; i <= lastClass; i++) if (this.#length(i) > 0) return true;
+    return false;
   }
 
   push(stream: MuxStream, trafficClass: number): void {
@@ -42,17 +51,17 @@ export class Scheduler {
     this.#size++;
   }
 
-  /** The class whose turn it is, or -1 when nothing is ready. */
-  chooseClass(): number {
-    if (this.#size === 0) return -1;
+  /** The class whose turn it is, or -1 when nothing is ready up to `lastClass`. */
+  chooseClass(lastClass: number = CLASS_BULK): number {
+    if (!this.hasReady(lastClass)) return -1;
     for (let round = 0; round < 2; round++) {
-      for (let i = 0; i < 4; i++) if (this.#length(i) > 0 && (this.#deficits[i] as number) > 0) return i;
+      for (let i = 0; i <= lastClass; i++) if (this.#length(i) > 0 && (this.#deficits[i] as number) > 0) return i;
       // every class that has something to send has used its share: a new round begins
       for (let i = 0; i < 4; i++) {
         this.#deficits[i] = Math.min(0, this.#deficits[i] as number) + (WEIGHTS[i] as number) * QUANTUM_BYTES;
       }
     }
-    for (let i = 0; i < 4; i++) if (this.#length(i) > 0) return i;
+    for (let i = 0; i <= lastClass; i++) if (this.#length(i) > 0) return i;
     return -1;
   }
 

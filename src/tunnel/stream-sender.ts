@@ -23,8 +23,9 @@ export class StreamSender {
     this.#window = new SendWindow(sessionWindowBytes);
   }
 
-  get hasWork(): boolean {
-    return this.#scheduler.size > 0;
+  /** Whether a stream of that class, or of one before it, has something to send. */
+  hasWork(lastClass: number = CLASS_BULK): boolean {
+    return this.#scheduler.hasReady(lastClass);
   }
 
   /** Streams in line, some of which may have ended. */
@@ -73,9 +74,10 @@ export class StreamSender {
     this.#drained = [];
   }
 
-  write(writer: FrameWriter, nowMs: number): void {
+  /** Streams in turn, up to `lastClass`. */
+  write(writer: FrameWriter, nowMs: number, lastClass: number = CLASS_BULK): void {
     for (;;) {
-      const trafficClass = this.#scheduler.chooseClass();
+      const trafficClass = this.#scheduler.chooseClass(lastClass);
       if (trafficClass < 0) return;
       const stream = this.#scheduler.shift(trafficClass);
       stream.scheduled = false;

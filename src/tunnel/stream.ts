@@ -50,6 +50,9 @@ interface QueuedHead {
 
 /** Less than this much of a chunk is not worth a frame when a record is nearly full. */
 const MIN_DATA_BYTES = 256;
+/** A stream that sends more than this in such a time is bulk. */
+const BULK_BYTES = 1_048_576;
+const BULK_MS = 1_000;
 
 export class MuxStream implements IncomingStream {
   readonly kind: StreamKind;
@@ -84,6 +87,8 @@ export class MuxStream implements IncomingStream {
   #trailers = false;
   #bulkBytes = 0;
   #bulkMs = 0;
+  /** It was bulk in the second before. */
+  #wasBulk = false;
   /** When bytes last moved, monotonic. Read by the mux's sweep. */
   activeMs: number;
   consumedMs: number;
@@ -194,9 +199,10 @@ export class MuxStream implements IncomingStream {
     return next === undefined || !(next instanceof Uint8Array);
   }
 
-  /** Whether the stream has sent more than 1 MiB within the last second. */
+  /** Whether the stream has sent more than 1 MiB within the last second, or the one before. */
   isBulk(nowMs: number): boolean {
-    return nowMs - this.#bulkMs < 1_000 && this.#bulkBytes > 1_048_576;
+    const isOver = this.#bulkBytes > BULK_BYTES;
+    return nowMs - this.#bulkMs < BULK_MS ? isOver || this.#wasBulk : isOver && nowMs - this.#bulkMs < 2 * BULK_MS;
   }
 
   /** Writes frames until the turn is over or something is in the way. */
@@ -349,7 +355,8 @@ export class MuxStream implements IncomingStream {
   #noteSent(bytes: number, nowMs: number): void {
     if (bytes === 0) return;
     this.activeMs = nowMs;
-    if (nowMs - this.#bulkMs >= 1_000) {
+    if (nowMs - this.#bulkMs >= BULK_MS) {
+      this.#wasBulk = this.isBulk(nowMs);
       this.#bulkMs = nowMs;
       this.#bulkBytes = 0;
     }

@@ -9,7 +9,7 @@ import { resolveTunnelOptions } from '../../../src/tunnel/options.ts';
 import { readRecordEpoch, readRecordSequence, readRecordType, writeRecordHeader } from '../../../src/tunnel/record.ts';
 import { type Early, ReplayWindow } from '../../../src/tunnel/replay-window.ts';
 import { ResendBuffer } from '../../../src/tunnel/resend-buffer.ts';
-import { CLASS_BULK, CLASS_FRESH, CLASS_NORMAL, Scheduler } from '../../../src/tunnel/scheduler.ts';
+import { CLASS_BULK, CLASS_FRESH, CLASS_NONE, CLASS_NORMAL, Scheduler } from '../../../src/tunnel/scheduler.ts';
 import type { MuxStream } from '../../../src/tunnel/stream.ts';
 import { StreamCount } from '../../../src/tunnel/stream-count.ts';
 
@@ -129,6 +129,23 @@ describe('Scheduler', () => {
       scheduler.push(stream, trafficClass);
     }
     assert.deepEqual([turns.get(CLASS_FRESH), turns.get(CLASS_NORMAL), turns.get(CLASS_BULK)], [16_000, 4_000, 1_000]);
+  });
+
+  it('passes over the classes behind the last that may send, which keep their place', () => {
+    const scheduler = new Scheduler();
+    const [bulk, normal] = ['bulk', 'normal'].map((name) => ({ name }) as unknown as MuxStream);
+    scheduler.push(bulk as MuxStream, CLASS_BULK);
+    assert.equal(scheduler.hasReady(CLASS_NORMAL), false);
+    assert.equal(scheduler.chooseClass(CLASS_NORMAL), CLASS_NONE);
+    scheduler.push(normal as MuxStream, CLASS_NORMAL);
+    for (let turn = 0; turn < 100; turn++) {
+      assert.equal(scheduler.chooseClass(CLASS_NORMAL), CLASS_NORMAL);
+      scheduler.charge(CLASS_NORMAL, 16_384);
+    }
+    assert.equal(scheduler.shift(CLASS_NORMAL), normal);
+    assert.equal(scheduler.chooseClass(CLASS_NORMAL), CLASS_NONE);
+    assert.equal(scheduler.hasReady(CLASS_BULK), true);
+    assert.equal(scheduler.shift(scheduler.chooseClass()), bulk);
   });
 
   it('keeps first in, first out within a class, also for one that is put back', () => {

@@ -36,7 +36,10 @@ export interface Crypto {
 
 /** What a WebSocket tells its owner. Nothing follows `onClose`. */
 export interface MessagePipeEvents {
-  /** One binary message; the buffer belongs to the receiver, who may patch and forward it. */
+  /**
+   * One binary message. It is the receiver's until this returns: it may patch it, and forward it by `send` of any pipe; what it
+   * keeps is a copy, because the next message may come in the same memory.
+   */
   onMessage(message: Bytes): void;
   /** Bytes left for the network: `outstandingBytes` fell. */
   onProgress(): void;
@@ -50,7 +53,10 @@ export interface MessagePipeEvents {
 export interface MessagePipe {
   /** Nothing is delivered before it has returned. */
   attach(events: MessagePipeEvents): void;
-  /** Takes ownership: the buffer is never written again, because a server-side send does not copy. */
+  /**
+   * Takes ownership: the buffer is not written again before it was sent, because a server-side send does not copy. A message that is
+   * being delivered may be given, too: who delivers it lets it be until then.
+   */
   send(message: Bytes): void;
   /** Bytes handed to `send` whose completion was not reported yet. */
   readonly outstandingBytes: number;

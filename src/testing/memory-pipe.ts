@@ -82,6 +82,10 @@ interface Queued {
   readonly checksum: number;
 }
 
+/** Memory of messages that are being delivered: who passes one on does so as long as it is there. */
+const lent = new WeakSet<ArrayBufferLike>();
+const AFTER_LENDING = 0xdd;
+
 /** Enough that the rounding of sums does not let it overtake. */
 const BEHIND_MS = 1e-6;
 
@@ -154,7 +158,8 @@ class MemoryPipe implements MessagePipe {
   send(message: Bytes): void {
     if (this.#closed || this.#closing !== undefined) return;
     this.#outstandingBytes += message.length;
-    this.#queue.push({ message, size: message.length, checksum: checksum(message) });
+    const sent = lent.has(message.buffer) ? message.slice() : message;
+    this.#queue.push({ message: sent, size: sent.length, checksum: checksum(sent) });
     if (this.#hiddenBytes > 0) this.#clock.endOfTick(this.#hide);
     this.#pump();
   }
@@ -286,7 +291,13 @@ class MemoryPipe implements MessagePipe {
   }
 
   receive(message: Bytes): void {
-    if (!this.#closed) this.#tell((events) => events.onMessage(message));
+    if (this.#closed) return;
+    this.#tell((events) => {
+      lent.add(message.buffer);
+      events.onMessage(message);
+      lent.delete(message.buffer);
+      message.fill(AFTER_LENDING); // a receiver that has kept it shall notice
+    });
   }
 
   #later(run: () => void, extraMs = 0): void {

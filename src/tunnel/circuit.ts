@@ -7,17 +7,14 @@ import { ReceiveWindow, SendWindow } from './flow-control.ts';
 /** Bytes of a link message before the record: version and kind, circuit id (u32). */
 export const LINK_HEADER_BYTES = 5;
 
-/**
- * The message for keeping. As it came it may be a view of all that one read of the network has brought (64 KiB): a peer
- * that spreads small ones over many reads would pin a thousand times what its credit says.
- */
+/** The message for keeping: as it came it is only lent. */
 export function toKept(message: Bytes): Bytes {
-  return message.length * 4 < message.buffer.byteLength ? message.slice() : message;
+  return message.slice();
 }
 
 /** What the owner of a circuit is told. Nothing follows `onClose`. */
 export interface CircuitEvents {
-  /** A whole link message; the record starts at `LINK_HEADER_BYTES`. It belongs to the receiver, who returns its credit. */
+  /** A whole link message; the record starts at `LINK_HEADER_BYTES`. It is lent until this returns (`MessagePipeEvents`); the receiver returns its credit. */
   onRecord(message: Bytes): void;
   /** After `requestWrite`: the link has room, and the owner may send one message. */
   onWritable(): void;

@@ -1,7 +1,6 @@
 /** Which record comes next: duplicates are dropped, and what runs ahead is kept within a budget (RFC 9000 has no bound here; we do). */
 
 import type { Bytes } from '../core/bytes.ts';
-import { toKept } from './circuit.ts';
 
 /** An opened record that came early. */
 export interface Early {
@@ -38,7 +37,7 @@ export class ReplayWindow {
   /** Keeps an authentic record for its turn if the budget allows; it is dropped otherwise: the sender has it still. */
   keep(sequence: number, early: Early): void {
     if (this.#aheadBytes + early.bytes > this.#budgetBytes) return;
-    this.#ahead.set(sequence, { ...early, plaintext: toKept(early.plaintext) });
+    this.#ahead.set(sequence, early);
     this.#aheadBytes += early.bytes;
   }
 

@@ -424,6 +424,11 @@ export const LACKS: Readonly<Record<string, Lack>> = {
     on: ({ runtime }) => runtime === 'bun',
     tests: { 'test/unit/runtime/websocket.test.ts': ['sends away a client with a message in crumbs (1008)'] },
   },
+  'own-reads': {
+    reason: 'only the sockets of Node read into memory that they are given',
+    on: ({ runtime }) => runtime !== 'node',
+    tests: { 'test/unit/runtime/socket-messages.test.ts': ['are let go of with a receiver that never reads'] },
+  },
   'websocket-pong-limit': {
     reason: "Bun's own ws answers pings natively and has no maxPendingAutoPongs",
     on: ({ runtime }) => runtime === 'bun',

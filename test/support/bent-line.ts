@@ -214,7 +214,7 @@ class BentPipe implements MessagePipe {
     };
     this.#inner.attach({
       onMessage: (message) => {
-        if (this.bend !== undefined) return this.bend(message, deliver);
+        if (this.bend !== undefined) return this.bend(message.slice(), deliver); // it may keep it for a while
         if (readKind(message) === DATA && readCircuit(message) !== 0 && this.past.length < MAX_PAST)
           this.past.push(message.slice());
         deliver(message);

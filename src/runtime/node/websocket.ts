@@ -30,6 +30,8 @@ import {
 } from '../common/websocket.ts';
 import { formatAddress, isLoopback } from './address.ts';
 import { type ClientAddress, readClientAddress } from './client-address.ts';
+import { readSlabs } from './read-slabs.ts';
+import { SocketMessages } from './socket-messages.ts';
 import { Stranger } from './stranger.ts';
 import { explainSystemError, systemErrorCode } from './system-error.ts';
 
@@ -93,6 +95,7 @@ interface Dial {
 function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePipe> {
   return new Promise((resolve, reject) => {
     let remoteAddress: string | undefined;
+    let dialled: Duplex | undefined;
     const socket = new WebSocket(url, protocols, clientOptions(url, carrier));
     const settle = (): void => {
       clearTimeout(deadline);
@@ -108,6 +111,7 @@ function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePi
     const deadline = setTimeout(() => fail(unreachable(url, NO_ANSWER_IN_TIME)), HANDSHAKE_TIMEOUT_MS);
     signal?.addEventListener('abort', abort, { once: true });
     socket.on('upgrade', (response) => {
+      dialled = response.socket;
       remoteAddress = formatAddress(response.socket?.remoteAddress, response.socket?.remotePort);
     });
     socket.on('unexpected-response', (_request, response) => {
@@ -131,7 +135,7 @@ function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePi
       }
       settle();
       socket.removeAllListeners();
-      resolve(new WebSocketPipe(socket, undefined, { remoteAddress, isProxied: false }));
+      resolve(new WebSocketPipe(socket, dialled, false, { remoteAddress, isProxied: false }));
     });
   });
 }
@@ -184,7 +188,7 @@ export class WebSocketAcceptor {
   ): void {
     const client = readClientAddress(request, trustsProxy);
     this.#server.handleUpgrade(request, socket, head, (accepted) =>
-      onPipe(new WebSocketPipe(accepted, socket, client, waitedMs)),
+      onPipe(new WebSocketPipe(accepted, socket, true, client, waitedMs)),
     );
   }
 }
@@ -194,8 +198,9 @@ class WebSocketPipe implements MessagePipe {
   readonly isProxied: boolean;
   readonly waitedMs: number;
   readonly #socket: WebSocket;
-  /** What an accepted WebSocket came on. */
+  /** What it came on; undefined where that cannot be had. */
   readonly #carrier: Duplex | undefined;
+  readonly #messages: SocketMessages | undefined;
   #stranger: Stranger | undefined;
   #events: MessagePipeEvents | undefined;
   /** Came before `attach`; the socket is paused meanwhile, so these are what one read had already brought. */
@@ -205,6 +210,11 @@ class WebSocketPipe implements MessagePipe {
   #sizes: number[] = [];
   #firstSize = 0;
   #sending = false;
+  /** How many messages were handed to the socket, and of how many it has told that they are sent. */
+  #sentCount = 0;
+  #doneCount = 0;
+  /** Messages that lie in memory which is read into, by their number. */
+  #pinned: { readonly count: number; readonly unpin: () => void }[] = [];
   /** Texts `ping` that were not answered yet. */
   #idlePings = 0;
   /** A text message came: nothing that follows it counts. */
@@ -215,6 +225,7 @@ class WebSocketPipe implements MessagePipe {
   constructor(
     socket: WebSocket,
     carrier: Duplex | undefined,
+    isServer: boolean,
     { remoteAddress, isProxied }: ClientAddress,
     waitedMs = 0,
   ) {
@@ -224,6 +235,7 @@ class WebSocketPipe implements MessagePipe {
     this.remoteAddress = remoteAddress;
     this.isProxied = isProxied;
     socket.pause();
+    this.#messages = carrier && SocketMessages.of(carrier, isServer, (message) => this.#onBinary(message));
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     // A close event follows, with what the peer has said or 1006.
     socket.on('error', (error) => {
@@ -239,7 +251,11 @@ class WebSocketPipe implements MessagePipe {
       for (const message of this.#early) events.onMessage(message);
       this.#early = [];
       if (this.#closed !== undefined) events.onClose(this.#closed.code, this.#closed.reason);
-      else this.#socket.resume();
+      else {
+        // A stranger's bytes are counted and kept as ws does it, until it is none.
+        if (this.#stranger === undefined) this.#messages?.open();
+        this.#socket.resume();
+      }
     });
   }
 
@@ -249,6 +265,7 @@ class WebSocketPipe implements MessagePipe {
     return () => {
       stranger.trust();
       this.#stranger = undefined;
+      if (this.#events !== undefined) this.#messages?.open();
     };
   }
 
@@ -256,9 +273,13 @@ class WebSocketPipe implements MessagePipe {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     this.#outstandingBytes += message.length;
     this.#sizes.push(message.length);
+    const sendable = readSlabs.toSendable(message);
+    this.#sentCount++;
     this.#sending = true;
-    this.#socket.send(message, SEND_OPTIONS, this.#onSent);
+    this.#socket.send(sendable, SEND_OPTIONS, this.#onSent);
     this.#sending = false;
+    const unpin = this.#carrier?.writableLength === 0 ? undefined : readSlabs.pin(sendable);
+    if (unpin !== undefined) this.#pinned.push({ count: this.#sentCount, unpin });
   }
 
   get outstandingBytes(): number {
@@ -281,6 +302,8 @@ class WebSocketPipe implements MessagePipe {
   }
 
   readonly #onSent = (): void => {
+    this.#doneCount++;
+    while (this.#pinned[0] !== undefined && this.#pinned[0].count <= this.#doneCount) this.#pinned.shift()?.unpin();
     const size = this.#sizes[this.#firstSize];
     if (size === undefined) return;
     this.#outstandingBytes -= size;
@@ -308,8 +331,12 @@ class WebSocketPipe implements MessagePipe {
       return;
     }
     // No copy: ws hands out disjoint views of what one read brought, and reads none of them again, so the receiver may
-    // patch its own. A message that is kept pins that read (up to 64 KiB).
-    const message = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    // patch its own.
+    this.#onBinary(new Uint8Array(data.buffer, data.byteOffset, data.length));
+  }
+
+  #onBinary(message: Bytes): void {
+    if (this.#refusing) return;
     if (this.#stranger?.onMessage(message) === false) return;
     if (this.#events === undefined) this.#early.push(message);
     else this.#events.onMessage(message);
@@ -321,6 +348,7 @@ class WebSocketPipe implements MessagePipe {
     this.#outstandingBytes = 0;
     this.#sizes.length = 0;
     this.#firstSize = 0;
+    for (const { unpin } of this.#pinned.splice(0)) unpin();
     this.#events?.onClose(code, reason);
   }
 }

@@ -40,8 +40,8 @@ export class PipeRecorder implements MessagePipeEvents {
 
   onMessage(message: Bytes): void {
     if (this.closed !== undefined) this.late++;
-    this.messages.push(message);
     this.onEach(message);
+    this.messages.push(message.slice()); // it is only lent
     this.#waiters.check();
   }
 

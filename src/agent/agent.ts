@@ -2,11 +2,10 @@
 
 import type { HubRole } from '../auth/hub-role.ts';
 import { type JwtSvid, verifyJwtSvid } from '../auth/jwt-svid.ts';
-import type { Claims } from '../auth/match.ts';
 import type { AppProtocol, Endpoint } from '../catalog/endpoint.ts';
-import { namespaceOf, parseServiceName } from '../catalog/service.ts';
+import { parseServiceName } from '../catalog/service.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
-import { wait } from '../core/clock.ts';
+import { type Clock, wait } from '../core/clock.ts';
 import { Emitter } from '../core/emitter.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { createId } from '../core/id.ts';
@@ -14,7 +13,6 @@ import { type Logger, SILENT_LOGGER } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { HttpHandler } from '../http/handler.ts';
-import type { RequestHead } from '../http/head.ts';
 import type { BackendStatus } from '../router/backend-status.ts';
 import { Backends } from '../router/backends.ts';
 import { type Destination, type NameOptions, SERVICE_PORT, toDestination } from '../router/destination.ts';
@@ -25,7 +23,6 @@ import { TcpDispatcher } from '../router/tcp.ts';
 import { AuditWatch } from './audit-watch.ts';
 import { type BearerToken, BearerTokens } from './bearer-tokens.ts';
 import { createNoDirect, type DirectEnvironment, type DirectPaths } from './direct-paths.ts';
-import { addVerdicts, findClaimed, type MemberExplanation } from './explain.ts';
 import { logHealth } from './health-log.ts';
 import type { HubConnection } from './hub-connection.ts';
 import { Identity } from './identity.ts';
@@ -33,7 +30,7 @@ import { Inbound, type InboundEvents } from './inbound.ts';
 import { createMiddlewareHandler } from './middleware.ts';
 import { Mirror } from './mirror.ts';
 import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } from './options.ts';
-import { createOutbound, toOutboundHead } from './outbound.ts';
+import { createOutbound } from './outbound.ts';
 import type { AgentParts } from './parts.ts';
 import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
@@ -101,17 +98,19 @@ export class Agent {
   /** How names without a namespace are read. */
   readonly names: NameOptions;
   readonly log: Logger;
+  readonly clock: Clock;
   /** How often a hub has acted in a role that its SVID does not say. */
   hubsBeyondRoles = 0;
-  readonly #platform: Platform;
   readonly #services: LocalServices;
   readonly #registrar: Registrar;
   readonly #inbound: Inbound;
   readonly #backends: Backends;
-  readonly #dispatcher: Dispatcher;
+  /** What finds the way of a request. */
+  readonly dispatcher: Dispatcher;
   readonly #tcp: TcpDispatcher;
   readonly #uplinks: Uplinks;
-  readonly #here: Locality;
+  /** Where this member runs. */
+  readonly here: Locality;
   readonly #tokens: BearerTokens;
   readonly #renewal: Renewal;
   #isClosed = false;
@@ -124,7 +123,7 @@ export class Agent {
     const staticKey = platform.crypto.createX25519();
     this.instance = createId(random);
     const { instance } = this;
-    this.#platform = platform;
+    this.clock = clock;
     this.identity = identity;
     this.log = log;
     // The own namespace is known once there is an identity.
@@ -191,7 +190,7 @@ export class Agent {
       onGone: (instance) => this.#backends.giveUp(instance),
     });
     const here = { region: options.region ?? '', zone: options.zone ?? '' };
-    this.#here = here;
+    this.here = here;
     this.#backends = new Backends(this.mirror, clock, { here, random, limits: router, events: this.outboundEvents });
     const routing = {
       ...{ backends: this.#backends, connector: this.peers, clock, limits: router },
@@ -201,7 +200,7 @@ export class Agent {
       ...{ ...routing, random, names, events: this.outboundEvents },
       middleware: (name) => findMiddleware(options, name),
     });
-    this.#dispatcher = dispatcher;
+    this.dispatcher = dispatcher;
     logHealth(this.outboundEvents, log);
     this.outbound = createOutbound(dispatcher, clock, random);
     this.#tcp = new TcpDispatcher(routing);
@@ -246,7 +245,7 @@ export class Agent {
 
   /** For how long the keys of the issuer may be the newest ones, in milliseconds; below 0: no hub that issues was heard for long. */
   get bundleValidMs(): number {
-    return this.identity.bundleEndsAtMs - this.#platform.clock.epochMs();
+    return this.identity.bundleEndsAtMs - this.clock.epochMs();
   }
 
   /** What no hub that is connected does for members. */
@@ -304,7 +303,7 @@ export class Agent {
   /** Verifies a JWT-SVID that was made out to `audience`, of this trust domain or of one that is federated. @throws SkeinError SKEIN_IDENTITY, SKEIN_REVOKED */
   verifyToken(token: string, audience: string): Promise<JwtSvid> {
     const { trust } = this.mirror;
-    const { clock } = this.#platform;
+    const { clock } = this;
     return verifyJwtSvid(token, {
       ...{ clock, audience, trustDomain: trust.trustDomain },
       keysOf: (domain) => trust.keysOf(domain),
@@ -331,29 +330,6 @@ export class Agent {
   /** What the answers of the services in use have taught. */
   describeBackends(): readonly BackendStatus[] {
     return this.#backends.describe();
-  }
-
-  /**
-   * What would happen to a request of `caller`, by default this member, and why; with `claims` of an end user, or without a token. Nothing
-   * is sent.
-   * @throws SkeinError SKEIN_BAD_REQUEST for callers of another namespace, whose routes are not known here
-   */
-  async explain(head: RequestHead, caller: SpiffeId = this.id, claims?: Claims): Promise<MemberExplanation> {
-    const { namespace } = this.identity;
-    if (caller.namespace !== namespace) {
-      const state = `routes hold here for callers of namespace "${namespace}"; ask a sidecar of theirs`;
-      throw new SkeinError('SKEIN_BAD_REQUEST', `Cannot explain: ${state}`);
-    }
-    const outbound = toOutboundHead(head, this.#platform.clock);
-    const explained = await this.#dispatcher.explain(outbound, namespace, this.#here);
-    const known = new Set([...this.#services.all()].map(({ service }) => namespaceOf(service)));
-    return addVerdicts(
-      explained,
-      caller,
-      (space) => (known.has(space) ? this.mirror.judge : undefined),
-      claims,
-      (backend) => findClaimed(backend, (service) => this.mirror.endpoints(service)),
-    );
   }
 
   /** Keeps watching a service that will be called. */
@@ -399,7 +375,7 @@ export class Agent {
   }
 
   async #until(isDone: () => boolean, timeoutMs: number): Promise<boolean> {
-    const { clock } = this.#platform;
+    const { clock } = this;
     const endMs = clock.monotonicMs() + timeoutMs;
     while (!isDone()) {
       if (clock.monotonicMs() >= endMs) return false;
@@ -442,7 +418,7 @@ export class Agent {
     this.#tokens.forget();
     // With an SVID of a key that is gone nobody would take this member: another one first, so that what ends can begin anew.
     const patience = new AbortController();
-    const limit = wait(this.#platform.clock, RENEWAL_PATIENCE_MS, patience.signal).catch(() => undefined); // it was in time
+    const limit = wait(this.clock, RENEWAL_PATIENCE_MS, patience.signal).catch(() => undefined); // it was in time
     void Promise.race([this.#renewal.look(), limit]).then(() => {
       patience.abort();
       if (this.#isClosed) return;

@@ -10,10 +10,7 @@ import type { AttemptsOptions } from './attempts.ts';
 import { Call, type CallEnvironment } from './call.ts';
 import { type Destination, type NameOptions, parseDestination, parseDestinationKey } from './destination.ts';
 import type { RouterEvents } from './events.ts';
-import { explainRefusal, explainRequest } from './explain.ts';
-import type { Explanation } from './explanation.ts';
 import type { FilterContext } from './filters/filter.ts';
-import type { Locality } from './locality.ts';
 import { Shadows } from './shadow.ts';
 import type { RouteSource } from './table.ts';
 import { TimeoutQueue } from './timeout-queue.ts';
@@ -32,8 +29,9 @@ const MAX_CACHED_NAMES = 1024;
 const HTTPS_PORT = 443;
 
 export class Dispatcher implements HttpHandler {
-  readonly #options: DispatcherOptions;
-  readonly #environment: CallEnvironment;
+  /** What it walks by; `explain.ts` walks by the same. */
+  readonly environment: CallEnvironment;
+  readonly #naming: NameOptions;
   readonly #names = new Map<string, Destination>();
 
   constructor(options: DispatcherOptions) {
@@ -44,9 +42,9 @@ export class Dispatcher implements HttpHandler {
       mirror: (...copy) => shadows.send(...copy),
     };
     const shadows = new Shadows({ attempts: options, plan, filters });
-    this.#options = options;
+    this.#naming = options.names;
     const waiting = new TimeoutQueue(clock, limits.requestTimeoutMs);
-    this.#environment = { options, routes, events, filters, plan, waiting };
+    this.environment = { options, routes, events, filters, plan, waiting };
   }
 
   /**
@@ -56,36 +54,22 @@ export class Dispatcher implements HttpHandler {
   request(head: RequestHead, complete: boolean, reply: ReplySink): RequestBody {
     let destination: Destination;
     try {
-      destination = this.#destinationOf(head);
+      destination = this.destinationOf(head);
     } catch (thrown) {
       return refuseLater(reply, toSkeinError(thrown));
     }
-    const call = new Call(this.#environment, head, destination, complete, reply);
+    const call = new Call(this.environment, head, destination, complete, reply);
     call.start();
     return call;
   }
 
-  /** What would happen to a request, and why; nothing is sent. @param namespace of the caller, whose routes these are */
-  async explain(head: RequestHead, namespace: string, here: Locality): Promise<Explanation> {
-    const { clock, limits, backends, connector, routes } = this.#options;
-    let destination: Destination;
-    try {
-      destination = this.#destinationOf(head);
-    } catch (thrown) {
-      return explainRefusal(head, namespace, toSkeinError(thrown));
-    }
-    const { filters, plan } = this.#environment;
-    const mesh = { backends, connector, here };
-    const sources = { routes, namespace, clock, limits, plan, filters, mesh };
-    return explainRequest(sources, { ...head, service: destination.key }, destination);
-  }
-
-  #destinationOf(head: RequestHead): Destination {
+  /** Where a request wants to go. @throws SkeinError SKEIN_NOT_A_MESH_NAME */
+  destinationOf(head: RequestHead): Destination {
     return head.service === '' ? this.#read(head) : parseDestinationKey(head.service);
   }
 
   #read({ authority, scheme }: RequestHead): Destination {
-    const { names } = this.#options;
+    const names = this.#naming;
     if (scheme === 'https') return parseDestination(authority, { ...names, port: HTTPS_PORT });
     const known = this.#names.get(authority);
     if (known !== undefined) return known;

@@ -15,6 +15,7 @@ import type { Backends } from './backends.ts';
 import { checkServed, noRoute, outOfTime, timeAskedFor, waitsForEvents } from './call.ts';
 import type { Avoidance } from './candidates.ts';
 import { type Destination, takesBytes } from './destination.ts';
+import type { Dispatcher } from './dispatch.ts';
 import type { EndpointLoad } from './endpoint-load.ts';
 import { explainMatches, explainRoutes } from './explain-routes.ts';
 import type { ExplainedBackend, ExplainedHead, ExplainedTimes, Explanation, Outcome, Refusal } from './explanation.ts';
@@ -40,6 +41,28 @@ export interface ExplainSources {
 }
 
 const DISTANCES = ['same zone', 'same region', 'elsewhere'] as const;
+
+/**
+ * What `dispatcher` would do with a request, and why; nothing is sent.
+ * @param namespace of the caller, whose routes these are
+ */
+export async function explainDispatch(
+  dispatcher: Dispatcher,
+  head: RequestHead,
+  namespace: string,
+  here: Locality,
+): Promise<Explanation> {
+  const { options, routes, filters, plan } = dispatcher.environment;
+  const { clock, limits, backends, connector } = options;
+  let destination: Destination;
+  try {
+    destination = dispatcher.destinationOf(head);
+  } catch (thrown) {
+    return explainRefusal(head, namespace, toSkeinError(thrown));
+  }
+  const sources = { routes, namespace, clock, limits, plan, filters, mesh: { backends, connector, here } };
+  return explainRequest(sources, { ...head, service: destination.key }, destination);
+}
 
 /** @param head with its destination in `service` */
 export async function explainRequest(

@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import type { Agent } from '../agent/agent.ts';
 import { type MemberExplanation, tryParseCaller } from '../agent/explain.ts';
+import { explainMember } from '../agent/explain-request.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 
@@ -31,7 +32,7 @@ export function answerExplain(agent: Agent, query: unknown): Promise<MemberExpla
   }
   const { from, claims, ...head } = parsed.output;
   const caller = from === undefined ? undefined : parseCaller(from, agent.id);
-  return agent.explain({ ...head, scheme: 'http', upgrade: undefined, service: '' }, caller, claims);
+  return explainMember(agent, { ...head, scheme: 'http', upgrade: undefined, service: '' }, caller, claims);
 }
 
 function parseCaller(text: string, { trustDomain, namespace = '' }: SpiffeId): SpiffeId {

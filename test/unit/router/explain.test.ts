@@ -3,6 +3,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RequestHead } from '../../../src/http/head.ts';
 import type { RequestFact } from '../../../src/router/events.ts';
+import { explainDispatch } from '../../../src/router/explain.ts';
 import type { Explanation } from '../../../src/router/explanation.ts';
 import { RouteTable } from '../../../src/router/table.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
@@ -14,7 +15,7 @@ import { type DrawnMesh, drawHead, drawMesh } from './explain-fuzz.ts';
 
 const HERE = { region: '', zone: '' };
 const explain = (bench: Bench, head: Partial<RequestHead> = {}): Promise<Explanation> =>
-  bench.dispatcher.explain(requestHead(head), 'default', HERE);
+  explainDispatch(bench.dispatcher, requestHead(head), 'default', HERE);
 
 const MESHES = 200;
 const REQUESTS = 50;
@@ -27,7 +28,7 @@ test('What is explained is what happens, on 10,000 requests to meshes made at ra
     const { bench, arrived, namespace, here } = drawMesh(random);
     for (let r = 0; r < REQUESTS; r++) {
       const head = drawHead(random);
-      const told = await bench.dispatcher.explain(head, namespace, here);
+      const told = await explainDispatch(bench.dispatcher, head, namespace, here);
       const [finishedBefore, arrivedBefore] = [bench.finished.length, arrived.length];
       const reply = await bench.finish(bench.get(head));
       const { outcome } = told;
@@ -107,7 +108,7 @@ test('Each route that is attached has its say, or its reason', async () => {
     grpcRoute(on({}), { name: 'grpc' }),
   );
   const reasons = async (namespace: string): Promise<unknown> => {
-    const { routes } = await bench.dispatcher.explain(requestHead(), namespace, HERE);
+    const { routes } = await explainDispatch(bench.dispatcher, requestHead(), namespace, HERE);
     return Object.fromEntries(routes.map(({ route, unused }) => [route, unused]));
   };
   deepEqual(await reasons('default'), {
@@ -178,7 +179,10 @@ test('Endpoints are told with their state, and which of them may be asked', asyn
   bench.suspects.add('silent');
   bench.behave = (request, { instance }) => request.answer(instance === 'failing' ? 503 : 200);
   while (!bench.asked.includes('failing')) await bench.finish(bench.get());
-  const { backends, outcome } = await bench.dispatcher.explain(requestHead(), 'default', { region: 'eu', zone: 'a' });
+  const { backends, outcome } = await explainDispatch(bench.dispatcher, requestHead(), 'default', {
+    region: 'eu',
+    zone: 'a',
+  });
   deepEqual(
     backends[0]?.endpoints?.map(({ instance, state, distance, isSuspect, isEligible }) => [
       instance,

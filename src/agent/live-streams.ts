@@ -3,6 +3,7 @@
 import type { Verdict } from '../auth/authorizer.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
 import { SkeinError } from '../core/errors.ts';
+import { type Listed, LiveList } from '../core/live-list.ts';
 import { WatchedStream } from '../core/watched-stream.ts';
 import type { Denial } from './denials.ts';
 
@@ -12,10 +13,8 @@ export interface Cancellable {
 }
 
 /** A stream in the list, to take it out by. */
-export interface LiveEntry extends LiveFacts {
+export interface LiveEntry extends LiveFacts, Listed {
   readonly stream: Cancellable;
-  /** Its place in the list, or -1 when it is not in it any more. */
-  index: number;
 }
 
 export interface LiveFacts {
@@ -25,28 +24,21 @@ export interface LiveFacts {
 }
 
 export class LiveStreams {
-  /** A list, and not a `Map`, for the reason told in tunnel/stream-table.ts: each request passes through it. */
-  readonly #entries: LiveEntry[] = [];
+  readonly #entries = new LiveList<LiveEntry>();
 
   get size(): number {
-    return this.#entries.length;
+    return this.#entries.size;
   }
 
   add(stream: Cancellable, { decide, denial }: LiveFacts): LiveEntry {
-    const entry: LiveEntry = { stream, decide, denial, index: this.#entries.length };
-    this.#entries.push(entry);
+    const entry: LiveEntry = { stream, decide, denial, index: -1 };
+    this.#entries.add(entry);
     return entry;
   }
 
   /** Idempotent. */
   delete(entry: LiveEntry): void {
-    const { index } = entry;
-    if (index < 0) return;
-    entry.index = -1;
-    const last = this.#entries.pop() as LiveEntry;
-    if (last === entry) return;
-    last.index = index;
-    this.#entries[index] = last;
+    this.#entries.delete(entry);
   }
 
   /** `stream`, kept here until it is over. */
@@ -58,7 +50,7 @@ export class LiveStreams {
 
   /** Judges all of them again. */
   reconsider(onDenied: (denial: Denial) => void): void {
-    for (const entry of [...this.#entries]) {
+    for (const entry of this.#entries.all()) {
       if (entry.index < 0) continue; // the end of another ended it
       const { stream, decide, denial } = entry;
       const verdict = decide();

@@ -73,6 +73,8 @@ export class Attempts implements RequestBody, ReplySink, Awaiting {
   readonly #deadlineMs: number;
   /** What leads it to a particular endpoint. */
   readonly #bond: Bond | undefined;
+  /** Among those who await an answer of the same endpoint. */
+  index = -1;
   /** `answered`: the answer is whole and the request is not, as in half of an upgraded connection. */
   #state: 'waiting' | 'sending' | 'answering' | 'answered' | 'over' = 'waiting';
   #tried: EndpointLoad[] = [];

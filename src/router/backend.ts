@@ -131,14 +131,14 @@ export class Backend {
   /** `instance` has fallen silent: what waits there for an answer goes elsewhere, where that is allowed. */
   leave(instance: string): void {
     for (const load of this.#all) {
-      if (load.endpoint.instance === instance) for (const request of [...load.awaiting]) request.move();
+      if (load.endpoint.instance === instance) for (const request of load.awaiting.all()) request.move();
     }
   }
 
   /** `instance` is gone: what waits there for an answer to begin is told so. */
   giveUp(instance: string): void {
     for (const load of this.#all) {
-      if (load.endpoint.instance === instance) for (const request of [...load.awaiting]) request.giveUp();
+      if (load.endpoint.instance === instance) for (const request of load.awaiting.all()) request.giveUp();
     }
   }
 

@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../catalog/endpoint.ts';
 import { PeakEwma } from '../core/ewma.ts';
+import { type Listed, LiveList } from '../core/live-list.ts';
 import { Outlier } from './outlier.ts';
 import type { Tally } from './success-rate.ts';
 
@@ -18,7 +19,7 @@ const PENALTY_MS = 5_000;
 const COLD = 0.1;
 
 /** A request of which no answer has come yet. */
-export interface Awaiting {
+export interface Awaiting extends Listed {
   /** The endpoint has fallen silent: goes elsewhere, if that is allowed and there is somebody. */
   move(): void;
   /** The endpoint is gone, as far as anybody can know: waits no longer, if all of the request was sent. */
@@ -30,7 +31,7 @@ export class EndpointLoad {
   endpoint: Endpoint;
   /** Requests and connections under way. */
   pending = 0;
-  readonly awaiting = new Set<Awaiting>();
+  readonly awaiting = new LiveList<Awaiting>();
   readonly outlier = new Outlier();
   /** Attempts of the present interval. */
   tally: Tally = { succeeded: 0, failed: 0 };

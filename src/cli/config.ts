@@ -32,6 +32,8 @@ const exposeSchema = v.strictObject({
 
 const count = v.pipe(v.number('must be a number'), v.safeInteger('must be a whole number'));
 
+const workers = v.optional(v.union([v.number(), text], 'must be a number, or auto'));
+
 const sidecarSchema = v.strictObject({
   hub: v.optional(oneOrMore),
   token: v.optional(text),
@@ -42,7 +44,7 @@ const sidecarSchema = v.strictObject({
   zone: v.optional(text),
   data: v.optional(text),
   admin: v.optional(text),
-  workers: v.optional(v.union([v.number(), text], 'must be a number, or auto')),
+  workers,
   expose: v.optional(v.array(exposeSchema, 'must be a list')),
   direct: v.optional(
     v.strictObject({
@@ -80,6 +82,7 @@ const federationSchema = v.strictObject({
 });
 
 const hubSchema = v.strictObject({
+  workers,
   listen: v.optional(text),
   data: v.optional(text),
   url: v.optional(text),

@@ -19,6 +19,7 @@ import type { OptionSpec } from './input.ts';
 import { requireFiles } from './profile.ts';
 import { readSecret } from './secret.ts';
 import { readStoreSetting, type SharedStoreSetting } from './shared-store.ts';
+import { parseWorkers, WORKERS_OPTION } from './workers.ts';
 
 const DEFAULT_LISTEN = '127.0.0.1:7000';
 const DEFAULT_KEY_LIFE = '30d';
@@ -49,6 +50,7 @@ export interface HubSettings {
   readonly quotas: HubQuotas;
   readonly keys: KeyLife;
   readonly reseal: boolean;
+  readonly workers: number;
 }
 
 export const HUB_OPTIONS: readonly OptionSpec[] = [
@@ -112,6 +114,7 @@ export const HUB_OPTIONS: readonly OptionSpec[] = [
     description:
       'what the store holds now is right, and is sealed anew: after a backup was restored or tampering was undone',
   },
+  WORKERS_OPTION,
   { flags: '--config <file>', description: 'a YAML file; flags and environment go before it' },
 ];
 
@@ -149,6 +152,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     throw new SkeinError('SKEIN_CONFIG', `Cannot use trust domain "${trustDomain}": expected a-z, 0-9, ., _ and -`);
   }
   const token = input.text('token') ?? file.token;
+  const workers = input.text('workers') ?? file.workers;
   const roles = input.list('roles') ?? (file.roles === undefined ? HUB_ROLES : [file.roles].flat());
   return {
     listen: parseListenAddress(input.text('listen') ?? file.listen ?? DEFAULT_LISTEN),
@@ -169,6 +173,7 @@ export async function readHubSettings(context: CommandContext): Promise<HubSetti
     keys: { ...KEY_LIFE, lifeMs: parseKeyLife(input.text('key-life') ?? file.keyLife ?? DEFAULT_KEY_LIFE) },
     permissive: input.flag('permissive'),
     reseal: input.flag('reseal'),
+    workers: workers === undefined ? 1 : parseWorkers(String(workers), process.processors),
     starterPolicy: !input.flag('no-starter-policy') && (file.starterPolicy ?? true),
   };
 }

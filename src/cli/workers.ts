@@ -1,7 +1,10 @@
 /** `--workers`: how many processes share the work of one command. */
 
+import { HUB_ROLES } from '../auth/hub-role.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Redacted } from '../core/redacted.ts';
+import type { HubOptions } from '../hub/options.ts';
+import type { HubPool } from '../hub/workers/pool.ts';
 import type { SidecarOptions } from '../sidecar/options.ts';
 import type { Sidecar } from '../sidecar/sidecar.ts';
 import type { CommandContext } from './context.ts';
@@ -34,4 +37,25 @@ export async function startWorkers(
   const { createPool } = await import('../sidecar/workers/pool.ts');
   const logging: WorkerLogging = { format: logFormat, level: logLevel };
   return createPool(platform, { sidecar, workers, logging, startWorker: process.startWorker });
+}
+
+/** Starts a hub of several processes. @throws SkeinError SKEIN_CONFIG, what `createHub` says; the reason of the signal */
+export async function startHubWorkers(
+  { platform, process, logFormat, logLevel }: CommandContext,
+  workers: number,
+  hub: HubOptions,
+  signal: AbortSignal,
+): Promise<HubPool> {
+  const { store, dataFolder, roles = HUB_ROLES, ...rest } = hub;
+  // What one of them makes the others must find.
+  const cannot = (why: string): SkeinError => new SkeinError('SKEIN_CONFIG', `Cannot start hub with --workers: ${why}`);
+  if (dataFolder === undefined || store === 'memory') throw cannot('it needs --data, and a store that is not memory');
+  if (roles.length < HUB_ROLES.length) throw cannot('it plays every role; --roles is for one process');
+  const { createHubPool } = await import('../hub/workers/pool.ts');
+  const logging: WorkerLogging = { format: logFormat, level: logLevel };
+  return createHubPool(platform, {
+    ...{ workers, logging, startWorker: process.startWorker, signal },
+    hub: { ...rest, dataFolder },
+    store: typeof store === 'object' ? store : undefined,
+  });
 }

@@ -24,7 +24,7 @@ interface Asked {
 
 export class Conversation {
   readonly #send: (message: unknown) => void;
-  readonly #answers: Answers;
+  readonly #answers: Record<string, (query: unknown) => unknown>;
   readonly #asked = new Map<number, Asked>();
   #questions = 0;
   #end: SkeinError | undefined;
@@ -32,7 +32,12 @@ export class Conversation {
   /** @param send takes a message to the other end */
   constructor(send: (message: unknown) => void, answers: Answers) {
     this.#send = send;
-    this.#answers = answers;
+    this.#answers = { ...answers };
+  }
+
+  /** What the other end may ask from now on, too. */
+  answer(answers: Answers): void {
+    Object.assign(this.#answers, answers);
   }
 
   /** @throws SkeinError what the other end says, or why it says nothing any more */

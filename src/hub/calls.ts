@@ -13,10 +13,10 @@ import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { answerAudit } from './audit-answers.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { HubLimits, HubRole } from './options.ts';
-import type { Member, Presence } from './presence.ts';
+import type { Member } from './presence.ts';
 import type { Quotas } from './quotas.ts';
 import type { Registrations } from './registrations.ts';
-import type { Relay } from './relay.ts';
+import type { Relay, RelayMember } from './relay.ts';
 import type { Rendezvous } from './rendezvous.ts';
 import type { RevocationBoard } from './revocations.ts';
 import { noIssuer } from './standing.ts';
@@ -29,7 +29,8 @@ export interface CallServices {
   /** Verifies the SVID of a member. @throws SkeinError SKEIN_IDENTITY */
   readonly readMember: (wit: string) => Promise<Wit>;
   readonly revocations: Pick<RevocationBoard, 'known' | 'signed'>;
-  readonly presence: Presence;
+  /** Who is connected here, or to another worker of this hub. */
+  readonly find: (instance: string) => RelayMember | undefined;
   readonly registrations: Registrations;
   readonly relay: Relay;
   readonly rendezvous: Rendezvous;
@@ -57,7 +58,7 @@ export interface Caller {
 
 /** @param caller known by the time the first call arrives */
 export function createCallHandlers(services: CallServices, caller: () => Caller): CallHandlers {
-  const { roles, presence, registrations, relay, rendezvous } = services;
+  const { roles, find, registrations, relay, rendezvous } = services;
   /** Undefined before the first call: who only registers here follows the catalogue of another hub. */
   let watched: readonly string[] | undefined;
   let isEnrolled = false;
@@ -155,13 +156,13 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       return {};
     },
     openCircuit: ({ instance, circuit }) => {
-      relay.open(need('relay').member, presence.get(instance), circuit);
+      relay.open(need('relay').member, find(instance), circuit);
       return {};
     },
     introduce: ({ instance }) => {
       const from = need('signal');
       count(from, 1);
-      const target = presence.get(instance);
+      const target = find(instance);
       return rendezvous.introduce(from.member, target, target !== undefined && relay.joins(from.member, target));
     },
     acceptCircuit: ({ circuit }) => {

@@ -23,12 +23,13 @@ import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
 import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
 import { DormantChannel, type MemberChannel } from './dormant-channel.ts';
 import { type Holders, isVouchedFor, keyRemoved } from './holders.ts';
-import type { Member } from './presence.ts';
+import type { Member, Presence } from './presence.ts';
 import type { Publisher } from './publisher.ts';
 import { countRestingCircuits, type RestingLink, type RestingMember } from './resting-link.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export interface ConnectionOptions extends CallServices {
+  readonly presence: Presence;
   readonly platform: Platform;
   readonly log: Logger;
   readonly trustDomain: string;

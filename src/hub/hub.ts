@@ -47,6 +47,7 @@ import { type HubStanding, noIssuer } from './standing.ts';
 import { type HubState, openState } from './state.ts';
 import { StatusBoard } from './status-board.ts';
 import { Sweep } from './sweep.ts';
+import type { Trunks } from './workers/trunks.ts';
 
 /** Sidecars told to go come back after about this long, in milliseconds. */
 const RECONNECT_MS = 1000;
@@ -74,7 +75,7 @@ export interface Hub {
 }
 
 /** A hub that listens. @throws SkeinError SKEIN_CONFIG, SKEIN_STORE */
-export async function createHub(platform: Platform, options: HubOptions = {}, parts: HubParts = {}): Promise<Hub> {
+export async function createHub(platform: Platform, options: HubOptions = {}, parts: InnerParts = {}): Promise<Hub> {
   const log = options.log ?? SILENT_LOGGER;
   const state = await openState(platform, options, log);
   try {
@@ -85,7 +86,12 @@ export async function createHub(platform: Platform, options: HubOptions = {}, pa
   }
 }
 
-type Given = HubOptions & HubParts;
+/** Those of a worker know others of their hub. */
+interface InnerParts extends HubParts {
+  readonly trunks?: Pick<Trunks, 'attach' | 'find'> | undefined;
+}
+
+type Given = HubOptions & InnerParts;
 
 class RunningHub implements Hub {
   readonly trustDomain: string;
@@ -209,7 +215,7 @@ class RunningHub implements Hub {
       ...{ issuer, quotas, clock, limits },
       roles: new Set(roles),
       readMember: (wit: string) => verifyWit(wit, standing.bundle(), { clock, trustDomain }),
-      presence: this.#presence,
+      find: (instance) => this.#presence.get(instance) ?? options.trunks?.find(instance),
       registrations: this.#registrations,
       revocations: this.#revocations,
       relay: this.#relay,
@@ -253,6 +259,7 @@ class RunningHub implements Hub {
     });
     const connection = {
       ...services,
+      presence: this.#presence,
       platform,
       log,
       trustDomain,
@@ -264,6 +271,7 @@ class RunningHub implements Hub {
       ...{ tunnel: options.tunnel, maxStateBytes: options.sleep?.maxStateBytes },
     };
     this.#door = new Door({ ...{ clock, limits, links, refusals, connection }, isOpen: () => this.#life === 'ready' });
+    options.trunks?.attach({ ...services, own, presence: this.#presence });
     this.#sleeper = new Sleeper(this.#door, this.#relay);
     options.sleep?.onSleeper(this.#sleeper);
     defineHubMetrics(this.metrics, {

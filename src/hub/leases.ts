@@ -92,6 +92,8 @@ export class Leases {
 
   /** Learns who lives; `onChange` tells of all that comes later. */
   load(): void {
+    // Alone there is nobody else: what workers of an earlier start have left holds no more.
+    if (!this.#options.store.isShared) return;
     this.#unwatch = this.#options.store.watch(PREFIX, (change) => this.#onChange(change));
   }
 

@@ -101,6 +101,12 @@ export class Registrations {
     return this.#instances.best(instance)?.registration.services.map(({ service }) => service) ?? [];
   }
 
+  /** Which other hub has a link to `instance`, and under which id; undefined: none, as far as the store tells. */
+  heldBy(instance: string): { readonly hub: string; readonly id: string } | undefined {
+    const best = this.#instances.best(instance);
+    return best === undefined || best.hub === this.#options.own ? undefined : best;
+  }
+
   /** SPIFFE id under which `instance` is known. */
   idOf(instance: string): string | undefined {
     return this.#instances.best(instance)?.id;

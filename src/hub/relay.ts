@@ -8,6 +8,7 @@ import { toWireCode } from '../tunnel/codes.ts';
 import { type RelayStats, relayCircuits } from '../tunnel/relay.ts';
 import type { HubLimits } from './options.ts';
 import type { Member } from './presence.ts';
+import type { Allowance } from './quotas.ts';
 
 export interface RelayOptions {
   readonly clock: Clock;
@@ -25,10 +26,17 @@ export interface RelayTotals {
   readonly outcomes: ReadonlyMap<string, number>;
 }
 
+/** A member as the relay sees it: one with a link to this hub, or one that another worker of this hub holds. */
+export interface RelayMember extends Pick<Member, 'instance' | 'id' | 'link' | 'channel' | 'observedIp'> {
+  readonly allowance: Pick<Allowance, 'takeCircuit' | 'keepCircuit' | 'relayed'>;
+  /** `target` has taken the circuit of that number, which this one has opened. */
+  readonly onJoined?: ((circuit: number, target: RelayMember) => void) | undefined;
+}
+
 /** Two circuits that are joined. */
 export interface Pairing {
-  readonly caller: Member;
-  readonly target: Member;
+  readonly caller: RelayMember;
+  readonly target: RelayMember;
   /** The caller's leg, and the target's. */
   readonly from: Circuit;
   readonly to: Circuit;
@@ -36,7 +44,7 @@ export interface Pairing {
 
 /** A circuit announced to its target, which has not taken it yet. Records of the caller wait in `from`, within its credit. */
 interface Announced {
-  readonly caller: Member;
+  readonly caller: RelayMember;
   readonly from: Circuit;
   readonly to: Circuit;
   readonly timer: Timer;
@@ -49,10 +57,10 @@ const SWEEP_MS = 1000;
 export class Relay {
   readonly #options: RelayOptions;
   readonly #sweep: Timer;
-  readonly #announced = new Map<Member, Map<number, Announced>>();
+  readonly #announced = new Map<RelayMember, Map<number, Announced>>();
   readonly #live = new Map<RelayStats, Pairing>();
   /** Circuits between two members, by the one that opened them. */
-  readonly #pairs = new WeakMap<Member, Map<Member, number>>();
+  readonly #pairs = new WeakMap<RelayMember, Map<RelayMember, number>>();
   readonly #outcomes = new Map<string, number>();
   #bytes = 0;
   #records = 0;
@@ -80,7 +88,7 @@ export class Relay {
    * Takes the circuit that `caller` has opened and announces one to `target`.
    * @throws SkeinError SKEIN_LIMIT, SKEIN_NO_ENDPOINT, SKEIN_PROTOCOL
    */
-  open(caller: Member, target: Member | undefined, circuit: number): void {
+  open(caller: RelayMember, target: RelayMember | undefined, circuit: number): void {
     try {
       this.#announce(caller, target, circuit);
     } catch (thrown) {
@@ -91,12 +99,12 @@ export class Relay {
   }
 
   /** Is there a circuit between the two now? */
-  joins(a: Member, b: Member): boolean {
+  joins(a: RelayMember, b: RelayMember): boolean {
     return this.#pairs.get(a)?.has(b) === true || this.#pairs.get(b)?.has(a) === true;
   }
 
   /** `target` listens on the circuit announced to it: from now on records pass. @throws SkeinError SKEIN_CANCELLED */
-  accept(target: Member, circuit: number): void {
+  accept(target: RelayMember, circuit: number): void {
     const announced = this.#take(target, circuit);
     if (announced === undefined) {
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
@@ -106,6 +114,7 @@ export class Relay {
       throw new SkeinError('SKEIN_CANCELLED', 'Cannot accept circuit: the caller has gone');
     }
     this.#count('joined');
+    caller.onJoined?.(from.id, target);
     this.#options.log.log('debug', 'circuit-opened', {
       from: caller.instance,
       caller: caller.id.uri,
@@ -122,7 +131,7 @@ export class Relay {
   }
 
   /** Goes on with a pairing of before the sleep. */
-  resume(caller: Member, target: Member, from: Circuit, to: Circuit): void {
+  resume(caller: RelayMember, target: RelayMember, from: Circuit, to: Circuit): void {
     this.#join({ caller, target, from, to }, caller.allowance.keepCircuit());
   }
 
@@ -152,7 +161,7 @@ export class Relay {
     return true;
   }
 
-  #announce(caller: Member, target: Member | undefined, circuit: number): void {
+  #announce(caller: RelayMember, target: RelayMember | undefined, circuit: number): void {
     const leave = caller.allowance.takeCircuit();
     try {
       this.#announceTo(caller, target, circuit, leave);
@@ -162,7 +171,7 @@ export class Relay {
     }
   }
 
-  #announceTo(caller: Member, target: Member | undefined, circuit: number, leave: () => void): void {
+  #announceTo(caller: RelayMember, target: RelayMember | undefined, circuit: number, leave: () => void): void {
     const { clock, limits } = this.#options;
     if (target === undefined || target.link.isClosed) {
       throw new SkeinError('SKEIN_NO_ENDPOINT', 'Cannot open circuit: that instance is not connected here');
@@ -193,7 +202,7 @@ export class Relay {
     target.channel.push('circuit', { circuit: to.id, instance: caller.instance, id: caller.id.uri });
   }
 
-  #refuse(target: Member, circuit: number, error: SkeinError): void {
+  #refuse(target: RelayMember, circuit: number, error: SkeinError): void {
     const announced = this.#take(target, circuit);
     if (announced === undefined) return;
     announced.leave();
@@ -203,7 +212,7 @@ export class Relay {
     announced.to.close(code);
   }
 
-  #take(target: Member, circuit: number): Announced | undefined {
+  #take(target: RelayMember, circuit: number): Announced | undefined {
     const waiting = this.#announced.get(target);
     const announced = waiting?.get(circuit);
     if (waiting === undefined || announced === undefined) return undefined;
@@ -233,8 +242,8 @@ export class Relay {
     return true;
   }
 
-  #countPair(caller: Member, target: Member, change: 1 | -1): void {
-    const counts = this.#pairs.get(caller) ?? new Map<Member, number>();
+  #countPair(caller: RelayMember, target: RelayMember, change: 1 | -1): void {
+    const counts = this.#pairs.get(caller) ?? new Map<RelayMember, number>();
     const count = (counts.get(target) ?? 0) + change;
     if (count > 0) counts.set(target, count);
     else counts.delete(target);

@@ -4,7 +4,7 @@ import type { CallAnswer } from '../control/messages.ts';
 import { SkeinError } from '../core/errors.ts';
 import { classifyIp, formatIpEndpoint, parseIpEndpoint } from '../core/ip.ts';
 import type { Random } from '../core/random.ts';
-import type { Member } from './presence.ts';
+import type { RelayMember as Member } from './relay.ts';
 
 /** Members named to one that asks who else can tell it its address. */
 const MAX_REFLECTORS = 4;

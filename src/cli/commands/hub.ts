@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { encodeUtf8 } from '../../core/bytes.ts';
 import type { Hub } from '../../hub/hub.ts';
+import type { HubOptions } from '../../hub/options.ts';
 import type { HubMembership } from '../../hub/standing.ts';
 import type { Store } from '../../hub/store.ts';
 import { HUB_URL_FILE } from '../admin.ts';
@@ -28,6 +29,7 @@ export const hub: CommandSpec = {
       'skein hub --roles relay,signal --hub wss://hub.example.com --token @hub.token',
       'one that holds no key of the issuer; skein token create --hub-role relay,signal makes its token',
     ],
+    ['skein hub --data /var/lib/skein --workers auto', 'on every processor of its machine'],
     ['skein hub --store nats://10.0.0.5:4222', 'one of several hubs of a mesh; docs/operations.md tells how'],
   ],
   async run(context) {
@@ -37,7 +39,6 @@ export const hub: CommandSpec = {
     try {
       const store = await openStore(context, settings.store, stopping);
       if (store === undefined) return EXIT.done;
-      const { createHub } = await import('../../hub/hub.ts');
       const membership = await joinIssuers(context, settings);
       const options = {
         listen: settings.listen,
@@ -58,6 +59,8 @@ export const hub: CommandSpec = {
         ...(settings.adminToken === undefined ? {} : { adminToken: settings.adminToken.reveal() }),
         log: context.logger,
       };
+      if (settings.workers > 1) return await serveWorkers(context, settings, options, stopping);
+      const { createHub } = await import('../../hub/hub.ts');
       const running = await createHub(context.platform, options, { membership });
       await announce(context, settings, running);
       await stopping.asked;
@@ -68,6 +71,26 @@ export const hub: CommandSpec = {
     }
   },
 };
+
+async function serveWorkers(
+  context: CommandContext,
+  settings: HubSettings,
+  options: HubOptions,
+  stopping: Stopping,
+): Promise<number> {
+  const { startHubWorkers } = await import('../workers.ts');
+  const { signal } = stopping;
+  const pool = await startHubWorkers(context, settings.workers, options, signal).catch((thrown) => {
+    if (signal.aborted) return undefined;
+    throw thrown;
+  });
+  if (pool === undefined) return EXIT.done;
+  await announce(context, settings, pool);
+  const error = await Promise.race([stopping.asked, pool.closed]);
+  if (error !== undefined) throw error;
+  await pool.drain();
+  return EXIT.done;
+}
 
 /** Of a hub that does not issue: what those that do have made of it. */
 async function joinIssuers(
@@ -95,7 +118,7 @@ async function openStore(
 }
 
 /** Tells commands on this machine where the hub is, and then everybody that it is ready. */
-async function announce(context: CommandContext, settings: HubSettings, running: Hub): Promise<void> {
+async function announce(context: CommandContext, settings: HubSettings, running: Pick<Hub, 'address'>): Promise<void> {
   const { platform, process, logger } = context;
   const local = toLocalUrl(running.address);
   if (settings.data !== undefined) {

@@ -43,6 +43,7 @@ async function printHub(context: CommandContext, url: string, answer: Answer): P
   const hub = asRecord(answer.hub);
   const catalogue = asRecord(answer.catalogue);
   const relay = asRecord(answer.relay);
+  const workers = toRecords(answer.workers).map(({ pid, sidecars }) => `process ${pid} with ${sidecars} sidecars`);
   const others = toRecords(answer.hubs).map((other) => String(other.url));
   await printFacts(context, [
     ['hub', url],
@@ -51,6 +52,7 @@ async function printHub(context: CommandContext, url: string, answer: Answer): P
     ['roles', Array.isArray(hub.roles) ? hub.roles.join(', ') : ''],
     ['runtime', String(hub.runtime)],
     ['up for', formatAge(Number(hub.uptimeMs))],
+    ...(workers.length === 0 ? [] : [['workers', workers.join(', ')] as const]),
     ['catalogue', `${catalogue.resources} resources, ${describeVersion(catalogue)}`],
     ['relay', `${relay.circuits} circuits now, ${relay.records} records and ${relay.bytes} bytes so far`],
   ]);

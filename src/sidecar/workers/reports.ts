@@ -1,46 +1,32 @@
 /** What the one admin port of several workers tells: of each what is its own, and of the first that answers what is the same for all. */
 
+import { type CrewMember, workerGone } from '../../core/crew.ts';
 import { mergeMetrics } from '../../telemetry/merge.ts';
 import type { Metrics } from '../../telemetry/prometheus.ts';
 import type { AdminSources } from '../admin-sources.ts';
 
-/** A worker as it can be asked. */
-export interface AskedWorker {
-  readonly worker: number;
-  readonly pid: number;
-  /** How often a process has been started for it. */
-  readonly starts: number;
-  /** @throws SkeinError what it says, or that it has ended */
-  ask(what: string, query?: unknown): Promise<unknown>;
-}
-
 export interface ReportsOptions {
   /** Those that are ready. */
-  readonly workers: () => readonly AskedWorker[];
+  readonly workers: () => readonly CrewMember[];
   /** Of the supervisor. */
   readonly metrics: Metrics;
-  /** Why nobody can be asked. */
-  readonly nobody: () => Error;
 }
 
 type Report = Readonly<Record<string, unknown>>;
 
-export function createReports({ workers, metrics, nobody }: ReportsOptions): AdminSources {
+export function createReports({ workers, metrics }: ReportsOptions): AdminSources {
   /** One that ends meanwhile is left out. */
-  const askAll = async (
-    what: string,
-    query?: unknown,
-  ): Promise<(readonly [worker: AskedWorker, answer: unknown])[]> => {
+  const askAll = async (what: string, query?: unknown): Promise<(readonly [worker: CrewMember, answer: unknown])[]> => {
     const asked = workers().map(async (worker) => [worker, await worker.ask(what, query)] as const);
     const settled = await Promise.allSettled(asked);
     const answers = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const [first] = settled;
     if (answers.length > 0) return answers;
-    throw first?.status === 'rejected' ? first.reason : nobody();
+    throw first?.status === 'rejected' ? first.reason : workerGone();
   };
   const askOne = async (what: string, query?: unknown): Promise<object> => {
     const [first] = workers();
-    if (first === undefined) throw nobody();
+    if (first === undefined) throw workerGone();
     return (await first.ask(what, query)) as object;
   };
   /** The first one's answer, with the list of all. */

@@ -1,9 +1,9 @@
 /** A worker: a whole sidecar, with an instance of its own, that does what its supervisor says. */
 
-import { type Answers, Conversation } from '../../core/conversation.ts';
+import type { Answers, Conversation } from '../../core/conversation.ts';
+import type { StartedWorker } from '../../core/crew.ts';
 import type { Logger } from '../../core/log.ts';
 import type { Platform } from '../../core/platform.ts';
-import type { Supervisor } from '../../core/process.ts';
 import type { AdminSources } from '../admin-sources.ts';
 import type { SidecarOptions } from '../options.ts';
 import { createKnownSidecar } from '../sidecar.ts';
@@ -16,6 +16,7 @@ export type WorkerOptions = Omit<SidecarOptions, 'token' | 'adminToken' | 'log' 
 
 /** All that a worker is told at its start. */
 export interface WorkerStart {
+  readonly kind: 'sidecar';
   /** The first is 0. */
   readonly worker: number;
   readonly options: WorkerOptions;
@@ -30,41 +31,35 @@ export interface WorkerReady {
   readonly addresses: Readonly<Record<string, string>>;
 }
 
-/** Serves until the supervisor says otherwise. */
-export function serveWorker(
+/** Starts the sidecar that this process is. @throws SkeinError what `createSidecar` says */
+export async function startSidecarWorker(
   platform: Platform,
-  supervisor: Supervisor,
-  createLogger: (start: WorkerStart) => Logger,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const answers: Answers = {
-      start: async (query) => {
-        const start = query as WorkerStart;
-        const { files } = platform;
-        const sidecar = await createKnownSidecar(
-          { ...platform, files: files && askedFiles(files, conversation) },
-          { ...start.options, sharesData: true, log: createLogger(start) },
-        );
-        Object.assign(answers, toAnswers(sidecar.know()), {
-          drain: () => sidecar.drain(),
-          close: () => {
-            sidecar.close();
-            return sidecar.closed.then(() => undefined);
-          },
-          // Answered when it is so.
-          closed: async () => {
-            const error = await sidecar.closed;
-            if (error !== undefined) throw error;
-          },
-        } satisfies Answers);
-        const { id, instance, addresses } = sidecar;
-        return { id, instance, addresses } satisfies WorkerReady;
+  { options }: WorkerStart,
+  conversation: Conversation,
+  log: Logger,
+): Promise<StartedWorker> {
+  const { files } = platform;
+  const sidecar = await createKnownSidecar(
+    { ...platform, files: files && askedFiles(files, conversation) },
+    { ...options, sharesData: true, log },
+  );
+  const { id, instance, addresses } = sidecar;
+  return {
+    ready: { id, instance, addresses } satisfies WorkerReady,
+    answers: {
+      ...toAnswers(sidecar.know()),
+      drain: () => sidecar.drain(),
+      close: () => {
+        sidecar.close();
+        return sidecar.closed.then(() => undefined);
       },
-      exit: () => resolve(),
-    };
-    const conversation = new Conversation((message) => supervisor.send(message), answers);
-    supervisor.onMessage((message) => conversation.receive(message));
-  });
+      // Answered when it is so.
+      closed: async () => {
+        const error = await sidecar.closed;
+        if (error !== undefined) throw error;
+      },
+    },
+  };
 }
 
 function toAnswers(sources: AdminSources): Answers {

@@ -4,6 +4,7 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { Conversation } from '../../../src/core/conversation.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import type { Logger } from '../../../src/core/log.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
@@ -12,7 +13,8 @@ import { FileStore } from '../../../src/hub/store/file.ts';
 import { KeyValueStore, type KeyValues } from '../../../src/hub/store/key-values.ts';
 import { encodeRecord, LOG_HEADER, readLog } from '../../../src/hub/store/log-format.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
-import type { Store } from '../../../src/hub/store.ts';
+import type { Store, StoreChange } from '../../../src/hub/store.ts';
+import { StoreLine, storeAnswers } from '../../../src/hub/workers/store-line.ts';
 import { nodeFiles } from '../../../src/runtime/node/files.ts';
 import { folder } from '../../support/folder.ts';
 import { openResources, split } from '../../support/resources.ts';
@@ -47,7 +49,50 @@ const KINDS: readonly [name: string, create: (t: TestContext) => Promise<Store>]
   ['memory', async () => new MemoryStore()],
   ['key-values', async () => new KeyValueStore(new MapValues())],
   ['file', (t) => open(join(folder(t), 'store.log'))],
+  ['of a worker', () => openLine(new MemoryStore())],
 ];
+
+/** A worker's line to the store of its supervisor: what passes between them is JSON, and comes a little later. */
+function openLine(store: Store): Promise<Store> {
+  const pass = (to: () => Conversation) => (message: unknown) => {
+    const text = JSON.stringify(message);
+    setImmediate(() => to().receive(JSON.parse(text)));
+  };
+  const tell = (change: StoreChange): void => void supervisor.ask('change', change);
+  const { 'store-end': _, ...answers } = storeAnswers(store, tell);
+  const supervisor: Conversation = new Conversation(
+    pass(() => worker),
+    answers,
+  );
+  const worker: Conversation = new Conversation(
+    pass(() => supervisor),
+    {},
+  );
+  return StoreLine.open(worker);
+}
+
+test('Workers on one store hear of the same changes in one order, also one that comes later', async () => {
+  const store = new MemoryStore();
+  const lines = [await openLine(store), await openLine(store)];
+  await Promise.all(
+    Array.from({ length: 50 }, (_, i) => (lines[i % 2] as Store).compareAndSet(`key/${i % 7}`, i < 7 ? 0 : i, `${i}`)),
+  );
+  lines.push(await openLine(store));
+  const told = lines.map((line) => {
+    const changes: StoreChange[] = [];
+    line.watch('', (change) => changes.push(change));
+    return changes;
+  });
+  await lines[0]?.compareAndSet('last', 0, 'x');
+  await lines[2]?.get('last');
+  await lines[1]?.get('last');
+  for (const changes of told) deepEqual(changes, told[0]);
+  equal(told[0]?.at(-1)?.key, 'last');
+  deepEqual(
+    lines.map(({ revision }) => revision),
+    lines.map(() => store.revision),
+  );
+});
 
 for (const [kind, create] of KINDS) {
   for (const { name, run } of STORE_CASES) {

@@ -44,17 +44,25 @@ class Edge {
   }
 
   /** Ends with the test. */
-  async worker(token: string, name = 'member', folder?: string): Promise<Workerd> {
+  async worker(token: string, name = 'member', folder?: string, expressions = ''): Promise<Workerd> {
     const worker = await Workerd.start(
       {
         entry: `test/support/workers/${name}.ts`,
-        vars: { SKEIN_HUB: this.mesh.hub.url, SKEIN_TOKEN: token, SERVE: 'edge,door' },
+        vars: { SKEIN_HUB: this.mesh.hub.url, SKEIN_TOKEN: token, SERVE: 'edge,door', EXPRESSIONS: expressions },
         ...(name === 'member' ? { objects: { MESH: 'MeshObject' }, services: { DOOR: 'Door' } } : {}),
       },
       folder,
     );
     this.#t.after(() => worker.close());
     return worker;
+  }
+
+  async apply(resource: object): Promise<void> {
+    const { url, adminToken } = this.mesh.hub;
+    const headers = { authorization: `Bearer ${adminToken.reveal()}`, 'content-type': 'application/json' };
+    const address = `${url.replace('ws', 'http')}/v1/resources`;
+    const { status } = await fetch(address, { method: 'POST', headers, body: JSON.stringify(resource) });
+    equal(status, 200);
   }
 
   newToken(): Promise<string> {
@@ -103,6 +111,25 @@ describe('A Durable Object in the mesh', { skip: noWorkerd }, () => {
     deepEqual([failed.status, failed.headers.get('x-skein-reason')], [500, 'internal']);
     const answers = await Promise.all(Array.from({ length: 50 }, () => fetch(worker.url)));
     ok(answers.every(({ status }) => status === 200));
+  });
+
+  it('Reads regular expressions of routes when it is given what reads them, and else fails what they decide about', async (t) => {
+    const edge = await Edge.start(t);
+    const to = (path: object): object => ({ matches: [{ path }], backendRefs: [{ name: 'api', port: 80 }] });
+    const rules = [to({ type: 'Exact', value: '/plain' }), to({ type: 'RegularExpression', value: '/v[0-9]+' })];
+    const parentRefs = [{ group: '', kind: 'Service', name: 'api' }];
+    await edge.apply({ kind: 'HTTPRoute', metadata: { name: 'r', namespace: 'default' }, spec: { parentRefs, rules } });
+    for (const [expressions, paths] of [
+      ['RE2', { '/plain': 200, '/v7': 200, '/other': 404 }],
+      ['', { '/plain': 200, '/v7': 500, '/other': 500 }],
+    ] as const) {
+      const worker = await edge.worker(await edge.newToken(), 'member', undefined, expressions);
+      for (const [path, status] of Object.entries(paths)) {
+        const reply = await fetch(worker.url + path);
+        const reason = { 200: null, 404: 'no-route', 500: 'route-invalid' }[status];
+        deepEqual([reply.status, reply.headers.get('x-skein-reason')], [status, reason], `${expressions} ${path}`);
+      }
+    }
   });
 
   it('Carries bodies both ways, no faster than they are read', async (t) => {

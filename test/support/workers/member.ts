@@ -1,4 +1,5 @@
 /** A Worker whose object is a member of the mesh: what comes by HTTP goes to `api.mesh`, and as `edge` and `door` it answers the mesh. */
+import { RE2 } from '../../../src/catalog/re2.ts';
 import {
   callMesh,
   MeshObject as MemberObject,
@@ -13,13 +14,21 @@ interface Env {
   readonly SKEIN_TOKEN: string;
   /** Services, separated by commas. */
   readonly SERVE: string;
+  /** Not empty: it reads regular expressions. */
+  readonly EXPRESSIONS: string;
 }
 
 export class MeshObject extends MemberObject<Env> {
   protected override configure(): MeshObjectOptions {
     const by = { edge: answer, door: this.env.DOOR };
     const serve = Object.fromEntries(Object.entries(by).filter(([name]) => this.env.SERVE.split(',').includes(name)));
-    return { ...super.configure(), serve, log: { log: (...line) => console.error(JSON.stringify(line)) } };
+    const regularExpressions = this.env.EXPRESSIONS === '' ? undefined : RE2;
+    return {
+      ...super.configure(),
+      serve,
+      regularExpressions,
+      log: { log: (...line) => console.error(JSON.stringify(line)) },
+    };
   }
 }
 

@@ -204,7 +204,7 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
       findHeavyStart(
         plant({
           'src/cli/main.ts': "import {\n  b,\n} from '../auth/b.ts'",
-          'src/auth/b.ts': "import { Hono } from 'hono'",
+          'src/auth/b.ts': "import { SignJWT } from 'jose'",
         }),
       ),
     1,
@@ -215,7 +215,7 @@ const PLANTED: readonly [name: string, find: () => string[], violations: number]
       findHeavyStart(
         plant({
           'src/cli/main.ts': "import type {\n  B,\n} from '../auth/b.ts'\nconst b = await import('../auth/b.ts')",
-          'src/auth/b.ts': "import { Hono } from 'hono'",
+          'src/auth/b.ts': "import { SignJWT } from 'jose'",
         }),
       ),
     0,

@@ -5,8 +5,7 @@
 
 import { createIssuerKeys, isForSignatures } from '../auth/issuer-keys.ts';
 import { readClaimedIssuer } from '../auth/issuer-token.ts';
-import { SPIFFE_ALGORITHMS } from '../auth/jws.ts';
-import { parseKeySet } from '../auth/key-set.ts';
+import { parseKeySet, SPIFFE_ALGORITHMS } from '../auth/key-set.ts';
 import type { RemoteDocument } from '../auth/remote-document.ts';
 import { AUTHENTICATION_LIMITS, type CheckedRule, RequestAuthenticator } from '../auth/request-authenticator.ts';
 import type { Holder } from '../auth/revocation.ts';

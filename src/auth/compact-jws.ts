@@ -1,7 +1,7 @@
 /**
  * Compact JWS, canonical form only: what two readers could read differently is refused before any key is used.
- * Spaces inside a segment and trailing bits that are not zero are such: a cache or a deny list keyed on the text of a token would
- * otherwise be bypassed by another spelling of it.
+ * Closes what jose leaves open (spaces inside a segment, non-zero trailing bits): a cache or a deny list keyed on the
+ * text of a token would otherwise be bypassed by another spelling of it.
  */
 
 import { decodeUtf8, fromBase64Url } from '../core/bytes.ts';

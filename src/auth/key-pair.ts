@@ -1,9 +1,9 @@
 /** ES256 identity keys (P-256): make, keep, sign, verify, and their RFC 7638 thumbprints. */
 
-import { type Bytes, encodeUtf8, fromBase64Url, toBase64Url } from '../core/bytes.ts';
+import { calculateJwkThumbprint } from 'jose';
+import { type Bytes, fromBase64Url, toBase64Url } from '../core/bytes.ts';
 import { SkeinError } from '../core/errors.ts';
 import { Redacted } from '../core/redacted.ts';
-import { toBuffer } from './jws.ts';
 
 /** The public half as `cnf.jwk` carries it. */
 export interface PublicJwk {
@@ -28,7 +28,7 @@ export interface IdentityKey {
   sign(data: Bytes): Promise<Bytes>;
   /** For the store. @throws SkeinError SKEIN_CONFIG when the key was made non-extractable */
   exportPrivate(): Promise<Redacted<PrivateJwk>>;
-  /** Tokens are signed with it. */
+  /** For jose, which signs tokens with it. */
   readonly privateKey: CryptoKey;
 }
 
@@ -86,9 +86,8 @@ export function toPublicJwk(value: unknown): PublicJwk | undefined {
   return { kty, crv, x, y, alg: 'ES256' };
 }
 
-export async function toThumbprint({ crv, kty, x, y }: PublicJwk): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', toBuffer(encodeUtf8(JSON.stringify({ crv, kty, x, y }))));
-  return toBase64Url(new Uint8Array(digest));
+export function toThumbprint(jwk: PublicJwk): Promise<string> {
+  return calculateJwkThumbprint({ kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, 'sha256');
 }
 
 /** Whether `signature` (r ‖ s) is by the private half of `jwk` over `data`. A key that is no point of the curve verifies nothing. */
@@ -148,4 +147,9 @@ function isCoordinate(value: unknown): value is string {
   } catch {
     return false;
   }
+}
+
+/** WebCrypto takes only views of plain buffers. */
+function toBuffer(bytes: Bytes): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
 }

@@ -1,9 +1,14 @@
 /** Public keys of issuers that are not ours, as JWK Sets tell them: RSA and EC, with the nine algorithms that SPIFFE allows. */
 
+import { importJWK } from 'jose';
 import { fromBase64Url } from '../core/bytes.ts';
 import { SkeinError } from '../core/errors.ts';
-import { importVerifyKey, SPIFFE_ALGORITHMS } from './jws.ts';
 import type { SigningKey, SigningKeys } from './signing-keys.ts';
+
+/** JWT-SVID §2.1; what is left out on purpose: `none`, HMAC, whose key would be public, and EdDSA. */
+export const SPIFFE_ALGORITHMS: readonly string[] = [
+  ...['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512'],
+];
 
 const RSA_ALGORITHMS = SPIFFE_ALGORITHMS.filter((name) => !name.startsWith('ES'));
 const EC_ALGORITHMS: Readonly<Record<string, string>> = { 'P-256': 'ES256', 'P-384': 'ES384', 'P-521': 'ES512' };
@@ -65,11 +70,17 @@ function toSigningKey(jwk: Readonly<Record<string, unknown>>, allowed: readonly 
   return {
     algorithms,
     load(algorithm) {
-      const key = imported.get(algorithm) ?? importVerifyKey(publicJwk, algorithm);
+      const key = imported.get(algorithm) ?? importPublicJwk(publicJwk, algorithm);
       imported.set(algorithm, key);
       return key;
     },
   };
+}
+
+async function importPublicJwk(jwk: Readonly<Record<string, string>>, algorithm: string): Promise<CryptoKey> {
+  const key = await importJWK(jwk, algorithm);
+  if (key instanceof Uint8Array) throw new TypeError('Cannot import key: it is a shared secret');
+  return key;
 }
 
 /** Significant bytes of a Base64urlUInt (RFC 7518 §2); 0 where it is none. */

@@ -3,8 +3,8 @@
  * none can be taken for another, or for an SVID. Parsed and refused as strictly as SVIDs are.
  */
 
+import { SignJWT } from 'jose';
 import { encodeUtf8, toBase64Url } from '../core/bytes.ts';
-import { signToken } from './jws.ts';
 import type { IdentityKey } from './key-pair.ts';
 import { tryReadSigned } from './signed-claims.ts';
 import { anchorOf, type TrustBundle } from './trust-bundle.ts';
@@ -21,7 +21,8 @@ export type Claims = Readonly<Record<string, string | number>>;
 export type SignStatement = (type: StatementType, claims: Claims) => Promise<string>;
 
 export function signStatement(anchor: IdentityKey, type: StatementType, claims: Claims): Promise<string> {
-  return signToken({ kid: anchor.thumbprint, typ: type }, claims, anchor.privateKey);
+  const header = { alg: 'ES256', kid: anchor.thumbprint, typ: type };
+  return new SignJWT({ ...claims }).setProtectedHeader(header).sign(anchor.privateKey);
 }
 
 /** SHA-256, base64url: how a statement names what is too long for it. */

@@ -3,12 +3,12 @@
  * without the signature of its `cnf` key over a handshake (`proof.ts`), so a stolen one is useless.
  */
 
+import { SignJWT } from 'jose';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { parseSpiffeId, type SpiffeId, tryParseSpiffeId } from '../core/spiffe-id.ts';
 import { tryParseCompactJws } from './compact-jws.ts';
 import { type HubRole, tryReadRoles } from './hub-role.ts';
-import { signToken } from './jws.ts';
 import { type IdentityKey, type PublicJwk, toPublicJwk } from './key-pair.ts';
 import { tryReadSigned } from './signed-claims.ts';
 import type { TrustBundle } from './trust-bundle.ts';
@@ -51,19 +51,20 @@ const SERVICE_KEY = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9-]
  */
 export function mintWit(signingKey: IdentityKey, keyId: string, claims: WitClaims): Promise<string> {
   const { alg: _alg, ...jwk } = claims.publicJwk;
-  const said = {
+  return new SignJWT({
     cnf: { jwk: { ...jwk, alg: 'ES256' } },
     skein: {
       services: [...claims.services],
       joined: claims.joinedAtMs,
       ...(claims.hubRoles === undefined ? {} : { hub: [...claims.hubRoles] }),
     },
-    sub: claims.id.uri,
-    iat: Math.floor(claims.issuedAtMs / 1000),
-    nbf: Math.floor((claims.issuedAtMs - TOLERATED_SKEW_MS) / 1000),
-    exp: Math.floor(claims.expiresAtMs / 1000),
-  };
-  return signToken({ kid: keyId, typ: WIT_TYPE }, said, signingKey.privateKey);
+  })
+    .setProtectedHeader({ alg: 'ES256', kid: keyId, typ: WIT_TYPE })
+    .setSubject(claims.id.uri)
+    .setIssuedAt(Math.floor(claims.issuedAtMs / 1000))
+    .setNotBefore(Math.floor((claims.issuedAtMs - TOLERATED_SKEW_MS) / 1000))
+    .setExpirationTime(Math.floor(claims.expiresAtMs / 1000))
+    .sign(signingKey.privateKey);
 }
 
 /**

@@ -74,7 +74,7 @@ export function findKey(bundle: Pick<TrustBundle, 'keys'>, kid: string, use: Key
 /** Keys of bundles in use; importing one costs as much as verifying with it. */
 const imported = new WeakMap<BundleKey, Promise<CryptoKey>>();
 
-/** The key as Web Crypto takes it. @throws when it is no point of the curve */
+/** The key as Web Crypto and jose take it. @throws when it is no point of the curve */
 export function toCryptoKey(key: BundleKey): Promise<CryptoKey> {
   let handle = imported.get(key);
   if (handle === undefined) {

@@ -13,7 +13,7 @@ import {
 } from '../auth/claim-mapping.ts';
 import { createIssuerKeys } from '../auth/issuer-keys.ts';
 import { type Claims, readClaimedIssuer } from '../auth/issuer-token.ts';
-import { SPIFFE_ALGORITHMS } from '../auth/jws.ts';
+import { SPIFFE_ALGORITHMS } from '../auth/key-set.ts';
 import { verifyPlatformToken } from '../auth/platform-token.ts';
 import type { RemoteDocument } from '../auth/remote-document.ts';
 import type { SigningKeys } from '../auth/signing-keys.ts';

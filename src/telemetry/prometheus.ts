@@ -1,5 +1,8 @@
-/** Metrics as Prometheus text. Values are read when somebody asks, from counters others keep. */
+/**
+ * Metrics as Prometheus text; the only door to prom-client, opened when somebody asks. Values are read then, from counters others keep.
+ */
 
+import type { Metric } from 'prom-client';
 import { type LabelsOf, METRICS, type MetricDefinition, type MetricName, type MetricOf } from './names.ts';
 import { CounterSeries, HistogramSeries, type Labels, SeriesTable } from './series.ts';
 
@@ -21,14 +24,17 @@ export interface EventHistogram<N extends MetricName> {
 export class Metrics {
   readonly #made = new Map<MetricName, () => SampleValue[]>();
 
-  /** In the text format 0.0.4, a blank line between metrics. */
   async render(): Promise<string> {
-    const families = Array.from(this.#made, ([name, read]) => {
+    const { Registry } = await import('prom-client');
+    const registry = new Registry();
+    for (const [name, read] of this.#made) {
       const { help, type } = METRICS[name];
-      const head = `# HELP ${name} ${escapeText(help)}\n# TYPE ${name} ${type}`;
-      return [head, ...read().map(toLine)].join('\n');
-    });
-    return `${families.join('\n\n')}\n`;
+      // Metrics of prom-client itself cost more for each request than the rest of the sidecar's bookkeeping together; a registry
+      // takes whatever can be asked like one.
+      const metric = { name, get: async () => ({ name, help, type, values: read() }) };
+      registry.registerMetric(metric as unknown as Metric);
+    }
+    return registry.metrics();
   }
 
   /** A gauge or counter without labels whose value is asked for at each scrape. */
@@ -92,18 +98,4 @@ function toSamples(
     { metricName: `${name}_sum`, labels, value: sum },
     { metricName: `${name}_count`, labels, value: count },
   ];
-}
-
-function toLine({ metricName, labels, value }: SampleValue): string {
-  const parts = Object.entries(labels).map(([name, text]) => `${name}="${escapeText(text).replaceAll('"', '\\"')}"`);
-  return `${metricName}${parts.length === 0 ? '' : `{${parts.join(',')}}`} ${toNumber(value)}`;
-}
-
-function escapeText(text: string): string {
-  return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
-}
-
-function toNumber(value: number): string {
-  if (Number.isFinite(value)) return String(value);
-  return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
 }

@@ -22,7 +22,7 @@ const METHODS = [
 
 type Method = (...args: unknown[]) => Promise<unknown>;
 
-/** Clocks that stand still for it. The calls themselves do not say whose they are: who verifies knows no clock. */
+/** Clocks that stand still for it. The calls themselves do not say whose they are: `jose` knows no clock. */
 const clocks = new Set<VirtualClock>();
 /** Properties that somebody else had put in the place of methods. */
 const covered = new Map<string, PropertyDescriptor>();

@@ -18,37 +18,41 @@ interface Case {
 }
 
 const ISOLATE = ['node:buffer', 'node:crypto', 'node:timers'];
+const PROMETHEUS = ['cluster', 'fs', 'http', 'https', 'perf_hooks', 'process', 'url', 'util', 'v8', 'zlib'].map(
+  (name) => `node:${name}`,
+);
 const FOREIGN = String.raw`src\/(?:sidecar|cli|testing|runtime\/node)\/|node_modules\/(?:ws|@hono)\/`;
-const NO_HUB = new RegExp(String.raw`^(?:src\/hub\/|node_modules\/(?:hono|re2js)\/|${FOREIGN})`);
+const NO_HUB = new RegExp(String.raw`^(?:src\/hub\/|node_modules\/(?:prom-client|hono|re2js)\/|${FOREIGN})`);
 
 const CASES: readonly Case[] = [
   {
     name: 'a Worker with an object',
     make: () => bundleWorker('examples/cloudflare-worker/worker.ts', { minify: true }),
-    most: { minified: 393_000, gzip: 134_000 },
+    most: { minified: 408_000, gzip: 138_000 },
     modules: ISOLATE,
     strangers: NO_HUB,
   },
   {
     name: 'a Worker without an object',
     make: () => bundleWorker(`export { createMesh } from 'skein/workerd';\n`, { minify: true }),
-    most: { minified: 392_000, gzip: 133_500 },
+    most: { minified: 407_000, gzip: 137_500 },
     modules: ISOLATE,
     strangers: NO_HUB,
   },
   {
     name: 'a hub in an object',
     make: () => bundleWorker('examples/cloudflare-hub/src/worker.ts', { minify: true }),
-    most: { minified: 541_000, gzip: 180_000 },
-    modules: ISOLATE,
+    most: { minified: 626_000, gzip: 206_000 },
+    // prom-client asks for what else Node has, and uses nothing of it here.
+    modules: [...ISOLATE, ...PROMETHEUS].sort(),
     strangers: new RegExp(`^(?:${FOREIGN}|src/(?:agent|router)/)`),
   },
   {
     name: 'a page',
     make: () => bundleForWeb(`export { createMesh } from 'skein/browser';\n`, { minify: true }),
-    most: { minified: 583_000, gzip: 194_000 },
+    most: { minified: 597_000, gzip: 198_500 },
     modules: [],
-    strangers: new RegExp(String.raw`^(?:src\/hub\/|node_modules\/(?:hono)\/|${FOREIGN})`),
+    strangers: new RegExp(String.raw`^(?:src\/hub\/|node_modules\/(?:prom-client|hono)\/|${FOREIGN})`),
   },
 ];
 

@@ -60,7 +60,9 @@ export const DOORS: Readonly<Record<string, readonly RegExp[]>> = {
   '@nats-io/transport-node': [/^src\/hub\/store\/nats\.ts$/],
   commander: [/^src\/cli\//],
   hono: [/^src\/hub\/app\.ts$/, /^src\/sidecar\/admin\.ts$/],
+  jose: [/^src\/auth\//],
   nanoid: [/^src\/core\/id\.ts$/],
+  'prom-client': [/^src\/telemetry\/prometheus\.ts$/],
   re2js: [/^src\/catalog\/re2\.ts$/],
   valibot: [/^src\/(?:catalog|control|cli|hub)\//, /^src\/sidecar\/(?:explain|options|tokens)\.ts$/],
   ws: [/^src\/runtime\/node\/websocket\.ts$/],
@@ -129,7 +131,7 @@ export const WORDS: readonly WordRule[] = [
 export const SEALED_FROM_HUB = /^src\/(?:http\/(?:h1|exchange|head-codec)\.ts$|router\/)/;
 
 /** Packages that some commands need; the others do not wait for them to load. */
-const NOT_AT_START = new Set(['@hono/node-server', 'hono', 're2js', 'yaml']);
+const NOT_AT_START = new Set(['@hono/node-server', 'hono', 'jose', 'prom-client', 're2js', 'yaml']);
 const COMMAND_LINE = 'src/cli/main.ts';
 
 export const MAX_CODE_LINES = 400;

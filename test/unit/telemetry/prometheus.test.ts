@@ -50,28 +50,6 @@ test('A counter without labels is there before anything has happened, one with l
   ok(!lines.some((line) => line.startsWith('skein_retries_total')));
 });
 
-test('A page has one form, and its numbers the names of the format', async () => {
-  const metrics = new Metrics();
-  metrics.read('skein_hub_sidecars', () => Number.NaN);
-  metrics.readAll('skein_hub_endpoints', () => [
-    [{ healthy: 'true' }, Number.POSITIVE_INFINITY],
-    [{ healthy: 'false' }, Number.NEGATIVE_INFINITY],
-  ]);
-  const [sidecars, endpoints] = [METRICS.skein_hub_sidecars.help, METRICS.skein_hub_endpoints.help];
-  equal(
-    await metrics.render(),
-    `# HELP skein_hub_sidecars ${sidecars}
-# TYPE skein_hub_sidecars gauge
-skein_hub_sidecars NaN
-
-# HELP skein_hub_endpoints ${endpoints}
-# TYPE skein_hub_endpoints gauge
-skein_hub_endpoints{healthy="true"} +Inf
-skein_hub_endpoints{healthy="false"} -Inf
-`,
-  );
-});
-
 test('Registries share nothing, and a metric is defined once', async () => {
   const one = new Metrics();
   const other = new Metrics();

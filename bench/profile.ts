@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- profile [caller|callee|hub] [--load requests|download|joins] [--seconds N] [--members N]`: where the time of one process goes,
- * by what it was spent on, and the functions that took most of it by themselves.
+ * `npm run bench -- profile [caller|callee|hub] [--load requests|download|joins|returns] [--seconds N] [--members N]`: where the time of one process
+ * goes, by what it was spent on, and the functions that took most of it by themselves.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,7 +35,7 @@ const { values, positionals } = parseArgs({
 });
 const part = (positionals[0] ?? 'caller') as Part;
 const seconds = Number(values.seconds);
-/** For `joins`: so many come. */
+/** For `joins` and `returns`: so many come. */
 const joining = Number(values.members);
 
 const folder = mkdtempSync(join(tmpdir(), 'skein-profile-'));
@@ -73,6 +73,7 @@ async function runLoad(): Promise<Program> {
   });
   const caller = await mesh.startSidecar({ name: 'caller', services: ['client'], direct, ...watched('caller') });
   if (values.load === 'joins') await letJoin(mesh);
+  else if (values.load === 'returns') await letReturn(mesh);
   else await load(caller, direct);
   return { caller: caller.program, callee: callee.program, hub: mesh.hub }[part];
 }
@@ -99,6 +100,16 @@ async function letJoin(mesh: TestMesh): Promise<void> {
     const each = (cpuOf(measured, 'hub') / more) * 1000;
     process.stdout.write(`${more} joined, ${count} in all: ${each.toFixed(2)} ms of the hub's time each\n`);
   }
+}
+
+/** Whoever watches the hub sees the one that is started again: the first one has no time to tell anything. */
+async function letReturn(mesh: TestMesh): Promise<void> {
+  const members = await startMembers(mesh, 'crowd');
+  closers.push(() => members.kill());
+  await members.command({ do: 'join', count: joining }, PATIENCE_MS);
+  await mesh.hub.kill();
+  await mesh.startHub();
+  await members.command({ do: 'returned', sinceMs: Date.now() }, PATIENCE_MS);
 }
 
 function print(profile: CpuProfile): void {

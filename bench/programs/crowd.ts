@@ -18,6 +18,10 @@ import { createToken, inTurn, now, serveCommands, spreadOf, untilTrue } from '..
 
 /** A hub that has not let a member in by then will not: it gives strangers 2 s, and those whom it knows 5 s. */
 const CONNECT_MS = 8_000;
+/** As `agent/uplink.ts` has them: part of the time away that one waits at most, and how much later than it is asked one comes back. */
+const WAIT_OF_AWAY = 0.25;
+const WAIT_WHILE_ABSENT = 0.1;
+const FULL_SPREAD_MS = 2_000;
 /** Others who were told by mistake have shown by then. */
 const AFTERMATH_MS = 1_000;
 
@@ -144,14 +148,17 @@ class Member {
   async #comeIn(token?: string): Promise<void> {
     const { reconnectBaseMs, reconnectCapMs } = AGENT_LIMITS;
     const backoff = new Backoff(platform.random, { baseMs: reconnectBaseMs, capMs: reconnectCapMs });
-    for (let askedMs = 0; ; ) {
-      await wait(Math.max(backoff.nextMs(), askedMs));
+    const sinceMs = performance.now();
+    for (let [askedMs, share] = [0, WAIT_OF_AWAY]; ; ) {
+      const awayMs = performance.now() - sinceMs;
+      await wait(Math.max(backoff.nextMs(awayMs * share), askedMs));
       try {
         await this.#connect(this.#identity.wit === '' ? token : undefined);
         return;
       } catch (thrown) {
-        const { retryAfterMs } = toSkeinError(thrown).details;
-        askedMs = typeof retryAfterMs === 'number' ? retryAfterMs * (1 + platform.random.ratio()) : 0;
+        const { retryAfterMs, systemCode } = toSkeinError(thrown).details;
+        askedMs = typeof retryAfterMs === 'number' ? retryAfterMs + platform.random.ratio() * FULL_SPREAD_MS : 0;
+        share = systemCode === 'ECONNREFUSED' ? WAIT_WHILE_ABSENT : WAIT_OF_AWAY;
       }
     }
   }

@@ -62,8 +62,8 @@ const WAIT_OF_AWAY = 0.25;
 const WAIT_WHILE_ABSENT = 0.1;
 /** Those for whom streams wait come before the others: their part of these waits. */
 const WAIT_WHILE_AWAITED = 0.3;
-/** A hub that is full says when to come back: then, or up to three times as late. */
-const FULL_SPREAD = 0.5;
+/** A hub that is full says when to come back, and it says so to many: then, or as much later. */
+const FULL_SPREAD_MS = 2_000;
 const BAD_GATEWAY = 502;
 /** A link that held for less does not show that the hub is there. */
 const HELD_MS = 1_000;
@@ -226,8 +226,8 @@ export class Uplink {
     this.#roles = tryReadRoles(roles) ?? this.#roles;
     if (sameHub !== undefined) this.#returnAfterMs = jitter(platform.random, SAME_HUB_MS, SAME_HUB_SPREAD);
     else if (typeof retryAfterMs === 'number') {
-      const mostMs = limits.reconnectCapMs / (1 + FULL_SPREAD);
-      this.#returnAfterMs = jitter(platform.random, Math.min(2 * retryAfterMs, mostMs), FULL_SPREAD);
+      const mostMs = limits.reconnectCapMs - FULL_SPREAD_MS;
+      this.#returnAfterMs = Math.min(retryAfterMs, mostMs) + platform.random.ratio() * FULL_SPREAD_MS;
     }
     owner.onFailed(this, error);
   }

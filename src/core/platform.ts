@@ -127,14 +127,17 @@ export interface UpgradeRefusal {
   readonly retryAfterSeconds?: number;
 }
 
+/** undefined: it is taken. */
+export type UpgradeDecision = UpgradeRefusal | undefined;
+
 /** An HTTP server that also accepts mesh WebSockets: the hub's one port, and a sidecar's admin port. */
 export interface HttpServerOptions extends ListenAddress {
   /** Answers what is no WebSocket. */
   readonly fetch: (request: Request, info: RequestInfo) => Response | Promise<Response>;
   /** Absent: upgrades are refused. */
   readonly onWebSocket?: (pipe: MessagePipe) => void;
-  /** Refuses an upgrade before any state is made; undefined takes it. */
-  readonly admitWebSocket?: (asked: UpgradeRequest) => UpgradeRefusal | undefined;
+  /** Refuses an upgrade before any state is made, or decides later: nothing is read from it until then. */
+  readonly admitWebSocket?: (asked: UpgradeRequest) => UpgradeDecision | Promise<UpgradeDecision>;
   /** Connections at once, of all kinds; more are closed as they come. @default 16_384 */
   readonly maxConnections?: number;
   /**

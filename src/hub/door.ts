@@ -2,7 +2,8 @@
 
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
-import type { MessagePipe, UpgradeRefusal, UpgradeRequest } from '../core/platform.ts';
+import type { MessagePipe, UpgradeDecision, UpgradeRequest } from '../core/platform.ts';
+import { Anteroom } from './anteroom.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import type { LinkCounts } from './metrics.ts';
 import type { HubLimits } from './options.ts';
@@ -25,10 +26,22 @@ const RENEW_EVERY_MS = 250;
 export class Door {
   readonly #options: DoorOptions;
   readonly #connections = new Set<Connection>();
+  readonly #anteroom: Anteroom;
   #onEmpty: () => void = () => undefined;
 
   constructor(options: DoorOptions) {
     this.#options = options;
+    const { clock, limits, links, refusals } = options;
+    this.#anteroom = new Anteroom({
+      ...{ clock, limits, isOpen: options.isOpen },
+      hasRoom: (remoteAddress, coming) => links.halfOpen.hasRoom(remoteAddress, clock.monotonicMs(), coming),
+      onRefused: () => refusals.count(this.isOpen ? 'limit' : 'draining'),
+    });
+  }
+
+  /** Those who were not let in yet. */
+  get waiting(): number {
+    return this.#anteroom.size;
   }
 
   /** Links are taken: the hub has started, and does not go. */
@@ -47,12 +60,12 @@ export class Door {
     if (this.#connections.size === 0) onEmpty();
   }
 
-  /** Refuses a WebSocket before it costs anything. */
-  admit({ remoteAddress }: UpgradeRequest): UpgradeRefusal | undefined {
+  /** Refuses a WebSocket before it costs anything, or lets it wait. */
+  admit({ remoteAddress }: UpgradeRequest): UpgradeDecision | Promise<UpgradeDecision> {
     const { clock, limits, links, refusals, isOpen } = this.#options;
     const isFull =
-      this.#connections.size >= limits.maxLinks || !links.halfOpen.mayTry(remoteAddress, clock.monotonicMs());
-    if (isOpen() && !isFull) return undefined;
+      this.#connections.size >= limits.maxLinks || !links.halfOpen.mayBegin(remoteAddress, clock.monotonicMs());
+    if (isOpen() && !isFull) return this.#anteroom.enter(remoteAddress);
     refusals.count(isFull ? 'limit' : 'draining');
     return { status: 503, retryAfterSeconds: 1 };
   }
@@ -60,7 +73,8 @@ export class Door {
   accept(pipe: MessagePipe): void {
     const { clock, links, refusals, connection: options } = this.#options;
     const tooMany = new SkeinError('SKEIN_LIMIT', 'Cannot use link: newer ones wait, and it has not authenticated yet');
-    const settle = links.halfOpen.enter(pipe.remoteAddress, clock.monotonicMs(), () => connection.close(tooMany));
+    const sinceMs = clock.monotonicMs();
+    const settle = links.halfOpen.enter(pipe.remoteAddress, sinceMs, () => connection.close(tooMany));
     if (settle === undefined) {
       refusals.count('limit');
       pipe.terminate();
@@ -71,7 +85,9 @@ export class Door {
       ...options,
       onSettled: (refusal) => {
         settle();
-        if (refusal !== undefined) refusals.note(pipe.remoteAddress, refusal);
+        const nowMs = clock.monotonicMs();
+        if (refusal === undefined) links.halfOpen.noteDone(nowMs - sinceMs, nowMs);
+        else refusals.note(pipe.remoteAddress, refusal);
       },
       onClose: () => this.#forget(connection),
     });

@@ -12,8 +12,14 @@ interface Entry {
   readonly giveUp: () => void;
 }
 
-/** Whoever means it is done by then, two round trips and a hub that is busy with as many others. */
-const GRACE_MS = 500;
+/** Whoever means it is done by then, three round trips and a hub that is busy with as many others. */
+const GRACE_MS = 1_500;
+/** At first, and at least, so many handshakes go on side by side before others are let wait. */
+const LEAST_AT_ONCE = 64;
+/** A handshake that takes longer waits for the others, here or at its other end, and not for the way between. */
+const SLOW_MS = 600;
+/** More than that would wait for each other: so much less then, and not again before those that were begun have ended. */
+const BACK_OFF = 0.8;
 
 export class HalfOpen {
   readonly #limits: HalfOpenLimits;
@@ -21,6 +27,9 @@ export class HalfOpen {
   readonly #byOrigin = new Map<string, Set<Entry>>();
   readonly #rates: Rates;
   #size = 0;
+  /** How many go on side by side; more as long as they are done in time (AIMD, as TCP has it). */
+  #atOnce = LEAST_AT_ONCE;
+  #steadyMs = 0;
 
   constructor(limits: HalfOpenLimits) {
     this.#limits = limits;
@@ -31,10 +40,26 @@ export class HalfOpen {
     return this.#size;
   }
 
-  /** Whether a link of `remoteAddress` (`host:port`) would be taken now: asked before it costs anything. */
-  mayTry(remoteAddress: string | undefined, nowMs: number): boolean {
+  /** Whether `remoteAddress` (`host:port`) may begin another link so soon: asked before it costs anything. */
+  mayBegin(remoteAddress: string | undefined, nowMs: number): boolean {
     const { origin, isLocal } = toPlace(remoteAddress);
-    return (isLocal || this.#rates.take(origin, nowMs)) && this.#hasRoom(origin, isLocal, nowMs);
+    return isLocal || this.#rates.take(origin, nowMs);
+  }
+
+  /** Whether a link of `remoteAddress` would be taken now, beside `coming` others that were told so. */
+  hasRoom(remoteAddress: string | undefined, nowMs: number, coming: number): boolean {
+    const { origin, isLocal } = toPlace(remoteAddress);
+    return this.#hasRoom(origin, isLocal, nowMs, Math.min(this.#atOnce, this.#limits.maxHalfOpen) - coming);
+  }
+
+  /** A handshake has ended well, after `tookMs`. */
+  noteDone(tookMs: number, nowMs: number): void {
+    if (tookMs < SLOW_MS) {
+      this.#atOnce = Math.min(this.#limits.maxHalfOpen, this.#atOnce + 1);
+    } else if (nowMs >= this.#steadyMs) {
+      this.#atOnce = Math.max(LEAST_AT_ONCE, this.#atOnce * BACK_OFF);
+      this.#steadyMs = nowMs + tookMs;
+    }
   }
 
   /**
@@ -43,7 +68,7 @@ export class HalfOpen {
    */
   enter(remoteAddress: string | undefined, nowMs: number, giveUp: () => void): (() => void) | undefined {
     const { origin, isLocal } = toPlace(remoteAddress);
-    if (!this.#hasRoom(origin, isLocal, nowMs)) return undefined;
+    if (!this.#hasRoom(origin, isLocal, nowMs, this.#limits.maxHalfOpen)) return undefined;
     if (this.#size >= this.#limits.maxHalfOpen) this.#findVictim(origin, nowMs)?.giveUp();
     const entry: Entry = { sinceMs: nowMs, giveUp };
     this.#byOrigin.set(origin, (this.#byOrigin.get(origin) ?? new Set()).add(entry));
@@ -51,10 +76,10 @@ export class HalfOpen {
     return () => this.#leave(origin, entry);
   }
 
-  #hasRoom(origin: string, isLocal: boolean, nowMs: number): boolean {
+  #hasRoom(origin: string, isLocal: boolean, nowMs: number, places: number): boolean {
     const own = this.#byOrigin.get(origin)?.size ?? 0;
     if (own >= this.#limits.maxHalfOpenPerAddress && !isLocal) return false;
-    return this.#size < this.#limits.maxHalfOpen || this.#findVictim(origin, nowMs) !== undefined;
+    return this.#size < places || this.#findVictim(origin, nowMs) !== undefined;
   }
 
   /**
@@ -79,7 +104,7 @@ export class HalfOpen {
 }
 
 /** A proxy on this machine speaks for everybody: its address has no share of its own. */
-function toPlace(remoteAddress: string | undefined): { readonly origin: string; readonly isLocal: boolean } {
+export function toPlace(remoteAddress: string | undefined): { readonly origin: string; readonly isLocal: boolean } {
   const ip = readRemoteIp(remoteAddress) ?? '';
   return { origin: toOrigin(ip), isLocal: classifyIp(ip) === 'loopback' };
 }

@@ -282,7 +282,7 @@ class RunningHub implements Hub {
       issuer,
       enrolment: this.#enrolment,
       links,
-      ...{ quotas, federation: this.#federation, leases: this.#leases },
+      ...{ quotas, federation: this.#federation, leases: this.#leases, waiting: () => this.#door.waiting },
       registrations: this.#registrations,
       ...{ store, storeBytes: state.storeBytes },
     });

@@ -23,6 +23,7 @@ export interface HubMetricsOptions {
   readonly enrolment: Enrolment | undefined;
   readonly links: LinkCounts;
   readonly quotas: Quotas;
+  readonly waiting: () => number;
   readonly federation: Federation;
   readonly leases: Leases;
   readonly registrations: Registrations;
@@ -42,6 +43,7 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
   metrics.readAll('skein_build_info', () => [[{ role: 'hub', runtime: options.runtime }, 1]]);
   metrics.read('skein_hub_sidecars', () => presence.size);
   metrics.read('skein_hub_half_open_links', () => links.halfOpen.size);
+  metrics.read('skein_hub_waiting_links', options.waiting);
   metrics.read('skein_hub_links_total', () => links.accepted);
   metrics.readAll('skein_hub_links_refused_total', () => [...links.refused].map(([reason, n]) => [{ reason }, n]));
   metrics.readAll('skein_hub_quota_crossed_total', () =>

@@ -109,6 +109,12 @@ export interface HubLimits {
   readonly maxHalfOpenPerAddress: number;
   /** Links that one address may begin, per second and at once, loopback aside: above it they are refused before they cost anything. */
   readonly linksPerAddress: RateLimits;
+  /** Who asks for a link while there is no room for it waits, with nothing but its connection: so many in all. */
+  readonly maxWaiting: number;
+  /** Those of one address, loopback aside. */
+  readonly maxWaitingPerAddress: number;
+  /** The longest that one waits, in milliseconds; then it is told when to come back. */
+  readonly waitingMs: number;
   /** Links at once, in all. */
   readonly maxLinks: number;
   /** Links of one key at once: a member has one, and for a moment two. Replicas of a service have each a key of their own. */
@@ -218,6 +224,9 @@ export const HUB_LIMITS: HubLimits = {
   maxHalfOpen: 256,
   maxHalfOpenPerAddress: 128,
   linksPerAddress: { perSecond: 200, burst: 2_000, maxKeys: 16_384 },
+  maxWaiting: 2_048,
+  maxWaitingPerAddress: 512,
+  waitingMs: 4_000,
   maxLinks: 16_000,
   maxLinksPerKey: 64,
   authTimeoutMs: 2_000,

@@ -22,6 +22,7 @@ export const METRICS = {
 
   skein_hub_sidecars: { type: 'gauge', help: 'Sidecars connected to this hub', labels: [] },
   skein_hub_half_open_links: { type: 'gauge', help: 'Links whose handshake is not finished', labels: [] },
+  skein_hub_waiting_links: { type: 'gauge', help: 'Requests for a link that wait until others are let in', labels: [] },
   skein_hub_links_total: { type: 'counter', help: 'Links accepted', labels: [] },
   skein_hub_links_refused_total: {
     type: 'counter',

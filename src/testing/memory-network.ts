@@ -76,11 +76,12 @@ export class MemoryNetwork {
     if (this.#silent.has(host)) throw unreachable(url, 'no answer in time', {});
     if (server?.onWebSocket === undefined) throw unreachable(url, 'nobody listens', { systemCode: 'ECONNREFUSED' });
     const field = (name: string): string | undefined => (name === 'host' ? host : undefined);
-    const refusal = server.admitWebSocket?.({ remoteAddress: from, isProxied: false, field });
+    const refusal = await server.admitWebSocket?.({ remoteAddress: from, isProxied: false, field });
     if (refusal !== undefined) {
       const { status: httpStatus, retryAfterSeconds = 0 } = refusal;
       throw unreachable(url, 'not now', { httpStatus, retryAfterMs: retryAfterSeconds * 1000 });
     }
+    if (this.#servers.get(host) !== server) throw unreachable(url, 'it has gone', { systemCode: 'ECONNRESET' });
     const link = this.#conditions.connect(...ends, this.latencyMs);
     this.links.push(link);
     this.#linksTo.set(host, [...(this.#linksTo.get(host) ?? []), link]);

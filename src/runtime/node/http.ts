@@ -14,7 +14,7 @@ import {
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
-import type { HttpServerOptions, Listener, UpgradeRefusal } from '../../core/platform.ts';
+import type { HttpServerOptions, Listener, UpgradeDecision, UpgradeRefusal } from '../../core/platform.ts';
 import { SUBPROTOCOL } from '../common/websocket.ts';
 import { readClientAddress } from './client-address.ts';
 import { listenOn } from './listen.ts';
@@ -167,9 +167,14 @@ function attachUpgrades(
       refuse(socket, 400, `only WebSocket with subprotocol ${SUBPROTOCOL} is spoken here`);
     } else {
       const { remoteAddress = '', isProxied } = readClientAddress(request, trustsProxy);
-      const refusal = admitWebSocket?.({ remoteAddress, isProxied, field: (name) => fieldOf(request, name) });
-      if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket, { trustsProxy, waitedMs });
-      else refuse(socket, refusal.status, 'not now', toRetryAfter(refusal));
+      const decide = (refusal: UpgradeDecision): void => {
+        if (socket.destroyed) return;
+        if (refusal === undefined) acceptor.accept(request, socket, head, onWebSocket, { trustsProxy, waitedMs });
+        else refuse(socket, refusal.status, 'not now', toRetryAfter(refusal));
+      };
+      const decision = admitWebSocket?.({ remoteAddress, isProxied, field: (name) => fieldOf(request, name) });
+      if (decision instanceof Promise) void decision.then(decide);
+      else decide(decision);
     }
   });
 }

@@ -37,7 +37,7 @@ export class HubServer {
       return refuse(400, `only WebSocket with subprotocol ${SUBPROTOCOL} is spoken here`);
     }
     const field = (name: string): string | undefined => request.headers.get(name) ?? undefined;
-    const refusal = options.admitWebSocket?.({ ...info, field });
+    const refusal = await options.admitWebSocket?.({ ...info, field });
     if (refusal !== undefined) {
       const { status, retryAfterSeconds } = refusal;
       return refuse(

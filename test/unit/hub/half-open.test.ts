@@ -22,7 +22,7 @@ test('An address that has its share is refused until one of its links is done', 
   const leave = halfOpen.enter('203.0.113.1:1', 0, nobody);
   halfOpen.enter('203.0.113.1:2', 0, nobody);
   halfOpen.enter('203.0.113.1:3', 0, nobody);
-  equal(halfOpen.mayTry('203.0.113.1:4', 0), false);
+  equal(halfOpen.hasRoom('203.0.113.1:4', 0, 0), false);
   equal(halfOpen.enter('203.0.113.1:4', 0, nobody), undefined);
   ok(halfOpen.enter('203.0.113.2:4', 0, nobody));
   leave?.();
@@ -55,9 +55,9 @@ test('An address whose port a proxy does not tell has a share of its own', () =>
   equal(halfOpen.enter('203.0.113.1:0', 0, nobody), undefined);
   ok(halfOpen.enter('203.0.113.2:0', 0, nobody), 'another one behind the same proxy');
   ok(halfOpen.enter('[2001:db8:1:2::1]:0', 0, nobody));
-  for (let i = 0; i < 20; i++) halfOpen.mayTry('203.0.113.3:0', 0);
-  equal(halfOpen.mayTry('203.0.113.3:0', 0), false);
-  ok(halfOpen.mayTry('203.0.113.4:0', 0));
+  for (let i = 0; i < 20; i++) halfOpen.mayBegin('203.0.113.3:0', 0);
+  equal(halfOpen.mayBegin('203.0.113.3:0', 0), false);
+  ok(halfOpen.mayBegin('203.0.113.4:0', 0));
 });
 
 test('Who fills all places loses the oldest to addresses that have less, and to its own kind when they had their time', () => {
@@ -72,11 +72,11 @@ test('Who fills all places loses the oldest to addresses that have less, and to 
   };
   for (let port = 1; port <= 8; port++) ok(enter(`203.0.113.1:${port}`, 0));
   for (let port = 1; port <= 2; port++) ok(enter(`203.0.113.2:${port}`, 0));
-  equal(halfOpen.mayTry('203.0.113.3:1', 1), true);
+  equal(halfOpen.hasRoom('203.0.113.3:1', 1, 0), true);
   ok(enter('203.0.113.3:1', 1), 'an address without a link gets its place at once');
   deepEqual(lost, ['203.0.113.1:1']);
   equal(enter('203.0.113.1:9', 2), false, 'not one more for the address that has most');
-  equal(enter('203.0.113.1:9', 600), true);
+  equal(enter('203.0.113.1:9', 1_600), true);
   deepEqual(lost, ['203.0.113.1:1', '203.0.113.1:2']);
   equal(halfOpen.size, 10);
 });
@@ -84,14 +84,42 @@ test('Who fills all places loses the oldest to addresses that have less, and to 
 test('Many addresses that come together do not push each other out', () => {
   const halfOpen = new HalfOpen(LIMITS);
   for (let host = 1; host <= 10; host++) ok(halfOpen.enter(`203.0.113.${host}:1`, 0, nobody));
-  equal(halfOpen.mayTry('203.0.113.11:1', 100), false);
+  equal(halfOpen.hasRoom('203.0.113.11:1', 100, 0), false);
   equal(halfOpen.enter('203.0.113.11:1', 100, nobody), undefined);
+});
+
+test('So many handshakes go on side by side as are done in time, and never fewer than 64 nor more than there are places', () => {
+  const halfOpen = new HalfOpen({ ...LIMITS, maxHalfOpen: 128, maxHalfOpenPerAddress: 128 });
+  /** How many there are when no more are let in. */
+  const fill = (nowMs: number): number => {
+    const leave: ((() => void) | undefined)[] = [];
+    while (halfOpen.hasRoom('203.0.113.1:1', nowMs, 0)) leave.push(halfOpen.enter('203.0.113.1:1', nowMs, nobody));
+    equal(halfOpen.hasRoom('203.0.113.1:1', nowMs, 0), false);
+    const { size } = halfOpen;
+    for (const one of leave) one?.();
+    return size;
+  };
+  equal(fill(0), 64);
+  for (let i = 0; i < 10; i++) halfOpen.noteDone(50, 0);
+  equal(fill(0), 74);
+  equal(halfOpen.hasRoom('203.0.113.1:1', 0, 73), true);
+  equal(halfOpen.hasRoom('203.0.113.1:1', 0, 74), false, 'those who have just been let in');
+  for (let i = 0; i < 1_000; i++) halfOpen.noteDone(50, 0);
+  equal(fill(0), 128);
+  // All that were begun together are slow together, and say so once.
+  for (let i = 0; i < 100; i++) halfOpen.noteDone(1_000, 10);
+  equal(fill(10), 103);
+  for (let atMs = 0; atMs < 100_000; atMs += 1_000) halfOpen.noteDone(1_000, atMs);
+  equal(fill(100_000), 64);
+  // Who was let in has a place, as long as there is one.
+  for (let i = 0; i < 128; i++) ok(halfOpen.enter('203.0.113.1:1', 100_000, nobody));
+  equal(halfOpen.enter('203.0.113.1:1', 100_000, nobody), undefined);
 });
 
 test('An address begins no more links than its rate, and costs others nothing', () => {
   const halfOpen = new HalfOpen(LIMITS);
   const tries = (address: string, nowMs: number): number =>
-    Array.from({ length: 50 }, () => halfOpen.mayTry(address, nowMs)).filter(Boolean).length;
+    Array.from({ length: 50 }, () => halfOpen.mayBegin(address, nowMs)).filter(Boolean).length;
   equal(tries('203.0.113.1:1', 0), 20);
   equal(tries('203.0.113.1:2', 1_000), 10);
   equal(tries('203.0.113.2:1', 1_000), 20);

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import type { Bytes } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
-import type { HttpServerOptions, MessagePipe } from '../../../src/core/platform.ts';
+import type { HttpServerOptions, MessagePipe, UpgradeDecision } from '../../../src/core/platform.ts';
 import { createHttpListener } from '../../../src/runtime/node/http.ts';
 import { createWebSocketDialler } from '../../../src/runtime/node/websocket.ts';
 import { lacking } from '../../runtime/capabilities.ts';
@@ -417,6 +417,53 @@ describe('WebSocket server', () => {
       },
     );
     assert.equal(accepted, 0);
+  });
+
+  it('answers nothing until the owner has decided, and nobody who has gone meanwhile', async () => {
+    const decisions: ((decision: UpgradeDecision) => void)[] = [];
+    const accepted: MessagePipe[] = [];
+    let wake = (): void => undefined;
+    const asked = async (count: number): Promise<void> => {
+      while (decisions.length < count) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    };
+    await withServer(
+      async ({ url, port }) => {
+        const open = dial(url);
+        await asked(1);
+        assert.equal(accepted.length, 0);
+        decisions[0]?.(undefined);
+        (await open).close(1000, 'done');
+        assert.equal(accepted.length, 1);
+        const refused = rawUpgrade(port);
+        await asked(2);
+        decisions[1]?.({ status: 503, retryAfterSeconds: 3 });
+        assert.match((await refused).head, /^HTTP\/1\.1 503 .*retry-after: 3/is);
+        const over = new AbortController();
+        const gone = dial(url, { signal: over.signal });
+        await asked(3);
+        over.abort();
+        await assert.rejects(gone);
+        decisions[2]?.(undefined);
+        const last = dial(url);
+        await asked(4);
+        decisions[3]?.(undefined);
+        (await last).close(1000, 'done');
+      },
+      {
+        admitWebSocket: () =>
+          new Promise((resolve) => {
+            decisions.push(resolve);
+            wake();
+          }),
+        onWebSocket: (pipe) => {
+          accepted.push(pipe);
+        },
+      },
+    );
   });
 
   it('refuses upgrades where none are served', async () => {

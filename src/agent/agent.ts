@@ -34,7 +34,6 @@ import { createOutbound } from './outbound.ts';
 import type { AgentParts } from './parts.ts';
 import { tellPath } from './path-field.ts';
 import { Peers } from './peers.ts';
-import { PolicyReporter } from './policy-report.ts';
 import { RefusalPace } from './refusal-pace.ts';
 import { Registrar } from './registrar.ts';
 import { Renewal } from './renewal.ts';
@@ -83,8 +82,6 @@ export class Agent {
   readonly instance: string;
   readonly events = new Emitter<AgentEvents>();
   readonly inboundEvents: Emitter<InboundEvents>;
-  /** What policies have denied of late, or would. */
-  readonly policies: PolicyReporter;
   readonly outboundEvents = new Emitter<RouterEvents>();
   /** Performs requests of local applications to services of the mesh. */
   readonly outbound: HttpHandler;
@@ -169,8 +166,6 @@ export class Agent {
       ...{ services: this.#services, mirror: this.mirror, clock, decodeLatin1, log, limits, pace },
     });
     this.inboundEvents = this.#inbound.events;
-    this.policies = new PolicyReporter(clock);
-    this.inboundEvents.on('judged', (fact) => this.policies.note(fact));
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     this.audit = new AuditWatch({ platform, identity, log, routes, hasReplica: () => this.#hasReplica() });
     identity.auditHeads = this.audit.heads;

@@ -5,7 +5,7 @@ import { describeBackends } from './backends.ts';
 import { answerExplain } from './explain.ts';
 import { defineSidecarMetrics } from './metrics.ts';
 import { describePaths } from './paths.ts';
-import { describePolicies } from './policies.ts';
+import { describePolicies, followPolicies } from './policies.ts';
 import { describeSidecar, type SidecarState, type StatusSources } from './status.ts';
 import { answerToken, answerVerifyToken } from './tokens.ts';
 
@@ -37,6 +37,7 @@ export interface AdminSourcesOptions extends Omit<StatusSources, 'state'> {
 export function createAdminSources({ metrics, state, ...sources }: AdminSourcesOptions): AdminSources {
   const { agent, clock, runtime } = sources;
   defineSidecarMetrics(metrics, { agent, runtime });
+  const reporter = followPolicies(agent);
   return {
     metrics,
     status: () => describeSidecar({ ...sources, state: state() }),
@@ -46,7 +47,7 @@ export function createAdminSources({ metrics, state, ...sources }: AdminSourcesO
     issueToken: (query) => answerToken(agent, query),
     verifyToken: (query) => answerVerifyToken(agent, query),
     audit: async () => ({ entries: await agent.audit.mine() }),
-    policies: (window) => describePolicies(agent, window),
+    policies: (window) => describePolicies(reporter, window),
     permissive: () => agent.mirror.authorizer.permissive,
   };
 }

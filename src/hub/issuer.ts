@@ -21,6 +21,7 @@ import { AuditLog } from './audit-log.ts';
 import { Holders, isVouchedFor, keyRemoved } from './holders.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import type { HubLimits } from './options.ts';
+import { checkOwnIdentity, keepOwnIdentity, readOwnIdentity } from './own-identity.ts';
 import type { Store } from './store.ts';
 
 export interface HubIssuerOptions {
@@ -30,6 +31,8 @@ export interface HubIssuerOptions {
   readonly trustDomain: string | undefined;
   /** File of the signing key; without it the key lives as long as the hub. */
   readonly stateFile: string | undefined;
+  /** File of the own key and SVID, of a hub that is to be who it was. @default none, and each start makes others */
+  readonly ownFile?: string | undefined;
   /** The issuer that the hubs of this store are; undefined for the first of them. */
   readonly anchor: TrustAnchor | undefined;
   /** What this hub does for members. */
@@ -57,14 +60,17 @@ export class HubIssuer {
   readonly #authority: Authority;
   readonly #options: HubIssuerOptions;
   readonly #key: IdentityKey;
+  readonly #kept: string;
   #wit = '';
   #issuedAtMs = 0;
   #renewAtMs = 0;
   #timer: Timer | undefined;
 
-  private constructor(authority: Authority, key: IdentityKey, options: HubIssuerOptions) {
+  /** @param kept the SVID of before, which may be good no more */
+  private constructor(authority: Authority, key: IdentityKey, options: HubIssuerOptions, kept = '') {
     this.#authority = authority;
     this.#key = key;
+    this.#kept = kept;
     this.#options = options;
     const { platform, log, store, limits, stateFile } = options;
     this.holders = new Holders({ store, log, clock: platform.clock, removed: () => authority.ring.removed });
@@ -97,13 +103,15 @@ export class HubIssuer {
       const fresh = await authority.exportState();
       await files?.replace(stateFile, encodeUtf8(`${JSON.stringify(fresh.reveal())}\n`));
     }
-    return new HubIssuer(authority, await createIdentityKey(), options);
+    const own = options.ownFile === undefined ? undefined : await readOwnIdentity(files, options.ownFile);
+    return new HubIssuer(authority, own?.key ?? (await createIdentityKey()), options, own?.wit);
   }
 
   /** Finds the keys that sign now. Not before it is known that this is the issuer of the store. @throws SkeinError SKEIN_STORE */
   async start(): Promise<void> {
     await this.audit.open();
     await this.keys.open();
+    if (this.#wit === '' && this.#kept !== '') await this.#takeKept();
     if (this.#wit === '') await this.#renewOwn();
     const { clock } = this.#options.platform;
     const checkMs = Math.min(RENEWAL_CHECK_MS, this.#options.limits.svidLifetimeMs / RENEWALS);
@@ -197,7 +205,7 @@ export class HubIssuer {
 
   async #renewOwn(): Promise<void> {
     const { platform, roles } = this.#options;
-    const { clock, random } = platform;
+    const { clock } = platform;
     const { publicJwk, thumbprint } = this.#key;
     const nowMs = clock.epochMs();
     const { wit } = await this.issue(
@@ -205,9 +213,27 @@ export class HubIssuer {
       { publicJwk, thumbprint, services: [], joinedAtMs: nowMs, hubRoles: roles },
       'hub',
     );
+    this.#adopt(wit, nowMs);
+    const { ownFile } = this.#options;
+    if (ownFile !== undefined) await keepOwnIdentity(platform.files, ownFile, this.credential());
+  }
+
+  async #takeKept(): Promise<void> {
+    const { platform, roles } = this.#options;
+    const { clock } = platform;
+    const own = { key: this.#key, wit: this.#kept };
+    const now = { bundle: this.bundle(), trustDomain: this.trustDomain, roles, clock };
+    const said = await checkOwnIdentity(own, now);
+    if (said === undefined) return;
+    this.#adopt(own.wit, said.issuedAtMs);
+    if (clock.epochMs() >= this.#renewAtMs) this.#wit = '';
+  }
+
+  #adopt(wit: string, issuedAtMs: number): void {
+    const { platform, limits } = this.#options;
     this.#wit = wit;
-    this.#issuedAtMs = nowMs;
-    this.#renewAtMs = nowMs + jitter(random, this.#options.limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);
+    this.#issuedAtMs = issuedAtMs;
+    this.#renewAtMs = issuedAtMs + jitter(platform.random, limits.svidLifetimeMs / RENEWALS, RENEW_SPREAD);
   }
 
   async #renewBundle(): Promise<void> {

@@ -19,7 +19,10 @@ export interface OpenedStanding {
 
 export interface StandingOptions {
   readonly platform: Platform;
-  readonly options: Pick<HubOptions & HubParts, 'roles' | 'trustDomain' | 'url' | 'listen' | 'limits' | 'membership'>;
+  readonly options: Pick<
+    HubOptions & HubParts,
+    'roles' | 'trustDomain' | 'url' | 'listen' | 'limits' | 'membership' | 'sleep'
+  >;
   readonly log: Logger;
   readonly state: HubState;
 }
@@ -64,6 +67,8 @@ export async function openStanding(given: StandingOptions): Promise<OpenedStandi
   const issuer = await HubIssuer.open({
     ...{ platform, log, trustDomain: options.trustDomain, stateFile, anchor, roles, store: state.store },
     limits: { ...HUB_LIMITS, ...options.limits },
+    // One that sleeps is the same one behind each sleep.
+    ownFile: options.sleep === undefined ? undefined : stateFile?.replace(/[^/]*$/, 'self.json'),
   });
   const { trustDomain, thumbprint } = issuer;
   await claimAnchor(state.store, { thumbprint, trustDomain, url: plannedUrl(options), file: stateFile ?? '' });

@@ -1,10 +1,11 @@
 /** A hub that sleeps, in this process: what its members notice, and who is not one of them. */
-import { equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { expectHub } from '../../../src/auth/authenticator.ts';
+import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import { encodeControlOffer } from '../../../src/control/version.ts';
-import { concatBytes } from '../../../src/core/bytes.ts';
+import { concatBytes, decodeUtf8, encodeUtf8 } from '../../../src/core/bytes.ts';
 import { wait } from '../../../src/core/clock.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import type { HttpServerOptions, MessagePipe, Platform } from '../../../src/core/platform.ts';
@@ -31,7 +32,7 @@ const MAX_STATE_BYTES = 16_128;
 class SleepyHub {
   readonly log = new EventLog();
   readonly #store = new MemoryStore();
-  readonly #files = new MemoryFiles();
+  readonly files = new MemoryFiles();
   #clock = new RestingClock(base.clock);
   #server: HttpServerOptions | undefined;
   #rest: () => readonly RestingPipe[] | undefined = () => undefined;
@@ -66,6 +67,21 @@ class SleepyHub {
     return (await this.hub.createJoinToken({ services: [service] })).text;
   }
 
+  /** How many entries its audit log has. */
+  async audited(): Promise<number> {
+    let count = 0;
+    for (const { key } of await this.#store.list('audit/')) if (/\d$/.test(key)) count++;
+    return count;
+  }
+
+  /** The key that it shows, as it keeps it. */
+  async ownKey(): Promise<string> {
+    const kept = JSON.parse(decodeUtf8((await this.files.read('hub/self.json')) as Uint8Array)) as {
+      key: { x: string };
+    };
+    return kept.key.x;
+  }
+
   /** Its memory ends as soon as nothing is under way, and begins anew. */
   async sleep(): Promise<void> {
     let resting = this.#rest();
@@ -79,7 +95,7 @@ class SleepyHub {
     const platform: Platform = {
       ...base,
       clock: this.#clock,
-      files: this.#files,
+      files: this.files,
       listenHttp: async (options) => {
         this.#server = options;
         return { address: 'memory', port: 0, close: async () => undefined };
@@ -128,6 +144,29 @@ describe('A hub that sleeps', () => {
     for (const { log } of [api, web, late]) {
       equal(log.of('hub-lost').length, 0);
       equal(log.of('session-closed').length, 0);
+    }
+  });
+
+  it('is who it was: no wake adds to the audit log, and none of its members is told', async (t) => {
+    const hub = await SleepyHub.start(t);
+    const log = new EventLog();
+    const mesh = await createMesh(hub.platform, { hub: 'ws://hub', token: await hub.token('api'), log, direct: false });
+    t.after(() => mesh.close());
+    await mesh.serve('api', () => new Response('here'));
+    await hub.log.waitFor('sidecar-joined');
+    const before = await hub.audited();
+    ok(before > 0);
+    const thumbprint = await hub.ownKey();
+    for (let i = 0; i < 3; i++) {
+      await hub.sleep();
+      deepEqual([await hub.audited(), await hub.ownKey()], [before, thumbprint]);
+    }
+    deepEqual(log.of('hub-renewed'), []);
+    // What cannot be read, or is of another key, is made anew.
+    for (const damage of ['{', JSON.stringify({ key: (await createIdentityKey()).publicJwk, wit: 'x' })]) {
+      await hub.files.replace('hub/self.json', encodeUtf8(damage));
+      await hub.sleep();
+      notEqual(await hub.ownKey(), thumbprint);
     }
   });
 

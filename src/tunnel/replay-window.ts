@@ -37,7 +37,10 @@ export class ReplayWindow {
   /** Keeps an authentic record for its turn if the budget allows; it is dropped otherwise: the sender has it still. */
   keep(sequence: number, early: Early): void {
     if (this.#aheadBytes + early.bytes > this.#budgetBytes) return;
-    this.#ahead.set(sequence, early);
+    const { plaintext } = early;
+    // A small one may be a view of much more than its budget says.
+    const kept = plaintext.length * 4 < plaintext.buffer.byteLength ? plaintext.slice() : plaintext;
+    this.#ahead.set(sequence, { ...early, plaintext: kept });
     this.#aheadBytes += early.bytes;
   }
 

@@ -35,7 +35,11 @@ function createRawPeer({ isStranger = false } = {}): {
       error = reason;
     },
   });
-  wire.b.attach({ onMessage: (message) => heard.push(message), onProgress: () => undefined, onClose: () => undefined });
+  wire.b.attach({
+    onMessage: (message) => heard.push(message.slice()),
+    onProgress: () => undefined,
+    onClose: () => undefined,
+  });
   return {
     clock,
     link,

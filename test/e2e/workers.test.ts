@@ -1,5 +1,6 @@
 /** `--workers`: one sidecar of several processes takes requests in all of them, and lives on when one of them dies. */
 import assert from 'node:assert/strict';
+import { Agent } from 'node:http';
 import process from 'node:process';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -167,7 +168,9 @@ async function requestsByWorker({ addresses }: Sidecar, direction: string): Prom
 /** Requests that are all under way at once, each on a connection of its own. */
 function holdMany({ http: through }: Sidecar, count: number, ms = 500) {
   return repeat(count, count, async () => {
-    const { status, body } = await ask({ through, host: 'api.mesh', path: `/hold?ms=${ms}` });
+    // A connection that was kept may be of a worker that is gone.
+    const agent = new Agent({ keepAlive: false });
+    const { status, body } = await ask({ through, host: 'api.mesh', path: `/hold?ms=${ms}`, agent });
     if (status !== 200) throw new Error(`${status} ${body}`);
   });
 }

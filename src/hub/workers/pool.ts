@@ -13,6 +13,7 @@ import { FileStore } from '../store/file.ts';
 import type { Store } from '../store.ts';
 import { storeAnswers } from './store-line.ts';
 import type { Neighbour } from './trunks.ts';
+import { Turns } from './turns.ts';
 import type { HubWorkerReady, HubWorkerStart } from './worker.ts';
 
 export interface HubPoolOptions {
@@ -65,6 +66,7 @@ class Pool implements HubPool {
   readonly #log: Logger;
   /** By worker; it may not be ready yet. */
   readonly #neighbours = new Map<number, Neighbour>();
+  readonly #turns: Turns;
   readonly #storeEnds = new Map<number, () => void>();
   #closing: Promise<void> | undefined;
   #resolveClosed: (error: SkeinError | undefined) => void = () => undefined;
@@ -76,6 +78,7 @@ class Pool implements HubPool {
     const secret = toBase64Url(random.bytes(SECRET_BYTES));
     this.#store = store;
     this.#log = log;
+    this.#turns = new Turns(platform);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -86,6 +89,7 @@ class Pool implements HubPool {
       onEnded: (worker) => {
         this.#storeEnds.get(worker)?.();
         this.#neighbours.delete(worker);
+        this.#turns.forget(worker);
       },
       onRefused: (error) => void this.close(error),
     });
@@ -124,8 +128,10 @@ class Pool implements HubPool {
       join: (query: unknown) => {
         const others = [...this.#neighbours.values()];
         this.#neighbours.set(worker, query as Neighbour);
+        this.#turns.enter(worker);
         return others;
       },
+      linked: (query: unknown) => this.#turns.linked(worker, Number(query), this.address),
       tell: (query: unknown) => this.#tell(query),
       gather: (query: unknown) => this.#gather(query),
     };

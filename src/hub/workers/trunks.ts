@@ -129,6 +129,11 @@ export class Trunks {
     return this.#inside?.own ?? '';
   }
 
+  /** Members with a link to this worker. */
+  get members(): number {
+    return this.#inside?.presence.size ?? 0;
+  }
+
   /** The hub has come about, and takes nobody yet. */
   attach(inside: HubInside): void {
     this.#inside = inside;

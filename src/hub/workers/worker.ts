@@ -4,7 +4,7 @@ import type { Conversation } from '../../core/conversation.ts';
 import type { StartedWorker } from '../../core/crew.ts';
 import { toSkeinError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
-import type { HttpServerOptions, Platform } from '../../core/platform.ts';
+import type { HttpServerOptions, MessagePipe, Platform } from '../../core/platform.ts';
 import { createHub } from '../hub.ts';
 import type { HubOptions } from '../options.ts';
 import { StoreLine } from './store-line.ts';
@@ -49,7 +49,11 @@ export async function startHubWorker(
       listenHttp &&
       ((given) => {
         fetchOwn = given.fetch;
-        return listenHttp({ ...given, fetch: gathering(given.fetch, conversation) });
+        const onWebSocket = (pipe: MessagePipe): void => {
+          conversation.ask('linked', trunks.members + 1).catch(() => undefined); // nothing depends on it
+          given.onWebSocket?.(pipe);
+        };
+        return listenHttp({ ...given, onWebSocket, fetch: gathering(given.fetch, conversation) });
       }),
   };
   const store = await StoreLine.open(conversation);

@@ -65,6 +65,8 @@ async function makeNode(work, file) {
       contents: entryOf(
         `import { setFlagsFromString } from 'node:v8';`,
         `setFlagsFromString('--no-allocation-site-pretenuring');`,
+        `setFlagsFromString('--semi-space-growth-factor=1');`,
+        `setTimeout(() => setFlagsFromString('--semi-space-growth-factor=2'), 2_000).unref();`,
       ),
       resolveDir: root,
     },

@@ -117,6 +117,7 @@ export async function build(output) {
     ...(output === 'dist' ? [] : [...filesBelow('test'), ...filesBelow('bench'), ...filesBelow('examples')]),
     'tsconfig.json',
     config,
+    'tools/house.mjs',
     'package-lock.json',
   ].filter((path) => !path.startsWith('test/runtimes/'));
   const state = createHash('sha256');
@@ -137,6 +138,7 @@ export async function build(output) {
     });
     const errors = tsc.text.split('\n').filter((line) => /error TS\d+/.test(line)).length;
     if (tsc.code !== 0) process.stderr.write(tsc.text);
+    if (output === 'dist' && existsSync(join(fresh, 'cli'))) await bundleCommand(fresh);
     publish(fresh, join(root, output));
     if (tsc.code === 0) writeFileSync(stamp, digest);
     else rmSync(stamp, { force: true });
@@ -144,6 +146,35 @@ export async function build(output) {
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
+}
+
+/**
+ * `cli` of the compiled package once more, as `command`: a few files with its packages inside, since each module costs memory that a sidecar
+ * keeps, and time at its start. What is loaded later stays apart.
+ */
+async function bundleCommand(folder) {
+  // Not before it is installed.
+  const { build: bundle } = await import('esbuild');
+  await bundle({
+    entryPoints: [join(folder, 'cli/main.js')],
+    outdir: join(folder, 'command'),
+    bundle: true,
+    splitting: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    // Names stay as they are, for stack traces.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    lineLimit: 200,
+    // What the user installs when it is needed, and helpers in machine code that packages do without.
+    external: ['@nats-io/*', 'bufferutil', 'utf-8-validate', 'msgpackr-extract'],
+    // For packages that are CommonJS.
+    banner: {
+      js: "import { createRequire as createRequireOfBundle } from 'node:module';const require = createRequireOfBundle(import.meta.url);",
+    },
+    logLevel: 'warning',
+  });
 }
 
 /** Makes `target` equal to `fresh`: writes what differs, removes what is gone. */

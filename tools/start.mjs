@@ -9,8 +9,8 @@ import { build, ensureInstalled, root, say } from './house.mjs';
 
 await ensureInstalled();
 if ((await build('dist')) > 0) say('warning: built with type errors');
-const program = join(root, 'dist/cli/main.js');
-if (!existsSync(program)) throw new Error('Cannot start the demo: the build made no dist/cli/main.js');
+const program = join(root, 'dist/command/main.js');
+if (!existsSync(program)) throw new Error('Cannot start the demo: the build made no dist/command/main.js');
 
 // A supervisor that stops npm reaches only npm's shell, which dies without a word to us. Notice, and drain as if told;
 // unless a signal did come, since a second one means "at once".

@@ -39,16 +39,30 @@ function toRule(index: number): object {
 
 /** For wrk: one of the routes after the other. @returns its path */
 export function writeScript(mesh: TestMesh, count: number): string {
-  const path = join(mesh.folder, 'paths.lua');
-  writeFileSync(
-    path,
-    `local i = 0
-wrk.headers["x-tenant"] = "bench"
+  return write(
+    mesh,
+    `wrk.headers["x-tenant"] = "bench"
 request = function()
   i = (i + 7) % ${count}
   return wrk.format("GET", "/team-" .. i .. "/orders")
-end
-`,
+end`,
   );
+}
+
+/** For wrk: `app-0` to `app-(count - 1)`, one after the other. @returns its path */
+export function writeServicesScript(mesh: TestMesh, count: number): string {
+  return write(
+    mesh,
+    `request = function()
+  i = (i + 7) % ${count}
+  wrk.headers["Host"] = "app-" .. i .. ".mesh"
+  return wrk.format("GET", "/")
+end`,
+  );
+}
+
+function write(mesh: TestMesh, request: string): string {
+  const path = join(mesh.folder, 'wrk.lua');
+  writeFileSync(path, `local i = 0\n${request}\n`);
   return path;
 }

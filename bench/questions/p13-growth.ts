@@ -5,23 +5,30 @@ import type { Contender, Running } from '../kit/contender.ts';
 import { compare, type Measured, middle, type Round } from '../kit/measure.ts';
 import { Agents } from '../kit/membership.ts';
 import type { Figure, Question, Series } from '../kit/question.ts';
-import { applyRoutes, writeScript } from '../kit/routes.ts';
+import { applyRoutes, writeScript, writeServicesScript } from '../kit/routes.ts';
 import { microsPerRequest } from '../kit/throughput.ts';
 import { runWrk, type WrkResult } from '../kit/wrk.ts';
 
 const CONNECTIONS = [1, 4, 16, 64, 256];
 const PEERS = [1, 10, 100];
 const ROUTES = [10, 100, 1_000, 10_000];
+/** The last one is what a hub takes of one instance. */
+const SERVICES = [1, 8, 64];
 const AT_64 = 64;
 
 export const P13: Question = {
   id: 'P13',
-  asks: 'How does the cost of a request grow with connections, peers and routes?',
-  load: 'wrk: 1 to 256 connections; 64 connections to a service of 1 to 100 instances; 64 connections with 10 to 10,000 routes of the service',
+  asks: 'How does the cost of a request grow with connections, peers, routes and services?',
+  load: 'wrk: 1 to 256 connections; 64 connections to a service of 1 to 100 instances; 64 connections with 10 to 10,000 routes of the service; 64 connections to 1 to 64 services in turn',
   needs: ['nginx', 'wrk', 'curl'],
 
   async run(bench) {
-    const answers = [await growConnections(bench), await growPeers(bench), await growRoutes(bench)];
+    const answers = [
+      await growConnections(bench),
+      await growPeers(bench),
+      await growRoutes(bench),
+      await growServices(bench),
+    ];
     return {
       figures: answers.flatMap(({ figures }) => figures),
       series: answers.map(({ series }) => series),
@@ -80,6 +87,26 @@ async function growRoutes(bench: Bench): Promise<Growth> {
     steps.push({ ...caller, name: `${size} routes`, size, connections: AT_64, script: writeScript(mesh, size) });
   }
   return grow(bench, steps, { what: 'routes', group: 'caller' });
+}
+
+/** Services of one instance: each has routes, endpoints, counters and a balancer of its own at the sidecar that calls. */
+async function growServices(bench: Bench): Promise<Growth> {
+  const steps: Step[] = [];
+  const origin = await bench.origin();
+  for (const size of SERVICES) {
+    bench.progress(`exposing ${size} services`);
+    const mesh = await TestMesh.start();
+    bench.keep(() => mesh.close());
+    const services = Array.from({ length: size }, (_, i) => `app-${i}`);
+    const expose = services.map((service) => `${service}=http://${origin.address}`);
+    await mesh.startSidecar({ name: 'callee', services, expose, http: false, direct: true });
+    const caller = { ...(await startCaller(mesh)), host: 'app-0.mesh' };
+    steps.push({
+      ...{ ...caller, name: `${size} services`, size, connections: AT_64 },
+      script: writeServicesScript(mesh, size),
+    });
+  }
+  return grow(bench, steps, { what: 'services', group: 'caller' });
 }
 
 async function startCaller(mesh: TestMesh): Promise<Omit<Running, 'close'>> {

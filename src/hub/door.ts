@@ -2,6 +2,8 @@
 
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
+import { LimitedLog } from '../core/limited-log.ts';
+import type { Logger } from '../core/log.ts';
 import type { MessagePipe, UpgradeDecision, UpgradeRequest } from '../core/platform.ts';
 import { Anteroom } from './anteroom.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
@@ -22,16 +24,22 @@ export interface DoorOptions {
 /** Each costs a handshake: as many as one core makes in that time, with room for what else there is to do. */
 const RENEWED_AT_ONCE = 25;
 const RENEW_EVERY_MS = 250;
+const FULL_LOGGED = { perSecond: 1 / 60, burst: 1 } as const;
+const FULL_REMEDY =
+  'Name another hub to some of the members, or raise maxLinks in its limits if there is memory for more.';
 
 export class Door {
   readonly #options: DoorOptions;
   readonly #connections = new Set<Connection>();
   readonly #anteroom: Anteroom;
+  /** Who is refused comes back each second or so. */
+  readonly #full: Logger;
   #onEmpty: () => void = () => undefined;
 
   constructor(options: DoorOptions) {
     this.#options = options;
     const { clock, limits, links, refusals } = options;
+    this.#full = new LimitedLog(options.connection.log, clock, FULL_LOGGED);
     this.#anteroom = new Anteroom({
       ...{ clock, limits, isOpen: options.isOpen },
       hasRoom: (remoteAddress, coming) => links.halfOpen.hasRoom(remoteAddress, clock.monotonicMs(), coming),
@@ -63,9 +71,10 @@ export class Door {
   /** Refuses a WebSocket before it costs anything, or lets it wait. */
   admit({ remoteAddress }: UpgradeRequest): UpgradeDecision | Promise<UpgradeDecision> {
     const { clock, limits, links, refusals, isOpen } = this.#options;
-    const isFull =
-      this.#connections.size >= limits.maxLinks || !links.halfOpen.mayBegin(remoteAddress, clock.monotonicMs());
+    const hasNoLink = this.#connections.size >= limits.maxLinks;
+    const isFull = hasNoLink || !links.halfOpen.mayBegin(remoteAddress, clock.monotonicMs());
     if (isOpen() && !isFull) return this.#anteroom.enter(remoteAddress);
+    if (hasNoLink) this.#full.log('warn', 'hub-full', { links: limits.maxLinks, remedy: FULL_REMEDY });
     refusals.count(isFull ? 'limit' : 'draining');
     return { status: 503, retryAfterSeconds: 1 };
   }

@@ -1,9 +1,12 @@
 import { equal, ok } from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
+import { createMeshOn } from '../../src/index.ts';
+import { nodePlatform } from '../../src/runtime/node/platform.ts';
 import { lacking } from '../runtime/capabilities.ts';
 import { printFigures } from '../support/figures.ts';
 import type { LoadResult } from '../support/load.ts';
+import { EventLog } from '../support/local-mesh.ts';
 import { TestMesh } from '../support/mesh.ts';
 import { HUB_ADDRESS, NatLab } from '../support/netns.ts';
 import { ADMIN_TOKEN, HUB_WORKER, ObjectHub } from '../support/object-hub.ts';
@@ -185,6 +188,24 @@ describe('A hub in a Durable Object', () => {
     equal(denied.status, 401);
     const { mesh } = await hub.join('api');
     ok(mesh.id.endsWith('/sa/api'), 'and goes on with its work');
+  });
+
+  it('refuses the member that would be too much, and says why', { skip: noWorkerd }, async (t) => {
+    const hub = await ObjectHub.start(t, 'test/support/workers/small-hub.ts');
+    const first = await hub.join('api');
+    await hub.join('web');
+    const log = new EventLog();
+    const token = await hub.token('third');
+    const third = createMeshOn(nodePlatform(), { hub: hub.url, token, log, direct: false });
+    await log.waitFor('hub-unreachable', 2);
+    const error = String(log.of('hub-unreachable')[0]?.fields.error);
+    ok(error.includes('full'), error);
+    await hub.worker.program.waitForLog(({ text }) => text.includes('hub-full'));
+    // Its token was not used up, and there is room.
+    await first.mesh.close();
+    const mesh = await third;
+    t.after(() => mesh.close());
+    equal(mesh.id, 'spiffe://skein.mesh/ns/default/sa/third');
   });
 
   it('says what is missing while it has no admin token', { skip: noWorkerd }, async (t) => {

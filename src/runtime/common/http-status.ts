@@ -17,7 +17,10 @@ const EXPLANATIONS: Readonly<Record<number, Explanation>> = {
   426: { state: 'upgrade refused (426)', remedy: 'A proxy before the hub must pass on WebSocket upgrades.' },
   429: { state: 'too many requests (429)', remedy: 'Wait; the dial is tried again by itself.' },
   502: { state: 'bad gateway (502)', remedy: 'The proxy before the hub cannot reach it; check that the hub runs.' },
-  503: { state: 'overloaded or starting (503)', remedy: 'Wait; the dial is tried again by itself.' },
+  503: {
+    state: 'full, overloaded or starting (503)',
+    remedy: 'Wait; the dial is tried again by itself. The log of a hub that is full says so.',
+  },
   504: { state: 'gateway timeout (504)', remedy: 'The proxy before the hub cannot reach it; check that the hub runs.' },
 };
 

@@ -21,6 +21,11 @@ export interface DoorOptions {
   readonly isOpen: () => boolean;
 }
 
+/** Made when it is needed: an error keeps the stack of where it was made. */
+function tooMany(): SkeinError {
+  return new SkeinError('SKEIN_LIMIT', 'Cannot use link: newer ones wait, and it has not authenticated yet');
+}
+
 /** Each costs a handshake: as many as one core makes in that time, with room for what else there is to do. */
 const RENEWED_AT_ONCE = 25;
 const RENEW_EVERY_MS = 250;
@@ -81,9 +86,8 @@ export class Door {
 
   accept(pipe: MessagePipe): void {
     const { clock, links, refusals, connection: options } = this.#options;
-    const tooMany = new SkeinError('SKEIN_LIMIT', 'Cannot use link: newer ones wait, and it has not authenticated yet');
     const sinceMs = clock.monotonicMs();
-    const settle = links.halfOpen.enter(pipe.remoteAddress, sinceMs, () => connection.close(tooMany));
+    const settle = links.halfOpen.enter(pipe.remoteAddress, sinceMs, () => connection.close(tooMany()));
     if (settle === undefined) {
       refusals.count('limit');
       pipe.terminate();

@@ -22,8 +22,9 @@ export class Allowance {
   readonly #calls: TokenBucket;
   readonly #svids: TokenBucket;
   readonly #instances: TokenBucket;
-  readonly #circuits: TokenBucket;
-  readonly #bytes: TokenBucket;
+  /** These are made when they are needed: most members call nobody through this hub. */
+  #circuits: TokenBucket | undefined;
+  #bytes: TokenBucket | undefined;
   /** Credit that is held back until the identity may send again. */
   #held: { readonly circuit: Creditor; readonly bytes: number }[] = [];
   #timer: Timer | undefined;
@@ -37,8 +38,6 @@ export class Allowance {
     this.#svids = new TokenBucket(svidsPerLifetime / (svidLifetimeMs / 1000), svidsPerLifetime, nowMs);
     this.#svids.take(nowMs, Math.min(svidsIssued, svidsPerLifetime));
     this.#instances = new TokenBucket(limits.instancesPerSecond, limits.instancesBurst, nowMs);
-    this.#circuits = new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, nowMs);
-    this.#bytes = new TokenBucket(limits.relayedBytesPerSecond, limits.relayedBytesBurst, nowMs);
   }
 
   /** @throws SkeinError SKEIN_LIMIT */
@@ -61,7 +60,8 @@ export class Allowance {
 
   /** Call what it returns once, when the circuit is over. @throws SkeinError SKEIN_LIMIT */
   takeCircuit(): () => void {
-    const { limits, circuits } = this.#quotas;
+    const { limits, circuits, clock } = this.#quotas;
+    this.#circuits ??= new TokenBucket(limits.circuitsPerSecond, limits.circuitsBurst, clock.monotonicMs());
     this.#take('circuits', this.#circuits, 1, `Cannot open circuit: more than ${limits.circuitsPerSecond} a second`);
     if (!circuits.has(this.#key)) {
       throw this.#quotas.refuse('circuits', `Cannot open circuit: ${limits.maxCircuitsPerKey} are open already`);
@@ -76,7 +76,8 @@ export class Allowance {
 
   /** Returns the credit for `bytes` of `circuit` that were relayed: at once, or when the identity may send again. */
   relayed(circuit: Creditor, bytes: number): void {
-    const { clock } = this.#quotas;
+    const { clock, limits } = this.#quotas;
+    this.#bytes ??= new TokenBucket(limits.relayedBytesPerSecond, limits.relayedBytesBurst, clock.monotonicMs());
     const waitMs = this.#bytes.spend(clock.monotonicMs(), bytes);
     if (waitMs === 0 && this.#timer === undefined) {
       circuit.consumed(bytes);

@@ -6,28 +6,34 @@ import { protocolError } from './codes.ts';
 import type { TunnelOptions } from './options.ts';
 
 export class PeerConduct {
-  readonly #mistakes: TokenBucket;
-  readonly #idleFrames: TokenBucket;
-  readonly #pings: TokenBucket;
+  readonly #limits: TunnelOptions;
+  /** Each made when it is needed: most peers do nothing of it for as long as they live. */
+  #mistakes: TokenBucket | undefined;
+  #idleFrames: TokenBucket | undefined;
+  #pings: TokenBucket | undefined;
 
-  constructor(limits: TunnelOptions, nowMs: number) {
-    this.#mistakes = new TokenBucket(limits.errorResetsPerMinute / 60, limits.errorResetsPerMinute, nowMs);
-    this.#idleFrames = new TokenBucket(limits.idleFramesPerSecond, limits.idleFramesBurst, nowMs);
-    this.#pings = new TokenBucket(limits.pingsPerSecond, limits.pingsPerSecond, nowMs);
+  constructor(limits: TunnelOptions) {
+    this.#limits = limits;
   }
 
   /** A stream-level mistake that makes us send a reset (CVE-2025-8671). Returns why the session must end, or undefined. */
   noteMistake(nowMs: number, problem: string): SkeinError | undefined {
+    const { errorResetsPerMinute } = this.#limits;
+    this.#mistakes ??= new TokenBucket(errorResetsPerMinute / 60, errorResetsPerMinute, nowMs);
     if (this.#mistakes.take(nowMs)) return undefined;
     return protocolError(`Cannot keep session: too many stream errors, the last is ${problem}`);
   }
 
   /** A frame that carries no data and changes nothing (CVE-2019-9512). */
   noteIdleFrame(nowMs: number): SkeinError | undefined {
+    const { idleFramesPerSecond, idleFramesBurst } = this.#limits;
+    this.#idleFrames ??= new TokenBucket(idleFramesPerSecond, idleFramesBurst, nowMs);
     return this.#idleFrames.take(nowMs) ? undefined : limit('sends too many frames that change nothing');
   }
 
   notePing(nowMs: number): SkeinError | undefined {
+    const { pingsPerSecond } = this.#limits;
+    this.#pings ??= new TokenBucket(pingsPerSecond, pingsPerSecond, nowMs);
     return this.#pings.take(nowMs) ? undefined : limit('sends too many PINGs');
   }
 }

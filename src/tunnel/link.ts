@@ -93,10 +93,10 @@ export class Link {
       this.#rejectReady = reject;
     });
     this.ready.catch(() => undefined); // the owner also hears of it through onClose
-    const pingAfterMs = this.#limits.pingAfterMs * (1 - PING_SPREAD * options.random.ratio());
     this.#liveness = new Liveness({
       clock: this.#clock,
-      limits: { ...this.#limits, pingAfterMs },
+      limits: this.#limits,
+      pingAfterMs: this.#limits.pingAfterMs * (1 - PING_SPREAD * options.random.ratio()),
       outstandingBytes: () => pipe.outstandingBytes,
       sendPing: (number) => this.#transmit(encodePing(number)),
       sendIdlePing: () => this.#sendIdlePing(),

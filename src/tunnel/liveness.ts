@@ -6,7 +6,8 @@ import { Pacer } from './pacer.ts';
 
 export interface LivenessOptions {
   readonly clock: Clock;
-  readonly limits: HeartbeatOptions;
+  readonly limits: Omit<HeartbeatOptions, 'pingAfterMs'>;
+  readonly pingAfterMs: number;
   /** What waits for the network now. */
   readonly outstandingBytes: () => number;
   /** PING with that number goes out. */
@@ -33,7 +34,9 @@ export class Liveness {
     this.#options = options;
     this.#clock = options.clock;
     const nowMs = this.#clock.monotonicMs();
-    this.#heartbeat = new Heartbeat(options.limits, nowMs);
+    const { answerAfterMs, silentAfterMs, deadAfterMs, sendStallMs } = options.limits;
+    const { pingAfterMs } = options;
+    this.#heartbeat = new Heartbeat({ pingAfterMs, answerAfterMs, silentAfterMs, deadAfterMs, sendStallMs }, nowMs);
     this.#timer = this.#setTimer(nowMs);
   }
 

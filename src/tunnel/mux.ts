@@ -78,7 +78,7 @@ export class Mux implements FrameHandler, StreamHost {
     this.#sender = new StreamSender(options.peer.sessionWindowBytes);
     this.#credit = new CreditLedger(this.#limits, options.unreadBudget, nowMs);
     this.#count = new StreamCount(options.role, this.#limits.maxStreams, options.peer.maxStreams);
-    this.#conduct = new PeerConduct(this.#limits, nowMs);
+    this.#conduct = new PeerConduct(this.#limits);
     this.#room = new StreamRoom({ ...options, count: this.#count, slots: this.#slots });
   }
 

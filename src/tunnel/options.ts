@@ -176,8 +176,21 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   idleRawStreamMs: 3_600_000,
 };
 
-/** @throws RangeError on a value that would break an invariant between two limits. */
-export function resolveTunnelOptions(options: Partial<TunnelOptions> = {}): TunnelOptions {
+const NO_OPTIONS: Partial<TunnelOptions> = {};
+/** Each link and each session asks: those of one owner share what it comes to. */
+const known = new WeakMap<Partial<TunnelOptions>, TunnelOptions>();
+
+/** The same object for the same one. @throws RangeError on a value that would break an invariant between two limits. */
+export function resolveTunnelOptions(options: Partial<TunnelOptions> = NO_OPTIONS): TunnelOptions {
+  let resolved = known.get(options);
+  if (resolved === undefined) {
+    resolved = resolve(options);
+    known.set(options, resolved);
+  }
+  return resolved;
+}
+
+function resolve(options: Partial<TunnelOptions>): TunnelOptions {
   const resolved: TunnelOptions = { ...TUNNEL_DEFAULTS, ...options };
   for (const [name, value] of Object.entries(resolved)) {
     if (!Number.isSafeInteger(value) || value <= 0)

@@ -46,7 +46,8 @@ export class Paths {
   readonly #options: PathsOptions;
   readonly #host: PathHost;
   readonly #prober: PathProber;
-  readonly #conduct: TokenBucket;
+  /** Made when it is needed: most peers keep to one path. */
+  #conduct: TokenBucket | undefined;
   readonly #paths: Path[] = [];
   #active: Path | undefined;
   /** Set while there is no path. */
@@ -66,7 +67,6 @@ export class Paths {
     const { clock, limits, records, onWish } = options;
     this.#options = options;
     this.#host = host;
-    this.#conduct = new TokenBucket(limits.pathRecordsPerSecond, limits.pathRecordsBurst, clock.monotonicMs());
     this.#prober = new PathProber({
       clock,
       limits,
@@ -151,6 +151,8 @@ export class Paths {
     // Before it counts for anything: a relay can make up as many as it likes.
     if (record.step === 'refused') return this.#onRefused(path, record.code);
     const nowMs = clock.monotonicMs();
+    const { pathRecordsPerSecond, pathRecordsBurst } = this.#options.limits;
+    this.#conduct ??= new TokenBucket(pathRecordsPerSecond, pathRecordsBurst, nowMs);
     if (!this.#conduct.take(nowMs)) {
       return this.#options.onLost(
         new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer sends too many path records'),

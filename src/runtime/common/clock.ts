@@ -64,7 +64,7 @@ export class TimerClock<Handle> implements Clock {
 
 class ExactTimer<Handle> implements Timer {
   readonly #timers: RuntimeTimers<Handle>;
-  readonly #run: () => void;
+  #run: () => void;
   readonly #dueMs: number;
   #handle: Handle | undefined;
 
@@ -78,6 +78,8 @@ class ExactTimer<Handle> implements Timer {
   cancel(): void {
     if (this.#handle !== undefined) this.#timers.clear(this.#handle);
     this.#handle = undefined;
+    // Owners keep timers that are over: what those would have done needs nothing any more.
+    this.#run = nothing;
   }
 
   #arm(delayMs: number): void {
@@ -93,6 +95,10 @@ class ExactTimer<Handle> implements Timer {
       return;
     }
     this.#handle = undefined;
-    this.#run();
+    const run = this.#run;
+    this.#run = nothing;
+    run();
   };
 }
+
+function nothing(): void {}

@@ -159,7 +159,7 @@ function attachUpgrades(
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const nowMs = performance.now();
     const waitedMs = nowMs - (silent.leave(request.socket) ?? nowMs);
-    socket.on('error', () => socket.destroy());
+    socket.on('error', destroyThis);
     const path = (request.url ?? '').split('?', 1)[0] as string;
     if (onWebSocket === undefined || !UPGRADE_PATHS.has(path)) {
       refuse(socket, 404, 'no WebSocket at this path');
@@ -177,6 +177,11 @@ function attachUpgrades(
       else decide(decision);
     }
   });
+}
+
+/** A function of its own: one that is made for a socket would keep the request for as long as the WebSocket lives. */
+function destroyThis(this: Duplex): void {
+  this.destroy();
 }
 
 function fieldOf({ headers }: IncomingMessage, name: string): string | undefined {

@@ -24,8 +24,8 @@ const AT_ONCE = 64;
 
 export class AuditPushes {
   readonly #options: AuditPushesOptions;
-  /** Identities that have got another key since the last beat. */
-  #concerned = new Set<string>();
+  /** Identities that have got a key since the last beat, with those. */
+  #certified = new Map<string, Set<string>>();
   #timer: Timer | undefined;
   #beat = 0;
   /** Beats until everybody has been told of the newest entry. */
@@ -34,7 +34,7 @@ export class AuditPushes {
   constructor(options: AuditPushesOptions) {
     this.#options = options;
     options.audit.onHead = (entries) => {
-      for (const { kind, id } of entries) if (kind === 'join') this.#concerned.add(id);
+      for (const { kind, id, key } of entries) if (kind === 'join' && key !== undefined) this.#note(id, key);
       this.#left = options.beats;
       this.#wait();
     };
@@ -42,6 +42,12 @@ export class AuditPushes {
 
   close(): void {
     this.#timer?.cancel();
+  }
+
+  #note(id: string, key: string): void {
+    const known = this.#certified.get(id);
+    if (known === undefined) this.#certified.set(id, new Set([key]));
+    else known.add(key);
   }
 
   #wait(): void {
@@ -58,12 +64,13 @@ export class AuditPushes {
     const isSmall = count() <= AT_ONCE;
     const turn = this.#beat++ % beats;
     this.#left = isSmall ? 0 : this.#left - 1;
-    const concerned = this.#concerned;
-    this.#concerned = new Set();
-    for (const { instance, id, channel } of members()) {
-      if (isSmall || concerned.has(id.uri) || hashText(instance) % beats === turn) {
-        channel.push('audit', { head: audit.signed });
-      }
+    const certified = this.#certified;
+    this.#certified = new Map();
+    for (const { instance, id, key, channel } of members()) {
+      const keys = certified.get(id.uri);
+      // Its own does not concern it: a newcomer would read the log of all who came with it.
+      const isConcerned = keys !== undefined && (keys.size > 1 || !keys.has(key));
+      if (isSmall || isConcerned || hashText(instance) % beats === turn) channel.push('audit', { head: audit.signed });
     }
   }
 }

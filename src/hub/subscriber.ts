@@ -30,9 +30,9 @@ export interface SubscriberOptions {
   readonly onClose: () => void;
 }
 
-/** An anchor is an empty step with the digest: it shows a lost push. It follows a push after 1, 2, 4, … s, at last every minute. */
+/** An anchor is an empty step with the digest: it shows a lost push. It follows a push after 1, 2, 4, … s, at last every 5 min: thousands are idle. */
 const FIRST_ANCHOR_MS = 1000;
-const LAST_ANCHOR_MS = 60_000;
+const LAST_ANCHOR_MS = 300_000;
 
 export class Subscriber {
   readonly #options: SubscriberOptions;

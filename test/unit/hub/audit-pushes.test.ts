@@ -27,15 +27,15 @@ async function startPushes(size: number) {
   const told: string[] = [];
   const members = Array.from({ length: size }, (_, i) => {
     const id = toWorkloadId('skein.mesh', 'default', `s-${i}`);
-    return { instance: `i-${i}`, id, channel: { push: () => told.push(id.uri) } } as unknown as Member;
+    return { instance: `i-${i}`, id, key: `k-${i}`, channel: { push: () => told.push(id.uri) } } as unknown as Member;
   });
   const pushes = new AuditPushes({
     ...{ clock, audit, everyMs: EVERY_MS, beats: BEATS },
     members: () => members,
     count: () => members.length,
   });
-  const join = (name: string) =>
-    audit.append({ kind: 'join', id: `spiffe://skein.mesh/ns/default/sa/${name}`, key: 'k', by: 'join-token' });
+  const join = (name: string, key = 'k') =>
+    audit.append({ kind: 'join', id: `spiffe://skein.mesh/ns/default/sa/${name}`, key, by: 'join-token' });
   const beat = (count = 1): readonly string[] => {
     told.length = 0;
     clock.advance(EVERY_MS * count);
@@ -66,6 +66,19 @@ test('In a large mesh each is told once in so many beats, however many entries c
   equal(new Set(since).size, 1_000, 'of the newest entry everybody is told');
   ok(since.length <= 1_001, 'once, but for whom it concerns');
   deepEqual([beat(20).length, clock.pendingTimers], [0, 0]);
+});
+
+test('Who has just joined is not told at once of itself, nor of all who came with it', async () => {
+  const { join, beat } = await startPushes(1_000);
+  await Promise.all(Array.from({ length: 1_000 }, (_, i) => join(`s-${i}`, `k-${i}`)));
+  const count = beat().length;
+  ok(count < 200, `${count} of 1,000 with one beat`);
+  await join('s-7', 'k-7');
+  await join('s-7', 'stolen');
+  ok(
+    beat().includes('spiffe://skein.mesh/ns/default/sa/s-7'),
+    'another key under its name it is told of, its own beside that or not',
+  );
 });
 
 test('Pushes that are closed tell nobody of what was under way', async () => {

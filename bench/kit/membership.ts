@@ -33,6 +33,11 @@ export class Agents {
     return new Agents(await startMembers(mesh, 'agents'));
   }
 
+  /** Makes the tokens of so many that join next, each for its own service: what that costs the hub is not part of their joining. */
+  prepare(count: number): Promise<object> {
+    return this.program.command({ do: 'prepare', count }, PATIENCE_MS);
+  }
+
   /** So many newcomers, each with a token of its own. `service`: what all of them serve. @default one each, `s-N` */
   join(count: number, service?: string): Promise<object> {
     return this.program.command({ do: 'join', count, service }, PATIENCE_MS);

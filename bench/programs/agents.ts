@@ -15,6 +15,8 @@ const WINDOW_BYTES = 64 * 1024;
 const [hub = '', adminToken = ''] = process.argv.slice(2);
 const platform = nodePlatform();
 const members: Member[] = [];
+/** Made beforehand, for those who join next. */
+const tokens: string[] = [];
 
 class Member {
   readonly agent: Agent;
@@ -41,7 +43,8 @@ class Member {
         return pipe;
       },
     };
-    const agent = await createAgent(watched, { hub, token: await createToken(hub, adminToken, service) }, ALL_PARTS);
+    const token = tokens.shift() ?? (await createToken(hub, adminToken, service));
+    const agent = await createAgent(watched, { hub, token }, ALL_PARTS);
     member = new Member(agent, `${service}.default`);
     await agent.start();
     member.#pipe = pipe;
@@ -64,6 +67,15 @@ class Member {
 }
 
 await serveCommands({
+  async prepare({ count }) {
+    const first = members.length;
+    const made = await Promise.all(
+      Array.from({ length: count }, (_, i) => createToken(hub, adminToken, `s-${first + i}`)),
+    );
+    tokens.push(...made);
+    return {};
+  },
+
   async join({ count, service }) {
     const first = members.length;
     await inTurn(count, async (i) => {

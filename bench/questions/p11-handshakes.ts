@@ -5,7 +5,7 @@ import { cpuOf, type Measured, measure, median, toFigure } from '../kit/measure.
 import { Agents } from '../kit/membership.ts';
 import type { Figure, Question } from '../kit/question.ts';
 
-/** Per round; a sidecar takes sessions of 1,000 in all. */
+/** Per round; a sidecar takes sessions of 1,000 in all. Tokens are made beforehand. */
 const COUNT = 150;
 
 export const P11: Question = {
@@ -21,7 +21,7 @@ export const P11: Question = {
     const sidecar = await mesh.startSidecar({ name: 'b', services: ['app'], expose, http: false, direct: true });
     const agents = await Agents.start(mesh);
     bench.keep(async () => void (await agents.program.kill()));
-    const pids = () => ({ hub: [mesh.hub.pid], sidecar: [sidecar.program.pid] });
+    const pids = () => ({ hub: [mesh.hub.pid], sidecar: [sidecar.program.pid], agents: [agents.program.pid] });
     bench.contenders.push({
       ...{ name: 'skein hub and sidecar', description: 'one process each', address: mesh.hubAddress, pids },
       configuration: [
@@ -40,6 +40,8 @@ export const P11: Question = {
           goal: { bound: 'at least', value: 1_500, of: 'value' },
         },
         perSecond('newcomers that join, per second and core of the hub', rounds, ({ joined }) => joined, 'hub'),
+        perSecond('newcomers that join, per second and core of all agents', rounds, ({ joined }) => joined, 'agents'),
+        perSecond('members that come back, per second and core of all agents', rounds, ({ back }) => back, 'agents'),
         perSecond('first calls, per second and core of the sidecar', rounds, ({ called }) => called, 'sidecar'),
         perSecond(
           'first calls through the relay, per second and core of the hub',
@@ -68,6 +70,7 @@ async function runRound(
 ): Promise<Round> {
   bench.progress(`round ${index + 1} of ${bench.pairs}`);
   const all = (index + 2) * COUNT;
+  await agents.prepare(COUNT);
   const run = (act: () => Promise<object>, count: number) => measure({ pids }, () => act().then(() => count));
   return {
     joined: await run(() => agents.join(COUNT), COUNT),
@@ -80,8 +83,9 @@ function perSecond(
   what: string,
   rounds: readonly Round[],
   read: (round: Round) => Measured<number>,
-  group: 'hub' | 'sidecar',
+  group: 'hub' | 'sidecar' | 'agents',
 ): Figure {
   const values = rounds.map(read).map((measured) => measured.result / cpuOf(measured, group));
-  return { what, unit: '/s', own: `skein ${group}`, value: toFigure(median(values)) };
+  const own = group === 'agents' ? 'skein agents in one process' : `skein ${group}`;
+  return { what, unit: '/s', own, value: toFigure(median(values)) };
 }

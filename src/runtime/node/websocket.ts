@@ -278,7 +278,13 @@ class WebSocketPipe implements MessagePipe {
     this.#sending = true;
     this.#socket.send(sendable, SEND_OPTIONS, this.#onSent);
     this.#sending = false;
-    const unpin = this.#carrier?.writableLength === 0 ? undefined : readSlabs.pin(sendable);
+    if (this.#messages !== undefined && this.#carrier?.writableLength === 0) {
+      // The kernel has all of it; the callbacks that tell so come a little later, one for each message.
+      this.#outstandingBytes = 0;
+      this.#sizes.fill(0, this.#firstSize);
+      return;
+    }
+    const unpin = readSlabs.pin(sendable);
     if (unpin !== undefined) this.#pinned.push({ count: this.#sentCount, unpin });
   }
 

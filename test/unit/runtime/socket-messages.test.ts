@@ -79,6 +79,18 @@ describe('Messages of a socket', () => {
     });
   }
 
+  it('are not outstanding once the kernel has them', { skip: lacking('own-reads') }, async () => {
+    await withRelay(async ({ url, guests }) => {
+      const { pipe } = new PipeRecorder(await dial(url));
+      for (let i = 0; i < 3; i++) {
+        pipe.send(numbered(20_000, i));
+        assert.equal(pipe.outstandingBytes, 0);
+      }
+      await guests[0]?.until(({ messages }) => messages.length === 3);
+      pipe.terminate();
+    });
+  });
+
   it('are let go of with a receiver that never reads', { skip: lacking('own-reads') }, async () => {
     await withRelay(async ({ url, port, guests }) => {
       const sender = new PipeRecorder(await dial(url));

@@ -9,17 +9,21 @@ const PROXIED = `
       proxy_set_header Connection "";
       proxy_set_header Host $host;`;
 
-export const NGINX: Peer = {
-  name: 'nginx → nginx TLS',
+export const NGINX = nginxPair(1);
 
-  find: () => findCommand('nginx', ['-v'], 'Debian: apt-get install nginx-light'),
+/** @param workers of each of the two */
+export function nginxPair(workers: number): Peer {
+  return {
+    name: workers === 1 ? 'nginx → nginx TLS' : `nginx → nginx TLS, ${workers} workers each`,
 
-  async start(_, origin) {
-    const [innerPort, outerPort] = await freePorts(2);
-    const authority = new TestAuthority();
-    const server = authority.issue('inner', ['DNS:inner.test', 'IP:127.0.0.1']);
-    const client = authority.issue('outer', ['DNS:outer.test']);
-    const innerConfiguration = `${TUNING}
+    find: () => findCommand('nginx', ['-v'], 'Debian: apt-get install nginx-light'),
+
+    async start(_, origin) {
+      const [innerPort, outerPort] = await freePorts(2);
+      const authority = new TestAuthority();
+      const server = authority.issue('inner', ['DNS:inner.test', 'IP:127.0.0.1']);
+      const client = authority.issue('outer', ['DNS:outer.test']);
+      const innerConfiguration = `${TUNING}
   upstream origin { server ${origin.address}; keepalive 128; keepalive_requests 1000000000; }
   server {
     listen 127.0.0.1:${innerPort} ssl;
@@ -31,7 +35,7 @@ export const NGINX: Peer = {
     ssl_session_cache shared:inner:1m;
     location / { proxy_pass http://origin; ${PROXIED} }
   }`;
-    const outerConfiguration = `${TUNING}
+      const outerConfiguration = `${TUNING}
   upstream inner { server 127.0.0.1:${innerPort}; keepalive 128; keepalive_requests 1000000000; }
   server {
     listen 127.0.0.1:${outerPort};
@@ -47,20 +51,20 @@ export const NGINX: Peer = {
       proxy_ssl_session_reuse on;
     }
   }`;
-    const inner = await Nginx.start({ http: innerConfiguration });
-    const outer = await Nginx.start({ http: outerConfiguration });
-    return {
-      name: this.name,
-      description:
-        'nginx to nginx over TLS 1.3 with client certificates, HTTP/1.1 and kept connections, one worker each',
-      configuration: [outerConfiguration, innerConfiguration],
-      address: `127.0.0.1:${outerPort}`,
-      pids: () => ({ proxies: [...outer.pids(), ...inner.pids()] }),
-      close: async () => {
-        await outer.stop();
-        await inner.stop();
-        authority.remove();
-      },
-    };
-  },
-};
+      const inner = await Nginx.start({ http: innerConfiguration, workers });
+      const outer = await Nginx.start({ http: outerConfiguration, workers });
+      return {
+        name: this.name,
+        description: `nginx to nginx over TLS 1.3 with client certificates, HTTP/1.1 and kept connections, workers of each: ${workers}`,
+        configuration: [outerConfiguration, innerConfiguration],
+        address: `127.0.0.1:${outerPort}`,
+        pids: () => ({ proxies: [...outer.pids(), ...inner.pids()] }),
+        close: async () => {
+          await outer.stop();
+          await inner.stop();
+          authority.remove();
+        },
+      };
+    },
+  };
+}

@@ -13,5 +13,6 @@ import { P10 } from './p10-fan-out.ts';
 import { P11 } from './p11-handshakes.ts';
 import { P12 } from './p12-idle-sidecar.ts';
 import { P13 } from './p13-growth.ts';
+import { P14 } from './p14-workers.ts';
 
-export const QUESTIONS: readonly Question[] = [P1, P2, P3, P4, P5, P6, P7, P8, P9, P10, P11, P12, P13];
+export const QUESTIONS: readonly Question[] = [P1, P2, P3, P4, P5, P6, P7, P8, P9, P10, P11, P12, P13, P14];

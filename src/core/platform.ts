@@ -12,6 +12,13 @@ export interface Aead {
   seal(nonce: Bytes, aad: Bytes, plaintext: Bytes, out: Bytes, offset: number): void;
   /** The plaintext, or undefined when the tag is wrong. `sealed` is ciphertext and tag. */
   open(nonce: Bytes, aad: Bytes, sealed: Bytes): Bytes | undefined;
+  /**
+   * Does what can be done before the next message is there, while nobody waits for it; it is used for that nonce or not at all. undefined:
+   * lets go of it. Absent where there is nothing to prepare.
+   */
+  prepareSeal?(nonce: Bytes | undefined): void;
+  /** The same for what will be opened. */
+  prepareOpen?(nonce: Bytes | undefined): void;
 }
 
 /** A key pair for one handshake (RFC 7748). */

@@ -90,6 +90,16 @@ export class RecordCipher {
     this.#aead.seal(writeNonce(this.#nonce, sequence), this.#aad, plaintext, out, headerOffset + RECORD_HEADER_BYTES);
   }
 
+  /** The record `sequence` is the next to be sealed; undefined: none is, for a while. */
+  prepareSeal(sequence: number | undefined): void {
+    this.#aead.prepareSeal?.(sequence === undefined ? undefined : writeNonce(this.#nonce, sequence));
+  }
+
+  /** The record `sequence` is the next to be opened; undefined: none is, for a while. */
+  prepareOpen(sequence: number | undefined): void {
+    this.#aead.prepareOpen?.(sequence === undefined ? undefined : writeNonce(this.#nonce, sequence));
+  }
+
   /** Whether records of `epoch` may be opened: of this one, or of the one that follows. */
   canOpen(epoch: number): boolean {
     return epoch === this.#epoch || epoch === this.#following;

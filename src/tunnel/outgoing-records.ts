@@ -30,6 +30,8 @@ export interface OutgoingRecordsOptions {
   /** Sequence of the record that is due here. */
   readonly next: () => number;
   readonly isOpen: () => boolean;
+  /** A record is on its way, and nothing is left to be written now. */
+  readonly onLull: () => void;
   /** The peer asks for too much: it is told, and the session ends. */
   readonly onBroken: (error: SkeinError) => void;
   /** Nothing can be sealed any more. */
@@ -193,7 +195,7 @@ export class OutgoingRecords {
   }
 
   #writeRecord(path: Path): void {
-    const { limits, mux, onBroken, replayBudget, sender } = this.#options;
+    const { limits, mux, onBroken, onLull, replayBudget, sender } = this.#options;
     const { maxRecordBytes, maxSessionWindowBytes } = limits;
     const aboveWindow = sender.keptBytes - maxSessionWindowBytes;
     if (aboveWindow > 2 * RESEND_SLACK_BYTES)
@@ -216,6 +218,7 @@ export class OutgoingRecords {
       this.#seal(path, writer);
       mux.tellDrained();
       this.#requestWrite();
+      if (!this.#hasWork) onLull();
     } else if (lastClass !== CLASS_NONE && this.#fence === undefined && this.#hasMessages) {
       this.#request(path, maxRecordBytes); // a head that needs more credit than there is
     } // else an ACK brings the next turn: asking again would be answered at once, for ever

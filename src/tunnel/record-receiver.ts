@@ -28,6 +28,11 @@ export class RecordReceiver {
     return this.#window.aheadBytes;
   }
 
+  /** Makes ready what opens the next record, or lets go of it. */
+  prepare(isExpected: boolean): void {
+    this.#cipher.prepareOpen(isExpected ? this.next : undefined);
+  }
+
   /**
    * Takes a message with a record; `onOpened` is given its plaintext, and that of those that waited for it, in order, until
    * it returns false. `forged`: it is not what the peer sealed under this number; nothing has changed. Nothing is kept that

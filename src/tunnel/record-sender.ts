@@ -101,6 +101,11 @@ export class RecordSender {
     return message;
   }
 
+  /** Makes ready what seals the next record, or lets go of it. */
+  prepare(isExpected: boolean): void {
+    this.#cipher.prepareSeal(isExpected ? this.#resend.nextSequence : undefined);
+  }
+
   /** Drops what the peer has; false when it claims what was never sent. `onRtt` is told a round trip, if one was measured. */
   acknowledge(next: number, nowMs: number, onRtt: (sampleMs: number) => void): boolean {
     if (next > this.#resend.nextSequence) return false;

@@ -8,6 +8,7 @@ import type { Crypto, X25519KeyPair } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
 import { TokenBucket } from '../core/token-bucket.ts';
 import { AckSchedule } from './ack-schedule.ts';
+import { CiphersAhead } from './ciphers-ahead.ts';
 import { type Circuit, LINK_HEADER_BYTES, toKept } from './circuit.ts';
 import { protocolError, toWireCode } from './codes.ts';
 import { DeliveryWatch } from './delivery-watch.ts';
@@ -416,10 +417,15 @@ export class Session implements PathHost, BudgetMember {
       sender,
       replayBudget,
       next,
+      onLull: () => ahead.prepare(),
       onExhausted: onAbandoned,
     });
     const incoming: IncomingRecords = new IncomingRecords({ ...shared, receiver, onHopeless: onAbandoned });
-    const sweep = setPeriodic(clock, SWEEP_MS, () => mux.sweep());
+    const ahead = new CiphersAhead(sender, receiver);
+    const sweep = setPeriodic(clock, SWEEP_MS, () => {
+      mux.sweep();
+      ahead.sweep();
+    });
     return { mux, paths, sender, receiver, outgoing, incoming, acks, watch, sweep };
   }
 

@@ -70,6 +70,38 @@ for (const { by, crypto } of CRYPTOS) {
       });
     }
 
+    it('gives the same whatever was made ready: for this message, for another one, or let go again', () => {
+      const nonces = [0, 1, 2].map((last) => new Uint8Array(12).fill(last, 11));
+      const aad = Uint8Array.of(1, 2);
+      const text = new Uint8Array(100).fill(9);
+      const [plain, ready] = [crypto.createAead(new Uint8Array(32)), crypto.createAead(new Uint8Array(32))];
+      const sealed = nonces.map((nonce) => {
+        const out = new Uint8Array(116);
+        plain.seal(nonce, aad, text, out, 0);
+        return out;
+      });
+      for (const prepared of [...nonces, undefined]) {
+        for (const [i, nonce] of nonces.entries()) {
+          const out = new Uint8Array(116);
+          const expected = sealed[i] as Uint8Array<ArrayBuffer>;
+          for (let times = 0; times < 2; times++) {
+            const lent = prepared?.slice();
+            ready.prepareSeal?.(lent);
+            lent?.fill(0xff); // the caller writes the next one into it
+            ready.seal(nonce, aad, text, out, 0);
+            assert.deepEqual(out, expected);
+            ready.seal(nonce, aad, text, out, 0);
+            assert.deepEqual(out, expected, 'the second time nothing is ready');
+            ready.prepareOpen?.(prepared);
+            assert.equal(ready.open(nonce, aad, flip(expected.slice(), 5)), undefined);
+            assert.deepEqual(ready.open(nonce, aad, expected), text);
+            ready.prepareOpen?.(prepared);
+            assert.deepEqual(ready.open(nonce, aad, expected), text);
+          }
+        }
+      }
+    });
+
     it('opens nothing that is shorter than a tag', () => {
       const aead = crypto.createAead(new Uint8Array(32));
       for (let length = 0; length < 16; length++) {

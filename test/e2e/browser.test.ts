@@ -93,7 +93,7 @@ describe('The example page in Chromium', { skip: lacking('Chromium') }, () => {
     ['what comes', 'download'],
     ['what goes', 'upload'],
   ] as const) {
-    for (const cut of ['rst', 'mid-message', 'close-1001'] as const) {
+    for (const cut of ['rst', 'mid-message', 'close-1001', 'silence'] as const) {
       it(`Loses no byte of ${stream} when its WebSocket is cut in the middle: ${cut}`, async () => {
         await page.evaluate(`document.getElementById('mebibytes').value = ${STREAM_MIB}`);
         await page.evaluate(`document.getElementById('progress').value = 0`);

@@ -1,5 +1,6 @@
 /** The package in a Worker of Cloudflare, or of workerd anywhere: the neutral API bound to the platform of an isolate. */
 
+import type { MeshSocket } from './agent/connect.ts';
 import { MemberMemory } from './agent/member-memory.ts';
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import type { MemberState, TextStorage } from './durable/bindings.ts';
@@ -102,6 +103,14 @@ export class MeshObject<Env = MeshEnv> {
   /** Performs a request in the mesh. */
   fetch(request: Request): Promise<Response> {
     return this.#member.fetch(request);
+  }
+
+  /**
+   * Opens a raw connection to `name[.namespace]`. It is this object's: only its own methods can use it.
+   * @throws SkeinError
+   */
+  protected connect(name: string, options?: { readonly port?: number }): Promise<MeshSocket> {
+    return this.#member.connect(name, options);
   }
 
   /** Called by the runtime. */

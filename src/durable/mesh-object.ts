@@ -3,6 +3,7 @@
  * serves is answered by functions or by other Workers. Its identity is in its storage.
  */
 
+import type { MeshSocket } from '../agent/connect.ts';
 import { createFetch, type Fetch } from '../agent/fetch.ts';
 import { createMesh, type Mesh, type MeshOptions } from '../agent/mesh.ts';
 import type { AgentLimits } from '../agent/options.ts';
@@ -94,6 +95,11 @@ export class MeshMember {
       call = createFetch(replyWith(toSkeinError(thrown)));
     }
     return call(request);
+  }
+
+  /** Opens a raw connection. @throws SkeinError */
+  async connect(name: string, options?: { readonly port?: number }): Promise<MeshSocket> {
+    return (await this.#joined()).connect(name, options);
   }
 
   /** Keeps the object in the mesh. */

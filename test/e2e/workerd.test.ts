@@ -34,7 +34,8 @@ class Edge {
 
   static async start(t: TestContext, limits?: HubOptions['limits']): Promise<Edge> {
     const mesh = await LocalMesh.start(t, { limits });
-    const { mesh: api } = await mesh.join(['api']);
+    const { mesh: api } = await mesh.join(['api', 'echo']);
+    await api.listen('echo', ({ readable, writable }) => void readable.pipeTo(writable).catch(() => undefined));
     await api.serve('api', (request) => {
       const { pathname } = new URL(request.url);
       if (pathname === '/mirror') return new Response(request.body);
@@ -130,6 +131,13 @@ describe('A Durable Object in the mesh', { skip: noWorkerd }, () => {
         deepEqual([reply.status, reply.headers.get('x-skein-reason')], [status, reason], `${expressions} ${path}`);
       }
     }
+  });
+
+  it('Opens raw connections', async (t) => {
+    const edge = await Edge.start(t);
+    const worker = await edge.worker(await edge.newToken());
+    const { body } = countedBody(MIB);
+    equal(await digestOf(await fetch(`${worker.url}/raw`, upload(body))), deterministicDigest(MIB));
   });
 
   it('Carries bodies both ways, no faster than they are read', async (t) => {

@@ -30,6 +30,14 @@ export class MeshObject extends MemberObject<Env> {
       log: { log: (...line) => console.error(JSON.stringify(line)) },
     };
   }
+
+  /** What is sent to `/raw` goes into a raw connection to `echo`, and what comes out of that is the answer. */
+  override async fetch(request: Request): Promise<Response> {
+    if (new URL(request.url).pathname !== '/raw') return super.fetch(request);
+    const { readable, writable } = await this.connect('echo');
+    void request.body?.pipeTo(writable).catch(() => undefined); // the answer tells
+    return new Response(readable);
+  }
 }
 
 /** Requests of the mesh, by way of a service binding. */

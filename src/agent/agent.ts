@@ -169,7 +169,7 @@ export class Agent {
     const routes = (): readonly HubConnection[] => this.#uplinks.routes;
     this.audit = new AuditWatch({ platform, identity, log, routes, hasReplica: () => this.#hasReplica() });
     identity.auditHeads = this.audit.heads;
-    this.#renewal = new Renewal({ clock, identity, log, routes, renewAfterMs: limits.renewAfterMs });
+    this.#renewal = new Renewal({ platform, identity, log, routes, renewAfterMs: limits.renewAfterMs });
     this.#tokens = new BearerTokens({ clock, routes });
     this.direct = createDirect({ platform, log, observer, routes });
     const relays = (): readonly HubConnection[] => routes().filter((hub) => hub.plays('relay'));

@@ -96,7 +96,7 @@ export class HubMembership {
       isAwaited: notNow,
     });
     this.#renewal = new Renewal({
-      ...{ clock: platform.clock, identity, log, renewAfterMs: limits.renewAfterMs },
+      ...{ platform, identity, log, renewAfterMs: limits.renewAfterMs },
       routes: () => this.#uplinks.routes,
     });
   }

@@ -314,7 +314,7 @@ export class Identity {
     if (before !== undefined && before !== wit.id.uri) throw refused('it names another identity');
     this.#adopt(answer.wit, wit, platform.clock.epochMs());
     this.#bundle.take(bundle);
-    await this.#keep();
+    await this.#keep(answer.wit);
     this.#letOthersJoin();
   }
 
@@ -335,7 +335,7 @@ export class Identity {
    */
   async updateBundle(value: unknown): Promise<SkeinError | undefined> {
     const { isTaken, fault } = await this.#bundle.offer(value);
-    if (isTaken) await this.#keep();
+    if (isTaken) await this.#keep(await this.#newestText());
     return fault;
   }
 
@@ -389,16 +389,24 @@ export class Identity {
 
   /** Once more, where the folder did not take it. */
   async keepAgain(): Promise<void> {
-    if (!this.#isKept) await this.#keep();
+    if (!this.#isKept) await this.#keep(await this.#newestText());
+  }
+
+  /** What another process of this identity has kept meanwhile stays, if it is newer. */
+  async #newestText(): Promise<string> {
+    const before = this.#membership;
+    const stored = await this.#store.readIdentity().catch(() => undefined); // it is written again
+    if (before === undefined || stored?.key.thumbprint !== this.#key.thumbprint) return before?.text ?? '';
+    return (readClaimedTime(stored.wit) ?? 0) > before.wit.issuedAtMs ? stored.wit : before.text;
   }
 
   /** A disk that is full ends nothing that runs: what matters is here. It is told of, and tried again. */
-  async #keep(): Promise<void> {
+  async #keep(wit: string): Promise<void> {
     const { current: bundle } = this.#bundle;
     if (this.#membership === undefined || bundle === undefined) return;
     const { log, data } = this.#options;
     try {
-      await this.#store.writeIdentity({ key: this.#key, wit: this.#membership.text, bundle });
+      await this.#store.writeIdentity({ key: this.#key, wit, bundle });
       if (!this.#isKept) log.log('info', 'identity-kept', { folder: data });
       this.#isKept = true;
     } catch (thrown) {

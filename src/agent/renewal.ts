@@ -1,13 +1,14 @@
 /** Renewal: a fresh SVID in time, from a hub that issues, shown to every hub that holds a link for the one before. */
 
-import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
+import { setPeriodic, type Timer } from '../core/clock.ts';
 import { type SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import type { Platform } from '../core/platform.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
 
 export interface RenewalOptions {
-  readonly clock: Clock;
+  readonly platform: Pick<Platform, 'clock' | 'random'>;
   readonly identity: Identity;
   readonly log: Logger;
   readonly renewAfterMs: number;
@@ -28,8 +29,13 @@ export class Renewal {
   }
 
   start(): void {
-    const { clock, renewAfterMs } = this.#options;
-    this.#timer = setPeriodic(clock, Math.min(CHECK_MS, renewAfterMs / 10), () => void this.look());
+    const { platform, renewAfterMs } = this.#options;
+    const { clock, random } = platform;
+    const everyMs = Math.min(CHECK_MS, renewAfterMs / 10);
+    // Others with this identity were started at the same moment: who looks at another one finds what the first has renewed.
+    this.#timer = clock.setTimer(random.ratio() * everyMs, () => {
+      this.#timer = setPeriodic(clock, everyMs, () => void this.look());
+    });
   }
 
   /** A hub has come into use, time has passed, or the issuer has other keys. Resolves when what was due is done, or has failed. */

@@ -264,6 +264,22 @@ test('An SVID of a short life is renewed at half of it', async (t) => {
   equal(identity.isRenewalDue, true);
 });
 
+test('Who keeps new keys does not put an older SVID in the place of one that another process has kept', async (t) => {
+  const { identity, clock, store, authority, options } = await openStored(t, 24 * HOUR_MS);
+  const other = await Identity.open(options);
+  clock.advance(HOUR_MS);
+  const { key } = (await store.readIdentity()) as StoredIdentity;
+  const given = { id: identity.id, publicJwk: key.publicJwk, services: [], lifetimeMs: 24 * HOUR_MS };
+  const wit = await authority.issueWit(given);
+  await identity.accept({ wit, bundle: authority.bundle() });
+  await authority.useRing({ ...authority.ring, sequence: 2 });
+  equal(await other.updateBundle(authority.bundle()), undefined);
+  equal((await store.readIdentity())?.bundle.spiffe_sequence, 2, 'the keys are kept');
+  equal((await store.readIdentity())?.wit, wit);
+  equal(await other.takeKept(), true);
+  equal(other.text, wit);
+});
+
 test('A bundle is taken over only when the issuer has signed it and it is not older', async (t) => {
   const { identity, clock, log, store, authority } = await openStored(t, HOUR_MS);
   const { ring } = authority;

@@ -12,7 +12,7 @@ import type { Grant } from './grant.ts';
 
 /** As long as a bearer token is good. What ends an identity before that ends its tickets as well. */
 export const TICKET_LIFE_MS = 5 * 60_000;
-/** Each takes some 1 KiB; the oldest makes room. */
+/** Each takes some 1 KiB. Who holds most of them makes room, so that nobody makes others forgotten by coming often. */
 const MAX_TICKETS = 1_000;
 /** First byte of a payload that proves by a ticket; a credential begins with another. */
 const PROOF_VERSION = 2;
@@ -25,8 +25,10 @@ interface Ticket extends Remembered {
 /** Tickets by name, for as long as they are good. */
 export class TicketBook {
   readonly #clock: Clock;
-  /** The oldest first. */
   readonly #tickets = new Map<string, Ticket>();
+  /** Names by the key of the peer, each with the oldest first. */
+  readonly #byKey = new Map<string, Set<string>>();
+  #clearings = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -36,28 +38,55 @@ export class TicketBook {
     return this.#tickets.size;
   }
 
+  /** How often all were taken away. */
+  get clearings(): number {
+    return this.#clearings;
+  }
+
+  /** In the place of one of that name. */
   keep(name: string, ticket: Remembered, lifeMs: number): void {
-    const { expiresAtMs } = ticket.peer.grant as Grant;
+    const { expiresAtMs, thumbprint } = ticket.peer.grant as Grant;
     const leftMs = Math.min(lifeMs, TICKET_LIFE_MS, expiresAtMs - this.#clock.epochMs());
-    this.#tickets.delete(name);
-    const [oldest] = this.#tickets.keys();
-    if (oldest !== undefined && this.#tickets.size >= MAX_TICKETS) this.#tickets.delete(oldest);
-    if (leftMs > 0) this.#tickets.set(name, { ...ticket, untilMs: this.#clock.monotonicMs() + leftMs });
+    this.forget(name);
+    if (leftMs <= 0) return;
+    if (this.#tickets.size >= MAX_TICKETS) this.#makeRoom();
+    this.#tickets.set(name, { ...ticket, untilMs: this.#clock.monotonicMs() + leftMs });
+    const names = this.#byKey.get(thumbprint);
+    if (names === undefined) this.#byKey.set(thumbprint, new Set([name]));
+    else names.add(name);
   }
 
   find(name: string): Remembered | undefined {
     const ticket = this.#tickets.get(name);
-    if (ticket === undefined || this.#clock.monotonicMs() < ticket.untilMs) return ticket;
-    this.#tickets.delete(name);
+    if (ticket === undefined) return undefined;
+    // A machine that has slept counts no time, but the SVID has ended meanwhile.
+    const isOver = this.#clock.epochMs() >= (ticket.peer.grant as Grant).expiresAtMs;
+    if (!isOver && this.#clock.monotonicMs() < ticket.untilMs) return ticket;
+    this.forget(name);
     return undefined;
   }
 
   forget(name: string): void {
+    const ticket = this.#tickets.get(name);
+    if (ticket === undefined) return;
     this.#tickets.delete(name);
+    const { thumbprint } = ticket.peer.grant as Grant;
+    const names = this.#byKey.get(thumbprint);
+    names?.delete(name);
+    if (names?.size === 0) this.#byKey.delete(thumbprint);
   }
 
   clear(): void {
     this.#tickets.clear();
+    this.#byKey.clear();
+    this.#clearings++;
+  }
+
+  #makeRoom(): void {
+    let most: ReadonlySet<string> | undefined;
+    for (const names of this.#byKey.values()) if (names.size > (most?.size ?? 0)) most = names;
+    const [oldest] = most ?? [];
+    if (oldest !== undefined) this.forget(oldest);
   }
 }
 
@@ -76,6 +105,8 @@ export class ResumingAuthenticator implements Authenticator, Tickets {
   readonly #inner: Authenticator;
   readonly #options: ResumingOptions;
   #ticket: Remembered | undefined;
+  /** `clearings` of the book when it was named. */
+  #clearings = 0;
 
   constructor(inner: Authenticator, options: ResumingOptions) {
     this.#inner = inner;
@@ -93,19 +124,21 @@ export class ResumingAuthenticator implements Authenticator, Tickets {
 
   offer(): Bytes | undefined {
     const { taken } = this.#options;
-    this.#ticket = this.#choose(taken?.book.find(taken.name));
+    this.#ticket = this.#choose(taken?.book, taken?.name ?? '');
     return this.#ticket?.id;
   }
 
   present(id: Bytes): void {
-    this.#ticket = this.#choose(this.#options.given?.find(toHex(id)));
+    this.#ticket = this.#choose(this.#options.given, toHex(id));
   }
 
   keep(session: Remembered, seconds: number): void {
     const { given, taken } = this.#options;
     // What was proven by a ticket is good for as long as that one: signatures are asked for again. A newcomer has no SVID yet.
     if (this.#ticket !== undefined || (session.peer.grant as Grant).kind !== 'member') return;
-    given?.keep(toHex(session.id), session, seconds * 1000);
+    // The id of a session is what its initiator says: that of another one's ticket takes nothing away.
+    const name = toHex(session.id);
+    if (given?.find(name) === undefined) given?.keep(name, session, seconds * 1000);
     taken?.book.keep(taken.name, session, seconds * 1000);
   }
 
@@ -126,10 +159,16 @@ export class ResumingAuthenticator implements Authenticator, Tickets {
       taken?.book.forget(taken.name);
       throw refused('its proof by a ticket is wrong');
     }
+    // Who has named it may have waited with the proof until it was taken away.
+    const { given, taken, isGood } = this.#options;
+    if (!isGood(ticket.peer) || (taken?.book ?? given)?.clearings !== this.#clearings)
+      throw new SkeinError('SKEIN_HANDSHAKE', 'Cannot complete handshake: the ticket is good no more');
     return ticket.peer;
   }
 
-  #choose(ticket: Remembered | undefined): Remembered | undefined {
+  #choose(book: TicketBook | undefined, name: string): Remembered | undefined {
+    this.#clearings = book?.clearings ?? 0;
+    const ticket = book?.find(name);
     return ticket !== undefined && this.#options.isGood(ticket.peer) ? ticket : undefined;
   }
 

@@ -8,6 +8,7 @@ import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import { ResumingAuthenticator, TICKET_LIFE_MS, TicketBook } from '../../../src/auth/resume-tickets.ts';
 import { type Bytes, concatBytes, EMPTY, toHex } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
+import type { Random } from '../../../src/core/random.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
 import { nodeCrypto } from '../../../src/runtime/node-compat/crypto.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
@@ -69,9 +70,10 @@ function callee(isGood: (peer: PeerIdentity) => boolean = anybody): ResumingAuth
   return new ResumingAuthenticator(bySignatures(api!), { crypto: nodeCrypto, isGood, given });
 }
 
-function createHandshake(role: HandshakeRole, authenticator: Authenticator): SessionHandshake {
+function createHandshake(role: HandshakeRole, authenticator: Authenticator, chance: Random = random): SessionHandshake {
   return new SessionHandshake({
-    ...{ role, authenticator, crypto: nodeCrypto, random, limits: resolveTunnelOptions(undefined), trustDomain: TD },
+    ...{ role, authenticator, crypto: nodeCrypto, random: chance, trustDomain: TD },
+    limits: resolveTunnelOptions(undefined),
     ...{ localInstance: role, remoteInstance: '', binding: EMPTY, staticKey },
   });
 }
@@ -189,6 +191,57 @@ describe('A resume ticket', () => {
 });
 
 describe('Who abuses a resume ticket', () => {
+  it('Takes no place of another by calling its session as that ticket is called', async () => {
+    const { responder } = await meet(caller(), callee());
+    const { peer } = given.find(toHex(responder.sessionId)) as Remembered;
+    const attacker = await createMember('attacker');
+    const book = new TicketBook(clock);
+    const own = new ResumingAuthenticator(bySignatures(attacker), {
+      ...{ crypto: nodeCrypto, isGood: anybody, taken: { book, name: 'api' } },
+    });
+    const chosen: Random = { bytes: () => responder.sessionId.slice(), ratio: () => 0 };
+    const initiator = createHandshake('initiator', own, chosen);
+    const other = createHandshake('responder', callee());
+    await other.receive((await initiator.receive((await other.receive(initiator.start()))!))!);
+    assert.ok(!(other.result!.outcome instanceof SkeinError));
+    assert.equal(given.find(toHex(responder.sessionId))?.peer, peer);
+    assert.deepEqual(idsOf(await meet(caller(), callee())), BOTH);
+  });
+
+  it('Makes nobody else forgotten by coming a thousand times', async () => {
+    const { responder } = await meet(caller(), callee());
+    const peer = (await meet(bySignatures(other!), callee())).responder.outcome as PeerIdentity;
+    for (let i = 0; i < 2_000; i++) given.keep(`${i}`, { id: EMPTY, secret: EMPTY, peer }, TICKET_LIFE_MS);
+    assert.equal(given.size, 1_000);
+    assert.notEqual(given.find(toHex(responder.sessionId)), undefined);
+    given.clear();
+    assert.equal(given.size, 0);
+  });
+
+  it('Gains nothing by waiting with the proof: revoked meanwhile, or under a key that is gone, it is refused', async () => {
+    const revokedIds = new Set<string>();
+    const isGood = ({ id }: PeerIdentity): boolean => !revokedIds.has(id.uri);
+    for (const end of [() => revokedIds.add(BOTH[1]!), () => given.clear()]) {
+      await meet(caller(), callee(isGood));
+      const [initiator, waiting] = [
+        createHandshake('initiator', caller()),
+        createHandshake('responder', callee(isGood)),
+      ];
+      const third = await initiator.receive((await waiting.receive(initiator.start()))!);
+      end();
+      await waiting.receive(third!);
+      // What is asked for next are signatures, which find out why.
+      assert.equal((waiting.result!.outcome as SkeinError).code, 'SKEIN_HANDSHAKE');
+      revokedIds.clear();
+      taken.clear();
+    }
+    await meet(caller(), callee());
+    const initiator = createHandshake('initiator', caller(edge, isGood));
+    const second = await createHandshake('responder', callee()).receive(initiator.start());
+    revokedIds.add(BOTH[0]!);
+    await assert.rejects(initiator.receive(second!), { code: 'SKEIN_HANDSHAKE' });
+  });
+
   it('Gets nowhere by what was sent before: the other end has other keys now', async () => {
     await meet(caller(), callee());
     const { messages } = await meet(caller(), callee());

@@ -69,6 +69,9 @@ const LIMITS = {
 /** Members of others that are remembered at each trunk. */
 const MAX_REMEMBERED = 16_384;
 const NORMAL = 1000;
+/** Whoever is on this machine can connect; a worker shows the secret at once. */
+const PROOF_MS = 5_000;
+const MAX_UNPROVEN = 64;
 
 /** Nobody is counted twice: the worker that has the member's own link does it. */
 const UNCOUNTED: RelayMember['allowance'] = {
@@ -116,6 +119,8 @@ export class Trunks {
   readonly #trunks = new Map<string, Trunk>();
   #inside: HubInside | undefined;
   #listener: Listener | undefined;
+  /** Who has not shown the secret yet, the oldest first; each with what ends it. */
+  readonly #unproven = new Set<() => void>();
 
   constructor(options: TrunksOptions) {
     this.#options = options;
@@ -140,10 +145,23 @@ export class Trunks {
   }
 
   async listen(): Promise<void> {
-    const { directSockets } = this.#options.platform;
+    const { directSockets, clock } = this.#options.platform;
     if (directSockets === undefined) throw new SkeinError('SKEIN_CONFIG', 'Cannot start worker: it cannot listen');
     this.#listener = await directSockets.listen({ host: LOOPBACK, port: 0 }, (connection) => {
       let hub: string | undefined;
+      const timer = clock.setTimer(PROOF_MS, end);
+      const leave = (): void => {
+        timer.cancel();
+        this.#unproven.delete(end);
+      };
+      function end(): void {
+        leave();
+        connection.close();
+      }
+      // A flood of strangers must not keep out who comes last, and shows it at once.
+      const [oldest] = this.#unproven;
+      if (this.#unproven.size >= MAX_UNPROVEN) oldest?.();
+      this.#unproven.add(end);
       connection
         .accept({
           admit: (ticket) => {
@@ -154,9 +172,13 @@ export class Trunks {
           answer: () => undefined,
         })
         .then(
-          (pipe) => this.#add(hub ?? '', pipe, 'acceptor'),
-          () => undefined, // a stranger on this machine
-        );
+          (pipe) => {
+            leave();
+            return this.#add(hub ?? '', pipe, 'acceptor');
+          },
+          leave, // a stranger on this machine
+        )
+        .catch(() => undefined); // the link tells of its end itself
     });
   }
 

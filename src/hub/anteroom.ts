@@ -50,8 +50,8 @@ export class Anteroom {
   /** Let in since it was looked last. */
   #letIn = 0;
   #perSecond = LEAST_PER_SECOND;
-  /** Those who were sent away and are about to come back. */
-  #sentAway = 0;
+  /** When the last of those who were sent away is about to be let in. */
+  #lastBackMs = 0;
 
   constructor(options: AnteroomOptions) {
     this.#options = options;
@@ -107,7 +107,6 @@ export class Anteroom {
     const { waitingMs } = this.#options.limits;
     const seconds = (nowMs - this.#lookedMs) / 1000;
     this.#perSecond = Math.max(LEAST_PER_SECOND, this.#letIn / seconds);
-    this.#sentAway = Math.max(0, this.#sentAway - this.#letIn);
     this.#letIn = 0;
     this.#lookedMs = nowMs;
     for (const [origin, all] of this.#byOrigin) {
@@ -142,7 +141,10 @@ export class Anteroom {
 
   /** Those who are sent away come back one after the other, when those before them are in. */
   #sendAway(): UpgradeRefusal {
-    const ahead = this.#size + this.#sentAway++;
-    return { status: 503, retryAfterSeconds: Math.min(MAX_RETURN_SECONDS, 1 + Math.floor(ahead / this.#perSecond)) };
+    const nowMs = this.#options.clock.monotonicMs();
+    const eachMs = 1000 / this.#perSecond;
+    const aheadMs = Math.max(this.#size * eachMs, this.#lastBackMs - nowMs);
+    this.#lastBackMs = nowMs + Math.min(aheadMs + eachMs, MAX_RETURN_SECONDS * 1000);
+    return { status: 503, retryAfterSeconds: Math.min(MAX_RETURN_SECONDS, 1 + Math.floor(aheadMs / 1000)) };
   }
 }

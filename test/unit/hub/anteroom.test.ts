@@ -124,3 +124,13 @@ test('A hub that goes sends all away', async () => {
 function byNumber(a: string, b: string): number {
   return Number(a.split('.')[3]) - Number(b.split('.')[3]);
 }
+
+test('A flood that was sent away is waited for no longer when it does not come back', async () => {
+  const bench = new Bench();
+  bench.room = 0;
+  for (let i = 0; i < 5_000; i++) bench.come(`203.0.${i >> 8}.${i & 255}`);
+  deepEqual(bench.outcomes.at(-1), { status: 503, retryAfterSeconds: 10 });
+  await bench.clock.advanceAsync(20_000);
+  for (let i = 0; i < 41; i++) bench.come(`198.51.100.${i}`);
+  deepEqual(bench.outcomes.at(-1), { status: 503, retryAfterSeconds: 1 });
+});

@@ -41,6 +41,8 @@ export interface AuditWatchOptions {
 const ISSUED = new Set(['join', 'renew']);
 /** A replica is let in before it registers. */
 const PATIENCE_MS = 60_000;
+/** A hub that tells of its log for longer keeps others from being followed. */
+const FOLLOW_MS = 60_000;
 /** Keys that were told of are not told of again. */
 const MAX_TOLD = 1_000;
 
@@ -158,8 +160,13 @@ export class AuditWatch {
     const { identity, platform } = this.#options;
     const { sha256 } = platform.crypto;
     const owner = ownerOf(sha256, identity.id.uri);
+    const untilMs = platform.clock.monotonicMs() + FOLLOW_MS;
     let at = known;
     for (;;) {
+      if (platform.clock.monotonicMs() >= untilMs) {
+        const state = `it has not come to its end in ${FOLLOW_MS / 1000} s`;
+        throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot follow audit log of ${hub.url}: ${state}`);
+      }
       const answer = await hub.channel.call('audit', { after: at?.seq ?? 0 });
       const head = await verifyHead(answer.head, identity.bundle);
       if (head === undefined) return 'forged';
@@ -171,6 +178,7 @@ export class AuditWatch {
       for (const link of readLinks(answer.links)) {
         at = extendChain(sha256, at, link);
         passed.push(at);
+        this.#peers.thin(passed);
         if (link.owner !== owner) continue;
         const entry = own.get(at.seq);
         if (entry === undefined || toLink(sha256, entry).digest !== link.digest) return 'hidden';

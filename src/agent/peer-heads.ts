@@ -44,10 +44,17 @@ export class PeerHeads {
     return this.#shown;
   }
 
+  /** Of the heads on a way through the log, those that `follow` needs at its end: a log may have no end. */
+  thin(heads: AuditHead[]): void {
+    if (heads.length < 2 * MAX_TRAIL) return;
+    const older = heads.splice(0, heads.length - MAX_TRAIL);
+    heads.unshift(...older.filter(({ seq }) => this.#ahead.has(seq)));
+  }
+
   /** The log was followed over these, to what `token` says. */
   follow(heads: readonly AuditHead[], token: string | undefined): void {
     if (token !== undefined) this.#shown = token;
-    for (const { seq, hash } of heads.slice(-MAX_TRAIL)) {
+    for (const { seq, hash } of heads) {
       this.#trail.set(seq, hash);
       this.#last = Math.max(this.#last, seq);
       const other = this.#ahead.get(seq);

@@ -10,6 +10,7 @@ import { LINK_CHARS, OWNER_CHARS, readLinks, writeLink } from '../../../src/auth
 import { Authority } from '../../../src/auth/authority.ts';
 import type { CallAnswer } from '../../../src/control/messages.ts';
 import { encodeUtf8, toBase64Url } from '../../../src/core/bytes.ts';
+import { wait } from '../../../src/core/clock.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import { answerAudit } from '../../../src/hub/audit-answers.ts';
@@ -95,6 +96,35 @@ for (const [how, { alarm, bend }] of Object.entries(BENDS)) {
     ok((agent.audit.head?.seq ?? 0) > (head?.seq ?? 0));
   });
 }
+
+test('A hub that tells its log an entry at a time, and slowly, is left for the others that wait for their turn', async (t) => {
+  const mesh = new VirtualMesh(t);
+  let asked = 0;
+  let isSlow = false;
+  await mesh.startHub({ limits: { auditPushMs: 1_000 } }, 7000, mesh.clock, {
+    answerAudit: async (...asking) => {
+      const answer = await answerAudit(...asking);
+      if (!isSlow) return answer;
+      asked++;
+      await wait(mesh.clock, 9_000);
+      return { ...answer, links: answer.links.slice(0, LINK_CHARS) };
+    },
+  });
+  const { agent, log } = await mesh.join(['api']);
+  await mesh.clock.advanceAsync(2_000);
+  const { head } = agent.audit;
+  isSlow = true;
+  for (let i = 0; i < 30; i++)
+    await mesh.admin('revocations', { body: { id: `spiffe://skein.mesh/ns/default/sa/x${i}` } });
+  await mesh.until(() => asked > 0);
+  await mesh.clock.advanceAsync(70_000);
+  equal(log.of('audit-not-followed').length, 1);
+  deepEqual(agent.audit.head, head);
+  equal(agent.audit.alarm, undefined);
+  isSlow = false;
+  await mesh.admin('revocations', { body: { id: 'spiffe://skein.mesh/ns/default/sa/y' } });
+  await mesh.until(() => (agent.audit.head?.seq ?? 0) > (head?.seq ?? 0) + 30);
+});
 
 test('A store that was put back, or went on otherwise, is noticed by members, also by one that was restarted', async (t) => {
   const dataFolder = folder(t);

@@ -35,6 +35,7 @@ export class Renewal {
     // Others with this identity were started at the same moment: who looks at another one finds what the first has renewed.
     this.#timer = clock.setTimer(random.ratio() * everyMs, () => {
       this.#timer = setPeriodic(clock, everyMs, () => void this.look());
+      void this.look();
     });
   }
 

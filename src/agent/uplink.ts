@@ -332,12 +332,13 @@ export class Uplink {
   }
 
   #events(ending: Ending): HubConnectionOptions['events'] {
-    const { events, platform, log, owner } = this.#options;
+    const { events, limits, platform, log, owner } = this.#options;
     return {
       ...events,
       onHub: owner.onHub,
       onGoAway: ({ reconnectInMs }, from) => {
-        this.#returnAfterMs = jitter(platform.random, reconnectInMs, GOAWAY_SPREAD);
+        // A hub that leaves is believed no longer than one that does not answer: it may be in better hands by then.
+        this.#returnAfterMs = jitter(platform.random, Math.min(reconnectInMs, limits.reconnectCapMs), GOAWAY_SPREAD);
         log.log('info', 'hub-leaving', { hub: from.url, reconnectInMs });
         this.#leave(from, 'SKEIN_DRAINING', 'it goes away');
       },

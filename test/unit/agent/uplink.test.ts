@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
+import { createHub } from '../../../src/hub/hub.ts';
+import { folder } from '../../support/folder.ts';
 import { RecordingHandler, send } from '../../support/http.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -216,6 +218,25 @@ test('A hub that drains is left when nothing is under way, and asked again when 
   const [again] = mesh.network.dials.slice(length);
   const waitMs = (again?.atMs ?? 0) - startedMs - drainedMs;
   ok(waitMs > 200 && waitMs < 2500, `${waitMs} ms`);
+});
+
+test('A hub that leaves and says to come back in years is asked again within half a minute', async (t) => {
+  const dataFolder = folder(t);
+  const mesh = new VirtualMesh(t);
+  const { random } = mesh.platform;
+  let isHostile = false;
+  const bent = { bytes: (length: number) => random.bytes(length), ratio: () => (isHostile ? 1e9 : random.ratio()) };
+  const listen = { host: '10.0.0.1', port: 7000 };
+  const hub = await mesh.run(createHub({ ...mesh.platform, random: bent }, { listen, dataFolder }));
+  const token = await mesh.run(hub.createJoinToken({ services: ['api'] }));
+  const { agent, log } = await mesh.createAgent({ token: token.text });
+  await mesh.run(agent.start());
+  isHostile = true;
+  await mesh.run(hub.drain());
+  isHostile = false;
+  ok(Number(log.of('hub-leaving')[0]?.fields.reconnectInMs) > 1e9);
+  await mesh.startHub({ dataFolder });
+  await mesh.until(() => agent.hub !== undefined, 30_000);
 });
 
 test('A hub that drains is held while a request is under way; another hub is asked at once', async (t) => {

@@ -15,9 +15,15 @@ interface Entry {
 /** Whoever means it is done by then, three round trips and a hub that is busy with as many others. */
 const GRACE_MS = 1_500;
 /** At first, and at least, so many handshakes go on side by side before others are let wait. */
-const LEAST_AT_ONCE = 64;
-/** A handshake that takes longer waits for the others, here or at its other end, and not for the way between. */
-const SLOW_MS = 600;
+const LEAST_AT_ONCE = 32;
+/**
+ * A handshake that takes longer, and twice as long as the quickest of late, waits for the others, here or at its other end, and not for the
+ * way between. In any case one that takes longer than the second: it is about to be too late.
+ */
+const SLOW_MS = 500;
+const TOO_SLOW_MS = 1_000;
+/** After this the quickest one is looked for anew. */
+const QUICKEST_FOR_MS = 10_000;
 /** More than that would wait for each other: so much less then, and not again before those that were begun have ended. */
 const BACK_OFF = 0.8;
 
@@ -30,6 +36,8 @@ export class HalfOpen {
   /** How many go on side by side; more as long as they are done in time (AIMD, as TCP has it). */
   #atOnce = LEAST_AT_ONCE;
   #steadyMs = 0;
+  #quickestMs = Number.POSITIVE_INFINITY;
+  #quickestUntilMs = 0;
 
   constructor(limits: HalfOpenLimits) {
     this.#limits = limits;
@@ -54,7 +62,11 @@ export class HalfOpen {
 
   /** A handshake has ended well, after `tookMs`. */
   noteDone(tookMs: number, nowMs: number): void {
-    if (tookMs < SLOW_MS) {
+    if (tookMs < this.#quickestMs || nowMs >= this.#quickestUntilMs) {
+      this.#quickestMs = tookMs;
+      this.#quickestUntilMs = nowMs + QUICKEST_FOR_MS;
+    }
+    if (tookMs < Math.min(TOO_SLOW_MS, Math.max(SLOW_MS, 2 * this.#quickestMs))) {
       this.#atOnce = Math.min(this.#limits.maxHalfOpen, this.#atOnce + 1);
     } else if (nowMs >= this.#steadyMs) {
       this.#atOnce = Math.max(LEAST_AT_ONCE, this.#atOnce * BACK_OFF);

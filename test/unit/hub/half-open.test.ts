@@ -88,7 +88,7 @@ test('Many addresses that come together do not push each other out', () => {
   equal(halfOpen.enter('203.0.113.11:1', 100, nobody), undefined);
 });
 
-test('So many handshakes go on side by side as are done in time, and never fewer than 64 nor more than there are places', () => {
+test('So many handshakes go on side by side as are done in time, and never fewer than 32 nor more than there are places', () => {
   const halfOpen = new HalfOpen({ ...LIMITS, maxHalfOpen: 128, maxHalfOpenPerAddress: 128 });
   /** How many there are when no more are let in. */
   const fill = (nowMs: number): number => {
@@ -99,21 +99,31 @@ test('So many handshakes go on side by side as are done in time, and never fewer
     for (const one of leave) one?.();
     return size;
   };
-  equal(fill(0), 64);
+  equal(fill(0), 32);
   for (let i = 0; i < 10; i++) halfOpen.noteDone(50, 0);
-  equal(fill(0), 74);
-  equal(halfOpen.hasRoom('203.0.113.1:1', 0, 73), true);
-  equal(halfOpen.hasRoom('203.0.113.1:1', 0, 74), false, 'those who have just been let in');
+  equal(fill(0), 42);
+  equal(halfOpen.hasRoom('203.0.113.1:1', 0, 41), true);
+  equal(halfOpen.hasRoom('203.0.113.1:1', 0, 42), false, 'those who have just been let in');
   for (let i = 0; i < 1_000; i++) halfOpen.noteDone(50, 0);
   equal(fill(0), 128);
   // All that were begun together are slow together, and say so once.
   for (let i = 0; i < 100; i++) halfOpen.noteDone(1_000, 10);
   equal(fill(10), 103);
-  for (let atMs = 0; atMs < 100_000; atMs += 1_000) halfOpen.noteDone(1_000, atMs);
-  equal(fill(100_000), 64);
+  for (let atMs = 1_010; atMs < 9_000; atMs += 1_000) halfOpen.noteDone(1_000, atMs);
+  equal(fill(9_000), 32);
   // Who was let in has a place, as long as there is one.
-  for (let i = 0; i < 128; i++) ok(halfOpen.enter('203.0.113.1:1', 100_000, nobody));
-  equal(halfOpen.enter('203.0.113.1:1', 100_000, nobody), undefined);
+  for (let i = 0; i < 128; i++) ok(halfOpen.enter('203.0.113.1:1', 9_000, nobody));
+  equal(halfOpen.enter('203.0.113.1:1', 9_000, nobody), undefined);
+});
+
+test('Members that are far away are not taken for slow ones, and those that are about to be too late are', () => {
+  const halfOpen = new HalfOpen({ ...LIMITS, maxHalfOpen: 128, maxHalfOpenPerAddress: 128 });
+  const isRoomFor = (count: number, nowMs: number) => halfOpen.hasRoom('203.0.113.1:1', nowMs, count - 1);
+  let nowMs = 0;
+  for (; nowMs < 60_000; nowMs += 500) halfOpen.noteDone(600 + (nowMs % 300), nowMs);
+  deepEqual([isRoomFor(128, nowMs), isRoomFor(129, nowMs)], [true, false]);
+  for (const endMs = nowMs + 60_000; nowMs < endMs; nowMs += 500) halfOpen.noteDone(1_100, nowMs);
+  deepEqual([isRoomFor(32, nowMs), isRoomFor(33, nowMs)], [true, false]);
 });
 
 test('An address begins no more links than its rate, and costs others nothing', () => {

@@ -25,8 +25,9 @@ export class Metrics {
   readonly #made = new Map<MetricName, () => SampleValue[]>();
 
   async render(): Promise<string> {
-    const { Registry } = await import('prom-client');
-    const registry = new Registry();
+    // It is CommonJS: a bundle knows its exports by nothing but the default one.
+    const { default: client } = await import('prom-client');
+    const registry = new client.Registry();
     for (const [name, read] of this.#made) {
       const { help, type } = METRICS[name];
       // Metrics of prom-client itself cost more for each request than the rest of the sidecar's bookkeeping together; a registry

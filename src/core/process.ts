@@ -41,6 +41,8 @@ export interface WorkerProcess {
   readonly ended: Promise<number | string>;
 }
 
+export type StartWorker = (onMessage: (message: unknown) => void) => WorkerProcess;
+
 /** The process that has started this one as a worker. When it ends, this one ends. */
 export interface Supervisor {
   /** Tells it something that JSON can say. */
@@ -61,7 +63,8 @@ export interface ProcessPort {
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
   /** Processors that this process may use. */
   readonly processors: number;
-  startWorker(onMessage: (message: unknown) => void): WorkerProcess;
+  /** Undefined where the runtime cannot share ports between processes. */
+  readonly startWorker: StartWorker | undefined;
   /** Undefined when this process is no worker. */
   readonly supervisor: Supervisor | undefined;
   /** Keeps the process running although nothing waits for the network: timers never do. */

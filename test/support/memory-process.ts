@@ -74,9 +74,7 @@ export function memoryProcess(options: MemoryProcessOptions): MemoryProcess {
       };
     },
     processors: 2,
-    startWorker: () => {
-      throw new TypeError('Cannot start worker: this process is in memory');
-    },
+    startWorker: undefined,
     supervisor: undefined,
     hold: () => () => undefined,
     exit: (code) => void exited.push(code),

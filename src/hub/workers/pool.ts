@@ -6,7 +6,7 @@ import { Crew, type CrewMember, workerGone } from '../../core/crew.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
 import { type Logger, SILENT_LOGGER } from '../../core/log.ts';
 import type { Platform } from '../../core/platform.ts';
-import type { ProcessPort } from '../../core/process.ts';
+import type { StartWorker } from '../../core/process.ts';
 import { mergeMetrics } from '../../telemetry/merge.ts';
 import type { HubOptions } from '../options.ts';
 import { FileStore } from '../store/file.ts';
@@ -24,7 +24,7 @@ export interface HubPoolOptions {
   readonly workers: number;
   /** Told to each worker, for the logger that it makes. */
   readonly logging: unknown;
-  readonly startWorker: ProcessPort['startWorker'];
+  readonly startWorker: StartWorker;
   /** Gives up starting. */
   readonly signal?: AbortSignal | undefined;
 }

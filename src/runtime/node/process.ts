@@ -47,7 +47,8 @@ export function nodeProcess(): ProcessPort {
     get processors() {
       return availableParallelism();
     },
-    startWorker,
+    // Deno 2.9 loses what its processes tell each other while connections are handed over: a worker hears nothing more.
+    startWorker: process.versions.deno === undefined ? startWorker : undefined,
     supervisor: findSupervisor(),
 
     hold() {

@@ -9,7 +9,7 @@ import { Crew, workerGone } from '../../core/crew.ts';
 import { SkeinError, toSkeinError } from '../../core/errors.ts';
 import { type Logger, SILENT_LOGGER } from '../../core/log.ts';
 import type { FileLock, ListenAddress, Listener, Platform } from '../../core/platform.ts';
-import type { ProcessPort } from '../../core/process.ts';
+import type { StartWorker } from '../../core/process.ts';
 import { Redacted } from '../../core/redacted.ts';
 import { Metrics } from '../../telemetry/prometheus.ts';
 import { createAdminApp } from '../admin.ts';
@@ -27,7 +27,7 @@ export interface PoolOptions {
   readonly workers: number;
   /** Told to each worker, for the logger that it makes. */
   readonly logging: unknown;
-  readonly startWorker: ProcessPort['startWorker'];
+  readonly startWorker: StartWorker;
 }
 
 const ADMIN_TOKEN_BYTES = 32;

@@ -9,6 +9,7 @@ import type { CommandContext } from '../../../src/cli/context.ts';
 import { createPainter } from '../../../src/cli/output.ts';
 import { SIDECAR_OPTIONS } from '../../../src/cli/sidecar-options.ts';
 import { readSidecarSettings, type SidecarSettings } from '../../../src/cli/sidecar-settings.ts';
+import { startWorkers } from '../../../src/cli/workers.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import { nodePlatform } from '../../../src/node.ts';
@@ -200,4 +201,14 @@ test('Workers: a number from 1 to 64, or one for each processor', async () => {
   await rejects(read([], {}, 'workers: 0'), ({ details }: SkeinError) =>
     /expected 1 to 64/.test((details.issues as { message: string }[])[0]?.message ?? ''),
   );
+});
+
+test('A runtime that shares no ports refuses more than one worker, and says so', async () => {
+  const process = memoryProcess({ folder });
+  const platform = { ...nodePlatform(), name: 'deno 2.9.6' };
+  const context = { platform, process, logFormat: 'text', logLevel: 'info' } as const;
+  await rejects(startWorkers(context, 2, { hub: [], token: undefined }), {
+    code: 'SKEIN_CONFIG',
+    message: /deno 2\.9\.6 does not share ports/,
+  });
 });

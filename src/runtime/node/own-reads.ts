@@ -31,18 +31,23 @@ export function hasOwnReads(socket: Duplex): socket is Socket {
 }
 
 /**
- * From now on the kernel writes what comes into what `next` gives, and `onRead` is told how many bytes that were. What the
- * socket has read before still comes by its `data` event, and first.
+ * From now on the kernel writes what comes into `memory`, or into what it gives for each read, and `onRead` is told how many bytes that were.
+ * What the socket has read before still comes by its `data` event, and first.
  * @returns whether it will be so
  */
-export function readInto(socket: Socket, next: () => Uint8Array, onRead: (bytes: number) => void): boolean {
+export function readInto(
+  socket: Socket,
+  memory: Uint8Array | (() => Uint8Array),
+  onRead: (bytes: number) => void,
+): boolean {
   const slotted = socket as unknown as Record<symbol, unknown> & {
     readonly _handle?: { useUserBuffer?(buffer: Uint8Array): void } | null;
   };
   const handle = slotted._handle;
   if (SLOTS === undefined || typeof handle?.useUserBuffer !== 'function') return false;
-  const first = next();
-  slotted[SLOTS.kBufferGen] = next;
+  const isFixed = memory instanceof Uint8Array;
+  const first = isFixed ? memory : memory();
+  slotted[SLOTS.kBufferGen] = isFixed ? null : memory;
   slotted[SLOTS.kBufferCb] = (bytes: number): boolean => {
     onRead(bytes);
     return true;

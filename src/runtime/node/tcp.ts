@@ -9,6 +9,7 @@ import type { ListenAddress, Listener, TcpConnectOptions } from '../../core/plat
 import type { Explanation } from '../common/explanation.ts';
 import { formatAddress } from './address.ts';
 import { listenOn } from './listen.ts';
+import { hasOwnReads, readInto } from './own-reads.ts';
 import { explainSystemError, systemErrorCode } from './system-error.ts';
 
 /** Bytes a reader may hold before the socket is paused, and at half of which it is read again. */
@@ -40,6 +41,11 @@ const SOCKET_OPTIONS = {
   keepAliveInitialDelay: KEEP_ALIVE_MS,
   highWaterMark: HIGH_WATER_BYTES,
 };
+
+/**
+ * What one read brings, of any connection: it is copied at once. Node would make 64 KiB for each read, and give back what is not needed of them.
+ */
+const arrived = new Uint8Array(WINDOW_BYTES);
 
 export type ListenTcp = (at: ListenAddress, onConnection: (stream: ByteStream) => void) => Promise<Listener>;
 export type ConnectTcp = (to: TcpConnectOptions, onConnect?: () => void) => ByteStream;
@@ -90,6 +96,7 @@ class TcpStream implements ByteStream {
     this.#clock = clock;
     this.#dialling = dialling;
     socket.pause();
+    if (dialling === undefined) this.#readIntoOwn();
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#onEnd());
     socket.on('drain', () => this.#onDrain());
@@ -135,6 +142,7 @@ class TcpStream implements ByteStream {
 
   connected(): void {
     this.#dialling = undefined;
+    this.#readIntoOwn();
   }
 
   /** The connection is lost, or never came about. */
@@ -170,6 +178,11 @@ class TcpStream implements ByteStream {
     // The kernel has taken it at once: no drain will be told.
     if (this.#wantsDrain && !socket.writableNeedDrain) this.#onDrain();
   };
+
+  #readIntoOwn(): void {
+    if (!hasOwnReads(this.#socket)) return;
+    readInto(this.#socket, arrived, (bytes) => this.#onData(Buffer.from(arrived.subarray(0, bytes))));
+  }
 
   #onData(chunk: Buffer): void {
     if (this.#closed) return;

@@ -47,17 +47,30 @@ describe('dialWebSocket over TLS', { skip }, () => {
   });
 
   for (const { host, expected } of [
-    { host: 'localhost', expected: 'echo 1,2,3' },
+    { host: 'localhost', expected: 'echo 1,2,3; all as sent' },
     { host: '127.0.0.1', expected: 'certificate is for another name' },
   ]) {
     it(`with the CA in the environment, wss://${host} gives: ${expected}`, async () => {
       const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
       const module = new URL(`../../../src/runtime/node/websocket.${extension}`, import.meta.url).href;
       const script = `
+        import { Buffer } from 'node:buffer';
+        import process from 'node:process';
         import { createWebSocketDialler } from ${JSON.stringify(module)};
         createWebSocketDialler()('wss://${host}:${port}').then((pipe) => {
-          pipe.attach({ onMessage: (m) => { console.log('echo ' + m); pipe.terminate(); }, onProgress() {}, onClose() {} });
-          pipe.send(Uint8Array.of(1, 2, 3));
+          const sizes = [3, 66_076, 500, 0, 128 * 1024, 30_000];
+          const numbered = (i) => Uint8Array.from({ length: sizes[i % 6] }, (_, at) => at + i + 1);
+          let [count, altered] = [0, 0];
+          const onMessage = (m) => {
+            const first = count === 0 ? m.join() : '';
+            if (Buffer.compare(m, numbered(count++)) !== 0) altered++;
+            if (first !== '') process.stdout.write('echo ' + first);
+            if (count < 200) return;
+            console.log(altered === 0 ? '; all as sent' : '; altered ' + altered);
+            pipe.terminate();
+          };
+          pipe.attach({ onMessage, onProgress() {}, onClose() {} });
+          for (let i = 0; i < 200; i++) pipe.send(numbered(i));
         }, (error) => console.log(error.message));`;
       const deno = process.versions.deno !== undefined;
       const args = deno ? ['eval', '--no-check', script] : ['--input-type=module', '-e', script];

@@ -131,6 +131,7 @@ class Pool implements HubPool {
         this.#turns.enter(worker);
         return others;
       },
+      lives: (query: unknown) => [...this.#neighbours.values()].some(({ hub }) => hub === query),
       linked: (query: unknown) => this.#turns.linked(worker, Number(query), this.address),
       tell: (query: unknown) => this.#tell(query),
       gather: (query: unknown) => this.#gather(query),

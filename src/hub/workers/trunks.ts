@@ -57,6 +57,8 @@ export interface TrunksOptions {
   readonly conversation: Conversation;
   /** Shown by workers of this hub to each other. */
   readonly secret: string;
+  /** A trunk that this worker has dialled has ended by itself. */
+  readonly onBroken?: (neighbour: Neighbour) => void;
 }
 
 const LOOPBACK = '127.0.0.1';
@@ -121,6 +123,7 @@ export class Trunks {
   #listener: Listener | undefined;
   /** Who has not shown the secret yet, the oldest first; each with what ends it. */
   readonly #unproven = new Set<() => void>();
+  #isClosed = false;
 
   constructor(options: TrunksOptions) {
     this.#options = options;
@@ -174,7 +177,7 @@ export class Trunks {
         .then(
           (pipe) => {
             leave();
-            return this.#add(hub ?? '', pipe, 'acceptor');
+            return this.#add(hub ?? '', pipe);
           },
           leave, // a stranger on this machine
         )
@@ -183,11 +186,12 @@ export class Trunks {
   }
 
   /** @throws SkeinError SKEIN_PEER_UNREACHABLE */
-  async dial({ hub, port }: Neighbour): Promise<void> {
+  async dial(neighbour: Neighbour): Promise<void> {
+    const { hub, port } = neighbour;
     const { platform, secret } = this.#options;
     const connection = await platform.directSockets?.connect({ host: LOOPBACK, port });
     if (connection === undefined) return;
-    await this.#add(hub, await connection.upgrade(`${secret}.${this.own}`), 'dialler');
+    await this.#add(hub, await connection.upgrade(`${secret}.${this.own}`), neighbour);
   }
 
   /** A member that another worker holds; undefined when none is known to. */
@@ -222,22 +226,27 @@ export class Trunks {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#listener?.close().catch(() => undefined);
     for (const { link } of this.#trunks.values()) link.close(NORMAL, 'closing');
   }
 
-  async #add(hub: string, pipe: MessagePipe, role: 'dialler' | 'acceptor'): Promise<void> {
-    const { platform, log } = this.#options;
+  /** @param dialled whom, if it was dialled */
+  async #add(hub: string, pipe: MessagePipe, dialled?: Neighbour): Promise<void> {
+    const { platform, log, onBroken } = this.#options;
     const { clock, random } = platform;
     const link = new Link(pipe, {
-      ...{ role, clock, random, limits: LIMITS },
+      ...{ role: dialled === undefined ? 'acceptor' : 'dialler', clock, random, limits: LIMITS },
       onClose: (error) => {
-        if (this.#trunks.get(hub)?.link === link) this.#trunks.delete(hub);
         log.log('info', 'trunk-closed', { hub, error: error.message });
+        if (this.#trunks.get(hub)?.link !== link) return;
+        this.#trunks.delete(hub);
+        if (dialled !== undefined && !this.#isClosed) onBroken?.(dialled);
       },
     });
-    this.#trunks.get(hub)?.link.close(NORMAL, 'another one');
+    const before = this.#trunks.get(hub);
     this.#trunks.set(hub, new Trunk(hub, link));
+    before?.link.close(NORMAL, 'another one');
     await link.ready;
     log.log('debug', 'trunk-open', { hub });
   }

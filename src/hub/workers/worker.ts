@@ -2,13 +2,13 @@
 
 import type { Conversation } from '../../core/conversation.ts';
 import type { StartedWorker } from '../../core/crew.ts';
-import { toSkeinError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { HttpServerOptions, MessagePipe, Platform } from '../../core/platform.ts';
 import { createHub } from '../hub.ts';
 import type { HubOptions } from '../options.ts';
+import { Neighbours } from './neighbours.ts';
 import { StoreLine } from './store-line.ts';
-import { type Neighbour, Trunks } from './trunks.ts';
+import { Trunks } from './trunks.ts';
 
 /** All that a worker of a hub is told at its start. */
 export interface HubWorkerStart {
@@ -40,7 +40,15 @@ export async function startHubWorker(
   conversation: Conversation,
   log: Logger,
 ): Promise<StartedWorker> {
-  const trunks = new Trunks({ platform, log, conversation, secret });
+  const trunks = new Trunks({
+    ...{ platform, log, conversation, secret },
+    onBroken: (neighbour) => neighbours.onBroken(neighbour),
+  });
+  const { clock, random } = platform;
+  const neighbours = new Neighbours({
+    ...{ clock, random, log, conversation },
+    dial: (neighbour) => trunks.dial(neighbour),
+  });
   let fetchOwn: HttpServerOptions['fetch'] | undefined;
   const { listenHttp } = platform;
   const within: Platform = {
@@ -63,13 +71,7 @@ export async function startHubWorker(
   });
   await trunks.listen();
   const hub = await createHub(within, { ...options, store, log }, { trunks });
-  // Of two workers the one that asks later hears of the other.
-  const neighbours = await conversation.ask('join', { hub: trunks.own, port: trunks.port } satisfies Neighbour);
-  for (const neighbour of neighbours as readonly Neighbour[]) {
-    await trunks.dial(neighbour).catch((thrown) => {
-      log.log('warn', 'trunk-not-open', { hub: neighbour.hub, error: toSkeinError(thrown).message });
-    });
-  }
+  await neighbours.join({ hub: trunks.own, port: trunks.port });
   const ask = async (path: string): Promise<Response | undefined> => {
     const headers = { host: 'localhost', authorization: `Bearer ${hub.adminToken.reveal()}` };
     return fetchOwn?.(new Request(`http://localhost${path}`, { headers }), {
@@ -83,6 +85,7 @@ export async function startHubWorker(
   });
   const end = async (work: Promise<void>): Promise<void> => {
     await work;
+    neighbours.close();
     trunks.close();
     ended();
   };

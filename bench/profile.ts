@@ -56,7 +56,10 @@ try {
 async function runLoad(): Promise<Program> {
   const watched = (name: Part) =>
     name === part
-      ? { env: { NODE_OPTIONS: `--import=${pathToFileURL(programPath('profiled'))}`, PROFILE_TO: file } }
+      ? {
+          launcher: programPath('skein-parts'),
+          env: { NODE_OPTIONS: `--import=${pathToFileURL(programPath('profiled'))}`, PROFILE_TO: file },
+        }
       : {};
   const mesh = await TestMesh.start(watched('hub'));
   closers.push(() => mesh.close());

@@ -95,6 +95,19 @@ export class Crew {
   }
 
   /**
+   * Asks all that are ready. One that ends meanwhile is left out.
+   * @throws SkeinError when none answers, what the first one says
+   */
+  async askAll(what: string, query?: unknown): Promise<readonly (readonly [member: CrewMember, answer: unknown])[]> {
+    const asked = this.ready.map(async (member) => [member, await member.ask(what, query)] as const);
+    const settled = await Promise.allSettled(asked);
+    const answers = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    if (answers.length > 0) return answers;
+    const [first] = settled;
+    throw first?.status === 'rejected' ? first.reason : workerGone();
+  }
+
+  /**
    * The first one alone, then all others. Resolves when all have been ready.
    * @returns what the first one told
    * @throws SkeinError what one of them says

@@ -11,3 +11,8 @@ export function isLoopbackName(host: string): boolean {
 export function isLoopbackAddress(address: string): boolean {
   return /^(?:127\.\d+\.\d+\.\d+|\[?::1\]?|\[?::ffff:127\.\d+\.\d+\.\d+\]?)(?::\d+)?$/.test(address);
 }
+
+/** A bound `address:port` as this machine can dial it: one of all interfaces is that of the loopback interface. */
+export function toDialable(address: string): string {
+  return address.replace(/^0\.0\.0\.0(?=:)/, '127.0.0.1').replace(/^\[::\](?=:)/, '[::1]');
+}

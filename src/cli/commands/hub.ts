@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { encodeUtf8 } from '../../core/bytes.ts';
+import { toDialable } from '../../core/loopback.ts';
 import type { Hub } from '../../hub/hub.ts';
 import type { HubOptions } from '../../hub/options.ts';
 import type { HubMembership } from '../../hub/standing.ts';
@@ -140,5 +141,5 @@ async function announce(context: CommandContext, settings: HubSettings, running:
 
 /** The bound address as a URL that works on this machine. */
 function toLocalUrl(address: string): string {
-  return `ws://${address.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')}`;
+  return `ws://${toDialable(address)}`;
 }

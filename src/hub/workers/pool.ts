@@ -153,10 +153,7 @@ class Pool implements HubPool {
 
   async #gather(query: unknown): Promise<unknown> {
     const { what } = query as { readonly what: string };
-    const settled = await Promise.allSettled(
-      this.#crew.ready.map(async (member) => [member, await member.ask(what)] as const),
-    );
-    const answers = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    const answers = await this.#crew.askAll(what).catch(() => []); // none is ready yet
     if (what === 'metrics') {
       return mergeMetrics(
         'worker',

@@ -3,6 +3,7 @@
  * one worker would get all the links: so a connection that is for nothing moves the turn on.
  */
 
+import { toDialable } from '../../core/loopback.ts';
 import type { Platform } from '../../core/platform.ts';
 
 /** Links that a worker may have more than another before it counts as that. */
@@ -39,12 +40,9 @@ export class Turns {
   }
 
   #moveOn(address: string): void {
-    const colon = address.lastIndexOf(':');
-    const host = address
-      .slice(0, colon)
-      .replace(/^0\.0\.0\.0$/, '127.0.0.1')
-      .replace(/^\[::\]$/, '[::1]');
-    const stream = this.#connectTcp?.({ host, port: Number(address.slice(colon + 1)) });
+    const dialable = toDialable(address);
+    const colon = dialable.lastIndexOf(':');
+    const stream = this.#connectTcp?.({ host: dialable.slice(0, colon), port: Number(dialable.slice(colon + 1)) });
     stream?.attach(FOR_NOTHING);
     stream?.end();
   }

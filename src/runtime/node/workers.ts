@@ -1,4 +1,4 @@
-/** Workers on node:cluster, which Node, Bun and Deno have: one process listens for all, and hands connections out in turn. */
+/** Workers on node:cluster of Node and Bun (that of Deno loses messages, and is not used): one process listens for all, and hands connections out in turn. */
 
 import cluster from 'node:cluster';
 import process from 'node:process';

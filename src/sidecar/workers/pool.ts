@@ -148,7 +148,7 @@ class Pool implements Sidecar {
       crew.members.map(({ worker, starts }) => [{ worker: String(worker) }, starts]),
     );
     const { fetch } = createAdminApp({
-      ...createReports({ workers: () => crew.ready, metrics }),
+      ...createReports({ crew, metrics }),
       ...{ token: this.adminToken, crypto, log: this.#log },
       isReady: () => this.#state === 'ready' && crew.ready.length > 0,
     });

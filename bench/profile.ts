@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- profile [caller|callee|hub] [--load requests|download|joins|returns] [--seconds N] [--members N]`: where the time of one process
- * goes, by what it was spent on, and the functions that took most of it by themselves.
+ * `npm run bench -- profile [caller|callee|hub] [--load requests|download|joins|returns] [--seconds N] [--members N] [--keep]`: where the time
+ * of one process goes, by what it was spent on, and the functions that took most of it by themselves. `--keep` writes it to bench/results/profile/,
+ * of which tools/docs.mjs makes a table and a flame graph.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,17 +12,21 @@ import { parseArgs } from 'node:util';
 import { type Sidecar, TestMesh } from '../test/support/mesh.ts';
 import type { Program } from '../test/support/process.ts';
 import { runDownloads } from './kit/download.ts';
+import { toFlame } from './kit/flame.ts';
 import { cpuOf, measure } from './kit/measure.ts';
 import { PATIENCE_MS, startMembers } from './kit/membership.ts';
 import { Origin } from './kit/origin.ts';
 import { type CpuProfile, sumByCategory, sumByFunction } from './kit/profile-sums.ts';
 import { programPath } from './kit/programs.ts';
+import { circumstances, loadNow, saveResult } from './kit/report.ts';
 import { waitForWay } from './kit/skein.ts';
 import { runWrk } from './kit/wrk.ts';
 
 const PARTS = ['caller', 'callee', 'hub'] as const;
 const FUNCTIONS_SHOWN = 25;
 const WARM_UP_SECONDS = 2;
+/** Of the busy time: what is less is not kept. */
+const LEAST_SHARE = 0.004;
 
 type Part = (typeof PARTS)[number];
 
@@ -31,6 +36,7 @@ const { values, positionals } = parseArgs({
     load: { type: 'string', default: 'requests' },
     seconds: { type: 'string', default: '5' },
     members: { type: 'string', default: '300' },
+    keep: { type: 'boolean', default: false },
   },
 });
 const part = (positionals[0] ?? 'caller') as Part;
@@ -40,13 +46,16 @@ const joining = Number(values.members);
 
 const folder = mkdtempSync(join(tmpdir(), 'skein-profile-'));
 const file = join(folder, 'cpu.json');
+const loadBefore = loadNow();
 const origin = await Origin.start();
 const closers: (() => Promise<unknown>)[] = [() => origin.close()];
 try {
   if (!PARTS.includes(part)) throw new RangeError(`there is no part "${part}": ${PARTS.join(', ')}`);
   const program = await runLoad();
   await program.stop();
-  print(JSON.parse(readFileSync(file, 'utf8')) as CpuProfile);
+  const profile = JSON.parse(readFileSync(file, 'utf8')) as CpuProfile;
+  print(profile);
+  if (values.keep) process.stderr.write(`kept in ${save(profile)}\n`);
 } finally {
   for (const close of closers.reverse()) await close();
   rmSync(folder, { recursive: true, force: true });
@@ -77,18 +86,28 @@ async function runLoad(): Promise<Program> {
   const caller = await mesh.startSidecar({ name: 'caller', services: ['client'], direct, ...watched('caller') });
   if (values.load === 'joins') await letJoin(mesh);
   else if (values.load === 'returns') await letReturn(mesh);
-  else await load(caller, direct);
-  return { caller: caller.program, callee: callee.program, hub: mesh.hub }[part];
+  else await load(caller, direct, () => process.kill(watchedProgram().pid, 'SIGUSR2'));
+  return watchedProgram();
+
+  function watchedProgram(): Program {
+    return { caller: caller.program, callee: callee.program, hub: mesh.hub }[part];
+  }
 }
 
-async function load(caller: Sidecar, direct: boolean): Promise<void> {
+/** @param begin called when all are warm */
+async function load(caller: Sidecar, direct: boolean, begin: () => void): Promise<void> {
   const target = {
     ...{ name: 'skein', description: '', configuration: [], address: caller.http, host: 'app.mesh' },
     pids: () => ({}),
   };
   await waitForWay(target, direct ? 'direct' : 'relay');
-  if (values.load === 'download') await runDownloads(target, seconds);
-  else await runWrk(target, { connections: 64, seconds: WARM_UP_SECONDS + seconds });
+  const run = (duration: number): Promise<unknown> =>
+    values.load === 'download'
+      ? runDownloads(target, duration)
+      : runWrk(target, { connections: 64, seconds: duration });
+  await run(WARM_UP_SECONDS);
+  begin();
+  await run(seconds);
 }
 
 /** Tells what a join costs as the mesh grows: in quarters, the last of which comes to a mesh of almost all. */
@@ -115,15 +134,31 @@ async function letReturn(mesh: TestMesh): Promise<void> {
   await members.command({ do: 'returned', sinceMs: Date.now() }, PATIENCE_MS);
 }
 
+/** What a process spent its time on while it had something to do. */
+function busyByCategory(profile: CpuProfile): { busy: number; categories: [name: string, micros: number][] } {
+  const categories = [...sumByCategory(profile)].filter(([name]) => name !== 'idle');
+  return { busy: categories.reduce((sum, [, micros]) => sum + micros, 0), categories };
+}
+
+function save(profile: CpuProfile): string {
+  const { busy, categories } = busyByCategory(profile);
+  const shares = categories.map(([name, micros]) => ({ name, share: Number((micros / busy).toFixed(4)) }));
+  const kept = {
+    ...{ part, load: values.load, ...circumstances(loadBefore), node: process.version, busySeconds: busy / 1e6 },
+    shares: shares.filter(({ share }) => share >= LEAST_SHARE),
+    flame: toFlame(profile, LEAST_SHARE),
+  };
+  return saveResult(`profile/${part}-${kept.load}`, kept, { indent: 0 });
+}
+
 function print(profile: CpuProfile): void {
-  const categories = sumByCategory(profile);
-  const busy = [...categories].filter(([name]) => name !== 'idle').reduce((sum, [, micros]) => sum + micros, 0);
+  const { busy, categories } = busyByCategory(profile);
   const line = (micros: number, text: string) =>
     process.stdout.write(`${((micros / busy) * 100).toFixed(1).padStart(6)} %  ${text}\n`);
   process.stdout.write(
     `${part}, load of ${values.load}: ${(busy / 1e6).toFixed(2)} s busy; self time by what it was spent on\n`,
   );
-  for (const [name, micros] of categories) if (name !== 'idle' && micros / busy > 0.001) line(micros, name);
+  for (const [name, micros] of categories) if (micros / busy > 0.001) line(micros, name);
   process.stdout.write(`the ${FUNCTIONS_SHOWN} functions with most self time\n`);
   for (const [name, micros] of [...sumByFunction(profile)].slice(0, FUNCTIONS_SHOWN)) line(micros, name);
 }

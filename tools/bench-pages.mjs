@@ -1,6 +1,7 @@
 /** What the benches found, as pages show it: the table of the README, those of docs/performance.md, and plots, all from bench/results/. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { flameGraph } from './flame.mjs';
 import { root } from './house.mjs';
 import { plot } from './plot.mjs';
 
@@ -11,10 +12,17 @@ const MARK = (name, end) =>
 /** Path → content that it should have; pages without markers are left alone. */
 export function benchFiles() {
   const reports = readReports();
+  const profiles = readProfiles();
   return {
     'README.md': fill('README.md', { summary: summary(reports) }),
-    'docs/performance.md': fill('docs/performance.md', { figures: reports.map(section).join('\n') }),
+    'docs/performance.md': fill('docs/performance.md', {
+      figures: reports.map(section).join('\n'),
+      profiles: profiles.map(profileSection).join('\n'),
+    }),
     ...Object.fromEntries(reports.flatMap(({ series }) => series.map((each) => [plotPath(each), plot(each)]))),
+    ...Object.fromEntries(
+      profiles.map((each) => [flamePath(each), flameGraph({ title: profileTitle(each), flame: each.flame })]),
+    ),
   };
 }
 
@@ -24,6 +32,14 @@ function readReports() {
   return names
     .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')))
     .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)));
+}
+
+/** What `npm run bench -- profile … --keep` has kept: of requests first. */
+function readProfiles() {
+  const folder = join(root, RESULTS, 'profile');
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.json')) : [];
+  const profiles = names.map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')));
+  return profiles.sort((a, b) => b.load.localeCompare(a.load) || a.part.localeCompare(b.part));
 }
 
 /** The page with what stands between its markers replaced. */
@@ -109,6 +125,32 @@ function section({ id, asks, load, pairs, seconds, machine, figures, missing, se
     ...series.map((each) => `![${each.y} by ${each.x}](${plotPath(each).replace('docs/', '')})\n`),
   ];
   return lines.join('\n');
+}
+
+function profileSection(profile) {
+  const { part, load, machine, node, commit, measuredAt, shares } = profile;
+  const title = profileTitle(profile);
+  const rows = shares.map(({ name, share }) => `| ${number(share * 100)} % | ${name} |`);
+  return `#### ${title}
+
+\`npm run bench -- profile ${part} --load ${load}\`: ${machine.processor}, Node ${node}, commit ${commit}, ${measuredAt.slice(0, 10)}, load before ${machine.loadBefore}.
+
+| share | on |
+|---|---|
+${rows.join('\n')}
+
+![${title}: a flame graph](${flamePath(profile).replace('docs/', '')})
+`;
+}
+
+/** Whose time it is, and what it was spent for. */
+function profileTitle({ part, load }) {
+  const names = { caller: 'The calling sidecar', callee: 'The called sidecar', hub: 'The hub' };
+  return `${names[part]}: ${load}`;
+}
+
+function flamePath({ part, load }) {
+  return `docs/img/flame-${part}-${load}.svg`;
 }
 
 function plotPath({ name }) {

@@ -1,4 +1,5 @@
 /** A series as SVG: x on a logarithmic scale, y from 0, each point with its figure. */
+import { toXml } from './xml.mjs';
 
 const WIDTH = 640;
 const HEIGHT = 320;
@@ -40,8 +41,4 @@ ${text(MARGIN.left, 18, y, 'start')}
 function niceCeiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return power * ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10);
-}
-
-function toXml(text) {
-  return String(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }

@@ -8,7 +8,7 @@ export interface CpuProfile {
   readonly timeDeltas: readonly number[];
 }
 
-interface ProfileNode {
+export interface ProfileNode {
   readonly id: number;
   readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
   readonly children?: readonly number[];
@@ -50,6 +50,12 @@ export function categoryOf(frame: Frame): string {
   return folder === undefined ? 'other native functions' : `src/${folder}`;
 }
 
+/** File below the project, and line; empty for what is no script. */
+export function placeOf({ url, lineNumber }: Frame): string {
+  const path = url.replace(/^.*\/(?=(?:dist|src|node_modules)\/)/, '');
+  return path === '' ? '' : `${path}:${lineNumber + 1}`;
+}
+
 /** Microseconds by category, the most first. */
 export function sumByCategory(profile: CpuProfile): ReadonlyMap<string, number> {
   return sumBy(profile, categoryOf);
@@ -57,22 +63,29 @@ export function sumByCategory(profile: CpuProfile): ReadonlyMap<string, number> 
 
 /** Microseconds by function and place, the most first; idle time is left out. */
 export function sumByFunction(profile: CpuProfile): ReadonlyMap<string, number> {
-  const nameOf = ({ functionName, url, lineNumber }: Frame) => {
-    const place = url.replace(/^.*\/(?=(?:dist|src|node_modules)\/)/, '');
-    return `${functionName || '(anonymous)'}${place === '' ? '' : `  ${place}:${lineNumber + 1}`}`;
+  const nameOf = (frame: Frame) => {
+    const place = placeOf(frame);
+    return `${frame.functionName || '(anonymous)'}${place === '' ? '' : `  ${place}`}`;
   };
   const sums = new Map(sumBy(profile, nameOf));
   sums.delete('(idle)');
   return sums;
 }
 
-function sumBy({ nodes, samples, timeDeltas }: CpuProfile, keyOf: (frame: Frame) => string): Map<string, number> {
-  const keys = new Map(nodes.map(({ id, callFrame }) => [id, keyOf(callFrame)]));
+/** Microseconds of each node (id) by itself. */
+export function spentByNode({ samples, timeDeltas }: CpuProfile): ReadonlyMap<number, number> {
+  const spent = new Map<number, number>();
+  // The time before a sample belongs to what the sample before it found.
+  for (const [i, id] of samples.entries()) spent.set(id, (spent.get(id) ?? 0) + (timeDeltas[i + 1] ?? 0));
+  return spent;
+}
+
+function sumBy(profile: CpuProfile, keyOf: (frame: Frame) => string): Map<string, number> {
+  const keys = new Map(profile.nodes.map(({ id, callFrame }) => [id, keyOf(callFrame)]));
   const sums = new Map<string, number>();
-  for (const [i, id] of samples.entries()) {
+  for (const [id, micros] of spentByNode(profile)) {
     const key = keys.get(id) ?? 'unknown';
-    // The time before a sample belongs to what the sample before it found.
-    sums.set(key, (sums.get(key) ?? 0) + (timeDeltas[i + 1] ?? 0));
+    sums.set(key, (sums.get(key) ?? 0) + micros);
   }
   return new Map([...sums].sort(([, a], [, b]) => b - a));
 }

@@ -2,27 +2,34 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { root } from '../../test/support/repository.ts';
 import type { Bench, Missing } from './bench.ts';
 import type { Contender } from './contender.ts';
 import { type Answer, type Figure, meetsGoal, type Question, type Series } from './question.ts';
 
-export interface Report {
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGiB: number;
+  readonly system: string;
+  /** Work that waited in the minute before: much more than 0 says that the machine was not ours alone. */
+  readonly loadBefore: number;
+}
+
+/** What was measured where, and when. */
+export interface Circumstances {
+  readonly measuredAt: string;
+  readonly commit: string;
+  readonly machine: Machine;
+}
+
+export interface Report extends Circumstances {
   readonly id: string;
   readonly asks: string;
   readonly load: string;
-  readonly measuredAt: string;
-  readonly commit: string;
-  readonly machine: {
-    readonly processor: string;
-    readonly cores: number;
-    readonly memoryGiB: number;
-    readonly system: string;
-    /** Work that waited in the minute before: much more than 0 says that the machine was not ours alone. */
-    readonly loadBefore: number;
-  };
+  readonly machine: Machine;
   readonly versions: Readonly<Record<string, string>>;
   readonly pairs: number;
   readonly seconds: number;
@@ -35,19 +42,9 @@ export interface Report {
 
 export function toReport(question: Question, answer: Answer, bench: Bench, loadBefore: number): Report {
   const { id, asks, load } = question;
-  const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
-  const isChanged = git('status', '--porcelain', '--', 'src', 'package-lock.json') !== '';
   return {
     ...{ id, asks, load },
-    measuredAt: new Date().toISOString(),
-    commit: `${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' with changes' : ''}`,
-    machine: {
-      processor: cpus()[0]?.model ?? 'unknown',
-      cores: cpus().length,
-      memoryGiB: Math.round(totalmem() / 2 ** 30),
-      system: `Linux ${release()}`,
-      loadBefore,
-    },
+    ...circumstances(loadBefore),
     versions: { node: process.version, ...bench.versions },
     pairs: bench.pairs,
     seconds: bench.seconds,
@@ -62,11 +59,30 @@ export function toReport(question: Question, answer: Answer, bench: Bench, loadB
   };
 }
 
-export function saveReport(report: Report): string {
-  const folder = join(root, 'bench/results');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, `${report.id}.json`), `${JSON.stringify(report, undefined, 2)}\n`);
-  return `bench/results/${report.id}.json`;
+export function circumstances(loadBefore: number): Circumstances {
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+  const isChanged = git('status', '--porcelain', '--', 'src', 'package-lock.json') !== '';
+  return {
+    measuredAt: new Date().toISOString(),
+    commit: `${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' with changes' : ''}`,
+    machine: {
+      processor: cpus()[0]?.model ?? 'unknown',
+      cores: cpus().length,
+      memoryGiB: Math.round(totalmem() / 2 ** 30),
+      system: `Linux ${release()}`,
+      loadBefore,
+    },
+  };
+}
+
+export const saveReport = (report: Report): string => saveResult(report.id, report);
+
+/** @param name of the file below bench/results/, without its ending */
+export function saveResult(name: string, result: Circumstances, { indent = 2 } = {}): string {
+  const path = `bench/results/${name}.json`;
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), `${JSON.stringify(result, undefined, indent)}\n`);
+  return path;
 }
 
 export function loadNow(): number {

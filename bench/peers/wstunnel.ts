@@ -6,7 +6,8 @@ import { findCommand, type Peer } from './peer.ts';
 export const WSTUNNEL: Peer = {
   name: 'wstunnel',
 
-  find: () => findCommand('wstunnel', ['--version'], 'cargo install wstunnel'),
+  find: () =>
+    findCommand('wstunnel', ['--version'], 'its releases have it: https://github.com/erebe/wstunnel/releases'),
 
   async start(command, origin) {
     const [serverPort = 0, clientPort = 0] = await freePorts(2);

@@ -1,4 +1,7 @@
-/** Imported before a program of ours (`--import`): watches where its time goes, and writes that to the file PROFILE_TO when it ends. */
+/**
+ * Imported before a program of ours (`--import`): watches where its time goes, and writes that to the file PROFILE_TO when it ends. At SIGUSR2 it
+ * begins anew, so that the start of the program does not count.
+ */
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import process from 'node:process';
@@ -13,6 +16,10 @@ if (path !== undefined) {
   session.post('Profiler.enable');
   session.post('Profiler.setSamplingInterval', { interval: INTERVAL });
   session.post('Profiler.start');
+  process.on('SIGUSR2', () => {
+    session.post('Profiler.stop');
+    session.post('Profiler.start');
+  });
   // Answers of the own inspector come before `post` returns.
   process.on('exit', () => {
     session.post('Profiler.stop', (error, result) => {

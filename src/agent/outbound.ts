@@ -46,12 +46,13 @@ export function toOutboundHead(head: RequestHead, clock: Clock): RequestHead {
 function withTrace(head: RequestHead, random: Random): RequestHead {
   const trace = getField(head.fields, 'traceparent');
   if (trace !== undefined && parseTraceParent(trace) !== undefined) return head;
-  const own = formatTraceParent(createTraceParent(random));
-  return { ...head, fields: [...withoutTrace(head.fields), 'traceparent', own] };
+  const fields = withoutTrace(head.fields);
+  fields.push('traceparent', formatTraceParent(createTraceParent(random)));
+  return { ...head, fields };
 }
 
 /** `tracestate` belongs to the trace of its `traceparent`; without a valid one neither means anything (W3C Trace Context §3.3). */
-function withoutTrace(fields: Fields): Fields {
+function withoutTrace(fields: Fields): string[] {
   const kept: string[] = [];
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;

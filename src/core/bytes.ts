@@ -40,11 +40,13 @@ export function decodeUtf8(bytes: Bytes): string {
   return decoder.decode(bytes);
 }
 
-const HEX = '0123456789abcdef';
+/** The two digits of each byte: half the pieces, and half the time, of joining digits. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
 export function toHex(bytes: Bytes): string {
   let text = '';
-  for (const byte of bytes) text += (HEX[byte >> 4] as string) + (HEX[byte & 15] as string);
+  // Each request has ids made here: iterators of typed arrays cost JavaScriptCore more than the digits do.
+  for (let i = 0; i < bytes.length; i++) text += HEX[bytes[i] as number] as string;
   return text;
 }
 

@@ -29,20 +29,20 @@ export function parseTraceParent(value: string): TraceParent | undefined {
 
 /** A span of the same trace, or of a new one. */
 export function createTraceParent(random: Random, parent?: TraceParent, sampled = true): TraceParent {
-  return {
-    traceId: parent?.traceId ?? createTraceId(random),
-    parentId: createSpanId(random),
-    sampled: parent?.sampled ?? sampled,
-  };
+  if (parent !== undefined) {
+    const { traceId, sampled: isSampled } = parent;
+    return { traceId, parentId: createSpanId(random), sampled: isSampled };
+  }
+  // Both ids of one draw: each request begins so.
+  const digits = toHex(random.bytes(24));
+  const traceId = digits.slice(0, NO_TRACE.length);
+  const parentId = digits.slice(NO_TRACE.length);
+  if (traceId === NO_TRACE || parentId === NO_PARENT) return createTraceParent(random, parent, sampled);
+  return { traceId, parentId, sampled };
 }
 
 export function formatTraceParent({ traceId, parentId, sampled }: TraceParent): string {
   return `00-${traceId}-${parentId}-${sampled ? '01' : '00'}`;
-}
-
-function createTraceId(random: Random): string {
-  const id = toHex(random.bytes(16));
-  return id === NO_TRACE ? createTraceId(random) : id;
 }
 
 function createSpanId(random: Random): string {

@@ -8,6 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { AGENT_LIMITS } from '../../src/agent/options.ts';
 import { LINK_CHARS } from '../../src/auth/audit-chain.ts';
 import { tryParseCompactJws } from '../../src/auth/compact-jws.ts';
+import { TicketBook } from '../../src/auth/resume-tickets.ts';
 import { Backoff } from '../../src/core/backoff.ts';
 import { toSkeinError } from '../../src/core/errors.ts';
 import type { MessagePipe, MessagePipeEvents } from '../../src/core/platform.ts';
@@ -48,7 +49,9 @@ class Member {
   }
 
   static async join(service: string): Promise<Member> {
-    const member = new Member(service, await createIdentity());
+    const identity = await createIdentity();
+    identity.tickets = new TicketBook(platform.clock);
+    const member = new Member(service, identity);
     await member.#comeIn(await createToken(hub, adminToken, service.replace('.default', '')));
     void member.#stay();
     return member;

@@ -2,6 +2,7 @@
 
 import type { Grant } from '../auth/grant.ts';
 import { HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
+import type { ResumingAuthenticator } from '../auth/resume-tickets.ts';
 import { Channel } from '../control/channel.ts';
 import type { Push } from '../control/messages.ts';
 import { RevocationAssembler, type RevokedEntries } from '../control/revocation-parts.ts';
@@ -73,6 +74,9 @@ export class HubConnection implements Route {
   readonly #options: HubConnectionOptions;
   readonly #link: Link;
   #session: Session | undefined;
+  #authenticator: ResumingAuthenticator | undefined;
+  /** Ends with what was asked for last. */
+  #ticket: Promise<void> = Promise.resolve();
   #channel: Channel | undefined;
   #isOpen = false;
   readonly #revocations: NewestOnly<RevokedEntries>;
@@ -125,6 +129,7 @@ export class HubConnection implements Route {
       return connection;
     } catch (thrown) {
       const error = connection.#closedBy ?? toSkeinError(thrown);
+      if (connection.#authenticator?.hasTicket === true) options.identity.noteFailedTicket(url);
       connection.close(error);
       throw error;
     } finally {
@@ -206,6 +211,28 @@ export class HubConnection implements Route {
     this.#channel = this.#openChannel(session);
     if (isNewcomer) await identity.accept(await this.#channel.call('enrol', {}));
     this.#isOpen = true;
+    void this.#takeFirstTicket();
+  }
+
+  /** Another ticket, for the SVID that there is now. */
+  renewTicket(): Promise<void> {
+    this.#ticket = this.#ticket.then(() => this.#takeTicket(true));
+    return this.#ticket;
+  }
+
+  /** Who was believed by a ticket goes on with that one. */
+  #takeFirstTicket(): Promise<void> {
+    if (this.#authenticator?.session?.isFresh === true) this.#ticket = this.#ticket.then(() => this.#takeTicket(false));
+    return this.#ticket;
+  }
+
+  /** Whatever comes of it: without one signatures prove. */
+  async #takeTicket(isAnew: boolean): Promise<void> {
+    const { peer } = this;
+    const { session } = this.#authenticator ?? {};
+    if (this.isClosed || peer === undefined || session === undefined) return;
+    const ask = (credential?: string) => this.channel.call('ticket', credential === undefined ? {} : { credential });
+    await this.#options.identity.takeTicket(this.url, peer, session, ask, isAnew).catch(() => undefined);
   }
 
   /** The hub has forgotten the session; circuits, and calls that were not answered, go on. */
@@ -228,6 +255,7 @@ export class HubConnection implements Route {
           events.onHub(this);
           this.#channel?.resume(toControlStream(session));
           events.onRenewed(this);
+          void this.#takeFirstTicket();
         } catch (thrown) {
           this.#fail(toSkeinError(thrown));
         }
@@ -238,10 +266,12 @@ export class HubConnection implements Route {
 
   #openSession(): Session {
     const { platform, identity, instance, staticKey, observer } = this.#options;
+    const authenticator = identity.hubAuthenticator(this.url);
+    this.#authenticator = authenticator;
     const session: Session = new Session({
       role: 'initiator',
       circuit: this.#link.control,
-      authenticator: identity.hubAuthenticator(this.url),
+      authenticator,
       crypto: platform.crypto,
       clock: platform.clock,
       random: platform.random,

@@ -16,12 +16,16 @@ import type { HubRole } from '../auth/hub-role.ts';
 import type { IdentityKey } from '../auth/key-pair.ts';
 import { ResumingAuthenticator, type ResumingOptions, TicketBook } from '../auth/resume-tickets.ts';
 import { type RevocationList, type Revocations, revoked } from '../auth/revocation.ts';
-import type { BundleRefusal } from '../auth/signed-bundle.ts';
+import { SEALED_LIFE_MS } from '../auth/sealed-tickets.ts';
+import type { SessionProof } from '../auth/session-proof.ts';
+import { BUNDLE_LIFE_MS, type BundleRefusal } from '../auth/signed-bundle.ts';
 import type { RevocationsRefusal, SignedRevocations } from '../auth/signed-revocations.ts';
 import { type SigningKeys, toSigningKeys } from '../auth/signing-keys.ts';
 import { readClaimedTime, verifyWit, type Wit } from '../auth/svid.ts';
 import { parseTrustBundle, type TrustBundle } from '../auth/trust-bundle.ts';
 import type { WayIn } from '../auth/way-in.ts';
+import type { CallAnswer } from '../control/messages.ts';
+import { fromBase64Url, toBase64Url } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { LimitedLog } from '../core/limited-log.ts';
 import { jitter } from '../core/random.ts';
@@ -62,6 +66,8 @@ export class Identity {
   readonly #hubTime: HubTime;
   /** By which others know this end again. */
   readonly #given: TicketBook;
+  /** By which hubs know it again. */
+  readonly #hubTickets: TicketBook;
   readonly #store: IdentityStore;
   readonly #key: IdentityKey;
   readonly #wayIn: WayIn | undefined;
@@ -91,6 +97,7 @@ export class Identity {
     this.#revocations = new KnownRevocations(refusals);
     this.#hubTime = new HubTime(clock);
     this.#given = new TicketBook(clock);
+    this.#hubTickets = options.tickets ?? new TicketBook(clock);
     this.#store = store;
     this.#key = key;
     this.#wayIn = wayIn;
@@ -255,23 +262,71 @@ export class Identity {
   }
 
   /** For a session with the hub at `url`. */
-  hubAuthenticator(url: string): Authenticator {
-    const { clock } = this.#options.platform;
+  hubAuthenticator(url: string): ResumingAuthenticator {
+    const { platform } = this.#options;
+    const { clock, crypto } = platform;
+    const isLasting = true;
     if (this.#membership !== undefined) {
-      const inner = this.#memberAuthenticator(expectHub(this.trustDomain), {
-        onBundle: (offered) => this.updateBundle(offered),
-        check: (hub) => {
-          // It is not this member that is revoked.
-          if (this.revocations.has(hub)) throw new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked');
-        },
-      });
-      return this.#resuming(inner, { taken: this.#takenFrom(url) });
+      const taken = { book: this.#hubTickets, name: this.#ticketName(url) };
+      const isGood = (hub: PeerIdentity): boolean => this.#isTrustedFurther(hub);
+      return new ResumingAuthenticator(this.#hubBySignatures(), { crypto, isLasting, taken, isGood });
     }
-    return createNewcomerAuthenticator({
+    const inner = createNewcomerAuthenticator({
       wayIn: this.#wayIn as WayIn,
       key: this.#key,
       clock,
       onBundle: (bundle) => this.#bundle.begin(bundle),
+    });
+    return new ResumingAuthenticator(inner, { crypto, isLasting, isGood: () => false });
+  }
+
+  /**
+   * A ticket of the hub at `url`, for the next handshake with it: who has just proven by signatures who it is, `isAnew` in this session, and else
+   * in its handshake. Call it once at a time. False: it gives none.
+   * @param ask asks it
+   * @throws SkeinError what the hub says; SKEIN_IDENTITY when it proves to be another one than `hub`
+   */
+  async takeTicket(
+    url: string,
+    hub: PeerIdentity,
+    session: SessionProof,
+    ask: (credential: string | undefined) => Promise<CallAnswer<'ticket'>>,
+    isAnew: boolean,
+  ): Promise<boolean> {
+    const name = this.#ticketName(url);
+    const inner = this.#hubBySignatures();
+    const { hash } = session;
+    const answer = await ask(isAnew ? toBase64Url(await inner.prove('initiator', hash)) : undefined);
+    if (answer.ticket === undefined) return false;
+    const shown = isAnew ? await inner.verify('responder', hash, fromBase64Url(answer.credential ?? '')) : hub;
+    if ((shown.grant as Grant).thumbprint !== (hub.grant as Grant).thumbprint)
+      throw new SkeinError('SKEIN_IDENTITY', 'Cannot take ticket: the hub proves to be another one');
+    const id = fromBase64Url(answer.ticket);
+    const { ticketSecret: secret } = session;
+    session.note(id);
+    const seconds = Math.min(answer.seconds, SEALED_LIFE_MS / 1000);
+    this.#hubTickets.keep(name, { id, secret, peer: shown }, seconds * 1000);
+    return true;
+  }
+
+  /** A handshake with the hub at `url` has failed in which its ticket was named. */
+  noteFailedTicket(url: string): void {
+    this.#hubTickets.noteFailure(this.#ticketName(url));
+  }
+
+  /** Else signatures are asked for, and with them the keys of the issuer. */
+  #isTrustedFurther(hub: PeerIdentity): boolean {
+    const leftMs = this.#bundle.endsAtMs - this.#options.platform.clock.epochMs();
+    return leftMs > BUNDLE_LIFE_MS / 2 && this.whyNot(hub, 'Cannot resume') === undefined;
+  }
+
+  #hubBySignatures(): Authenticator {
+    return this.#memberAuthenticator(expectHub(this.trustDomain), {
+      onBundle: (offered) => this.updateBundle(offered),
+      check: (hub) => {
+        // It is not this member that is revoked.
+        if (this.revocations.has(hub)) throw new SkeinError('SKEIN_IDENTITY', 'Cannot use hub: it has been revoked');
+      },
     });
   }
 
@@ -283,10 +338,14 @@ export class Identity {
     return this.#resuming(inner, expected === undefined ? { given: this.#given } : { taken });
   }
 
-  /** A ticket is good for this SVID alone, and of that peer alone. */
   #takenFrom(peer: string): ResumingOptions['taken'] {
     const book = this.#options.tickets;
-    return book && { book, name: `${this.text} ${peer}` };
+    return book && { book, name: this.#ticketName(peer) };
+  }
+
+  /** A ticket is good for this SVID alone, and of that peer alone. */
+  #ticketName(peer: string): string {
+    return `${this.#membership?.text} ${peer}`;
   }
 
   #resuming(inner: Authenticator, tickets: Pick<ResumingOptions, 'given' | 'taken'>): Authenticator {

@@ -61,6 +61,12 @@ export class Renewal {
     const { identity, routes } = this.#options;
     if (await identity.takeKept()) await this.#present(routes());
     else await this.#renew();
+    this.#renewTickets();
+  }
+
+  /** At every hub: by the tickets of the SVID before nobody is known again. */
+  #renewTickets(): void {
+    for (const hub of this.#options.routes()) void hub.renewTicket();
   }
 
   /** At every hub that issues: each of them ends a link with the SVID that it knows. @throws SkeinError when none has issued one */

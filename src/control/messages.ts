@@ -39,6 +39,8 @@ const labels = v.pipe(
 const weight = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000));
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
 const wit = text(8192);
+/** Base64url: of 16 KiB at most. */
+const base64 = v.pipe(text(22_000), v.regex(/^[\w-]*$/));
 /** A SPIFFE bundle (JWKS); `auth` reads it strictly. */
 const bundle = v.custom<object>((value) => typeof value === 'object' && value !== null && 'keys' in value);
 const ip = v.pipe(
@@ -99,6 +101,14 @@ export const CALLS = {
   renew: { request: nothing, answer: v.object({ wit, bundle }) },
   /** The SVID that the caller has got meanwhile, of a hub that issues: the link is good for as long. */
   present: { request: v.object({ wit }), answer: nothing },
+  /**
+   * What the hub knows the caller again by, without signatures, also behind a restart. Who has shown none in this session's handshake, or has
+   * a ticket of it, proves anew who it is, and so does the hub: credentials as in handshakes, over a secret of the session.
+   */
+  ticket: {
+    request: v.object({ credential: v.optional(base64) }),
+    answer: v.object({ ticket: v.optional(base64), seconds: natural, credential: v.optional(base64) }),
+  },
   /**
    * How the audit log goes on behind entry `after`: where the answer begins, whom each entry is about and what it says, as hashes, and
    * those about the caller in full. `head` is the issuer's word on how far it has come in all.

@@ -7,10 +7,12 @@ import type { Sha256 } from '../catalog/digest.ts';
 import type { CallHandlers } from '../control/channel.ts';
 import { measureMessage } from '../control/codec.ts';
 import type { CallAnswer, Registration } from '../control/messages.ts';
+import { type Bytes, fromBase64Url, toBase64Url } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { SpiffeId } from '../core/spiffe-id.ts';
 import type { answerAudit } from './audit-answers.ts';
+import type { TicketAnswer } from './authentication.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { HubLimits, HubRole } from './options.ts';
 import type { Member } from './presence.ts';
@@ -50,6 +52,8 @@ export interface Caller {
   readonly grant: Grant;
   readonly member: Member;
   readonly subscriber: Subscriber;
+  /** By which this hub knows the caller again. @throws SkeinError SKEIN_IDENTITY, SKEIN_REVOKED */
+  giveTicket(credential: Bytes | undefined): Promise<TicketAnswer>;
   /** @throws SkeinError SKEIN_CONFLICT */
   join(): void;
   /** The SVID that proves the caller is now good until then. */
@@ -113,6 +117,12 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       from.extend(expiresAtMs);
       return {};
     },
+    ticket: async ({ credential }) => {
+      const from = caller();
+      count(from, credential === undefined ? 1 : COSTLY);
+      const given = await from.giveTicket(readBytes(credential));
+      return { ticket: writeBytes(given.ticket), seconds: given.seconds, credential: writeBytes(given.credential) };
+    },
     audit: ({ after }) => {
       const from = need('issuer');
       count(from, COSTLY);
@@ -170,6 +180,19 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       return {};
     },
   };
+}
+
+/** @throws SkeinError SKEIN_PROTOCOL */
+function readBytes(text: string | undefined): Bytes | undefined {
+  try {
+    return text === undefined ? undefined : fromBase64Url(text);
+  } catch (cause) {
+    throw new SkeinError('SKEIN_PROTOCOL', 'Cannot read credential: it is not base64url', { cause });
+  }
+}
+
+function writeBytes(bytes: Bytes | undefined): string | undefined {
+  return bytes && toBase64Url(bytes);
 }
 
 function checkRegistration(

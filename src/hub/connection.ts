@@ -1,13 +1,14 @@
 /** One link to the hub from its first byte to its last: handshake, control stream, presence. */
 
 import type { Grant } from '../auth/grant.ts';
+import type { ResumingAuthenticator } from '../auth/resume-tickets.ts';
 import { revoked } from '../auth/revocation.ts';
 import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { Channel } from '../control/channel.ts';
 import { isInstance, type Push } from '../control/messages.ts';
 import { splitRevocations } from '../control/revocation-parts.ts';
 import { chooseControlVersion } from '../control/version.ts';
-import { concatBytes } from '../core/bytes.ts';
+import { type Bytes, concatBytes } from '../core/bytes.ts';
 import type { Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { readRemoteIp } from '../core/ip.ts';
@@ -15,11 +16,12 @@ import type { Logger } from '../core/log.ts';
 import type { MessagePipe, Platform, X25519KeyPair } from '../core/platform.ts';
 import type { TunnelObserver } from '../telemetry/observe.ts';
 import type { Circuit } from '../tunnel/circuit.ts';
-import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
+import type { PeerIdentity } from '../tunnel/handshake.ts';
 import { Link } from '../tunnel/link.ts';
 import type { TunnelOptions } from '../tunnel/options.ts';
 import { Session } from '../tunnel/session.ts';
 import { type IncomingStream, STREAM_KIND } from '../tunnel/stream.ts';
+import type { Authentication, TicketAnswer } from './authentication.ts';
 import { type Caller, type CallServices, createCallHandlers } from './calls.ts';
 import { DormantChannel, type MemberChannel } from './dormant-channel.ts';
 import { type Holders, isVouchedFor, keyRemoved } from './holders.ts';
@@ -36,8 +38,7 @@ export interface ConnectionOptions extends CallServices {
   /** This start of the hub, as sidecars see it in the handshake. */
   readonly instance: string;
   readonly staticKey: X25519KeyPair;
-  /** For one handshake. */
-  readonly createAuthenticator: () => Authenticator;
+  readonly authentication: Authentication;
   readonly observer: TunnelObserver;
   readonly publisher: Publisher;
   /** Limits of the link. */
@@ -63,6 +64,7 @@ export class Connection {
   readonly #observedIp: string | undefined;
   /** undefined: there was none yet, or it is forgotten. */
   #session: Session | undefined;
+  #authenticator: ResumingAuthenticator | undefined;
   /** Who it is, since it has opened a control stream, on this link or before the hub has slept. */
   #resting: RestingMember | undefined;
   #member: Member | undefined;
@@ -200,11 +202,13 @@ export class Connection {
 
   #startSession(): void {
     if (this.#isClosed) return;
-    const { platform, trustDomain, instance, staticKey, createAuthenticator, observer } = this.#options;
+    const { platform, trustDomain, instance, staticKey, authentication, observer } = this.#options;
+    const authenticator = authentication.create();
+    this.#authenticator = authenticator;
     const session = new Session({
       role: 'responder',
       circuit: this.#link.control,
-      authenticator: createAuthenticator(),
+      authenticator,
       crypto: platform.crypto,
       clock: platform.clock,
       random: platform.random,
@@ -338,6 +342,7 @@ export class Connection {
       grant: sidecar,
       member,
       subscriber,
+      giveTicket: (credential) => this.#giveTicket(credential),
       join: () => this.#join(member, sidecar),
       extend: (expiresAtMs) => this.#extend(expiresAtMs),
     };
@@ -354,6 +359,13 @@ export class Connection {
     this.#renewal?.cancel();
     this.#renewal = undefined;
     dormant.release(channel);
+  }
+
+  #giveTicket(credential: Bytes | undefined): Promise<TicketAnswer> {
+    const peer = this.#resting;
+    if (this.#authenticator === undefined || peer === undefined)
+      throw new SkeinError('SKEIN_SESSION_LOST', 'Cannot give ticket: the session is not open');
+    return this.#options.authentication.giveTicket(this.#authenticator, peer, credential);
   }
 
   /** From now on others find this sidecar. */

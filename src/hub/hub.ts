@@ -129,7 +129,7 @@ class RunningHub implements Hub {
     const { clock, random, crypto } = platform;
     const { sha256 } = crypto;
     const { store, epoch } = state;
-    const { standing, roles, issuer } = opened;
+    const { standing, roles, issuer, ticketRoot } = opened;
     const { trustDomain } = standing;
     this.#platform = platform;
     this.#options = options;
@@ -158,7 +158,6 @@ class RunningHub implements Hub {
       membership.onRevocations = () => this.#revocations.adopt(membership.revocations);
     }
     standing.onBundle = () => {
-      authentication.forgetTickets();
       for (const connection of this.#door.connections()) connection.tellKeys(standing.bundle(), issuer?.holders);
     };
     const board = new StatusBoard(clock);
@@ -254,8 +253,8 @@ class RunningHub implements Hub {
       },
     });
     const authentication = new Authentication({
-      ...{ clock, crypto, standing, issuer, enrolment: this.#enrolment, revocations: this.#revocations },
-      isIssuer: roles.includes('issuer'),
+      ...{ clock, crypto, random, standing, issuer, enrolment: this.#enrolment, revocations: this.#revocations },
+      ...{ isIssuer: roles.includes('issuer'), ticketRoot },
     });
     const connection = {
       ...services,
@@ -265,7 +264,7 @@ class RunningHub implements Hub {
       trustDomain,
       instance,
       staticKey: crypto.createX25519(),
-      createAuthenticator: () => authentication.create(),
+      authentication,
       observer: new TunnelObserver(this.metrics),
       publisher: this.#publisher,
       ...{ tunnel: options.tunnel, maxStateBytes: options.sleep?.maxStateBytes },
@@ -279,7 +278,7 @@ class RunningHub implements Hub {
       presence: this.#presence,
       publisher: this.#publisher,
       relay: this.#relay,
-      issuer,
+      ...{ issuer, authentication },
       enrolment: this.#enrolment,
       links,
       ...{ quotas, federation: this.#federation, leases: this.#leases, waiting: () => this.#door.waiting },

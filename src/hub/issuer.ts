@@ -31,7 +31,7 @@ export interface HubIssuerOptions {
   readonly trustDomain: string | undefined;
   /** File of the signing key; without it the key lives as long as the hub. */
   readonly stateFile: string | undefined;
-  /** File of the own key and SVID, of a hub that is to be who it was. @default none, and each start makes others */
+  /** File of the own key and SVID. @default none, and each start makes others */
   readonly ownFile?: string | undefined;
   /** The issuer that the hubs of this store are; undefined for the first of them. */
   readonly anchor: TrustAnchor | undefined;

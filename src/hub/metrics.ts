@@ -2,6 +2,7 @@
 
 import { isEndpoint } from '../catalog/resource.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
+import type { Authentication } from './authentication.ts';
 import type { Enrolment } from './enroll.ts';
 import type { Federation } from './federation.ts';
 import type { HalfOpen } from './half-open.ts';
@@ -20,6 +21,7 @@ export interface HubMetricsOptions {
   readonly publisher: Publisher;
   readonly relay: Relay;
   readonly issuer: HubIssuer | undefined;
+  readonly authentication: Authentication;
   readonly enrolment: Enrolment | undefined;
   readonly links: LinkCounts;
   readonly quotas: Quotas;
@@ -46,6 +48,11 @@ export function defineHubMetrics(metrics: Metrics, options: HubMetricsOptions): 
   metrics.read('skein_hub_waiting_links', options.waiting);
   metrics.read('skein_hub_links_total', () => links.accepted);
   metrics.readAll('skein_hub_links_refused_total', () => [...links.refused].map(([reason, n]) => [{ reason }, n]));
+  metrics.readAll('skein_hub_handshakes_total', () => [
+    [{ by: 'signatures' }, options.authentication.proven.signatures],
+    [{ by: 'ticket' }, options.authentication.proven.ticket],
+  ]);
+  metrics.read('skein_hub_tickets_given_total', () => options.authentication.ticketsGiven);
   metrics.readAll('skein_hub_quota_crossed_total', () =>
     [...options.quotas.crossed].map(([quota, n]) => [{ quota }, n]),
   );

@@ -1,10 +1,12 @@
 /** What a hub is at its start: the issuer with its key, or what an issuer has made of it; never both in one folder. */
 
 import { areSameRoles, HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
+import type { Bytes } from '../core/bytes.ts';
 import { SkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import { claimAnchor, otherIssuer, readAnchor } from './anchor.ts';
+import { toTicketRoot } from './authentication.ts';
 import { HubIssuer } from './issuer.ts';
 import { HUB_LIMITS, type HubOptions, type HubParts } from './options.ts';
 import type { HubMembership, HubStanding } from './standing.ts';
@@ -15,14 +17,13 @@ export interface OpenedStanding {
   readonly roles: readonly HubRole[];
   /** The same as `standing` in a hub that is the issuer. */
   readonly issuer: HubIssuer | undefined;
+  /** Of what it seals for members. */
+  readonly ticketRoot: Bytes;
 }
 
 export interface StandingOptions {
   readonly platform: Platform;
-  readonly options: Pick<
-    HubOptions & HubParts,
-    'roles' | 'trustDomain' | 'url' | 'listen' | 'limits' | 'membership' | 'sleep'
-  >;
+  readonly options: Pick<HubOptions & HubParts, 'roles' | 'trustDomain' | 'url' | 'listen' | 'limits' | 'membership'>;
   readonly log: Logger;
   readonly state: HubState;
 }
@@ -52,7 +53,7 @@ export async function openStanding(given: StandingOptions): Promise<OpenedStandi
     if (anchor !== undefined && !membership.bundle().keys.some(({ kid }) => kid === anchor.thumbprint)) {
       throw otherIssuer(anchor, { file: '' });
     }
-    return { standing: membership, roles, issuer: undefined };
+    return { standing: membership, roles, issuer: undefined, ticketRoot: await rootOf(membership, given) };
   }
   const roles = options.roles ?? HUB_ROLES;
   if (!roles.includes('issuer')) {
@@ -67,13 +68,17 @@ export async function openStanding(given: StandingOptions): Promise<OpenedStandi
   const issuer = await HubIssuer.open({
     ...{ platform, log, trustDomain: options.trustDomain, stateFile, anchor, roles, store: state.store },
     limits: { ...HUB_LIMITS, ...options.limits },
-    // One that sleeps is the same one behind each sleep.
-    ownFile: options.sleep === undefined ? undefined : stateFile?.replace(/[^/]*$/, 'self.json'),
+    // The same one behind each start, and each sleep.
+    ownFile: stateFile?.replace(/[^/]*$/, 'self.json'),
   });
   const { trustDomain, thumbprint } = issuer;
   await claimAnchor(state.store, { thumbprint, trustDomain, url: plannedUrl(options), file: stateFile ?? '' });
   await issuer.start();
-  return { standing: issuer, roles, issuer };
+  return { standing: issuer, roles, issuer, ticketRoot: await rootOf(issuer, given) };
+}
+
+function rootOf(standing: HubStanding, { platform }: StandingOptions): Promise<Bytes> {
+  return toTicketRoot(standing.credential().key, platform.crypto, platform.random);
 }
 
 /** A hub plays what its SVID says: members would ask it for all of that, and for nothing else. */

@@ -1,6 +1,6 @@
 /**
- * The identity of a hub that sleeps, key and SVID, beside the key of the issuer: each wake is a start, and a hub that showed another key after
- * each would have to sign and log another SVID, of which all members would have to be told.
+ * The identity of a hub that issues, key and SVID, beside the key of the issuer. One that showed another key after each start, or each sleep, would have
+ * to sign and log another SVID, of which all members would have to be told; and they could not know it again by the tickets that it has sealed.
  */
 
 import { areSameRoles, HUB_ROLES, type HubRole } from '../auth/hub-role.ts';

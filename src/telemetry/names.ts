@@ -29,6 +29,16 @@ export const METRICS = {
     help: 'Links refused or ended before a sidecar was known, by reason',
     labels: ['reason'],
   },
+  skein_hub_handshakes_total: {
+    type: 'counter',
+    help: 'Members and newcomers that have proven who they are, by what: signatures, or the ticket of an earlier handshake',
+    labels: ['by'],
+  },
+  skein_hub_tickets_given_total: {
+    type: 'counter',
+    help: 'Tickets given, by which members that come back need no signatures',
+    labels: [],
+  },
   skein_hub_quota_crossed_total: {
     type: 'counter',
     help: 'Times an identity asked for more than its quota and was refused or slowed, by quota',

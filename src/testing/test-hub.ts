@@ -28,8 +28,8 @@ export interface TestHub {
 
 const PORT = 7_000;
 const LATENCY_MS = 5;
-/** Hubs of a mesh are one issuer, whose keys are here. */
-const FOLDER = 'hub';
+/** In a folder of each. */
+const ISSUER_FILE = 'issuer.json';
 
 export class HubHost implements TestHub {
   readonly name: string;
@@ -64,14 +64,22 @@ export class HubHost implements TestHub {
   async start(): Promise<void> {
     const { latencyMs: _, ...options } = this.#options;
     const line = this.#world.store.connect();
+    await this.#copyIssuer();
     const hub = await createHub(createHostPlatform(this.#world), {
       ...options,
       listen: { host: this.ip, port: PORT },
-      dataFolder: FOLDER,
+      dataFolder: this.name,
       store: line,
       log: this.#world.logOf(this.name),
     });
     this.#running = { hub, line };
+  }
+
+  /** Hubs of a mesh are one issuer: that of the first. */
+  async #copyIssuer(): Promise<void> {
+    const { files } = this.#world;
+    const issuer = await files.read(`hub-1/${ISSUER_FILE}`);
+    if (issuer !== undefined) await files.replace(`${this.name}/${ISSUER_FILE}`, issuer);
   }
 
   async createToken(services: readonly string[], namespace: string | undefined): Promise<string> {

@@ -28,9 +28,12 @@ export interface Authenticator {
   readonly tickets?: Tickets;
 }
 
+/** Longer than any that a responder seals. */
+export const MAX_TICKET_BYTES = 4096;
+
 /** Of a handshake that is over: by what both ends know each other again. */
 export interface Remembered {
-  /** The session's, 16 bytes; who looks on may know it. */
+  /** The session's id, 16 bytes, or what the responder has sealed; who looks on may know it. */
   readonly id: Bytes;
   /** Nobody else knows it. */
   readonly secret: Bytes;
@@ -45,7 +48,7 @@ export interface Tickets {
   offer(): Bytes | undefined;
   /** Responder: what the peer names. One that it does not know changes nothing. */
   present(id: Bytes): void;
-  /** Both ends remember this session, for `seconds`. */
+  /** The handshake is over, and well; both ends remember this session for `seconds`, 0: not by itself. */
   keep(session: Remembered, seconds: number): void;
 }
 

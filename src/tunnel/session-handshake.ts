@@ -1,6 +1,6 @@
 /** Drives the Noise handshake of one session over a circuit: three records, credentials checked in between. */
 
-import { type Bytes, concatBytes, decodeUtf8, EMPTY, encodeUtf8, equalBytes } from '../core/bytes.ts';
+import { type Bytes, concatBytes, decodeUtf8, EMPTY, encodeUtf8 } from '../core/bytes.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Crypto, X25519KeyPair } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
@@ -10,6 +10,7 @@ import {
   type Authenticator,
   type HandshakeRole,
   HandshakeState,
+  MAX_TICKET_BYTES,
   type PeerIdentity,
   type SplitKeys,
 } from './handshake.ts';
@@ -24,9 +25,13 @@ import {
   writeRecordHeader,
 } from './record.ts';
 
-/** Protocol version and features in payload 1; in the clear, but covered by the handshake hash. Behind `WITH_TICKET` follows its id. */
-const HELLO_PAYLOAD: Bytes = new Uint8Array([1, 0]);
-const WITH_TICKET: Bytes = new Uint8Array([1, 1]);
+/** Protocol version and features in payload 1; in the clear, but covered by the handshake hash. Behind a ticket's feature follows that. */
+const VERSION = 1;
+const FEATURES_NONE = 0;
+const WITH_NAMED_TICKET = 1;
+const WITH_SEALED_TICKET = 2;
+const FEATURES_AT = 1;
+const TICKET_AT = 2;
 const TICKET_LABEL = encodeUtf8('skein/1 ticket');
 const PROLOGUE_NAME = encodeUtf8('skein/1');
 const SESSION_ID_BYTES = 16;
@@ -94,8 +99,7 @@ export class SessionHandshake {
     const noise = this.#begin(clear);
     noise.beginWrite();
     const ticket = this.#options.authenticator.tickets?.offer();
-    const hello = ticket === undefined ? HELLO_PAYLOAD : concatBytes(WITH_TICKET, ticket);
-    return this.#message(concatBytes(clear, noise.finishWrite(hello)));
+    return this.#message(concatBytes(clear, noise.finishWrite(encodeHello(ticket))));
   }
 
   /** @throws SkeinError SKEIN_HANDSHAKE, SKEIN_IDENTITY and what else the authenticator throws */
@@ -178,20 +182,24 @@ export class SessionHandshake {
   }
 
   #readHello(hello: Bytes): void {
-    if (equalBytes(hello, HELLO_PAYLOAD)) return;
-    const ticket = hello.subarray(WITH_TICKET.length);
-    if (!equalBytes(hello.subarray(0, WITH_TICKET.length), WITH_TICKET) || ticket.length !== SESSION_ID_BYTES)
-      throw failure('the peer speaks another version');
+    const features = hello[0] === VERSION ? hello[FEATURES_AT] : undefined;
+    const ticket = hello.subarray(TICKET_AT);
+    if (features === FEATURES_NONE && ticket.length === 0) return;
+    const isTicket =
+      features === WITH_NAMED_TICKET
+        ? ticket.length === SESSION_ID_BYTES
+        : features === WITH_SEALED_TICKET && ticket.length > SESSION_ID_BYTES && ticket.length <= MAX_TICKET_BYTES;
+    if (!isTicket) throw failure('the peer speaks another version');
     this.#options.authenticator.tickets?.present(ticket);
   }
 
   #complete(noise: HandshakeState, outcome: PeerIdentity | SkeinError, theirSeconds: number): void {
     const keys = noise.split();
     const { crypto, authenticator } = this.#options;
-    const seconds = Math.min(theirSeconds, authenticator.tickets?.seconds ?? 0);
-    if (seconds > 0 && !(outcome instanceof SkeinError)) {
+    const { tickets } = authenticator;
+    if (tickets !== undefined && !(outcome instanceof SkeinError)) {
       const secret = crypto.hmacSha256(keys.exporter, TICKET_LABEL, this.#sessionId);
-      authenticator.tickets?.keep({ id: this.#sessionId, secret, peer: outcome }, seconds);
+      tickets.keep({ id: this.#sessionId, secret, peer: outcome }, Math.min(theirSeconds, tickets.seconds));
     }
     this.result = {
       sessionId: this.#sessionId,
@@ -254,6 +262,13 @@ function decodePayload(payload: Bytes): HandshakePayload {
     throw failure('the peer sends malformed settings');
   const ticketSeconds = values.get(SETTING_TICKET) ?? 0;
   return { credential, settings: { streamWindowBytes, sessionWindowBytes, maxStreams }, ticketSeconds };
+}
+
+/** By a session's name, or sealed: what its length says. */
+function encodeHello(ticket: Bytes | undefined): Bytes {
+  if (ticket === undefined) return new Uint8Array([VERSION, FEATURES_NONE]);
+  const features = ticket.length === SESSION_ID_BYTES ? WITH_NAMED_TICKET : WITH_SEALED_TICKET;
+  return concatBytes(new Uint8Array([VERSION, features]), ticket);
 }
 
 /** session id (16), then initiator instance, intended responder instance and trust domain, each u8 length + bytes. */

@@ -2,13 +2,15 @@
 
 import { createMemberAuthenticator, createNewcomerAuthenticator, expectHub } from '../../src/auth/authenticator.ts';
 import { createIdentityKey, type IdentityKey } from '../../src/auth/key-pair.ts';
+import { ResumingAuthenticator, type TicketBook } from '../../src/auth/resume-tickets.ts';
+import type { SessionProof } from '../../src/auth/session-proof.ts';
 import { parseTrustBundle, type TrustBundle } from '../../src/auth/trust-bundle.ts';
 import { type KnownHub, parseWayIn } from '../../src/auth/way-in.ts';
 import { Channel } from '../../src/control/channel.ts';
 import type { CataloguePush, Push } from '../../src/control/messages.ts';
 import { encodeControlOffer } from '../../src/control/version.ts';
 import { CatalogueWatch } from '../../src/control/watch.ts';
-import { concatBytes } from '../../src/core/bytes.ts';
+import { concatBytes, fromBase64Url } from '../../src/core/bytes.ts';
 import type { SkeinError } from '../../src/core/errors.ts';
 import { createId } from '../../src/core/id.ts';
 import { SILENT_LOGGER } from '../../src/core/log.ts';
@@ -26,6 +28,8 @@ export interface Identity {
   wit: string;
   bundle: TrustBundle | undefined;
   id: string;
+  /** By which the hub knows it again. @default none: it proves by signatures each time */
+  tickets?: TicketBook;
 }
 
 export async function createIdentity(): Promise<Identity> {
@@ -36,6 +40,8 @@ export class HubClient {
   readonly identity: Identity;
   readonly link: Link;
   readonly session: Session;
+  /** Of the handshake with the hub. */
+  readonly authenticator: ResumingAuthenticator;
   readonly channel: Channel;
   readonly watch: CatalogueWatch;
   readonly pushes: CataloguePush[] = [];
@@ -50,13 +56,21 @@ export class HubClient {
   readonly #platform: Platform;
   readonly #trustDomain: string;
 
-  private constructor(platform: Platform, identity: Identity, trustDomain: string, link: Link, session: Session) {
+  private constructor(
+    platform: Platform,
+    identity: Identity,
+    trustDomain: string,
+    link: Link,
+    session: Session,
+    authenticator: ResumingAuthenticator,
+  ) {
     const { clock, random, crypto } = platform;
     this.#platform = platform;
     this.#trustDomain = trustDomain;
     this.identity = identity;
     this.link = link;
     this.session = session;
+    this.authenticator = authenticator;
     let closed: (error: SkeinError) => void = () => undefined;
     this.closed = new Promise((resolve) => {
       closed = resolve;
@@ -99,7 +113,7 @@ export class HubClient {
     const { clock, random, crypto } = platform;
     const join = token === undefined ? undefined : parseWayIn(token, knownHub, crypto.sha256);
     const trustDomain = join?.trustDomain ?? new URL(identity.id).host;
-    const authenticator: Authenticator =
+    const inner: Authenticator =
       join === undefined
         ? memberAuthenticator(platform, identity, trustDomain, expectHub(trustDomain))
         : createNewcomerAuthenticator({
@@ -110,6 +124,9 @@ export class HubClient {
               identity.bundle = bundle;
             },
           });
+    const { tickets: book } = identity;
+    const taken = book && { book, name: url };
+    const authenticator = new ResumingAuthenticator(inner, { crypto, isLasting: true, taken, isGood: () => true });
     const link = new Link(await dial(url), { role: 'dialler', clock, random, onClose: () => undefined });
     await link.ready;
     let lose: (error: SkeinError) => void = () => undefined;
@@ -132,7 +149,7 @@ export class HubClient {
       onClose: (error) => lose(error),
     });
     await session.ready;
-    const client = new HubClient(platform, identity, trustDomain, link, session);
+    const client = new HubClient(platform, identity, trustDomain, link, session, authenticator);
     if (join !== undefined) {
       // A session that ends takes the channel with it; why it ended is what the session says.
       const answer = await client.channel
@@ -142,7 +159,16 @@ export class HubClient {
       identity.bundle = parseTrustBundle(answer.bundle);
       identity.id = answer.id;
     }
+    if (authenticator.session?.isFresh === true) await client.#takeTicket(url, authenticator.session);
     return client;
+  }
+
+  async #takeTicket(name: string, session: SessionProof): Promise<void> {
+    const { tickets } = this.identity;
+    const peer = this.session.peer;
+    if (tickets === undefined || peer === undefined) return;
+    const { ticket = '', seconds } = await this.channel.call('ticket', {});
+    tickets.keep(name, { id: fromBase64Url(ticket), secret: session.ticketSecret, peer }, seconds * 1000);
   }
 
   async register(...services: readonly string[]): Promise<void> {

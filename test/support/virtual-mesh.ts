@@ -1,4 +1,6 @@
 /** Hubs and members on a virtual clock and a network in memory: hours pass in milliseconds, and the same way each time. */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Agent, createAgent } from '../../src/agent/agent.ts';
 import { ALL_PARTS } from '../../src/agent/all-parts.ts';
@@ -36,7 +38,8 @@ export class VirtualMesh {
   #hub: Hub | undefined;
   /** That of hubs that share one. */
   readonly store = new SharedStore();
-  #folder: string | undefined;
+  /** Of hubs that share a store, by port: each has its own, with the issuer of the first. */
+  readonly #folders = new Map<number, string>();
   /** Hubs that share it, by their URL, each with its way there. */
   readonly #shared = new Map<string, { readonly hub: Hub; readonly line: StoreLine }>();
 
@@ -73,7 +76,7 @@ export class VirtualMesh {
   /** One of several hubs that share a store and an issuer. */
   async startShared(port: number, options: HubOptions = {}, clock?: Clock, parts?: HubParts): Promise<Hub> {
     const line = this.store.connect();
-    const hub = await this.startHub({ store: line, dataFolder: this.#sharedFolder, ...options }, port, clock, parts);
+    const hub = await this.startHub({ store: line, dataFolder: this.#folderOf(port), ...options }, port, clock, parts);
     this.#shared.set(hub.url, { hub, line });
     return hub;
   }
@@ -86,9 +89,14 @@ export class VirtualMesh {
     killed?.hub.close().catch(() => undefined); // nobody hears of it; it takes no more time
   }
 
-  get #sharedFolder(): string {
-    this.#folder ??= folder(this.#t);
-    return this.#folder;
+  #folderOf(port: number): string {
+    const known = this.#folders.get(port);
+    if (known !== undefined) return known;
+    const made = folder(this.#t);
+    const [first] = this.#folders.values();
+    if (first !== undefined) copyFileSync(join(first, 'issuer.json'), join(made, 'issuer.json'));
+    this.#folders.set(port, made);
+    return made;
   }
 
   async token(...services: readonly string[]): Promise<string> {

@@ -31,6 +31,7 @@ import {
 import { formatAddress, isLoopback } from './address.ts';
 import { type ClientAddress, readClientAddress } from './client-address.ts';
 import { readSlabs } from './read-slabs.ts';
+import { type Masking, toSmallFrame } from './small-frames.ts';
 import { SocketMessages } from './socket-messages.ts';
 import { Stranger } from './stranger.ts';
 import { explainSystemError, systemErrorCode } from './system-error.ts';
@@ -111,7 +112,7 @@ function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePi
     const deadline = setTimeout(() => fail(unreachable(url, NO_ANSWER_IN_TIME)), HANDSHAKE_TIMEOUT_MS);
     signal?.addEventListener('abort', abort, { once: true });
     socket.on('upgrade', (response) => {
-      dialled = response.socket;
+      dialled = response.socket ?? undefined; // null on Bun
       remoteAddress = formatAddress(response.socket?.remoteAddress, response.socket?.remotePort);
     });
     socket.on('unexpected-response', (_request, response) => {
@@ -135,7 +136,9 @@ function dial(url: URL, { carrier, signal, protocols }: Dial): Promise<MessagePi
       }
       settle();
       socket.removeAllListeners();
-      resolve(new WebSocketPipe(socket, dialled, false, { remoteAddress, isProxied: false }));
+      resolve(
+        new WebSocketPipe(socket, dialled, masksZeros(url) ? 'zeros' : 'other', { remoteAddress, isProxied: false }),
+      );
     });
   });
 }
@@ -147,12 +150,17 @@ function clientOptions(url: URL, carrier: Duplex | undefined): ClientOptions {
     headers: { 'user-agent': 'skein' },
   };
   if (carrier !== undefined) options.createConnection = (() => carrier) as unknown as typeof createConnection;
-  // Masks keep an attacker's chosen bytes from fooling a plain-text proxy (RFC 6455 §10.3). Inside TLS and on this host
-  // there is no such proxy, and masking in JavaScript costs four fifths of the throughput. Between peers every byte that an
-  // attacker could choose is sealed.
-  if (url.protocol === 'wss:' || isLoopback(url.hostname) || url === PEER_URL)
-    options.generateMask = (mask) => mask.fill(0);
+  if (masksZeros(url)) options.generateMask = (mask) => mask.fill(0);
   return options;
+}
+
+/**
+ * Masks keep an attacker's chosen bytes from fooling a plain-text proxy (RFC 6455 §10.3). Inside TLS and on this host
+ * there is no such proxy, and masking in JavaScript costs four fifths of the throughput. Between peers every byte that an
+ * attacker could choose is sealed.
+ */
+function masksZeros(url: URL): boolean {
+  return url.protocol === 'wss:' || isLoopback(url.hostname) || url === PEER_URL;
 }
 
 function unreachable(url: URL, explanation: Explanation, failure: DialFailure = {}): SkeinError {
@@ -188,7 +196,7 @@ export class WebSocketAcceptor {
   ): void {
     const client = readClientAddress(request, trustsProxy);
     this.#server.handleUpgrade(request, socket, head, (accepted) =>
-      onPipe(new WebSocketPipe(accepted, socket, true, client, waitedMs)),
+      onPipe(new WebSocketPipe(accepted, socket, 'none', client, waitedMs)),
     );
   }
 }
@@ -201,6 +209,7 @@ class WebSocketPipe implements MessagePipe {
   /** What it came on; undefined where that cannot be had. */
   readonly #carrier: Duplex | undefined;
   readonly #messages: SocketMessages | undefined;
+  readonly #masking: Masking;
   #stranger: Stranger | undefined;
   #events: MessagePipeEvents | undefined;
   /** Came before `attach`; the socket is paused meanwhile, so these are what one read had already brought. */
@@ -225,7 +234,7 @@ class WebSocketPipe implements MessagePipe {
   constructor(
     socket: WebSocket,
     carrier: Duplex | undefined,
-    isServer: boolean,
+    masking: Masking,
     { remoteAddress, isProxied }: ClientAddress,
     waitedMs = 0,
   ) {
@@ -235,7 +244,8 @@ class WebSocketPipe implements MessagePipe {
     this.remoteAddress = remoteAddress;
     this.isProxied = isProxied;
     socket.pause();
-    this.#messages = carrier && SocketMessages.of(carrier, isServer, (message) => this.#onBinary(message));
+    this.#masking = masking;
+    this.#messages = carrier && SocketMessages.of(carrier, masking === 'none', (message) => this.#onBinary(message));
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     // A close event follows, with what the peer has said or 1006.
     socket.on('error', (error) => {
@@ -273,10 +283,12 @@ class WebSocketPipe implements MessagePipe {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     this.#outstandingBytes += message.length;
     this.#sizes.push(message.length);
-    const sendable = readSlabs.toSendable(message);
     this.#sentCount++;
+    const frame = this.#messages && toSmallFrame(message, this.#masking);
+    const sendable = frame ?? readSlabs.toSendable(message);
     this.#sending = true;
-    this.#socket.send(sendable, SEND_OPTIONS, this.#onSent);
+    if (frame === undefined) this.#socket.send(sendable, SEND_OPTIONS, this.#onSent);
+    else this.#carrier?.write(frame, this.#onSent);
     this.#sending = false;
     if (this.#messages !== undefined && this.#carrier?.writableLength === 0) {
       // The kernel has all of it; the callbacks that tell so come a little later, one for each message.

@@ -16,6 +16,9 @@ export class AckSchedule {
   #saidNext = 0;
   #unsaidBytes = 0;
   #isDue = false;
+  /** When an ACK goes out on its own, in monotonic milliseconds; undefined: the peer waits for none. */
+  #dueMs: number | undefined;
+  /** Comes when an ACK is due, or before: most records are acknowledged by others long before, and each would cost a timer of its own. */
   #timer: Timer | undefined;
 
   constructor(options: AckScheduleOptions) {
@@ -32,11 +35,9 @@ export class AckSchedule {
     const { clock, afterBytes, delayMs } = this.#options;
     this.#unsaidBytes += bytes;
     if (this.#unsaidBytes >= afterBytes) this.#become();
-    else if (elicitsAck && this.#timer === undefined) {
-      this.#timer = clock.setTimer(delayMs, () => {
-        this.#timer = undefined;
-        if (this.#unsaidBytes > 0) this.#become();
-      });
+    else if (elicitsAck && this.#dueMs === undefined) {
+      this.#dueMs = clock.monotonicMs() + delayMs;
+      this.#timer ??= clock.setTimer(delayMs, this.#fire);
     }
   }
 
@@ -54,16 +55,28 @@ export class AckSchedule {
     this.#saidNext = next;
     this.#unsaidBytes = 0;
     this.#isDue = false;
-    this.cancel();
+    this.#dueMs = undefined;
   }
 
+  /** The session is over. */
   cancel(): void {
+    this.#dueMs = undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
   }
 
+  readonly #fire = (): void => {
+    this.#timer = undefined;
+    if (this.#dueMs === undefined) return;
+    const { clock } = this.#options;
+    const leftMs = this.#dueMs - clock.monotonicMs();
+    if (leftMs > 0) this.#timer = clock.setTimer(leftMs, this.#fire);
+    else this.#become();
+  };
+
   #become(): void {
     this.#isDue = true;
+    this.#dueMs = undefined;
     this.#options.onDue();
   }
 }

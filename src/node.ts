@@ -5,7 +5,7 @@ import { joinAsHub } from './agent/hub-membership.ts';
 import { createMesh as createMeshOn, type Mesh, type MeshOptions } from './agent/mesh.ts';
 import { createHub as createHubOn, type Hub } from './hub/hub.ts';
 import type { HubOptions } from './hub/options.ts';
-import { nodePlatform } from './runtime/node/platform.ts';
+import { hostPlatform as nodePlatform } from './runtime/bun/platform.ts';
 import type { SidecarOptions } from './sidecar/options.ts';
 import { createSidecar as createSidecarOn, type Sidecar } from './sidecar/sidecar.ts';
 

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Platform } from '../core/platform.ts';
 import type { ProcessPort } from '../core/process.ts';
-import { nodePlatform, nodeProcess } from '../host.ts';
+import { hostPlatform, nodeProcess } from '../host.ts';
 import { type CommandSpec, parseCommandLine } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
@@ -20,7 +20,7 @@ const DEFAULT_COLUMNS = 100;
  * @returns the exit code
  */
 export async function main(argv: readonly string[], version?: string): Promise<number> {
-  const platform = nodePlatform();
+  const platform = hostPlatform();
   return runProgram(argv, { platform, process: nodeProcess(), version: version ?? (await readVersion()) });
 }
 

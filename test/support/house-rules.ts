@@ -42,6 +42,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'runtime/common': ['core'],
   'runtime/node-compat': ['core', 'runtime/common'],
   'runtime/node': ['core', 'runtime/common', 'runtime/node-compat'],
+  'runtime/bun': ['core', 'runtime/common', 'runtime/node'],
   'runtime/browser': ['core', 'runtime/common'],
   'runtime/workerd': ['core', 'runtime/common', 'runtime/node-compat'],
   testing: allBut('runtime', 'cli'),

@@ -5,7 +5,7 @@ import type { MessagePipe, Platform } from '../../src/core/platform.ts';
 import { createHub, type Hub } from '../../src/hub/hub.ts';
 import type { HubOptions } from '../../src/hub/options.ts';
 import { createMeshOn } from '../../src/index.ts';
-import { nodePlatform } from '../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../src/runtime/bun/platform.ts';
 import { EventLog } from './event-log.ts';
 
 export { EventLog };
@@ -53,7 +53,7 @@ export interface Member {
 }
 
 export class LocalMesh {
-  readonly platform: Platform = nodePlatform();
+  readonly platform: Platform = hostPlatform();
   readonly #t: Pick<TestContext, 'after'>;
   #hub: Hub;
 
@@ -64,7 +64,7 @@ export class LocalMesh {
 
   /** Ends with the test. */
   static async start(t: Pick<TestContext, 'after'>, options: HubOptions = {}): Promise<LocalMesh> {
-    const mesh = new LocalMesh(t, await createHub(nodePlatform(), options));
+    const mesh = new LocalMesh(t, await createHub(hostPlatform(), options));
     t.after(() => mesh.hub.close());
     return mesh;
   }

@@ -3,7 +3,7 @@
 import type { Server } from 'node:net';
 import { SkeinError } from '../../core/errors.ts';
 import type { ListenAddress, Listener } from '../../core/platform.ts';
-import { formatAddress } from './address.ts';
+import { formatAddress, unbracket } from './address.ts';
 import { explainSystemError, systemErrorCode } from './system-error.ts';
 
 /** Connections the kernel holds for us: after a hub restart thousands of sidecars come within seconds. */
@@ -14,14 +14,9 @@ const BACKLOG = 4096;
  * @throws SkeinError SKEIN_CONFIG
  */
 export function listenOn(server: Server, at: ListenAddress, { exclusive = false } = {}): Promise<Listener> {
-  const host = at.host.startsWith('[') && at.host.endsWith(']') ? at.host.slice(1, -1) : at.host;
+  const host = unbracket(at.host);
   return new Promise((resolve, reject) => {
-    const fail = (cause: unknown): void => {
-      const { state, remedy } = explainSystemError(cause);
-      const message = `Cannot listen on ${formatAddress(host, at.port)}: ${state}`;
-      const details = { address: formatAddress(host, at.port), systemCode: systemErrorCode(cause), remedy };
-      reject(new SkeinError('SKEIN_CONFIG', message, { cause, details }));
-    };
+    const fail = (cause: unknown): void => reject(cannotListen(at, cause));
     server.once('error', fail);
     server.listen({ host, port: at.port, backlog: BACKLOG, exclusive }, () => {
       server.off('error', fail);
@@ -39,6 +34,14 @@ export function listenOn(server: Server, at: ListenAddress, { exclusive = false 
       });
     });
   });
+}
+
+/** Why an address cannot be had. */
+export function cannotListen(at: ListenAddress, cause: unknown): SkeinError {
+  const { state, remedy } = explainSystemError(cause);
+  const address = formatAddress(unbracket(at.host), at.port);
+  const details = { address, systemCode: systemErrorCode(cause), remedy };
+  return new SkeinError('SKEIN_CONFIG', `Cannot listen on ${address}: ${state}`, { cause, details });
 }
 
 /** Resolves when the port is free, which is at once; connections that are open live on. */

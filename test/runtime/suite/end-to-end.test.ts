@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { createAgent } from '../../../src/agent/agent.ts';
 import { ALL_PARTS } from '../../../src/agent/all-parts.ts';
 import type { ServeHandler } from '../../../src/agent/serve.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 import { deterministicChunks, deterministicDigest } from '../../support/deterministic-bytes.ts';
 import { printFigures } from '../../support/figures.ts';
 import { RecordingHandler, ReplyRecorder, requestHead } from '../../support/http.ts';
@@ -108,7 +108,7 @@ test('Keeps the order of fields and their duplicates, both ways', async (t) => {
   const members = await Promise.all(
     ['api', 'web'].map(async (name) => {
       const agent = await createAgent(
-        nodePlatform(),
+        hostPlatform(),
         { hub: mesh.hub.url, token: await mesh.token([name]) },
         ALL_PARTS,
       );
@@ -199,7 +199,7 @@ test('Carries 16 MiB up and down unchanged', async (t) => {
     return (await caller.mesh.fetch('http://api.mesh/', { method: 'POST', body })).json();
   });
   const downMibPerSecond = await time(async () => digest((await caller.mesh.fetch('http://api.mesh/')).body));
-  printFigures('mesh in one process, 16 MiB', { runtime: nodePlatform().name, upMibPerSecond, downMibPerSecond });
+  printFigures('mesh in one process, 16 MiB', { runtime: hostPlatform().name, upMibPerSecond, downMibPerSecond });
 });
 
 test('Performs 100 requests at once, each with its own answer', async (t) => {
@@ -266,7 +266,7 @@ test('Prints what a request costs', async (t) => {
   const parallel = await repeat(2000, 64, once);
   const perSecond = Math.round((2000 * 1000) / (performance.now() - startedMs));
   printFigures('mesh in one process', {
-    runtime: nodePlatform().name,
+    runtime: hostPlatform().name,
     sequentialMs: sequential.p50Ms,
     sequentialP99Ms: sequential.p99Ms,
     requestsPerSecond64: perSecond,

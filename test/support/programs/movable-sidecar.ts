@@ -9,7 +9,7 @@ import { createAgent } from '../../../src/agent/agent.ts';
 import { ALL_PARTS } from '../../../src/agent/all-parts.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import type { DirectSockets, RawConnectOptions } from '../../../src/core/platform.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 import { Capture } from '../../../src/sidecar/capture.ts';
 import { Connections } from '../../../src/sidecar/connections.ts';
 import { ExposedApp } from '../../../src/sidecar/exposed-app.ts';
@@ -49,7 +49,7 @@ interface Command {
 
 const { hub, token, expose = [], tcp, dialThrough } = JSON.parse(process.argv[2] ?? '') as MovableOptions;
 const local = { host: '127.0.0.1', port: 0 };
-const base = nodePlatform();
+const base = hostPlatform();
 const sockets = base.directSockets as DirectSockets;
 const platform = {
   ...base,

@@ -8,9 +8,9 @@ import type { Bytes } from '../../../src/core/bytes.ts';
 import { H1Client } from '../../../src/http/h1-client.ts';
 import { serveH1 } from '../../../src/http/h1-server.ts';
 import type { HttpHandler, RequestBody } from '../../../src/http/handler.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 
-const platform = nodePlatform();
+const platform = hostPlatform();
 const { clock, decodeLatin1 } = platform;
 const LOCAL = { host: '127.0.0.1', port: 0 };
 

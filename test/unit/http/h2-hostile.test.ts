@@ -14,11 +14,11 @@ import {
 import { H2_PREFACE } from '../../../src/http/h2-preface.ts';
 import { serveH2 } from '../../../src/http/h2-server.ts';
 import { encodeHpack } from '../../../src/http/hpack.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 import { malformedH2 } from '../../support/h2-malformed.ts';
 import { RecordingHandler } from '../../support/http.ts';
 
-const platform = nodePlatform();
+const platform = hostPlatform();
 const { clock, decodeLatin1 } = platform;
 const EMPTY = new Uint8Array(0);
 const GET = [':method', 'GET', ':scheme', 'http', ':authority', 'api.mesh', ':path', '/'];

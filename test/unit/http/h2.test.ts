@@ -11,10 +11,10 @@ import { H2_PREFACE } from '../../../src/http/h2-preface.ts';
 import { serveH2 } from '../../../src/http/h2-server.ts';
 import type { HttpHandler } from '../../../src/http/handler.ts';
 import { getField } from '../../../src/http/head.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 import { RecordingHandler, ReplyRecorder, requestHead, send } from '../../support/http.ts';
 
-const platform = nodePlatform();
+const platform = hostPlatform();
 const { clock, decodeLatin1 } = platform;
 const MIB = 1024 * 1024;
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeLatin1 } from '../../../src/core/text.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 
-describe('nodePlatform', () => {
-  const platform = nodePlatform();
+describe('hostPlatform', () => {
+  const platform = hostPlatform();
 
   it('names its runtime', () => {
     const runtime = process.versions.bun ? 'bun' : process.versions.deno ? 'deno' : 'node';

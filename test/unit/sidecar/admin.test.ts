@@ -3,7 +3,7 @@ import { deepEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { Redacted } from '../../../src/core/redacted.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 import { createAdminApp } from '../../../src/sidecar/admin.ts';
 import { Metrics } from '../../../src/telemetry/prometheus.ts';
 import { EventLog } from '../../support/event-log.ts';
@@ -14,7 +14,7 @@ async function explainWith(thrown: unknown): Promise<{ answer: unknown; log: Eve
   const log = new EventLog();
   const token = new Redacted('t0ken');
   const app = createAdminApp({
-    ...{ token, crypto: nodePlatform().crypto },
+    ...{ token, crypto: hostPlatform().crypto },
     ...{ log, metrics: new Metrics(), isReady: () => true, status: nothing, paths: nothing, backends: nothing },
     explain: () => Promise.reject(thrown),
     issueToken: async () => nothing(),

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { ByteStream } from '../../../src/core/byte-stream.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import type { RequestHead } from '../../../src/http/head.ts';
-import { nodePlatform } from '../../../src/runtime/node/platform.ts';
+import { hostPlatform } from '../../../src/runtime/bun/platform.ts';
 import { AppPool, type AppPoolOptions } from '../../../src/sidecar/app.ts';
 import { RawApp } from '../../../src/sidecar/raw-app.ts';
 import { createMemoryStreams } from '../../../src/testing/memory-stream.ts';
@@ -13,7 +13,7 @@ import { ReplyRecorder, requestHead } from '../../support/http.ts';
 import { deferred } from '../../support/local-mesh.ts';
 import { startHttpApp, startTcpApp } from '../../support/local-sidecars.ts';
 
-const platform = nodePlatform();
+const platform = hostPlatform();
 const { clock, decodeLatin1 } = platform;
 
 function toTarget(address: string): { host: string; port: number } {

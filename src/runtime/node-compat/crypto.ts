@@ -17,6 +17,7 @@ import {
 import { type Bytes, concatBytes, equalBytes, toBase64Url } from '../../core/bytes.ts';
 import { SkeinError } from '../../core/errors.ts';
 import type { Aead, Crypto, X25519KeyPair } from '../../core/platform.ts';
+import { freeBuffer, noteFreshBuffer } from './fresh-buffers.ts';
 
 const CIPHER = 'aes-256-gcm';
 const TAG_LENGTH = 16;
@@ -104,8 +105,12 @@ class NodeAead implements Aead {
     this.#sealing = undefined;
     const cipher = ready !== undefined && equalBytes(ready.nonce, nonce) ? ready.cipher : this.#createCipher(nonce);
     if (aad.length > 0) cipher.setAAD(aad);
-    // node:crypto has no way to write into a given buffer; this copy is the only one.
-    if (plaintext.length > 0) out.set(cipher.update(plaintext), offset);
+    if (plaintext.length > 0) {
+      // node:crypto has no way to write into a given buffer; this copy is the only one.
+      const sealed = cipher.update(plaintext);
+      out.set(sealed, offset);
+      freeBuffer(sealed);
+    }
     cipher.final();
     out.set(cipher.getAuthTag(), offset + plaintext.length);
   }
@@ -121,6 +126,7 @@ class NodeAead implements Aead {
       decipher.setAuthTag(sealed.subarray(length));
       if (aad.length > 0) decipher.setAAD(aad);
       const plaintext = decipher.update(sealed.subarray(0, length));
+      noteFreshBuffer(length);
       decipher.final();
       return toBytes(plaintext);
     } catch {

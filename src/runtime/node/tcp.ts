@@ -15,6 +15,7 @@ import {
   WINDOW_BYTES,
   type Wire,
 } from '../common/tcp-stream.ts';
+import { noteFreshBuffer } from '../node-compat/fresh-buffers.ts';
 import { formatAddress, unbracket } from './address.ts';
 import { listenOn } from './listen.ts';
 import { hasOwnReads, readInto } from './own-reads.ts';
@@ -95,6 +96,7 @@ class NodeWire implements Wire {
     stream?.onConnected();
     if (!hasOwnReads(this.#socket)) return;
     readInto(this.#socket, arrived, (bytes) => {
+      noteFreshBuffer(bytes);
       const chunk = Buffer.from(arrived.subarray(0, bytes));
       stream?.onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
     });

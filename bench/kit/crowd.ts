@@ -17,6 +17,12 @@ export interface Told extends Spread {
   readonly maxBytes: number;
 }
 
+/** What a hub has sent to all of them. */
+export interface Traffic {
+  readonly bytes: number;
+  readonly messages: number;
+}
+
 export class Crowd {
   readonly mesh: TestMesh;
   /** Of the hub, before the first member. */
@@ -54,6 +60,11 @@ export class Crowd {
   async settle(bench: Bench): Promise<void> {
     bench.progress('waiting until nothing goes on any more');
     await wait(SETTLE_MS);
+  }
+
+  /** What they were sent since it was asked last. */
+  count(): Promise<Traffic> {
+    return this.program.command({ do: 'count' }, PATIENCE_MS);
   }
 
   /** The first `count` watch `service` from now on. */

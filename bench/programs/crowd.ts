@@ -6,7 +6,6 @@
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AGENT_LIMITS } from '../../src/agent/options.ts';
-import { LINK_CHARS } from '../../src/auth/audit-chain.ts';
 import { tryParseCompactJws } from '../../src/auth/compact-jws.ts';
 import { TicketBook } from '../../src/auth/resume-tickets.ts';
 import { Backoff } from '../../src/core/backoff.ts';
@@ -14,7 +13,7 @@ import { toSkeinError } from '../../src/core/errors.ts';
 import type { MessagePipe, MessagePipeEvents } from '../../src/core/platform.ts';
 import { nodePlatform } from '../../src/runtime/node/platform.ts';
 import { createIdentity, HubClient, type Identity } from '../../test/support/hub-client.ts';
-import type { Told } from '../kit/crowd.ts';
+import type { Told, Traffic } from '../kit/crowd.ts';
 import { createToken, inTurn, now, serveCommands, spreadOf, untilTrue } from '../kit/members-process.ts';
 
 /** A hub that has not let a member in by then will not: it gives strangers 2 s, and those whom it knows 5 s. */
@@ -36,6 +35,7 @@ class Member {
   backAtMs = Number.NaN;
   /** Messages of the hub since somebody set it to 0. */
   bytes = 0;
+  messages = 0;
   readonly #identity: Identity;
   /** The last entry of the audit log that it has read; undefined before the first look. */
   #audited: number | undefined;
@@ -70,6 +70,7 @@ class Member {
   /** Drops what it was told so far. */
   forget(): void {
     this.bytes = 0;
+    this.messages = 0;
     if (this.#client !== undefined) this.#client.pushes.length = 0;
   }
 
@@ -117,9 +118,10 @@ class Member {
   /** Reads what is new of the audit log, as an agent does; what that says costs the hub nothing. */
   async #followAudit({ channel }: HubClient): Promise<void> {
     for (;;) {
-      const { base, head, links } = await channel.call('audit', { after: this.#audited ?? Number.MAX_SAFE_INTEGER });
+      const after = this.#audited ?? Number.MAX_SAFE_INTEGER;
+      const { base, head, stretches } = await channel.call('audit', { after });
       const { seq } = tryParseCompactJws(head)?.claims ?? {};
-      this.#audited = Math.max(this.#audited ?? 0, base.seq + links.length / LINK_CHARS);
+      this.#audited = stretches.at(-1)?.seq ?? base.seq;
       if (typeof seq !== 'number' || this.#audited >= seq) return;
     }
   }
@@ -128,6 +130,7 @@ class Member {
     return {
       onMessage: (message) => {
         this.bytes += message.length;
+        this.messages++;
         events.onMessage(message);
       },
       onProgress: () => events.onProgress(),
@@ -180,6 +183,13 @@ await serveCommands({
   async watch({ count, service = '' }) {
     await inTurn(count, async (i) => members[i]?.watch(service));
     return {};
+  },
+
+  async count(): Promise<Traffic> {
+    const sum = (of: (member: Member) => number) => members.reduce((total, member) => total + of(member), 0);
+    const traffic = { bytes: sum(({ bytes }) => bytes), messages: sum(({ messages }) => messages) };
+    for (const member of members) member.forget();
+    return traffic;
   },
 
   async returned({ sinceMs }) {

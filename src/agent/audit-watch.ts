@@ -3,16 +3,9 @@
  * was issued under the own identity was issued to a key that is its own, or may be a replica's.
  */
 
-import {
-  type AuditEntry,
-  type AuditHead,
-  extendChain,
-  ownerOf,
-  readLinks,
-  toLink,
-  verifyHead,
-} from '../auth/audit-chain.ts';
+import { type AuditEntry, type AuditHead, endStretch, ownerOf, toLink, verifyHead } from '../auth/audit-chain.ts';
 import type { AuditHeads } from '../auth/authenticator.ts';
+import { rootOfProof } from '../auth/owner-tree.ts';
 import type { CallAnswer } from '../control/messages.ts';
 import type { Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
@@ -43,6 +36,8 @@ const ISSUED = new Set(['join', 'renew']);
 const PATIENCE_MS = 60_000;
 /** A hub that tells of its log for longer keeps others from being followed. */
 const FOLLOW_MS = 60_000;
+/** Entries about itself that are kept until the end of the log is reached: more than one of 16 MiB holds. */
+const MAX_OWN = 65_536;
 /** Keys that were told of are not told of again. */
 const MAX_TOLD = 1_000;
 
@@ -137,7 +132,7 @@ export class AuditWatch {
       // From here on: what was before, `mine` tells.
       const { head } = await hub.channel.call('audit', { after: Number.MAX_SAFE_INTEGER });
       const first = await verifyHead(head, identity.bundle);
-      if (first === undefined) return this.#raise('forged', hub);
+      if (first?.endsStretch !== true) return this.#raise('forged', hub);
       this.#peers.follow([first], head);
       await this.#keep(first);
       return;
@@ -150,7 +145,7 @@ export class AuditWatch {
     if (result.head.seq > known.seq) await this.#keep(result.head);
   }
 
-  /** Follows the log from `known`, or from where it begins, to its head; `passed` is told each step of the way. */
+  /** Follows the log from `known`, or from where it begins, to the end of its last stretch; `passed` is told each step of the way. */
   async #read(
     hub: HubConnection,
     known: AuditHead | undefined,
@@ -162,31 +157,46 @@ export class AuditWatch {
     const owner = ownerOf(sha256, identity.id.uri);
     const untilMs = platform.clock.monotonicMs() + FOLLOW_MS;
     let at = known;
+    /** Of stretches that have ended, which are told of once the issuer's word on all of it is reached; and of the next one. */
+    const found: AuditEntry[] = [];
+    let own: AuditEntry[] = [];
+    if (at !== undefined) passed.push(at);
     for (;;) {
       if (platform.clock.monotonicMs() >= untilMs) {
         const state = `it has not come to its end in ${FOLLOW_MS / 1000} s`;
         throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot follow audit log of ${hub.url}: ${state}`);
       }
-      const answer = await hub.channel.call('audit', { after: at?.seq ?? 0 });
+      const answer = await hub.channel.call('audit', { after: at?.seq ?? 0, own: own.at(-1)?.seq });
       const head = await verifyHead(answer.head, identity.bundle);
       if (head === undefined) return 'forged';
       if (known !== undefined && head.seq < known.seq) return 'rollback';
       const base = await this.#baseOf(answer, at);
       if (typeof base === 'string') return base;
+      // What lies between is gone.
+      if (base.seq !== at?.seq) passed.splice(0, passed.length, base);
       at = base;
-      const own = new Map(answer.own.map((entry) => [entry.seq, entry]));
-      for (const link of readLinks(answer.links)) {
-        at = extendChain(sha256, at, link);
+      if (found.length + own.length + answer.own.length > MAX_OWN) return 'hidden';
+      own = own.concat(answer.own);
+      for (const stretch of answer.stretches) {
+        const next = endStretch(sha256, at, stretch);
+        if (next.seq <= at.seq || next.seq > head.seq) return 'fork';
+        const inside = own.filter(({ seq }) => seq < next.seq);
+        const links = inside.map((entry) => toLink(sha256, entry));
+        const digests = links.map(({ digest }) => digest);
+        const isOwn = links.every((link) => link.owner === owner);
+        if (!isOwn || rootOfProof(sha256, owner, digests, stretch) !== stretch.root) return 'hidden';
+        found.push(...inside);
+        own = own.slice(inside.length);
+        at = next;
         passed.push(at);
         this.#peers.thin(passed);
-        if (link.owner !== owner) continue;
-        const entry = own.get(at.seq);
-        if (entry === undefined || toLink(sha256, entry).digest !== link.digest) return 'hidden';
-        onOwn(entry);
       }
-      if (at.seq > head.seq || (at.seq === head.seq && at.hash !== head.hash)) return 'fork';
-      if (at.seq === head.seq) return { head: at, token: answer.head };
-      if (answer.links.length === 0) return 'fork';
+      if (at.seq === head.seq && at.hash !== head.hash) return 'fork';
+      if (at.seq === head.seq) {
+        for (const entry of found) onOwn(entry);
+        return { head: at, token: answer.head };
+      }
+      if (answer.stretches.length === 0 && answer.own.length === 0) return 'fork';
     }
   }
 

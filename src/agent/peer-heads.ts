@@ -1,14 +1,15 @@
 /**
  * Peer heads: how far other members have seen the audit log come, as the issuer has signed it for them, beside what this one has followed. Of two
- * members one has been where the other is, or will be: then both have the same hash there, or the issuer has two histories.
+ * members one has been where the other is, or will be: then a stretch ends there for both, with the same hash, or the issuer has two histories.
  */
 
-import type { AuditHead } from '../auth/audit-chain.ts';
+import type { AuditHead, SignedHead } from '../auth/audit-chain.ts';
 import { tryParseCompactJws } from '../auth/compact-jws.ts';
 
 /** Two words of the issuer that contradict each other. */
 export interface Split {
   readonly seq: number;
+  /** Empty: no stretch ends there. */
   readonly own: string;
   readonly theirs: string;
   /** SPIFFE id of who was shown the other one. */
@@ -17,18 +18,18 @@ export interface Split {
 
 export interface PeerHeadsOptions {
   /** undefined: the issuer has not signed it. */
-  readonly verify: (token: string) => Promise<AuditHead | undefined>;
+  readonly verify: (token: string) => Promise<SignedHead | undefined>;
   readonly onSplit: (split: Split) => void;
 }
 
-/** Of 43 characters each: a busy mesh adds as many in an hour or so, and who is further behind compares when it gets here. */
+/** Of 43 characters each: a busy mesh adds as many in a day and a half, and who is further behind compares when it gets here. */
 const MAX_TRAIL = 4_096;
 const MAX_AHEAD = 64;
 const MAX_TOKEN_CHARS = 2_048;
 
 export class PeerHeads {
   readonly #options: PeerHeadsOptions;
-  /** Hash by number, the newest last. */
+  /** Hash by number, the newest last: every end of a stretch from the first of them on. */
   readonly #trail = new Map<number, string>();
   /** Where others are and this one is not yet. */
   readonly #ahead = new Map<number, { readonly hash: string; readonly peer: string }>();
@@ -51,15 +52,19 @@ export class PeerHeads {
     heads.unshift(...older.filter(({ seq }) => this.#ahead.has(seq)));
   }
 
-  /** The log was followed over these, to what `token` says. */
+  /** The log was followed from the first of these over the others, to what `token` says. */
   follow(heads: readonly AuditHead[], token: string | undefined): void {
     if (token !== undefined) this.#shown = token;
+    const [first] = heads;
+    if (first !== undefined && !this.#trail.has(first.seq)) this.#trail.clear();
     for (const { seq, hash } of heads) {
       this.#trail.set(seq, hash);
       this.#last = Math.max(this.#last, seq);
-      const other = this.#ahead.get(seq);
+    }
+    for (const [seq, { hash, peer }] of this.#ahead) {
+      if (seq > this.#last) continue;
       this.#ahead.delete(seq);
-      if (other !== undefined) this.#compare(seq, hash, other.hash, other.peer);
+      this.#compare(seq, hash, peer);
     }
     trim(this.#trail, MAX_TRAIL);
   }
@@ -70,17 +75,20 @@ export class PeerHeads {
     const { seq: claimed, hash: said } = tryParseCompactJws(token)?.claims ?? {};
     if (typeof claimed !== 'number' || this.#trail.get(claimed) === said) return;
     const head = await this.#options.verify(token);
-    if (head === undefined) return; // anybody can make one up
+    if (head?.endsStretch !== true) return; // anybody can make one up
     const { seq, hash } = head;
-    const own = this.#trail.get(seq) ?? this.#ahead.get(seq)?.hash;
-    if (own !== undefined) return this.#compare(seq, own, hash, peer);
-    if (seq <= this.#last) return;
+    const other = this.#ahead.get(seq);
+    if (other !== undefined && other.hash !== hash) this.#options.onSplit({ seq, own: other.hash, theirs: hash, peer });
+    if (seq <= this.#last) return this.#compare(seq, hash, peer);
     this.#ahead.set(seq, { hash, peer });
     trim(this.#ahead, MAX_AHEAD);
   }
 
-  #compare(seq: number, own: string, theirs: string, peer: string): void {
-    if (own !== theirs) this.#options.onSplit({ seq, own, theirs, peer });
+  #compare(seq: number, theirs: string, peer: string): void {
+    const [first = Number.POSITIVE_INFINITY] = this.#trail.keys();
+    const own = this.#trail.get(seq) ?? '';
+    // What was before the first is not known here.
+    if (own !== theirs && seq >= first) this.#options.onSplit({ seq, own, theirs, peer });
   }
 }
 

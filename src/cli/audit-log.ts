@@ -1,6 +1,6 @@
 /** The audit log as a hub keeps it, read whole and followed from one entry to the next. */
 
-import { type AuditHead, type ChainedEntry, followChain, verifyHead } from '../auth/audit-chain.ts';
+import { AuditChain, type AuditHead, type ChainedEntry, verifyHead } from '../auth/audit-chain.ts';
 import { parseTrustBundle } from '../auth/trust-bundle.ts';
 import type { Sha256 } from '../catalog/digest.ts';
 import { type AdminClient, asRecord, toRecords } from './admin-client.ts';
@@ -20,6 +20,7 @@ export async function readAuditLog(admin: AdminClient, sha256: Sha256, expected?
   const entries: ChainedEntry[] = [];
   let base: AuditHead | undefined;
   let at: AuditHead = { seq: 0, hash: '' };
+  let chain = new AuditChain(sha256, at);
   for (;;) {
     const answer = asRecord(await admin.get(`/v1/audit?after=${at.seq}`));
     const page = toRecords(answer.entries) as unknown as readonly ChainedEntry[];
@@ -27,17 +28,18 @@ export async function readAuditLog(admin: AdminClient, sha256: Sha256, expected?
     if (base === undefined) {
       base = readHead(answer.base);
       at = base;
+      chain = new AuditChain(sha256, base);
       const checkpoint = base.seq === 0 ? base : await verifyHead(String(answer.checkpoint), bundle);
       if (checkpoint?.seq !== base.seq || checkpoint.hash !== base.hash) {
         return { base, entries, head: at, broken: `it begins behind entry ${base.seq}, and no issuer has signed that` };
       }
     }
-    const followed = followChain(sha256, at, page);
     entries.push(...page);
-    if (followed.broken !== undefined) {
-      return { base, entries, head: followed.head, broken: `entry ${followed.broken} is not the one that was written` };
+    const bad = page.find((entry) => !chain.take(entry));
+    at = chain.head;
+    if (bad !== undefined) {
+      return { base, entries, head: at, broken: `entry ${at.seq + 1} is not the one that was written` };
     }
-    at = followed.head;
     if (page.length > 0) continue;
     const isWhole = signed === undefined ? at.seq === 0 : signed.seq === at.seq && signed.hash === at.hash;
     if (!isWhole) {

@@ -5,7 +5,6 @@ import { APP_PROTOCOLS, type Endpoint } from '../catalog/endpoint.ts';
 import type { Manifest, Resource } from '../catalog/resource.ts';
 import { isLabel, isServiceKey } from '../catalog/service.ts';
 import { parseIp } from '../core/ip.ts';
-import { MAX_MESSAGE_BYTES } from './limits.ts';
 
 /*
  * Bodies ignore members that they do not know, so that a member may be added without a new version of the protocol.
@@ -86,7 +85,7 @@ const served = v.object({
 const auditEntry = v.object({
   seq: natural,
   atMs: natural,
-  kind: v.picklist(['join', 'renew', 'hub', 'keys', 'admin']),
+  kind: v.picklist(['join', 'renew', 'hub', 'keys', 'admin', 'stretch']),
   id: text(2048),
   key: v.optional(text(64)),
   by: text(64),
@@ -110,16 +109,25 @@ export const CALLS = {
     answer: v.object({ ticket: v.optional(base64), seconds: natural, credential: v.optional(base64) }),
   },
   /**
-   * How the audit log goes on behind entry `after`: where the answer begins, whom each entry is about and what it says, as hashes, and
-   * those about the caller in full. `head` is the issuer's word on how far it has come in all.
+   * How the audit log goes on behind entry `after`, with which a stretch has ended: where the answer begins, the ends of the next stretches,
+   * each with the proof of what is in it about the caller, and that in full. Entries behind the last of these stretches are of the next one:
+   * of that the caller asks for those behind `own`. `head` is the issuer's word on the end of the last stretch of all.
    */
   audit: {
-    request: v.object({ after: natural }),
+    request: v.object({ after: natural, own: v.optional(natural) }),
     answer: v.object({
       base: v.object({ seq: natural, hash: text(64) }),
       checkpoint: v.optional(text(2048)),
       head: text(2048),
-      links: v.pipe(text(MAX_MESSAGE_BYTES), v.regex(/^(?:[\w-]{65})*$/)),
+      stretches: v.array(
+        v.object({
+          seq: natural,
+          atMs: natural,
+          root: text(64),
+          path: v.pipe(text(8192), v.regex(/^(?:[\w-]{44})*$/)),
+          leaf: v.optional(v.pipe(text(65), v.regex(/^[\w-]{65}$/))),
+        }),
+      ),
       own: v.array(auditEntry),
     }),
   },

@@ -1,48 +1,41 @@
-/** What a member is told of the audit log: how it goes on, whom each entry is about as a hash, and those about itself in full. */
+/** What a member is told of the audit log: the stretches behind the last one that it knows, and what is in them about itself, in full. */
 
-import { type AuditEntry, type ChainedEntry, LINK_CHARS, ownerOf, toLink, writeLink } from '../auth/audit-chain.ts';
+import { type AuditEntry, type ChainedEntry, ownerOf } from '../auth/audit-chain.ts';
 import type { Sha256 } from '../catalog/digest.ts';
 import { measureMessage } from '../control/codec.ts';
 import { PART_BYTES } from '../control/limits.ts';
-import type { CallAnswer } from '../control/messages.ts';
+import type { CallAnswer, CallRequest } from '../control/messages.ts';
 import type { AuditLog } from './audit-log.ts';
-
-/** Of one answer: about as many as have room. */
-const MAX_LINKS = Math.floor(PART_BYTES / LINK_CHARS);
-
-/** Every member asks for every entry. */
-const links = new WeakMap<ChainedEntry, string>();
 
 export async function answerAudit(
   audit: AuditLog,
   sha256: Sha256,
   id: string,
-  after: number,
+  { after, own: told = 0 }: CallRequest<'audit'>,
 ): Promise<CallAnswer<'audit'>> {
-  const { base, checkpoint, entries, head } = await audit.recent(after, MAX_LINKS);
+  const { base, checkpoint, stretches, head } = await audit.follow(after);
   const owner = ownerOf(sha256, id);
-  const answer: CallAnswer<'audit'> = { base, checkpoint, head, links: '', own: [] };
+  const answer: CallAnswer<'audit'> = { base, checkpoint, head, stretches: [], own: [] };
   let bytes = 0;
-  for (const entry of entries) {
-    const link = linkOf(sha256, entry);
-    bytes += LINK_CHARS;
-    const own = link.startsWith(owner) ? withoutHash(entry) : undefined;
-    if (own !== undefined) bytes += measureMessage(own);
-    if (bytes > PART_BYTES && answer.links !== '') break;
-    answer.links += link;
-    if (own !== undefined) answer.own.push(own);
+  for (const stretch of stretches) {
+    const { seq, atMs, root = '' } = stretch.end;
+    const proof = stretch.tree.prove(owner);
+    const isOwn = proof.leaf === undefined;
+    const own = isOwn ? (await audit.entriesOf(stretch)).filter((entry) => entry.id === id && entry.seq > told) : [];
+    const line = { seq, atMs, root, ...proof };
+    bytes += measureMessage(line);
+    for (const entry of own) {
+      const plain = withoutHash(entry);
+      bytes += measureMessage(plain);
+      if (bytes > PART_BYTES && answer.own.length > 0) return answer;
+      answer.own.push(plain);
+    }
+    if (bytes > PART_BYTES && answer.stretches.length > 0) return answer;
+    answer.stretches.push(line);
   }
   return answer;
 }
 
 function withoutHash({ hash: _hash, ...entry }: ChainedEntry): AuditEntry {
   return entry;
-}
-
-function linkOf(sha256: Sha256, entry: ChainedEntry): string {
-  const known = links.get(entry);
-  if (known !== undefined) return known;
-  const link = writeLink(toLink(sha256, entry));
-  links.set(entry, link);
-  return link;
 }

@@ -1,18 +1,17 @@
 /**
  * Audit log: the audit chain in the store, in blocks of what came together, each with a head that the issuer has signed. Who writes a block
  * under its number first has made it; hubs that share a store go on from there. Whoever else writes to the store has no such signature.
+ * Members follow the stretches in which it ends now and then.
  */
 
-import * as v from 'valibot';
 import {
+  AuditChain,
   type AuditEntry,
   type AuditHead,
   type ChainedEntry,
-  extendChain,
-  followChain,
   NO_AUDIT,
+  type Stretch,
   signHead,
-  toLink,
   verifyHead,
 } from '../auth/audit-chain.ts';
 import type { SignStatement } from '../auth/statement.ts';
@@ -22,7 +21,9 @@ import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import { tryParseJson } from '../core/json.ts';
 import type { Logger } from '../core/log.ts';
+import { AUDIT_PREFIX, type AuditPage, readBlock, takeBlock, toKey, toSeq, UNREADABLE } from './audit-blocks.ts';
 import { AuditMemory } from './audit-memory.ts';
+import { AuditStretches, type FollowedPart, lengthOf } from './audit-stretches.ts';
 import type { Store, StoreEntry } from './store.ts';
 
 export interface AuditLogOptions {
@@ -36,43 +37,22 @@ export interface AuditLogOptions {
   readonly maxBytes: number;
 }
 
-/** A part of the chain, from `base` on. */
-export interface AuditPage {
-  readonly base: AuditHead;
-  /** Signed, where `base` is where what is kept begins. */
-  readonly checkpoint?: string | undefined;
-  readonly entries: readonly ChainedEntry[];
-  /** Signed: how far the chain has come in all. */
-  readonly head: string;
-}
-
 /** `what` is cut where it is too long. */
-export type NewEntry = Omit<AuditEntry, 'seq' | 'atMs'>;
+export type NewEntry = Omit<AuditEntry, 'seq' | 'atMs' | 'root'>;
 
 interface Pending {
-  readonly entry: NewEntry;
+  /** undefined: a stretch is to end. */
+  readonly entry: NewEntry | undefined;
   readonly resolve: () => void;
   readonly reject: (error: SkeinError) => void;
 }
 
-const PREFIX = 'audit/';
 const CHECKPOINT = 'hub/audit';
-const DIGITS = 12;
 const MAX_BLOCK = 256;
+/** A stretch ends where it holds so many: its tree is made at once, for 10 µs an entry. */
+const MAX_STRETCH = 2_048;
 /** Of `what`, in characters. */
 const MAX_WHAT = 1_024;
-const ENTRY = v.object({
-  seq: v.number(),
-  atMs: v.number(),
-  kind: v.picklist(['join', 'renew', 'hub', 'keys', 'admin']),
-  id: v.string(),
-  key: v.optional(v.string()),
-  by: v.string(),
-  what: v.optional(v.string()),
-  hash: v.string(),
-});
-const BLOCK = v.object({ entries: v.pipe(v.array(ENTRY), v.minLength(1)), head: v.string() });
-type Block = v.InferOutput<typeof BLOCK>;
 
 export class AuditLog {
   /** The chain has come further, by these entries of this hub. */
@@ -80,8 +60,9 @@ export class AuditLog {
   readonly #options: AuditLogOptions;
   #pending: Pending[] = [];
   #writing: Promise<void> | undefined;
-  #head: AuditHead = NO_AUDIT;
+  #chain: AuditChain;
   #signed = '';
+  readonly #stretches: AuditStretches;
   /** Where what is kept begins. */
   #base: AuditHead = NO_AUDIT;
   #bytes = 0;
@@ -90,16 +71,29 @@ export class AuditLog {
 
   constructor(options: AuditLogOptions) {
     this.#options = options;
+    const { sha256, clock } = options;
+    this.#chain = new AuditChain(sha256, NO_AUDIT);
+    this.#stretches = new AuditStretches({ sha256, clock, page: (after, limit) => this.page(after, limit) });
   }
 
   /** As far as this hub knows. */
   get head(): AuditHead {
-    return this.#head;
+    return this.#chain.head;
   }
 
   /** The issuer's word on it; empty before the first entry. */
   get signed(): string {
     return this.#signed;
+  }
+
+  /** The issuer's word on the last stretch, which members follow; empty before the first. */
+  get told(): string {
+    return this.#stretches.told;
+  }
+
+  /** Entries that belong to no stretch yet. */
+  get untold(): number {
+    return this.#chain.open;
   }
 
   get bytes(): number {
@@ -112,10 +106,12 @@ export class AuditLog {
     const checkpoint = await store.get(CHECKPOINT);
     const token = checkpoint === undefined ? undefined : tryParseJson(checkpoint.value);
     this.#base = (typeof token === 'string' ? await verifyHead(token, bundle()) : undefined) ?? NO_AUDIT;
-    this.#head = { seq: this.#base.seq, hash: this.#base.hash };
+    this.#base = { seq: this.#base.seq, hash: this.#base.hash };
+    this.#chain = new AuditChain(this.#options.sha256, this.#base);
     this.#checkpoint = typeof token === 'string' ? token : '';
     this.#signed = this.#checkpoint;
-    const blocks = await store.list(PREFIX);
+    this.#stretches.clear(this.#checkpoint);
+    const blocks = await store.list(AUDIT_PREFIX);
     // What is wrong is found block by block, and costs a signature each; what is right costs one.
     if (!(await this.#takeAll(blocks))) for (const block of blocks) await this.#take(block, log);
     await this.#catchUp();
@@ -123,30 +119,33 @@ export class AuditLog {
 
   /** Takes all of it, if it is one chain up to a head that the issuer has signed; else nothing, and false. */
   async #takeAll(stored: readonly StoreEntry[]): Promise<boolean> {
-    const { sha256, bundle } = this.#options;
-    let head = this.#head;
+    const { bundle } = this.#options;
+    const chain = this.#chain.fork();
     let bytes = 0;
     const entries: ChainedEntry[] = [];
-    let signed = '';
+    const stretches: Stretch[] = [];
+    let [signed, told] = ['', ''];
     for (const { value } of stored) {
       const block = readBlock(value);
       const last = block?.entries.at(-1);
       if (block === undefined || last === undefined) return false;
-      if (last.seq <= head.seq) continue;
-      const followed = followChain(sha256, head, block.entries);
-      if (followed.broken !== undefined) return false;
-      head = followed.head;
+      if (last.seq <= chain.head.seq) continue;
+      const ended = takeBlock(chain, block);
+      if (typeof ended === 'number') return false;
       bytes += value.length;
       for (const entry of block.entries) entries.push(entry);
       signed = block.head;
+      if (ended.length > 0) told = block.head;
+      for (const stretch of ended) stretches.push(stretch);
     }
     const isNone = signed === '';
-    const said = isNone ? head : await verifyHead(signed, bundle());
-    if (said?.seq !== head.seq || said.hash !== head.hash) return false;
-    this.#head = head;
+    const said = isNone ? chain.head : await verifyHead(signed, bundle());
+    if (said?.seq !== chain.head.seq || said.hash !== chain.head.hash) return false;
+    this.#chain = chain;
     if (!isNone) this.#signed = signed;
     this.#bytes += bytes;
     this.#memory.add(entries);
+    this.#stretches.add(stretches, told);
     return true;
   }
 
@@ -155,6 +154,18 @@ export class AuditLog {
     const entry = what === undefined ? rest : { ...rest, what: what.slice(0, MAX_WHAT) };
     return new Promise((resolve, reject) => {
       this.#pending.push({ entry, resolve, reject });
+      this.#start();
+    });
+  }
+
+  /**
+   * Ends a stretch, if there is anything in it, and no other hub has ended one within the last `leastMs`. Resolves when it is kept.
+   * @throws SkeinError SKEIN_STORE
+   */
+  async endStretch(leastMs: number): Promise<void> {
+    if (this.#chain.open === 0 || this.#stretches.sinceOthersMs < leastMs) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#pending.push({ entry: undefined, resolve, reject });
       this.#start();
     });
   }
@@ -175,7 +186,7 @@ export class AuditLog {
     await this.#catchUp();
     const entries: ChainedEntry[] = [];
     let base = this.#base;
-    const blocks = await this.#options.store.list(PREFIX);
+    const blocks = await this.#options.store.list(AUDIT_PREFIX);
     // Members ask for this: to read all that is kept for each of them would keep the hub from everybody else.
     let first = Math.max(
       0,
@@ -199,14 +210,17 @@ export class AuditLog {
     return { base, ...(isBase ? { checkpoint: this.#checkpoint } : {}), entries, head: this.#signed };
   }
 
-  /** The same from memory, as far as it reaches back: what this hub has seen to be right. @throws SkeinError SKEIN_STORE */
-  async recent(after: number, limit: number): Promise<AuditPage> {
+  /** How the stretches go on behind entry `after`. @throws SkeinError SKEIN_STORE */
+  async follow(after: number): Promise<FollowedPart> {
     await this.#catchUp();
-    if (after >= this.#head.seq) return { base: this.#head, entries: [], head: this.#signed };
-    const kept = this.#memory.behind(after, limit);
-    if (kept === undefined) return this.page(after, limit);
-    const { seq, hash } = kept.base;
-    return { base: { seq, hash }, entries: kept.entries, head: this.#signed };
+    return this.#stretches.behind(after, this.#base);
+  }
+
+  /** What is in a stretch, as it was written. @throws SkeinError SKEIN_STORE */
+  async entriesOf(stretch: Stretch): Promise<readonly ChainedEntry[]> {
+    const { from } = stretch;
+    const count = lengthOf(stretch);
+    return this.#memory.behind(from.seq, count)?.entries ?? (await this.page(from.seq, count)).entries;
   }
 
   /** SVIDs of a member's key since then, wall time, as far as memory reaches back. */
@@ -218,7 +232,7 @@ export class AuditLog {
   async #catchUp(): Promise<void> {
     const { store, log } = this.#options;
     for (;;) {
-      const next = await store.get(toKey(this.#head.seq + 1));
+      const next = await store.get(toKey(this.#chain.head.seq + 1));
       if (next === undefined || !(await this.#take(next, log))) return;
     }
   }
@@ -227,24 +241,39 @@ export class AuditLog {
   async #take({ key, value }: StoreEntry, log: Logger): Promise<boolean> {
     const block = readBlock(value);
     const last = block?.entries.at(-1);
-    if (last !== undefined && last.seq <= this.#head.seq) return true;
+    if (last !== undefined && last.seq <= this.#chain.head.seq) return true;
     const signed = block === undefined ? undefined : await verifyHead(block.head, this.#options.bundle());
-    const followed = block === undefined ? undefined : followChain(this.#options.sha256, this.#head, block.entries);
+    const chain = this.#chain.fork();
+    const ended = block === undefined ? chain.head.seq + 1 : takeBlock(chain, block);
     const isSigned = signed !== undefined && last !== undefined && signed.seq === last.seq && signed.hash === last.hash;
-    if (followed?.broken !== undefined || !isSigned) {
-      log.log('error', 'audit-broken', { block: key, entry: followed?.broken, signed: isSigned, remedy: REMEDY });
+    const isBroken = typeof ended === 'number';
+    if (isBroken || !isSigned) {
+      log.log('error', 'audit-broken', {
+        block: key,
+        entry: isBroken ? ended : undefined,
+        signed: isSigned,
+        remedy: REMEDY,
+      });
       if (!isSigned) return false;
     }
-    this.#head = { seq: signed.seq, hash: signed.hash };
+    if (isBroken) {
+      // What members have followed leads nowhere any more, and they are to say so.
+      this.#stretches.clear('');
+    }
+    this.#chain = isBroken ? new AuditChain(this.#options.sha256, signed) : chain;
     this.#signed = block?.head ?? '';
     this.#bytes += value.length;
     this.#memory.add(block?.entries ?? []);
+    if (!isBroken) this.#stretches.add(ended, this.#signed);
+    if (!isBroken && ended.length > 0) this.#stretches.noteOther();
     return true;
   }
 
   async #write(): Promise<void> {
     while (this.#pending.length > 0) {
-      const batch = this.#pending.splice(0, MAX_BLOCK);
+      // The end of a stretch is the end of its block, so that there is a signature for it.
+      const end = this.#pending.findIndex(({ entry }) => entry === undefined);
+      const batch = this.#pending.splice(0, end < 0 ? MAX_BLOCK : Math.min(MAX_BLOCK, end + 1));
       try {
         const entries = await this.#writeBlock(batch.map(({ entry }) => entry));
         for (const { resolve } of batch) resolve();
@@ -259,24 +288,28 @@ export class AuditLog {
     });
   }
 
-  async #writeBlock(batch: readonly NewEntry[]): Promise<readonly ChainedEntry[]> {
-    const { store, clock, sha256, sign, log } = this.#options;
+  async #writeBlock(batch: readonly Pending['entry'][]): Promise<readonly ChainedEntry[]> {
+    const { store, clock, sign, log } = this.#options;
     for (;;) {
-      let head = this.#head;
+      const chain = this.#chain.fork();
       const atMs = clock.epochMs();
-      const entries = batch.map((entry): ChainedEntry => {
-        const numbered: AuditEntry = { ...entry, seq: head.seq + 1, atMs };
-        head = extendChain(sha256, head, toLink(sha256, numbered));
-        return { ...numbered, hash: head.hash };
-      });
-      const signed = await signHead(head, atMs, sign);
+      const entries: ChainedEntry[] = [];
+      for (const entry of batch) {
+        if (entry !== undefined) entries.push(chain.add({ ...entry, atMs }));
+        else if (chain.open > 0) entries.push(chain.end(atMs));
+      }
+      if (chain.open >= MAX_STRETCH) entries.push(chain.end(atMs));
+      if (entries.length === 0) return entries;
+      const { ended } = chain;
+      const signed = await signHead(chain.head, atMs, ended !== undefined, sign);
       const value = JSON.stringify({ entries, head: signed });
-      const key = toKey(this.#head.seq + 1);
+      const key = toKey(this.#chain.head.seq + 1);
       if ((await store.compareAndSet(key, 0, value)) !== undefined) {
-        this.#head = head;
+        this.#chain = chain;
         this.#signed = signed;
         this.#bytes += value.length;
         this.#memory.add(entries);
+        if (ended !== undefined) this.#stretches.add([ended], signed);
         return entries;
       }
       // Another hub was first, or somebody is in the way who is none.
@@ -292,42 +325,32 @@ export class AuditLog {
   async #trim(): Promise<void> {
     const { store, clock, sign, maxBytes } = this.#options;
     if (this.#bytes <= maxBytes) return;
-    const blocks = await store.list(PREFIX);
-    const gone: StoreEntry[] = [];
+    const blocks = await store.list(AUDIT_PREFIX);
     let bytes = blocks.reduce((sum, { value }) => sum + value.length, 0);
-    for (const block of blocks.slice(0, -1)) {
-      // A quarter at a time.
-      if (bytes <= maxBytes * 0.75) break;
-      bytes -= block.value.length;
-      gone.push(block);
+    let [ahead, count] = [0, 0];
+    let last: ChainedEntry | undefined;
+    for (const [at, block] of blocks.slice(0, -1).entries()) {
+      // A quarter at a time, and whole stretches.
+      if (bytes <= maxBytes * 0.75 && last !== undefined) break;
+      ahead += block.value.length;
+      const entry = readBlock(block.value)?.entries.at(-1);
+      if (entry?.kind !== 'stretch') continue;
+      [last, count] = [entry, at + 1];
+      bytes -= ahead;
+      ahead = 0;
     }
-    const last = readBlock(gone.at(-1)?.value ?? '')?.entries.at(-1);
     this.#bytes = bytes;
     if (last === undefined) return;
     const base = { seq: last.seq, hash: last.hash };
-    const token = await signHead(base, clock.epochMs(), sign);
+    const token = await signHead(base, clock.epochMs(), true, sign);
     const before = await store.get(CHECKPOINT);
     await store.compareAndSet(CHECKPOINT, before?.revision ?? 0, JSON.stringify(token));
     this.#base = base;
     this.#checkpoint = token;
-    for (const { key, revision } of gone) await store.delete(key, revision);
+    this.#stretches.trim(base);
+    for (const { key, revision } of blocks.slice(0, count)) await store.delete(key, revision);
   }
 }
 
 const REMEDY =
   'Somebody has written to the store who is no hub of this issuer: `skein audit` names the first bad entry.';
-const UNREADABLE = { atMs: 0, kind: 'admin', id: '', by: 'nobody', what: 'unreadable', hash: '' } as const;
-
-function toKey(seq: number): string {
-  return PREFIX + String(seq).padStart(DIGITS, '0');
-}
-
-/** Of the first entry of a block. */
-function toSeq(key: string): number {
-  return Number(key.slice(PREFIX.length));
-}
-
-function readBlock(value: string): Block | undefined {
-  const parsed = v.safeParse(BLOCK, tryParseJson(value));
-  return parsed.success ? parsed.output : undefined;
-}

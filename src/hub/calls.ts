@@ -123,11 +123,11 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       const given = await from.giveTicket(readBytes(credential));
       return { ticket: writeBytes(given.ticket), seconds: given.seconds, credential: writeBytes(given.credential) };
     },
-    audit: ({ after }) => {
+    audit: (asked) => {
       const from = need('issuer');
       count(from, COSTLY);
       if (services.issuer === undefined) throw noIssuer('Cannot tell of audit log');
-      return services.answerAudit(services.issuer.audit, services.sha256, from.id.uri, after);
+      return services.answerAudit(services.issuer.audit, services.sha256, from.id.uri, asked);
     },
     token: ({ audience }) => {
       const from = need('issuer');

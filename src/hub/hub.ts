@@ -224,7 +224,7 @@ class RunningHub implements Hub {
     };
     if (issuer !== undefined) {
       this.#auditPushes = new AuditPushes({
-        ...{ clock, everyMs: limits.auditPushMs, audit: issuer.audit },
+        ...{ clock, log: this.#log, everyMs: limits.auditPushMs, audit: issuer.audit },
         // One that sleeps does not stay awake for it.
         beats: options.sleep === undefined ? limits.auditBeats : 1,
         members: () => this.#presence.all(),

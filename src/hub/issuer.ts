@@ -113,6 +113,8 @@ export class HubIssuer {
     await this.keys.open();
     if (this.#wit === '' && this.#kept !== '') await this.#takeKept();
     if (this.#wit === '') await this.#renewOwn();
+    // There is something that newcomers can go on from.
+    if (this.audit.told === '') await this.audit.endStretch(0);
     const { clock } = this.#options.platform;
     const checkMs = Math.min(RENEWAL_CHECK_MS, this.#options.limits.svidLifetimeMs / RENEWALS);
     this.#timer = setPeriodic(clock, checkMs, () => {

@@ -77,8 +77,9 @@ interface Wanted {
   readonly sinceMs: number;
 }
 
-function isOfInterest({ id, atMs }: AuditEntry, wanted: Wanted): boolean {
-  return (wanted.id === undefined || id === wanted.id) && atMs >= wanted.sinceMs;
+/** The end of a stretch says nothing to people. */
+function isOfInterest({ kind, id, atMs }: AuditEntry, wanted: Wanted): boolean {
+  return kind !== 'stretch' && (wanted.id === undefined || id === wanted.id) && atMs >= wanted.sinceMs;
 }
 
 async function print(context: CommandContext, entries: readonly AuditEntry[], about: object): Promise<void> {

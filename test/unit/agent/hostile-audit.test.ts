@@ -1,56 +1,82 @@
 /** The audit log as a hostile hub tells it: members follow none that does not go on from what they have seen, and say so once. */
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { AuditAlarm } from '../../../src/agent/audit-watch.ts';
-import { LINK_CHARS, OWNER_CHARS, readLinks, writeLink } from '../../../src/auth/audit-chain.ts';
-import { Authority } from '../../../src/auth/authority.ts';
+import { ownerOf } from '../../../src/auth/audit-chain.ts';
+import { OwnerTree } from '../../../src/auth/owner-tree.ts';
 import type { CallAnswer } from '../../../src/control/messages.ts';
 import { encodeUtf8, toBase64Url } from '../../../src/core/bytes.ts';
 import { wait } from '../../../src/core/clock.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
-import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import { answerAudit } from '../../../src/hub/audit-answers.ts';
-import { AuditLog } from '../../../src/hub/audit-log.ts';
 import { MemoryStore } from '../../../src/hub/store/memory.ts';
+import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { printFigures } from '../../support/figures.ts';
 import { folder } from '../../support/folder.ts';
 import { RecordingHandler } from '../../support/http.ts';
+import { startTwoFaced } from '../../support/two-logs.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 type Answer = CallAnswer<'audit'>;
 type Bend = (answer: Answer, first: Answer) => Answer;
 
-const shiftOwners = (links: string): string =>
-  [...readLinks(links)].map((link) => writeLink({ ...link, owner: 'A'.repeat(OWNER_CHARS) })).join('');
+type Stretch = Answer['stretches'][number];
+
+const { sha256 } = nodePlatform().crypto;
+const OWNER = ownerOf(sha256, 'spiffe://skein.mesh/ns/default/sa/api');
+const OTHER = ownerOf(sha256, 'spiffe://skein.mesh/ns/default/sa/other');
+
+const bendEach = (how: (stretch: Stretch) => Partial<Stretch>): Bend => {
+  return (answer) => ({ ...answer, stretches: answer.stretches.map((stretch) => ({ ...stretch, ...how(stretch) })) });
+};
+const withoutOwn = (answer: Answer): Answer => ({ ...answer, own: [] });
+/** A proof that there is nothing about it, which is right, of a tree that is not the issuer's. */
+const ofAnotherTree = ({ root }: Stretch): Partial<Stretch> => {
+  const tree = new OwnerTree(sha256, [{ owner: OTHER, digest: root }]);
+  return { root: tree.root, ...tree.prove(OWNER) };
+};
 
 const BENDS: Readonly<Record<string, { readonly alarm: AuditAlarm; readonly bend: Bend }>> = {
   'signs the head with nothing': { alarm: 'forged', bend: (answer) => ({ ...answer, head: 'x.y.z' }) },
   'shows an old head': {
     alarm: 'rollback',
-    bend: (answer, first) => ({ ...answer, head: first.head, links: '', own: [] }),
+    bend: (answer, first) => ({ ...answer, head: first.head, stretches: [], own: [] }),
   },
-  'keeps an own entry back': { alarm: 'hidden', bend: (answer) => ({ ...answer, own: [] }) },
+  'keeps an own entry back': { alarm: 'hidden', bend: withoutOwn },
+  'says that a stretch holds nothing about a member of which it does': {
+    alarm: 'hidden',
+    bend: (...args) => withoutOwn(bendEach(({ root }) => ({ leaf: OTHER + root }))(...args)),
+  },
+  'proves that of another stretch': {
+    alarm: 'fork',
+    bend: (...args) => withoutOwn(bendEach(ofAnotherTree)(...args)),
+  },
   'alters an own entry': {
     alarm: 'hidden',
     bend: (answer) => ({ ...answer, own: answer.own.map((entry) => ({ ...entry, key: 'another' })) }),
   },
-  'shows an own entry as one of somebody else': {
-    alarm: 'fork',
-    bend: (answer) => ({ ...answer, links: shiftOwners(answer.links), own: [] }),
+  'shows an entry of somebody else as an own one': {
+    alarm: 'hidden',
+    bend: (answer) => ({ ...answer, own: answer.own.map((entry) => ({ ...entry, id: `${entry.id}x` })) }),
   },
-  'drops an entry': { alarm: 'fork', bend: (answer) => ({ ...answer, links: answer.links.slice(0, -LINK_CHARS) }) },
+  'adds an own entry': {
+    alarm: 'hidden',
+    bend: (answer) => ({ ...answer, own: answer.own.flatMap((entry) => [entry, entry]) }),
+  },
+  'says that a stretch has ended at another time': {
+    alarm: 'fork',
+    bend: bendEach(({ atMs }) => ({ atMs: atMs + 1 })),
+  },
+  'says that a stretch has ended elsewhere': { alarm: 'fork', bend: bendEach(({ seq }) => ({ seq: seq + 1 })) },
+  'drops a stretch': { alarm: 'fork', bend: (answer) => ({ ...answer, stretches: answer.stretches.slice(0, -1) }) },
   'begins elsewhere': { alarm: 'fork', bend: (answer) => ({ ...answer, base: { ...answer.base, hash: 'another' } }) },
   'begins later than it must': {
     alarm: 'forged',
-    bend: (answer) => ({
-      ...answer,
-      base: { ...answer.base, seq: answer.base.seq + 1 },
-      links: answer.links.slice(LINK_CHARS),
-    }),
+    bend: (answer) => ({ ...answer, base: { ...answer.base, seq: answer.base.seq + 1 } }),
   },
 };
 
@@ -97,26 +123,30 @@ for (const [how, { alarm, bend }] of Object.entries(BENDS)) {
   });
 }
 
-test('A hub that tells its log an entry at a time, and slowly, is left for the others that wait for their turn', async (t) => {
+test('A hub that tells its log a stretch at a time, and slowly, is left for the others that wait for their turn', async (t) => {
   const mesh = new VirtualMesh(t);
   let asked = 0;
   let isSlow = false;
   await mesh.startHub({ limits: { auditPushMs: 1_000 } }, 7000, mesh.clock, {
     answerAudit: async (...asking) => {
+      if (isSlow) {
+        asked++;
+        await wait(mesh.clock, 9_000);
+      }
       const answer = await answerAudit(...asking);
       if (!isSlow) return answer;
-      asked++;
-      await wait(mesh.clock, 9_000);
-      return { ...answer, links: answer.links.slice(0, LINK_CHARS) };
+      return { ...answer, stretches: answer.stretches.slice(0, 1), own: [] };
     },
   });
   const { agent, log } = await mesh.join(['api']);
   await mesh.clock.advanceAsync(2_000);
   const { head } = agent.audit;
   isSlow = true;
-  for (let i = 0; i < 30; i++)
+  for (let i = 0; i < 30; i++) {
     await mesh.admin('revocations', { body: { id: `spiffe://skein.mesh/ns/default/sa/x${i}` } });
-  await mesh.until(() => asked > 0);
+    await mesh.clock.advanceAsync(1_000);
+  }
+  ok(asked > 0);
   await mesh.clock.advanceAsync(70_000);
   equal(log.of('audit-not-followed').length, 1);
   deepEqual(agent.audit.head, head);
@@ -151,6 +181,8 @@ test('A store that was put back, or went on otherwise, is noticed by members, al
     const hub = await mesh.startHub({ dataFolder: copy, store: old, limits: { auditPushMs: 1_000 } });
     for (let i = 0; i < more; i++)
       await mesh.admin('revocations', { body: { id: `spiffe://skein.mesh/ns/default/sa/x${i}` } }, hub);
+    // Until the stretch has ended.
+    await mesh.clock.advanceAsync(2_000);
     const again = await mesh.createAgent({ data });
     await mesh.run(again.agent.start());
     await mesh.until(() => again.agent.audit.alarm !== undefined);
@@ -160,30 +192,6 @@ test('A store that was put back, or went on otherwise, is noticed by members, al
     await mesh.run(hub.close());
   }
 });
-
-/** A hub whose issuer writes a second log, and shows that to whoever is chosen. */
-async function startTwoFaced(t: TestContext, isFooled: (id: string) => boolean) {
-  const dataFolder = folder(t);
-  const mesh = new VirtualMesh(t);
-  let second: AuditLog | undefined;
-  await mesh.startHub({ dataFolder, limits: { auditPushMs: 1_000 } }, 7000, mesh.clock, {
-    answerAudit: (audit, sha256, id, after) =>
-      answerAudit(isFooled(id) && second !== undefined ? second : audit, sha256, id, after),
-  });
-  const state = JSON.parse(readFileSync(join(dataFolder, 'issuer.json'), 'utf8'));
-  const { clock } = mesh;
-  const authority = await mesh.run(Authority.create({ trustDomain: 'skein.mesh', clock, state }));
-  second = new AuditLog({
-    ...{ store: new MemoryStore(), clock, log: SILENT_LOGGER, sha256: mesh.platform.crypto.sha256, maxBytes: 1e6 },
-    ...{ bundle: () => authority.bundle(), sign: (type, claims) => authority.sign(type, claims) },
-  });
-  const write = async (count: number): Promise<void> => {
-    for (let i = 0; i < count; i++)
-      await mesh.run(second?.append({ kind: 'keys', id: '', by: 'issuer' }) as Promise<void>);
-  };
-  await write(3);
-  return { mesh, write };
-}
 
 const meet = async (mesh: VirtualMesh, from: Agent): Promise<void> => {
   const head = { authority: 'api.mesh' };

@@ -4,18 +4,10 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
-import {
-  type AuditEntry,
-  type AuditHead,
-  extendChain,
-  followChain,
-  NO_AUDIT,
-  signHead,
-  toLink,
-} from '../../../src/auth/audit-chain.ts';
+import { AuditChain, type AuditEntry, type ChainedEntry, NO_AUDIT, signHead } from '../../../src/auth/audit-chain.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
-import { signStatement } from '../../../src/auth/statement.ts';
+import { type Claims, type StatementType, signStatement } from '../../../src/auth/statement.ts';
 import { readAuditLog } from '../../../src/cli/audit-log.ts';
 import { SILENT_LOGGER } from '../../../src/core/log.ts';
 import { AuditLog, type AuditLogOptions } from '../../../src/hub/audit-log.ts';
@@ -68,7 +60,9 @@ test('Everything that is issued and changed is in the log, bound to all before i
   const { entries, head, broken } = await check(mesh);
   equal(broken, undefined);
   deepEqual(
-    entries.filter(({ kind }) => kind !== 'keys').map(({ kind, id, by }) => [kind, id.split('/').at(-1), by]),
+    entries
+      .filter(({ kind }) => kind !== 'keys' && kind !== 'stretch')
+      .map(({ kind, id, by }) => [kind, id.split('/').at(-1), by]),
     [
       ['hub', 'hub', 'issuer'],
       ['join', 'api', 'join-token'],
@@ -124,14 +118,12 @@ const TAMPERS: Readonly<Record<string, { readonly how: Tamper; readonly says: Re
     says: /^it ends with entry \d+, and the issuer has signed/,
     async how(store) {
       const sha256 = new VirtualMesh({ after: () => undefined, diagnostic: () => undefined }).platform.crypto.sha256;
-      let head: AuditHead = NO_AUDIT;
+      const chain = new AuditChain(sha256, NO_AUDIT);
       for (const { key, value } of await blocks(store)) {
         const block = JSON.parse(value) as { entries: AuditEntry[]; head: string };
-        const entries = block.entries.map((entry) => {
-          const other = { ...entry, by: 'nobody' };
-          head = extendChain(sha256, head, toLink(sha256, other));
-          return { ...other, hash: head.hash };
-        });
+        const entries = block.entries.map(({ seq: _seq, ...entry }) =>
+          entry.kind === 'stretch' ? chain.end(entry.atMs) : chain.add({ ...entry, by: 'nobody' }),
+        );
         await put(store, key, JSON.stringify({ entries, head: block.head }));
       }
     },
@@ -151,14 +143,15 @@ test('Who adds an entry to the store has no word of the issuer for it: the hub d
   const { mesh, store } = await startMesh(t);
   const { head } = await check(mesh);
   const { sha256 } = mesh.platform.crypto;
-  const entry: AuditEntry = { seq: head.seq + 1, atMs: 1, kind: 'join', id: API, by: 'join-token' };
-  const forged = extendChain(sha256, head, toLink(sha256, entry));
+  const forged = new AuditChain(sha256, head);
+  const entry = forged.add({ atMs: 1, kind: 'join', id: API, by: 'join-token' });
   const key = await mesh.run(createIdentityKey());
-  const signed = await mesh.run(signHead(forged, 1, (type, claims) => signStatement(key, type, claims)));
+  const sign = (type: StatementType, claims: Claims) => signStatement(key, type, claims);
+  const signed = await mesh.run(signHead(forged.head, 1, false, sign));
   await put(
     store,
     `${PREFIX}${String(entry.seq).padStart(12, '0')}`,
-    JSON.stringify({ entries: [{ ...entry, hash: forged.hash }], head: signed }),
+    JSON.stringify({ entries: [entry], head: signed }),
   );
   ok((await check(mesh)).broken !== undefined);
   ok(mesh.log.of('audit-broken').length > 0);
@@ -228,17 +221,29 @@ test('Hubs that share a store write one chain', async (t) => {
   }
 });
 
-test('A chain that is followed ends at the first entry that is not of it', () => {
+test('A chain that is followed goes on with the next entry of it, and with no other', () => {
   const { sha256 } = new VirtualMesh({ after: () => undefined, diagnostic: () => undefined }).platform.crypto;
-  let head: AuditHead = NO_AUDIT;
-  const entries = Array.from({ length: 5 }, (_, i) => {
-    const entry: AuditEntry = { seq: i + 1, atMs: i, kind: 'renew', id: API, key: 'k', by: 'svid' };
-    head = extendChain(sha256, head, toLink(sha256, entry));
-    return { ...entry, hash: head.hash };
-  });
-  deepEqual(followChain(sha256, NO_AUDIT, entries), { head });
-  equal(followChain(sha256, NO_AUDIT, entries.with(2, { ...(entries[2] as (typeof entries)[0]), key: 'x' })).broken, 3);
-  equal(followChain(sha256, NO_AUDIT, entries.slice(1)).broken, 1);
+  const written = new AuditChain(sha256, NO_AUDIT);
+  const renew = () => written.add({ atMs: 1, kind: 'renew', id: API, key: 'k', by: 'svid' });
+  const entries = [renew(), renew(), written.end(2), renew(), renew(), written.end(3)];
+  const [first, , third] = entries as [ChainedEntry, ChainedEntry, ChainedEntry];
+  /** How many are taken. */
+  const follow = (all: readonly ChainedEntry[]): number => {
+    const chain = new AuditChain(sha256, NO_AUDIT);
+    const bad = all.findIndex((entry) => !chain.take(entry));
+    // One that is refused changes nothing.
+    if (bad >= 0) ok(all[bad] === entries[bad] || chain.take(entries[bad] as ChainedEntry), `${bad}`);
+    return bad < 0 ? all.length : bad;
+  };
+  equal(follow(entries), 6);
+  equal(follow(entries.with(1, { ...first, seq: 2 })), 1);
+  equal(follow(entries.with(1, { ...(entries[1] as ChainedEntry), key: 'x' })), 1);
+  equal(follow(entries.with(1, { ...(entries[1] as ChainedEntry), root: third.root })), 1);
+  for (const other of [{ root: first.hash }, { atMs: 9 }, { id: API }, { by: 'nobody' }, { what: 'x' }, { key: 'k' }]) {
+    equal(follow(entries.with(2, { ...third, ...other })), 2, JSON.stringify(other));
+  }
+  equal(follow(entries.toSpliced(3, 1)), 3);
+  equal(new AuditChain(sha256, NO_AUDIT).take({ ...third, seq: 1 }), false, 'a stretch without entries');
 });
 
 function createLog(store: Store, authority: Authority, more: Partial<AuditLogOptions> = {}): AuditLog {
@@ -305,7 +310,7 @@ test('A start on a long log costs one signature, however many blocks there are',
   });
   equal(verified, 1);
   deepEqual([again.head, again.bytes, again.signed], [audit.head, audit.bytes, audit.signed]);
-  deepEqual((await again.recent(99_000, 10)).entries, (await audit.recent(99_000, 10)).entries);
+  deepEqual((await again.page(99_000, 10)).entries, (await audit.page(99_000, 10)).entries);
 });
 
 test('A page is read from where it begins to where it ends, however much is kept', async () => {

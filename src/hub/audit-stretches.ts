@@ -1,0 +1,113 @@
+/** Audit stretches: the newest stretches of the audit log, as members follow them, and older ones from the store. */
+
+import { AuditChain, type AuditHead, type Stretch } from '../auth/audit-chain.ts';
+import type { Sha256 } from '../catalog/digest.ts';
+import type { Clock } from '../core/clock.ts';
+import type { AuditPage } from './audit-blocks.ts';
+
+/** The stretches behind an entry that is the end of one. */
+export interface FollowedPart {
+  /** Where they begin: behind that entry, or where what is kept begins, signed. */
+  readonly base: AuditHead;
+  readonly checkpoint?: string | undefined;
+  readonly stretches: readonly Stretch[];
+  /** Signed: the end of the last stretch there is; empty before the first. */
+  readonly head: string;
+}
+
+/** Stretches in memory, and entries in all of them: those of five minutes in which ten thousand join. A member that was away for longer has them read. */
+const MAX_STRETCHES = 1_024;
+const MAX_STRETCHED = 16_384;
+/** Entries that are read for it at once. */
+const AT_ONCE = 1_024;
+
+export interface AuditStretchesOptions {
+  readonly sha256: Sha256;
+  readonly clock: Clock;
+  /** Entries behind one, from the store. @throws SkeinError SKEIN_STORE */
+  readonly page: (after: number, limit: number) => Promise<AuditPage>;
+}
+
+export class AuditStretches {
+  readonly #options: AuditStretchesOptions;
+  /** Without gaps. */
+  #kept: readonly Stretch[] = [];
+  #told = '';
+  /** When another hub was seen to have ended one. */
+  #othersMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: AuditStretchesOptions) {
+    this.#options = options;
+  }
+
+  /** The issuer's word on the end of the last one; empty before the first. */
+  get told(): string {
+    return this.#told;
+  }
+
+  /** How long ago another hub was seen to have ended one. */
+  get sinceOthersMs(): number {
+    return this.#options.clock.monotonicMs() - this.#othersMs;
+  }
+
+  noteOther(): void {
+    this.#othersMs = this.#options.clock.monotonicMs();
+  }
+
+  /** `told`: the issuer's word on where the next one begins. */
+  clear(told: string): void {
+    this.#kept = [];
+    this.#told = told;
+  }
+
+  /** `told`: the issuer's word on the end of the last of them. */
+  add(stretches: readonly Stretch[], told: string): void {
+    if (stretches.length === 0) return;
+    const all = [...this.#kept, ...stretches];
+    let [first, entries] = [all.length - 1, 0];
+    // The last one in any case.
+    for (; first > 0 && all.length - first < MAX_STRETCHES; first--) {
+      entries += lengthOf(all[first - 1] as Stretch);
+      if (entries > MAX_STRETCHED) break;
+    }
+    this.#kept = all.slice(first);
+    this.#told = told;
+  }
+
+  /** The log begins with `base` from now on. */
+  trim(base: AuditHead): void {
+    this.#kept = this.#kept.filter(({ end }) => end.seq > base.seq);
+  }
+
+  /** How they go on behind entry `after`. `base`: where what is kept of the log begins. @throws SkeinError SKEIN_STORE */
+  async behind(after: number, base: AuditHead): Promise<FollowedPart> {
+    const head = this.#told;
+    const last = this.#kept.at(-1)?.end ?? base;
+    if (after >= last.seq) return { base: { seq: last.seq, hash: last.hash }, stretches: [], head };
+    const at = this.#kept.findLastIndex(({ from }) => from.seq <= after);
+    const first = this.#kept[at];
+    if (first !== undefined) return { base: first.from, stretches: this.#kept.slice(at), head };
+    return { ...(await this.#reread(after)), head };
+  }
+
+  /** Older ones, from the store: some, if there are any. */
+  async #reread(after: number): Promise<Omit<FollowedPart, 'head'>> {
+    const { sha256, page } = this.#options;
+    let { base, checkpoint, entries } = await page(after, AT_ONCE);
+    const chain = new AuditChain(sha256, base);
+    const stretches: Stretch[] = [];
+    while (entries.length > 0 && stretches.length === 0) {
+      for (const entry of entries) {
+        if (!chain.take(entry)) return { base, checkpoint, stretches };
+        if (chain.ended !== undefined) stretches.push(chain.ended);
+      }
+      entries = (await page(chain.head.seq, AT_ONCE)).entries;
+    }
+    return { base, checkpoint, stretches };
+  }
+}
+
+/** Entries in it, without its end. */
+export function lengthOf({ from, end }: Stretch): number {
+  return end.seq - from.seq - 1;
+}

@@ -8,7 +8,7 @@ import { measureOwnStall } from './own-stall.ts';
 
 export type HeartbeatOptions = Pick<
   TunnelOptions,
-  'pingAfterMs' | 'answerAfterMs' | 'silentAfterMs' | 'deadAfterMs' | 'sendStallMs'
+  'pingAfterMs' | 'idlePingAfterMs' | 'answerAfterMs' | 'silentAfterMs' | 'deadAfterMs' | 'sendStallMs'
 >;
 
 /**
@@ -37,6 +37,7 @@ export class Heartbeat {
   #ping: { readonly number: number; sentMs: number; isOut: boolean } | undefined;
   #pings = 0;
   #isSilent = false;
+  #isIdle = false;
   #rttMs = 0;
   #meanRttMs = FIRST_RTT_MS;
   #deviationMs = FIRST_RTT_MS / 2;
@@ -68,7 +69,7 @@ export class Heartbeat {
     return this.#ping !== undefined;
   }
 
-  /** When `check` should be called; earlier after `onAsked` and `onPing`. */
+  /** When `check` should be called; earlier after `onAsked`, `onBusy` and `onPing`. */
   get dueMs(): number {
     return this.#dueMs;
   }
@@ -83,6 +84,13 @@ export class Heartbeat {
   onAsked(nowMs: number): void {
     this.#askedMs ??= nowMs;
     this.#dueMs = Math.min(this.#dueMs, this.#askedMs + this.#answerMs);
+  }
+
+  /** A stream may wait for this link from now on. */
+  onBusy(nowMs: number): void {
+    if (!this.#isIdle) return;
+    this.#isIdle = false;
+    this.#dueMs = Math.min(this.#dueMs, this.#nextMs(nowMs));
   }
 
   /** The socket took bytes; `isEmpty` when nothing of ours is waiting any more. */
@@ -106,11 +114,12 @@ export class Heartbeat {
     return true;
   }
 
-  /** `outstandingBytes`: what waits for the network now. */
-  check(nowMs: number, outstandingBytes: number): HeartbeatVerdict {
+  /** `outstandingBytes`: what waits for the network now. `isIdle`: no stream may wait for this link. */
+  check(nowMs: number, outstandingBytes: number, isIdle: boolean): HeartbeatVerdict {
     const stallMs = measureOwnStall(nowMs, this.#dueMs);
     if (outstandingBytes === 0) this.onSent(nowMs, true);
     if (stallMs > 0) this.#excuse(stallMs, nowMs);
+    this.#isIdle = isIdle;
     const verdict = stallMs > 0 ? 'alive' : this.#judge(nowMs);
     this.#dueMs = stallMs > 0 ? nowMs + LOOK_MS : this.#nextMs(nowMs);
     return verdict;
@@ -118,12 +127,13 @@ export class Heartbeat {
 
   #judge(nowMs: number): HeartbeatVerdict {
     const { pingAfterMs, silentAfterMs, deadAfterMs, sendStallMs } = this.#options;
-    const quietMs = nowMs - this.#receivedMs;
     const ping = this.#ping;
     if (ping === undefined) {
       const isOverdue = this.#askedMs !== undefined && nowMs - this.#askedMs >= this.#answerMs;
-      return isOverdue || quietMs >= pingAfterMs ? 'ping' : 'alive';
+      return isOverdue || nowMs - this.#receivedMs >= this.#pingAfterMs ? 'ping' : 'alive';
     }
+    // Before an idle link was probed nobody had asked for long: a peer has as much time to answer as on any other.
+    const quietMs = Math.min(nowMs - this.#receivedMs, nowMs - ping.sentMs + pingAfterMs);
     if (quietMs >= sendStallMs) return nowMs - this.#progressMs >= sendStallMs ? 'stalled' : 'dead';
     // Bytes that came while the PONG did not show how long our queue in the network is.
     const queueMs = this.#receivedMs - ping.sentMs;
@@ -133,6 +143,10 @@ export class Heartbeat {
     if (this.#isSilent) return 'alive';
     this.#isSilent = true;
     return 'silent';
+  }
+
+  get #pingAfterMs(): number {
+    return this.#isIdle ? this.#options.idlePingAfterMs : this.#options.pingAfterMs;
   }
 
   get #answerMs(): number {
@@ -146,7 +160,7 @@ export class Heartbeat {
 
   #nextMs(nowMs: number): number {
     if (this.#ping !== undefined) return nowMs + LOOK_MS;
-    const idleMs = this.#receivedMs + this.#options.pingAfterMs;
+    const idleMs = this.#receivedMs + this.#pingAfterMs;
     const dueMs = this.#askedMs === undefined ? idleMs : Math.min(idleMs, this.#askedMs + this.#answerMs);
     return Math.max(dueMs, nowMs + 1);
   }

@@ -41,9 +41,6 @@ import { Liveness } from './liveness.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
 import { MESSAGE_OVERHEAD_BYTES } from './record.ts';
 
-/** Part of `pingAfterMs` that is left to chance. */
-const PING_SPREAD = 0.2;
-
 /** Counters, read at scrape time. */
 export interface LinkStats {
   messagesSent: number;
@@ -94,9 +91,8 @@ export class Link {
     });
     this.ready.catch(() => undefined); // the owner also hears of it through onClose
     this.#liveness = new Liveness({
-      clock: this.#clock,
-      limits: this.#limits,
-      pingAfterMs: this.#limits.pingAfterMs * (1 - PING_SPREAD * options.random.ratio()),
+      ...{ role, clock, random: options.random, limits: this.#limits },
+      isIdle: () => this.#circuits.count === 0,
       outstandingBytes: () => pipe.outstandingBytes,
       sendPing: (number) => this.#transmit(encodePing(number)),
       sendIdlePing: () => this.#sendIdlePing(),
@@ -219,12 +215,14 @@ export class Link {
   /** A circuit with the next id of this end. @throws SkeinError SKEIN_LIMIT, SKEIN_HUB_UNREACHABLE */
   openCircuit(): Circuit {
     if (this.#closedBy !== undefined) throw this.#closedBy;
+    this.#liveness.onBusy();
     return this.#widenUnlessStranger(this.#circuits.open(), false);
   }
 
   /** A circuit that the other end announced. @throws SkeinError SKEIN_PROTOCOL when the id is not one of its own, or not above all before. */
   adoptCircuit(id: number): Circuit {
     if (this.#closedBy !== undefined) throw this.#closedBy;
+    this.#liveness.onBusy();
     return this.#widenUnlessStranger(this.#circuits.adopt(id), true);
   }
 

@@ -1,13 +1,22 @@
 /** `Liveness` of one link: its heartbeat and its pacer, with the timer they need. One PING serves both. */
 
 import type { Clock, Timer } from '../core/clock.ts';
+import type { Random } from '../core/random.ts';
 import { Heartbeat, type HeartbeatOptions } from './heartbeat.ts';
 import { Pacer } from './pacer.ts';
 
+/** Part of the time before PING that is left to chance. */
+const PING_SPREAD = 0.2;
+/** Of a link that is idle one end asks, and the other only where that has not. */
+const ACCEPTOR_WAITS = 1.1;
+
 export interface LivenessOptions {
+  readonly role: 'dialler' | 'acceptor';
   readonly clock: Clock;
-  readonly limits: Omit<HeartbeatOptions, 'pingAfterMs'>;
-  readonly pingAfterMs: number;
+  readonly random: Random;
+  readonly limits: HeartbeatOptions;
+  /** No stream may wait for this link. */
+  readonly isIdle: () => boolean;
   /** What waits for the network now. */
   readonly outstandingBytes: () => number;
   /** PING with that number goes out. */
@@ -34,9 +43,7 @@ export class Liveness {
     this.#options = options;
     this.#clock = options.clock;
     const nowMs = this.#clock.monotonicMs();
-    const { answerAfterMs, silentAfterMs, deadAfterMs, sendStallMs } = options.limits;
-    const { pingAfterMs } = options;
-    this.#heartbeat = new Heartbeat({ pingAfterMs, answerAfterMs, silentAfterMs, deadAfterMs, sendStallMs }, nowMs);
+    this.#heartbeat = new Heartbeat(toHeartbeatOptions(options), nowMs);
     this.#timer = this.#setTimer(nowMs);
   }
 
@@ -68,6 +75,13 @@ export class Liveness {
       this.#rearm(nowMs);
     }
     if (this.#pacer.isMarkDue) this.ping();
+  }
+
+  /** A stream may wait for this link from now on. */
+  onBusy(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#heartbeat.onBusy(nowMs);
+    this.#rearm(nowMs);
   }
 
   /** The socket took bytes. */
@@ -120,9 +134,9 @@ export class Liveness {
   }
 
   #check(): void {
-    const { outstandingBytes, onSilent, onDead } = this.#options;
+    const { outstandingBytes, isIdle, onSilent, onDead } = this.#options;
     const nowMs = this.#clock.monotonicMs();
-    const verdict = this.#heartbeat.check(nowMs, outstandingBytes());
+    const verdict = this.#heartbeat.check(nowMs, outstandingBytes(), isIdle());
     if (verdict === 'dead' || verdict === 'stalled') return onDead(verdict);
     this.#timer = this.#setTimer(nowMs);
     if (verdict === 'ping') this.#pingIdle();
@@ -140,4 +154,14 @@ export class Liveness {
     this.#timerMs = this.#heartbeat.dueMs;
     return this.#clock.setTimer(this.#timerMs - nowMs, () => this.#check());
   }
+}
+
+function toHeartbeatOptions({ role, random, limits }: LivenessOptions): HeartbeatOptions {
+  const { pingAfterMs, idlePingAfterMs, answerAfterMs, silentAfterMs, deadAfterMs, sendStallMs } = limits;
+  const chance = 1 - PING_SPREAD * random.ratio();
+  return {
+    pingAfterMs: pingAfterMs * chance,
+    idlePingAfterMs: idlePingAfterMs * (role === 'dialler' ? chance : ACCEPTOR_WAITS),
+    ...{ answerAfterMs, silentAfterMs, deadAfterMs, sendStallMs },
+  };
 }

@@ -35,11 +35,19 @@ export interface TunnelOptions {
    * not probed together: below the idle cut-offs of common middle boxes (30-100 s), and less than half of `deadAfterMs`.
    */
   readonly pingAfterMs: number;
+  /**
+   * The same of a link that has no circuit but its own, so that no stream waits: of its dialler less a chance fifth, of its acceptor a tenth
+   * later, which asks only where the dialler has not. With `deadAfterMs` a death is found within 30 s.
+   */
+  readonly idlePingAfterMs: number;
   /** Silence after which it is probed where a record was sent that the peer should answer, above two round trips. */
   readonly answerAfterMs: number;
   /** Silence behind a probe after which another link should be made beside this one; raised for slow and unsteady round trips. */
   readonly silentAfterMs: number;
-  /** Silence that ends a link whose probe has left the socket: a death is found within 15 s (docs/decisions/0004). */
+  /**
+   * Silence that ends a link whose probe has left the socket: a death is found within 15 s (docs/decisions/0005). Of an idle link what lies
+   * more than `pingAfterMs` before the probe does not count.
+   */
   readonly deadAfterMs: number;
   /** Silence that ends a link in any case: one whose socket takes no bytes is congested until then (nats-server#7615). */
   readonly sendStallMs: number;
@@ -129,6 +137,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   helloTimeoutMs: 2_000,
   handshakeTimeoutMs: 10_000,
   pingAfterMs: 6_000,
+  idlePingAfterMs: 18_000,
   answerAfterMs: 1_000,
   silentAfterMs: 1_200,
   deadAfterMs: 14_000,

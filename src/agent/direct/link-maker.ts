@@ -54,7 +54,7 @@ export class LinkMaker {
   #make(role: 'dialler' | 'acceptor', pipe: MessagePipe, onClose: () => void): Link {
     const { clock, random, limits, observer } = this.#options;
     const link: Link = new Link(pipe, {
-      ...{ role, clock, random, limits: { pingAfterMs: limits.pingAfterMs } },
+      ...{ role, clock, random, limits: { pingAfterMs: limits.pingAfterMs, idlePingAfterMs: limits.pingAfterMs } },
       isStranger: role === 'acceptor',
       onClose: () => {
         observer?.forgetLink(link);

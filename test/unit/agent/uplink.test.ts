@@ -80,26 +80,26 @@ test('A link that is cut every second is back at once each time; one that is cut
   ok(perMinute < 150, `${perMinute} dials in a minute`);
 });
 
-test('Replaces a link that died in silence, within 15 s, without a moment in which there is none', async (t) => {
+test('Replaces an idle link that died in silence, within 20 s, without a moment in which there is none', async (t) => {
   const mesh = new VirtualMesh(t);
   await mesh.startHub();
   const { agent, log } = await mesh.join(['api']);
   mesh.network.links.at(-1)?.blackhole();
   const diedMs = mesh.clock.monotonicMs();
   await mesh.until(() => log.of('hub-replaced').length === 1 || agent.hub === undefined);
-  ok(mesh.clock.monotonicMs() - diedMs <= 15_000, `${mesh.clock.monotonicMs() - diedMs} ms`);
+  ok(mesh.clock.monotonicMs() - diedMs <= 20_000, `${mesh.clock.monotonicMs() - diedMs} ms`);
   ok(agent.hub !== undefined);
   equal(mesh.network.dials.length, 2);
 });
 
-test('Loses a link that died in silence where the hub answers no dial either, within 15 s', async (t) => {
+test('Loses an idle link that died in silence where the hub answers no dial either, within 30 s', async (t) => {
   const mesh = new VirtualMesh(t);
   const { url } = await mesh.startHub();
   const { agent } = await mesh.join(['api']);
   mesh.network.silence(url);
   const diedMs = mesh.clock.monotonicMs();
   await mesh.until(() => agent.hub === undefined);
-  ok(mesh.clock.monotonicMs() - diedMs <= 15_000, `${mesh.clock.monotonicMs() - diedMs} ms`);
+  ok(mesh.clock.monotonicMs() - diedMs <= 30_000, `${mesh.clock.monotonicMs() - diedMs} ms`);
   mesh.network.unsilence(url);
   await mesh.until(() => agent.hub !== undefined, 20_000);
 });

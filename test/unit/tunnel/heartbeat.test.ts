@@ -12,6 +12,7 @@ class Watched {
   readonly #answerAfterMs: number | undefined;
   readonly #pongs: { readonly atMs: number; readonly number: number }[] = [];
   outstandingBytes = 0;
+  isIdle = false;
   nowMs = 0;
 
   /** `answerAfterMs`: the round trip; undefined is a black hole. */
@@ -45,7 +46,7 @@ class Watched {
   }
 
   #check(): void {
-    const verdict = this.heartbeat.check(this.nowMs, this.outstandingBytes);
+    const verdict = this.heartbeat.check(this.nowMs, this.outstandingBytes, this.isIdle);
     if (verdict !== 'alive') this.verdicts.push({ atMs: this.nowMs, verdict });
     if (verdict !== 'ping') return;
     const number = this.heartbeat.onPing(this.nowMs);
@@ -61,6 +62,20 @@ describe('Heartbeat finds a death', () => {
     const deadMs = watched.first('dead') ?? Number.POSITIVE_INFINITY;
     assert.ok(deadMs <= 15_000, `dead after ${deadMs} ms`);
     assert.ok(deadMs >= 14_000, `a pause of 14 s is forgiven, and not one of ${deadMs} ms`);
+  });
+
+  it('of an idle link within 30 s, and has waited for an answer as long as on any other', () => {
+    const watched = new Watched();
+    watched.isIdle = true;
+    // The first look is early, because nobody knows yet what the link is for.
+    watched.heartbeat.onReceived(5_000);
+    watched.runTo(60_000);
+    assert.equal(watched.first('ping'), 23_000);
+    const silentMs = watched.first('silent') ?? Number.POSITIVE_INFINITY;
+    assert.ok(silentMs - 23_000 <= 3_500, `silent ${silentMs - 23_000} ms behind PING`);
+    const deadMs = (watched.first('dead') ?? Number.POSITIVE_INFINITY) - 5_000;
+    assert.ok(deadMs <= 30_000, `dead after ${deadMs} ms`);
+    assert.ok(deadMs - 18_000 >= 7_500, `a pause of 7.5 s is forgiven, and not one of ${deadMs - 18_000} ms`);
   });
 
   for (const rttMs of [1, 50, 250]) {
@@ -114,7 +129,7 @@ describe('Heartbeat takes for no death', () => {
         watched.heartbeat.onAsked(watched.nowMs);
         watched.standStill(pauseMs);
         // Timers run before what has come in the meantime is read.
-        watched.heartbeat.check(watched.nowMs, 0);
+        watched.heartbeat.check(watched.nowMs, 0, watched.isIdle);
         watched.runTo(watched.nowMs + 60_000);
         const wrong = watched.verdicts.filter(({ verdict }) => verdict !== 'ping');
         assert.deepEqual(wrong, [], `a pause of ${pauseMs} ms at ${atMs} ms`);
@@ -151,6 +166,19 @@ describe('Heartbeat takes for no death', () => {
 });
 
 describe('Heartbeat asks', () => {
+  it('seldom where a link is idle, and as often as ever once it is not', () => {
+    const watched = new Watched(20);
+    watched.isIdle = true;
+    watched.heartbeat.onReceived(5_000);
+    watched.runTo(96_000);
+    assert.equal(watched.verdicts.length, 5, '23, 41, 59, 77 and 95 s');
+    watched.isIdle = false;
+    const { nowMs } = watched;
+    watched.heartbeat.onBusy(nowMs);
+    watched.runTo(nowMs + 60_000);
+    assert.ok(watched.verdicts.length >= 5 + 8, `${watched.verdicts.length}`);
+  });
+
   it('once in a silence, and again in the next', () => {
     const watched = new Watched(20);
     for (let atMs = 0; atMs < 60_000; atMs += 10_000) {

@@ -211,7 +211,7 @@ describe('Link whose acceptor sleeps', () => {
     await pair.clock.advanceAsync(20);
     const sent = pair.dialler.stats.messagesSent;
     pair.wire.blackhole();
-    await pair.clock.advanceAsync(6_100);
+    await pair.clock.advanceAsync(18_100);
     assert.equal(pings, 1);
     assert.equal(pair.dialler.stats.messagesSent, sent);
     await pair.clock.advanceAsync(2_000);

@@ -1,7 +1,7 @@
-/** `npm run bench [-- profile|guard] [-- options]`: builds what is missing, then runs the compiled program of bench/. */
+/** `npm run bench [-- profile|guard|lines] [-- options]`: builds what is missing, then runs the compiled program of bench/. */
 import { build, ensureInstalled, run, say } from './house.mjs';
 
-const PROGRAMS = ['profile', 'guard'];
+const PROGRAMS = ['profile', 'guard', 'lines'];
 const [first, ...rest] = process.argv.slice(2);
 const [name, args] = PROGRAMS.includes(first) ? [first, rest] : ['run', process.argv.slice(2)];
 

@@ -1,10 +1,11 @@
-/** The circuits of one link by their ids, and the budget that their windows share (docs/protocol.md §2). */
+/** The circuits of one link by their ids, and the budget that the windows of relayed ones share (docs/protocol.md §2). */
 
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
 import { Circuit, type CircuitHost, type CircuitPast } from './circuit.ts';
 import { protocolError } from './codes.ts';
 import type { TunnelOptions } from './options.ts';
+import { WindowBudget } from './window-budget.ts';
 
 /** How far the ids have come. */
 export interface CircuitIds {
@@ -28,7 +29,7 @@ export class CircuitTable {
   /** Ids of the other end only grow: one that was closed here can never mean another circuit later. */
   #lastAdoptedId: number;
   #maxCircuits: number;
-  #budgetBytes: number;
+  readonly #budget: WindowBudget;
 
   constructor(options: CircuitTableOptions) {
     const { past, role, limits } = options;
@@ -36,9 +37,10 @@ export class CircuitTable {
     this.#nextId = past?.nextId ?? (role === 'dialler' ? 1 : 2);
     this.#lastAdoptedId = past?.lastAdoptedId ?? 0;
     this.#maxCircuits = limits.maxCircuits;
-    this.#budgetBytes = limits.linkWindowBudgetBytes;
+    this.#budget = new WindowBudget(limits.linkWindowBudgetBytes);
     for (const each of past?.circuits ?? []) {
-      this.#budgetBytes -= Math.max(0, this.#add(each.id, each).window.windowBytes - limits.initialCircuitWindowBytes);
+      const circuit = this.#add(each.id, each);
+      this.#pay(circuit, Math.max(0, circuit.window.windowBytes - limits.initialCircuitWindowBytes));
     }
     this.#control = this.#circuits.get(0) ?? this.#add(0);
   }
@@ -103,7 +105,7 @@ export class CircuitTable {
   remove(circuit: Circuit, error: SkeinError): boolean {
     if (this.#circuits.get(circuit.id) !== circuit) return false;
     this.#circuits.delete(circuit.id);
-    this.#budgetBytes += circuit.window.windowBytes - this.#options.limits.initialCircuitWindowBytes;
+    this.#budget.giveBack(circuit.paidBytes);
     circuit.end(error);
     return true;
   }
@@ -120,26 +122,36 @@ export class CircuitTable {
   }
 
   /** Gives `circuit` its whole window at once; false where the budget does not hold another one. */
-  widen({ window }: Circuit): boolean {
+  widen(circuit: Circuit): boolean {
+    const { window } = circuit;
     const { circuitWindowBytes } = this.#options.limits;
     const before = window.windowBytes;
-    if (this.#budgetBytes < circuitWindowBytes - before) return false;
+    if (this.#budget.leftBytes < circuitWindowBytes - before) return false;
     window.widen(circuitWindowBytes);
-    this.#budgetBytes -= window.windowBytes - before;
+    this.#pay(circuit, window.windowBytes - before);
     return true;
   }
 
   /** The offset that the next CREDIT of `circuit` announces. */
-  grant({ window }: Circuit, rttMs: number): number {
+  grant(circuit: Circuit, rttMs: number): number {
+    const { window } = circuit;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (!circuit.isRelayed) return window.grant(nowMs, rttMs);
     const before = window.windowBytes;
-    const offset = window.grant(this.#options.clock.monotonicMs(), rttMs, before <= this.#budgetBytes);
-    this.#budgetBytes -= window.windowBytes - before;
+    const mostBytes = Math.min(this.#options.limits.maxCircuitWindowBytes, this.#budget.most(before));
+    const offset = window.grant(nowMs, rttMs, mostBytes);
+    this.#pay(circuit, window.windowBytes - before);
     return offset;
+  }
+
+  #pay(circuit: Circuit, bytes: number): void {
+    this.#budget.take(bytes);
+    circuit.paidBytes += bytes;
   }
 
   #add(id: number, past?: CircuitPast): Circuit {
     const { host, role, limits, clock } = this.#options;
-    const { initialCircuitWindowBytes: first, maxCircuitWindowBytes: maxReceiveBytes } = limits;
+    const { initialCircuitWindowBytes: first, maxSessionWindowBytes: maxReceiveBytes } = limits;
     // Whoever was dialled does not know yet who speaks.
     const untrusted = id === 0 ? Math.min(first, limits.strangerWindowBytes) : first;
     const [receiveBytes, sendBytes] = role === 'dialler' ? [first, untrusted] : [untrusted, first];

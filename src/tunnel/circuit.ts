@@ -63,6 +63,10 @@ export class Circuit {
   queued = false;
   /** Owned by the link's announcer: whether a CREDIT for it waits to be written. */
   creditDue = false;
+  /** Owned by the link's table: how much its window has taken from the link's budget. */
+  paidBytes = 0;
+  /** Written by a relay: what comes may have to wait here. A session deals with a record at once, and what it holds then is bounded by its own windows. */
+  isRelayed = false;
 
   /** @param past of the circuit whose place it takes */
   constructor(

@@ -5,9 +5,13 @@ import { CONTROL_FRAME_BYTES, type FrameWriter } from './frame.ts';
 import type { TunnelOptions } from './options.ts';
 import type { MuxStream } from './stream.ts';
 import type { UnreadBudget } from './unread-budget.ts';
+import { WindowBudget } from './window-budget.ts';
 
 export class CreditLedger {
   readonly #session: ReceiveWindow;
+  /** What streams' windows share above the first ones: the session's largest, so that stalled readers cannot take all of it. */
+  readonly #growth: WindowBudget;
+  #grownBytes = 0;
   readonly #limits: TunnelOptions;
   /** Undefined behind the end of the session, and where there is none. */
   #budget: UnreadBudget | undefined;
@@ -20,6 +24,7 @@ export class CreditLedger {
     this.#limits = limits;
     this.#budget = budget;
     this.#session = new ReceiveWindow(limits.sessionWindowBytes, limits.maxSessionWindowBytes, nowMs);
+    this.#growth = new WindowBudget(limits.maxSessionWindowBytes);
   }
 
   get hasWork(): boolean {
@@ -59,6 +64,7 @@ export class CreditLedger {
   /** The session is over: what it holds is nobody's any more. */
   close(): void {
     this.#budget?.add(-this.#session.unread);
+    this.#budget?.growth.giveBack(this.#grownBytes);
     this.#budget = undefined;
   }
 
@@ -81,6 +87,12 @@ export class CreditLedger {
     this.discard(unread, nowMs);
   }
 
+  /** `stream` is over, and what its window had grown by is free for others. */
+  forget({ receiveWindow }: MuxStream): void {
+    const grownBytes = receiveWindow.windowBytes - this.#limits.streamWindowBytes;
+    if (grownBytes > 0) this.#noteGrown(-grownBytes);
+  }
+
   /** `isOpen` tells which streams still want their credit announced. */
   write(writer: FrameWriter, nowMs: number, isOpen: (id: number) => boolean): void {
     let written = 0;
@@ -89,16 +101,32 @@ export class CreditLedger {
       written++;
       stream.creditDue = false;
       if (!isOpen(stream.id)) continue;
-      writer.credit(stream.id, stream.receiveWindow.grant(nowMs, this.rttMs, !this.isTight));
-      // equal windows dead-lock: the session's stays at least four times the largest stream's
-      this.#session.widen(4 * stream.receiveWindow.windowBytes);
+      const { receiveWindow } = stream;
+      const before = receiveWindow.windowBytes;
+      writer.credit(stream.id, receiveWindow.grant(nowMs, this.rttMs, this.#mostBytes(before)));
+      if (receiveWindow.windowBytes > before) this.#noteGrown(receiveWindow.windowBytes - before);
+      // equal windows dead-lock: the session's stays at least four times the largest stream's, as far as it grows
+      this.#session.widen(4 * receiveWindow.windowBytes);
       this.#noteSession(nowMs);
     }
     if (written > 0) this.#due = this.#due.slice(written);
     if (this.#sessionDue && writer.room > CONTROL_FRAME_BYTES) {
       this.#sessionDue = false;
-      writer.credit(0, this.#session.grant(nowMs, this.rttMs, !this.isTight));
+      writer.credit(0, this.#session.grant(nowMs, this.rttMs, this.isTight ? 0 : undefined));
     }
+  }
+
+  /** Most that a stream's window of `windowBytes` may grow to now. */
+  #mostBytes(windowBytes: number): number {
+    if (this.isTight) return windowBytes;
+    const most = this.#growth.most(windowBytes);
+    return this.#budget === undefined ? most : Math.min(most, this.#budget.growth.most(windowBytes));
+  }
+
+  #noteGrown(bytes: number): void {
+    this.#growth.take(bytes);
+    this.#budget?.growth.take(bytes);
+    this.#grownBytes += bytes;
   }
 
   #noteSession(nowMs: number): void {

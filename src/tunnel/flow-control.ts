@@ -6,6 +6,12 @@
 /** Offsets above this are an attack, not traffic. */
 export const MAX_OFFSET = 2 ** 50;
 
+/**
+ * Credit is announced for so much at the latest: what was consumed and not announced is missing to the sender, who gets no more than the
+ * rest of the window in a round trip. A 32nd of the largest window, and four full records.
+ */
+const WORTH_ANNOUNCING_BYTES = 256 * 1024;
+
 /** What we may still send. */
 export class SendWindow {
   #sent: number;
@@ -115,23 +121,24 @@ export class ReceiveWindow {
     this.#windowBytes = Math.max(this.#windowBytes, Math.min(windowBytes, this.#maxBytes));
   }
 
-  /** Whether a grant would be worth its frame: half the window is free, or a quarter and a round trip has passed. */
+  /** Whether a grant would be worth its frame: half the window is free, or much of a large one, or a quarter and a round trip has passed. */
   isGrantDue(nowMs: number, rttMs: number): boolean {
     const { gain } = this;
-    return gain >= this.#windowBytes >> 1 || (gain >= this.#windowBytes >> 2 && nowMs - this.#epochMs >= rttMs);
+    if (gain >= Math.min(this.#windowBytes >> 1, WORTH_ANNOUNCING_BYTES)) return true;
+    return gain >= this.#windowBytes >> 2 && nowMs - this.#epochMs >= rttMs;
   }
 
   /**
    * The new absolute offset. Before it is computed, the window doubles if the reader consumed at least half of it per
    * round trip: then the window, and not the reader or the sender, is what holds the bytes up. Comparing bytes per
    * round trip with the window is free of scale, so growth cannot block itself (libp2p/go-yamux#136).
-   * `mayGrow` is false where a budget shared with other windows does not hold another window of this size.
+   * It grows no further than to `mostBytes`: what a budget that it shares with other windows has for it.
    */
-  grant(nowMs: number, rttMs: number, mayGrow = true): number {
+  grant(nowMs: number, rttMs: number, mostBytes = Number.POSITIVE_INFINITY): number {
     const elapsedMs = nowMs - this.#epochMs;
     if (elapsedMs >= rttMs) {
       const perRoundTrip = ((this.#consumed - this.#epochConsumed) / elapsedMs) * rttMs;
-      if (mayGrow && perRoundTrip >= this.#windowBytes >> 1) this.widen(this.#windowBytes * 2);
+      if (perRoundTrip >= this.#windowBytes >> 1) this.widen(Math.min(this.#windowBytes * 2, mostBytes));
       this.#epochMs = nowMs;
       this.#epochConsumed = this.#consumed;
     }

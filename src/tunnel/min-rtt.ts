@@ -13,9 +13,12 @@ export class MinRtt {
     return this.#valueMs;
   }
 
-  observe(sampleMs: number, nowMs: number): void {
-    if (this.#valueMs !== 0 && sampleMs >= this.#valueMs && nowMs - this.#atMs <= MEMORY_MS) return;
-    this.#valueMs = Math.max(sampleMs, FLOOR_MS);
-    this.#atMs = nowMs;
+  /** @returns the smallest, with this one */
+  observe(sampleMs: number, nowMs: number): number {
+    if (this.#valueMs === 0 || sampleMs < this.#valueMs || nowMs - this.#atMs > MEMORY_MS) {
+      this.#valueMs = Math.max(sampleMs, FLOOR_MS);
+      this.#atMs = nowMs;
+    }
+    return this.#valueMs;
   }
 }

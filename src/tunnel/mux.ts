@@ -173,8 +173,7 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   observeRtt(sampleMs: number): void {
-    this.#rtt.observe(sampleMs, this.#options.clock.monotonicMs());
-    this.#credit.rttMs = Math.max(1, this.#rtt.valueMs);
+    this.#credit.rttMs = Math.max(1, this.#rtt.observe(sampleMs, this.#options.clock.monotonicMs()));
   }
 
   /** Ends streams whose reader sleeps, and raw streams that fell silent; called now and then. */
@@ -444,6 +443,7 @@ export class Mux implements FrameHandler, StreamHost {
   #settle(stream: MuxStream, isTakenBack = false): void {
     if (!this.#streams.delete(stream.id)) return;
     this.#sender.remove(stream);
+    this.#credit.forget(stream);
     if (!this.#count.isPeerId(stream.id)) return;
     this.stats.streamsFinished++;
     this.#room.giveBack(isTakenBack);

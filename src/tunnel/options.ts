@@ -12,9 +12,9 @@ export interface TunnelOptions {
   readonly initialCircuitWindowBytes: number;
   /** Window a circuit is given at once while the link is inside its budget. */
   readonly circuitWindowBytes: number;
-  /** Most a circuit's window grows to on a long path. */
+  /** Most the window of a relayed circuit grows to on a long path; that of a session's circuit grows as the session's does. */
   readonly maxCircuitWindowBytes: number;
-  /** Sum of circuit windows above the initial ones, per link: what a relay may have to hold for one link. */
+  /** Sum of the windows of relayed circuits above the initial ones, per link: what a relay may have to hold for one link. */
   readonly linkWindowBudgetBytes: number;
   readonly maxCircuits: number;
   /** Longest that credit is held back for company while the other end has too little of it for a full record, in milliseconds. */
@@ -91,6 +91,7 @@ export interface TunnelOptions {
   readonly rekeyAfterMs: number;
 
   readonly streamWindowBytes: number;
+  /** At most half of what a session's window grows to: the other half stays for other streams. */
   readonly maxStreamWindowBytes: number;
   /** At least 4 × the stream window: equal windows dead-lock (ztunnel#1538, linkerd2-proxy#400, hyper#4003). */
   readonly sessionWindowBytes: number;
@@ -128,7 +129,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   maxOutstandingBytes: 66 * KIB,
   initialCircuitWindowBytes: 65 * KIB,
   circuitWindowBytes: 256 * KIB,
-  maxCircuitWindowBytes: 2 * MIB,
+  maxCircuitWindowBytes: 4 * MIB,
   linkWindowBudgetBytes: 8 * MIB,
   maxCircuits: 1024,
   creditDelayMs: 25,
@@ -166,7 +167,7 @@ export const TUNNEL_DEFAULTS: TunnelOptions = {
   rekeyAfterMs: 3_600_000,
 
   streamWindowBytes: 256 * KIB,
-  maxStreamWindowBytes: 4 * MIB,
+  maxStreamWindowBytes: 8 * MIB,
   sessionWindowBytes: 1 * MIB,
   maxSessionWindowBytes: 16 * MIB,
   maxStreams: 1_024,
@@ -208,9 +209,9 @@ function resolve(options: Partial<TunnelOptions>): TunnelOptions {
   if (resolved.sessionWindowBytes < 4 * resolved.streamWindowBytes) {
     throw new RangeError('Cannot use tunnel option "sessionWindowBytes": it is less than 4 × "streamWindowBytes"');
   }
-  if (resolved.maxSessionWindowBytes < 4 * resolved.maxStreamWindowBytes) {
+  if (resolved.maxSessionWindowBytes < 2 * resolved.maxStreamWindowBytes) {
     throw new RangeError(
-      'Cannot use tunnel option "maxSessionWindowBytes": it is less than 4 × "maxStreamWindowBytes"',
+      'Cannot use tunnel option "maxSessionWindowBytes": it is less than 2 × "maxStreamWindowBytes"',
     );
   }
   if (resolved.initialCircuitWindowBytes < resolved.maxRecordBytes + 64) {

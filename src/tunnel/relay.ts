@@ -39,6 +39,8 @@ export function relayCircuits(
   };
   const legA: Leg = new Leg(a, b, { stats, close, giveBack, opposite: () => legB });
   const legB: Leg = new Leg(b, a, { stats, close, giveBack, opposite: () => legA });
+  a.isRelayed = true;
+  b.isRelayed = true;
   a.attach(legA);
   b.attach(legB);
   return stats;

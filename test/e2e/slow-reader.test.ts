@@ -23,7 +23,7 @@ const BUSY_RATIO = 2;
  * Most that one stream's window may grow to (`TUNNEL_DEFAULTS.maxStreamWindowBytes`), and at each of its two ends the 64 KiB
  * that TCP and the stream take before they ask to stop, each with the chunk that crossed the line.
  */
-const PINNED_BYTES = 4 * 1024 * 1024 + 2 * (128 + 128) * 1024;
+const PINNED_BYTES = 8 * 1024 * 1024 + 2 * (128 + 128) * 1024;
 
 describe('One stream of 100 that nobody reads', () => {
   let mesh: TestMesh;

@@ -360,6 +360,7 @@ describe('The windows of all circuits of a link', () => {
     const pairs = Array.from({ length: 30 }, () => {
       const near = a.openCircuit();
       const far = b.adoptCircuit(near.id);
+      far.isRelayed = true;
       far.attach({
         onRecord: (m) => far.consumed(m.length - LINK_HEADER_BYTES),
         onWritable: () => undefined,

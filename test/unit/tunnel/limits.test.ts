@@ -9,7 +9,8 @@ import { type FrameWriter, readFrames } from '../../../src/tunnel/frame.ts';
 import { TUNNEL_DEFAULTS, type TunnelOptions } from '../../../src/tunnel/options.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
 import { UnreadBudget } from '../../../src/tunnel/unread-budget.ts';
-import { createRogue, createSessions, FrameLog, Pump, RecordingSink } from '../../support/tunnel.ts';
+import { Counting, Endless } from '../../support/lines.ts';
+import { createRogue, createSessions, FrameLog, Pump, RecordingSink, type SessionPair } from '../../support/tunnel.ts';
 
 const META = encodeUtf8('m');
 const CREDIT = 1 << 20;
@@ -267,6 +268,58 @@ describe('Session keeps its memory inside the windows:', () => {
       pumps.slice(8).every((pump) => pump.leftBytes === 0),
       true,
     );
+  });
+
+  it('readers that fall asleep when their windows have grown leave room for others, in the session and to grow', async () => {
+    const limits = {
+      ...{ streamWindowBytes: 64 * KIB, maxStreamWindowBytes: 2048 * KIB },
+      ...{ sessionWindowBytes: 256 * KIB, maxSessionWindowBytes: 4096 * KIB },
+    };
+    const line = { latencyMs: 40, bytesPerSecond: 30_000_000 };
+    const { clock, initiator, responder } = await createSessions({ ...line, limits });
+    const open = (): HeadedStream => initiator.session.openStream(STREAM_KIND.raw, META, META.length, false);
+    for (let i = 1; i <= 4; i++) {
+      new Endless(open());
+      await clock.advanceUntil(() => responder.streams.length === i, 5_000);
+      const sleeper = new Counting(responder.streams[i - 1] ?? assert.fail());
+      await clock.advanceAsync(600);
+      sleeper.isAsleep = true;
+    }
+    const { unread } = responder.session.pinnedBytes;
+    assert.ok(unread > limits.maxStreamWindowBytes && unread < limits.maxSessionWindowBytes, `${unread} bytes unread`);
+    const pump = new Pump(open(), 2 * 1024 * KIB);
+    await clock.advanceUntil(() => responder.streams.length === 5, 5_000);
+    const sink = new RecordingSink(responder.streams[4] ?? assert.fail());
+    assert.ok(await clock.advanceUntil(() => sink.ended, 10_000), `${pump.leftBytes} bytes are left`);
+  });
+
+  it('all sessions of a process together let windows grow by no more than it may hold, and give back what has ended', async () => {
+    const unreadBudget = new UnreadBudget(4 * 1024 * KIB);
+    const fallAsleep = async (): Promise<SessionPair> => {
+      const pair = await createSessions({
+        ...{ latencyMs: 25, bytesPerSecond: 200_000_000 },
+        responder: { unreadBudget },
+      });
+      new Endless(pair.initiator.session.openStream(STREAM_KIND.raw, META, META.length, false));
+      await pair.clock.advanceUntil(() => pair.responder.streams.length === 1, 5_000);
+      const sleeper = new Counting(pair.responder.streams[0] ?? assert.fail());
+      await pair.clock.advanceAsync(500);
+      sleeper.isAsleep = true;
+      await pair.clock.advanceAsync(500);
+      return pair;
+    };
+    const first = await fallAsleep();
+    const held = unreadBudget.bytes;
+    assert.ok(held > 1024 * KIB && held <= 2.25 * 1024 * KIB, `${held} bytes`);
+    const second = await fallAsleep();
+    assert.ok(unreadBudget.bytes > held && unreadBudget.bytes <= 3.5 * 1024 * KIB, `${unreadBudget.bytes} bytes`);
+    assert.ok(unreadBudget.growth.leftBytes > 0);
+    const isOver = new SkeinError('SKEIN_CANCELLED', 'Cannot go on: the test is over');
+    for (const { clock, responder } of [first, second]) {
+      responder.session.close(isOver);
+      await clock.settle();
+    }
+    assert.deepEqual([unreadBudget.bytes, unreadBudget.growth.leftBytes], [0, unreadBudget.limitBytes]);
   });
 
   it('resets a reader that sleeps for too long', async () => {

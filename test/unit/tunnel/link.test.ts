@@ -9,8 +9,10 @@ import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { type Circuit, LINK_HEADER_BYTES } from '../../../src/tunnel/circuit.ts';
 import { Link } from '../../../src/tunnel/link.ts';
+import { TUNNEL_DEFAULTS } from '../../../src/tunnel/options.ts';
 import { createLinks } from '../../support/tunnel.ts';
 
+const MIB = 1024 * 1024;
 const HELLO = Uint8Array.from([0x10, 0, 0, 0, 0, 1, 0, ...new Uint8Array(16), 0x80, 2, 0, 0]);
 
 /** A real link on one end, bare messages on the other. */
@@ -303,26 +305,36 @@ describe('Link', () => {
     assert.ok(arrived.indexOf(1) < 12, `the single message came as number ${arrived.indexOf(1)}`);
   });
 
-  it('grows a circuit’s window on a long path, inside the budget of the link', async () => {
-    const { clock, a, b } = createLinks({ latencyMs: 100, bytesPerSecond: 100_000_000 });
-    await clock.advanceAsync(300); // one PING measures the round trip
-    const circuit = a.openCircuit();
-    const far = b.adoptCircuit(circuit.id);
-    let received = 0;
-    far.attach({
-      onRecord: (m) => {
-        received += m.length;
-        far.consumed(m.length - LINK_HEADER_BYTES);
-      },
-      onWritable: () => undefined,
-      onClose: () => undefined,
+  for (const isRelayed of [true, false]) {
+    const whose = isRelayed ? 'a relayed circuit’s window on a long path, to half of' : 'a session’s beyond';
+    it(`grows ${whose} the link’s budget`, async () => {
+      const limits = { linkWindowBudgetBytes: 2 * MIB, maxSessionWindowBytes: 4 * MIB, maxStreamWindowBytes: MIB };
+      const { clock, a, b } = createLinks({ latencyMs: 100, bytesPerSecond: 100_000_000, limits });
+      await clock.advanceAsync(300); // one PING measures the round trip
+      const circuit = a.openCircuit();
+      const far = b.adoptCircuit(circuit.id);
+      let received = 0;
+      far.isRelayed = isRelayed;
+      far.attach({
+        onRecord: (m) => {
+          received += m.length;
+          far.consumed(m.length - LINK_HEADER_BYTES);
+        },
+        onWritable: () => undefined,
+        onClose: () => undefined,
+      });
+      await clock.advanceAsync(300);
+      sendMany(circuit, 600, 60_000);
+      await clock.advanceAsync(2_500);
+      assert.ok(received > 256 * 1024 * 20, `${received} bytes in 12 round trips`);
+      const { windowBytes } = far.window;
+      const half = limits.linkWindowBudgetBytes / 2;
+      if (isRelayed) assert.ok(windowBytes > 0.9 * half && windowBytes <= half, `${windowBytes}`);
+      else assert.equal(windowBytes, limits.maxSessionWindowBytes);
+      const others = Array.from({ length: 4 }, () => b.openCircuit().window.windowBytes);
+      assert.deepEqual(others, Array(4).fill(TUNNEL_DEFAULTS.circuitWindowBytes));
     });
-    await clock.advanceAsync(300);
-    sendMany(circuit, 2_000, 60_000);
-    await clock.advanceAsync(5_000);
-    assert.ok(received > 256 * 1024 * 25, `${received} bytes in 25 round trips`);
-    assert.ok(far.window.windowBytes <= 2 * 1024 * 1024);
-  });
+  }
 
   for (const [what, circuits, withinMs] of [
     ['with a circuit', 1, 15_000],

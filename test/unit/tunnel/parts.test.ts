@@ -12,6 +12,9 @@ import { ResendBuffer } from '../../../src/tunnel/resend-buffer.ts';
 import { CLASS_BULK, CLASS_FRESH, CLASS_NONE, CLASS_NORMAL, Scheduler } from '../../../src/tunnel/scheduler.ts';
 import type { MuxStream } from '../../../src/tunnel/stream.ts';
 import { StreamCount } from '../../../src/tunnel/stream-count.ts';
+import { WindowBudget } from '../../../src/tunnel/window-budget.ts';
+
+const MIB = 1024 * 1024;
 
 describe('SendWindow', () => {
   it('takes only higher offsets', () => {
@@ -50,6 +53,25 @@ describe('ReceiveWindow', () => {
     assert.equal(window.windowBytes, 64_000);
   });
 
+  it('is announced for 256 KiB at the latest, so that a large one lets nearly all of it through in a round trip', () => {
+    const window = new ReceiveWindow(8 * MIB, 8 * MIB, 0);
+    window.receive(8 * MIB);
+    window.consume(256 * 1024 - 1);
+    assert.equal(window.isGrantDue(0, 100), false);
+    window.consume(1);
+    assert.equal(window.isGrantDue(0, 100), true);
+  });
+
+  it('grows no further than to what it is allowed', () => {
+    const window = new ReceiveWindow(1_000, 64_000, 0);
+    for (let now = 50; now < 5_000; now += 50) {
+      window.receive(window.left);
+      window.consume(window.unread);
+      window.grant(now, 50, 12_345);
+    }
+    assert.equal(window.windowBytes, 12_345);
+  });
+
   it('does not grow for a slow reader', () => {
     const window = new ReceiveWindow(1_000, 64_000, 0);
     for (let now = 50; now < 5_000; now += 50) {
@@ -58,6 +80,30 @@ describe('ReceiveWindow', () => {
       window.grant(now, 50);
     }
     assert.equal(window.windowBytes, 1_000);
+  });
+});
+
+describe('WindowBudget', () => {
+  it('gives one window half of all, and each further one half of what is left', () => {
+    const budget = new WindowBudget(16 * MIB);
+    const grown = Array.from({ length: 6 }, () => {
+      let bytes = 0;
+      for (let most = budget.most(bytes); most > bytes; most = budget.most(bytes)) {
+        budget.take(most - bytes);
+        bytes = most;
+      }
+      return bytes / MIB;
+    });
+    assert.deepEqual(grown, [8, 4, 2, 1, 0.5, 0.25]);
+    assert.equal(budget.leftBytes, 0.25 * MIB);
+  });
+
+  it('gives what comes back to whoever asks next', () => {
+    const budget = new WindowBudget(8 * MIB);
+    budget.take(4 * MIB);
+    assert.equal(budget.most(0), 2 * MIB);
+    budget.giveBack(4 * MIB);
+    assert.equal(budget.most(0), 4 * MIB);
   });
 });
 

@@ -6,8 +6,10 @@ import { encodeUtf8 } from '../../../src/core/bytes.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
 import type { MessagePipe } from '../../../src/core/platform.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
+import { TUNNEL_DEFAULTS } from '../../../src/tunnel/options.ts';
 import { type RelayStats, relayCircuits } from '../../../src/tunnel/relay.ts';
 import { STREAM_KIND } from '../../../src/tunnel/stream.ts';
+import { Counting, Endless } from '../../support/lines.ts';
 import {
   createLinks,
   createSession,
@@ -88,6 +90,24 @@ describe('relayCircuits', () => {
     right.wire.resume(right.wire.b);
     assert.ok(await clock.advanceUntil(() => sink.ended, 60_000));
     assert.equal(sink.length, 8 * 1024 * 1024);
+  });
+
+  it('holds no more than half of the link’s budget for one circuit that has grown, and leaves others their windows', async () => {
+    const { clock, left, right, caller, callee, stats } = await createRelayed({
+      left: { latencyMs: 50, bytesPerSecond: 100_000_000 },
+      right: { bytesPerSecond: 100_000_000, kernelBytes: 65_536 },
+    });
+    new Endless(caller.session.openStream(STREAM_KIND.raw, META, META.length, false));
+    await clock.advanceUntil(() => callee.streams.length > 0, 1_000);
+    new Counting(callee.streams[0] ?? assert.fail());
+    await clock.advanceAsync(1_000);
+    right.wire.stall(right.wire.b);
+    await clock.advanceAsync(1_000);
+    const { linkWindowBudgetBytes, maxCircuitWindowBytes, circuitWindowBytes } = TUNNEL_DEFAULTS;
+    const most = Math.min(maxCircuitWindowBytes, linkWindowBudgetBytes / 2);
+    assert.ok(stats.waitingBytes > most / 2 && stats.waitingBytes <= most, `${stats.waitingBytes} bytes waited`);
+    const others = Array.from({ length: 15 }, () => left.b.openCircuit().window.windowBytes);
+    assert.deepEqual(others, Array(15).fill(circuitWindowBytes));
   });
 
   it('closes the other leg with the reason when one leg goes', async () => {

@@ -171,7 +171,8 @@ export class HandshakeState {
 
   split(): SplitKeys {
     if (!this.isFinished) throw failure('it is not finished');
-    const [first, second, exporter] = this.#hkdf(EMPTY);
+    const { first, second, third } = this.#hkdf(EMPTY);
+    const exporter = third();
     return this.#role === 'initiator'
       ? { send: first, receive: second, exporter }
       : { send: second, receive: first, exporter };
@@ -204,9 +205,9 @@ export class HandshakeState {
     } catch (cause) {
       throw failure('the peer offers a key of low order', cause);
     }
-    const [chainingKey, key] = this.#hkdf(shared);
-    this.#chainingKey = chainingKey;
-    this.#cipher = new CipherState(this.#crypto, key);
+    const { first, second } = this.#hkdf(shared);
+    this.#chainingKey = first;
+    this.#cipher = new CipherState(this.#crypto, second);
   }
 
   #encryptAndHash(plaintext: Bytes): Bytes {
@@ -226,12 +227,12 @@ export class HandshakeState {
     this.#hash = this.#crypto.sha256(this.#hash, data);
   }
 
-  /** HKDF of Noise §4.3 with three outputs; the first two do not depend on whether there is a third. */
-  #hkdf(input: Bytes): [Bytes, Bytes, Bytes] {
+  /** HKDF of Noise §4.3; the first two outputs do not depend on whether there is a third, which is made when it is wanted. */
+  #hkdf(input: Bytes): { readonly first: Bytes; readonly second: Bytes; readonly third: () => Bytes } {
     const temporary = this.#crypto.hmacSha256(this.#chainingKey, input);
     const first = this.#crypto.hmacSha256(temporary, new Uint8Array([1]));
     const second = this.#crypto.hmacSha256(temporary, first, new Uint8Array([2]));
-    return [first, second, this.#crypto.hmacSha256(temporary, second, new Uint8Array([3]))];
+    return { first, second, third: () => this.#crypto.hmacSha256(temporary, second, new Uint8Array([3])) };
   }
 }
 

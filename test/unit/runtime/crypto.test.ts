@@ -178,6 +178,21 @@ for (const { by, crypto } of CRYPTOS) {
       assert.equal(toHex(crypto.sha256()), empty);
     });
 
+    it('gives the same for the same bytes, however many and in whatever parts', () => {
+      const [oracle] = CRYPTOS.filter((other) => other.crypto !== crypto);
+      const bytes = new Uint8Array(2_100).map((_, i) => i * 7);
+      for (const length of [959, 960, 961, 1023, 1024, 1025, 2_100]) {
+        const [whole, parts] = [bytes.subarray(0, length), [bytes.subarray(0, 500), bytes.subarray(500, length)]];
+        const expected = [oracle?.crypto.sha256(whole), oracle?.crypto.hmacSha256(bytes.subarray(0, 32), whole)];
+        assert.deepEqual(
+          [crypto.sha256(whole), crypto.hmacSha256(bytes.subarray(0, 32), whole)],
+          expected,
+          `${length}`,
+        );
+        assert.deepEqual([crypto.sha256(...parts), crypto.hmacSha256(bytes.subarray(0, 32), ...parts)], expected);
+      }
+    });
+
     for (const { name, key, data, mac } of HMAC_CASES) {
       it(`HMAC-SHA-256 of RFC 4231 §${name}`, () => {
         assert.equal(toHex(crypto.hmacSha256(fromHex(key), encodeUtf8(data))), mac);

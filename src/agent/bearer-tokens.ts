@@ -66,7 +66,7 @@ export class BearerTokens {
     for (const hub of this.#options.routes()) {
       if (!hub.plays('issuer')) continue;
       try {
-        return await hub.channel.call('token', { audience });
+        return await hub.callProven('token', { audience });
       } catch (thrown) {
         failure = toSkeinError(thrown);
       }

@@ -4,7 +4,7 @@ import type { Grant } from '../auth/grant.ts';
 import { HUB_ROLES, type HubRole } from '../auth/hub-role.ts';
 import type { ResumingAuthenticator } from '../auth/resume-tickets.ts';
 import { Channel } from '../control/channel.ts';
-import type { Push } from '../control/messages.ts';
+import type { CallAnswer, CallRequest, Push } from '../control/messages.ts';
 import { RevocationAssembler, type RevokedEntries } from '../control/revocation-parts.ts';
 import { encodeControlOffer } from '../control/version.ts';
 import type { ByteStream } from '../core/byte-stream.ts';
@@ -218,6 +218,19 @@ export class HubConnection implements Route {
   renewTicket(): Promise<void> {
     this.#ticket = this.#ticket.then(() => this.#takeTicket(true));
     return this.#ticket;
+  }
+
+  /** What the hub answers to nobody whose key was not proven in this session: to who came by a ticket not before it has. */
+  async callProven<N extends 'renew' | 'present' | 'token'>(name: N, request: CallRequest<N>): Promise<CallAnswer<N>> {
+    if (!this.#hasProven) {
+      this.#ticket = this.#ticket.then(() => (this.#hasProven ? undefined : this.#takeTicket(true)));
+      await this.#ticket;
+    }
+    return this.channel.call(name, request);
+  }
+
+  get #hasProven(): boolean {
+    return this.#authenticator?.session?.isProven === true;
   }
 
   /** Who was believed by a ticket goes on with that one. */

@@ -297,6 +297,7 @@ export class Identity {
     const inner = this.#hubBySignatures();
     const { hash } = session;
     const answer = await ask(isAnew ? toBase64Url(await inner.prove('initiator', hash)) : undefined);
+    if (isAnew) session.noteProof();
     if (answer.ticket === undefined) return false;
     const shown = isAnew ? await inner.verify('responder', hash, fromBase64Url(answer.credential ?? '')) : hub;
     if ((shown.grant as Grant).thumbprint !== (hub.grant as Grant).thumbprint)

@@ -77,7 +77,7 @@ export class Renewal {
     for (const hub of routes()) {
       if (!hub.plays('issuer')) continue;
       try {
-        await identity.accept(await hub.channel.call('renew', {}));
+        await identity.accept(await hub.callProven('renew', {}));
         isRenewed = true;
       } catch (thrown) {
         failure = toSkeinError(thrown);
@@ -95,7 +95,7 @@ export class Renewal {
   async #present(hubs: readonly HubConnection[]): Promise<void> {
     const { identity, log } = this.#options;
     for (const hub of hubs) {
-      await hub.channel.call('present', { wit: identity.text }).catch((thrown) => {
+      await hub.callProven('present', { wit: identity.text }).catch((thrown) => {
         log.log('warn', 'identity-not-presented', { hub: hub.url, error: toSkeinError(thrown).message });
       });
     }

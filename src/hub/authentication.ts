@@ -108,6 +108,7 @@ export class Authentication {
     const own = isAnew ? await this.#bySignatures.prove('responder', hash) : undefined;
     this.#revocations.known.check(peer);
     if (!equalBytes(hash, session.hash)) throw refused('two calls show one proof');
+    if (isAnew) session.noteProof();
     const given = this.#tickets.give(shown, session.ticketSecret);
     if (given === undefined) return { seconds: 0 };
     session.note(given.ticket);

@@ -52,6 +52,8 @@ export interface Caller {
   readonly grant: Grant;
   readonly member: Member;
   readonly subscriber: Subscriber;
+  /** Its key, in this session: not who was let in by a ticket, until it asks for another one with a credential. */
+  hasProven(): boolean;
   /** By which this hub knows the caller again. @throws SkeinError SKEIN_IDENTITY, SKEIN_REVOKED */
   giveTicket(credential: Bytes | undefined): Promise<TicketAnswer>;
   /** @throws SkeinError SKEIN_CONFLICT */
@@ -79,6 +81,10 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
     return from;
   };
   const count = ({ member }: Caller, calls: number): void => member.allowance.takeCalls(calls);
+  /** For what lasts longer than a link, or makes that last: a ticket may be stolen, or sealed by who has stolen the key of this hub. */
+  const needProof = (from: Caller, action: string): void => {
+    if (!from.hasProven()) throw new SkeinError('SKEIN_IDENTITY', `${action}: the caller has to prove its key first`);
+  };
   const issue = async (from: Caller): Promise<CallAnswer<'renew'>> => {
     const { id, grant, extend } = from;
     const { issuer } = services;
@@ -105,10 +111,15 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       isEnrolled = true;
       return { ...issued, id: from.id.uri, services: [...from.grant.services] };
     },
-    renew: () => issue(need('issuer')),
+    renew: () => {
+      const from = need('issuer');
+      needProof(from, 'Cannot issue SVID');
+      return issue(from);
+    },
     present: async ({ wit }) => {
       const from = caller();
       count(from, COSTLY);
+      needProof(from, 'Cannot take SVID');
       const { id, publicJwk, expiresAtMs } = await services.readMember(wit);
       if (id.uri !== from.id.uri || (await toThumbprint(publicJwk)) !== from.grant.thumbprint) {
         throw new SkeinError('SKEIN_IDENTITY', 'Cannot take SVID: it is not of the identity of this link');
@@ -133,6 +144,7 @@ export function createCallHandlers(services: CallServices, caller: () => Caller)
       const from = need('issuer');
       count(from, COSTLY);
       if (services.issuer === undefined || from.grant.hubRoles !== undefined) throw noIssuer('Cannot issue token');
+      needProof(from, 'Cannot issue token');
       return services.issuer.issueJwt(from.id, from.grant, audience);
     },
     register: (registration) => {

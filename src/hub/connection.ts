@@ -342,6 +342,7 @@ export class Connection {
       grant: sidecar,
       member,
       subscriber,
+      hasProven: () => this.#authenticator?.session?.isProven === true,
       giveTicket: (credential) => this.#giveTicket(credential),
       join: () => this.#join(member, sidecar),
       extend: (expiresAtMs) => this.#extend(expiresAtMs),

@@ -225,3 +225,15 @@ test('Who has come by a ticket is given none without a proof', async (t) => {
   await rejects(mesh.run(client.channel.call('ticket', {})), { code: 'SKEIN_IDENTITY' });
   deepEqual(await provenTo(mesh, mesh.hub), { signatures: 1, ticket: 1 });
 });
+
+test('A member that has come back by a ticket proves its key once before its first bearer tokens, and gets them', async (t) => {
+  const world = await Restarting.start(t);
+  const { mesh } = world;
+  const members = await world.join(1);
+  await world.restart(members);
+  const audiences = ['https://one.example', 'https://two.example'];
+  const tokens = members.flatMap(({ agent }) => audiences.map((audience) => agent.token(audience)));
+  equal((await mesh.run(Promise.all(tokens))).length, 2);
+  deepEqual(await provenTo(mesh, world.hub), { signatures: 0, ticket: 1 });
+  equal(await readMetric(mesh, world.hub, 'skein_hub_tickets_given_total'), 1);
+});

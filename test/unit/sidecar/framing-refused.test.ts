@@ -149,12 +149,14 @@ describe('No sidecar lets through', () => {
     apps.h1 = await startH1App(t, (request) => (isBad(request) ? h1Answer : plain));
     apps.h2 = await startH2App(t, (request) => (isBad(request) && h2Answer !== undefined ? h2Answer : plain));
     raw = await startTcpApp(t, (socket) => onRaw(socket));
+    // Connections are counted: on a slow machine those that only ask whether an application is well would count, too.
+    const health = { intervalMs: 3_600_000 };
     await startSidecar(t, mesh, {
       services: ['h1', 'h2', 'raw'],
       expose: [
-        { service: 'h1', target: `http://${apps.h1.address}` },
-        { service: 'h2', target: `h2c://${apps.h2.address}` },
-        { service: 'raw', target: `http://${raw.address}` },
+        { service: 'h1', target: `http://${apps.h1.address}`, health },
+        { service: 'h2', target: `h2c://${apps.h2.address}`, health },
+        { service: 'raw', target: `http://${raw.address}`, health },
       ],
     });
     proxy = (await startSidecar(t, mesh, { services: ['web'], listen: { http: ANY_PORT } })).proxy;

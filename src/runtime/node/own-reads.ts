@@ -31,13 +31,14 @@ export function hasOwnReads(socket: Duplex): socket is Socket {
 }
 
 /**
- * From now on the kernel writes what comes into `memory`, or into what it gives for each read, and `onRead` is told how many bytes that were.
+ * From now on the kernel writes what comes into `memory`, or into what it gives for each read (undefined: into the same again), and `onRead` is told
+ * how many bytes that were.
  * What the socket has read before still comes by its `data` event, and first.
  * @returns whether it will be so
  */
 export function readInto(
   socket: Socket,
-  memory: Uint8Array | (() => Uint8Array),
+  memory: Uint8Array | (() => Uint8Array | undefined),
   onRead: (bytes: number) => void,
 ): boolean {
   const slotted = socket as unknown as Record<symbol, unknown> & {
@@ -47,6 +48,7 @@ export function readInto(
   if (SLOTS === undefined || typeof handle?.useUserBuffer !== 'function') return false;
   const isFixed = memory instanceof Uint8Array;
   const first = isFixed ? memory : memory();
+  if (first === undefined) return false;
   slotted[SLOTS.kBufferGen] = isFixed ? null : memory;
   slotted[SLOTS.kBufferCb] = (bytes: number): boolean => {
     onRead(bytes);

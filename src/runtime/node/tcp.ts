@@ -19,6 +19,7 @@ import { noteFreshBuffer } from '../node-compat/fresh-buffers.ts';
 import { formatAddress, unbracket } from './address.ts';
 import { listenOn } from './listen.ts';
 import { hasOwnReads, readInto } from './own-reads.ts';
+import type { Slab } from './read-slabs.ts';
 import { explainSystemError, systemErrorCode } from './system-error.ts';
 
 /** `allowHalfOpen`: an end is half a close, and the answer to it is the application's affair. */
@@ -31,9 +32,15 @@ const SOCKET_OPTIONS = {
 };
 
 /**
- * What one read brings, of any connection: it is copied at once. Node would make 64 KiB for each read, and give back what is not needed of them.
+ * What one read brings, of any connection that brings little: it is copied at once. Node would make 64 KiB for each read, and give back what is not
+ * needed of them.
  */
-const arrived = new Uint8Array(WINDOW_BYTES);
+const arrived: Slab = new Uint8Array(WINDOW_BYTES);
+/** Whoever brought so much at once will bring more: the next read has 64 KiB of its own, which go on as they are. */
+const MUCH_BYTES = WINDOW_BYTES / 2;
+/** Connections that may have them, although they bring nothing now. */
+const MAX_AHEAD = 16;
+let ahead = 0;
 
 export type ListenTcp = (at: ListenAddress, onConnection: (stream: ByteStream) => void) => Promise<Listener>;
 export type ConnectTcp = (to: TcpConnectOptions, onConnect?: () => void) => ByteStream;
@@ -73,6 +80,8 @@ class NodeWire implements Wire {
   readonly #socket: Socket;
   #stream: TcpStream | undefined;
   #isConnected = false;
+  /** What the next read writes into: `arrived`, or memory for it alone. */
+  #into: Slab = arrived;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -87,7 +96,10 @@ class NodeWire implements Wire {
     socket.on('end', () => stream.onEnd());
     socket.on('drain', () => stream.onDrain());
     socket.on('error', (error) => stream.fail(explainSystemError(error), error, systemErrorCode(error)));
-    socket.on('close', () => stream.onClose());
+    socket.on('close', () => {
+      this.#readNextInto(false);
+      stream.onClose();
+    });
   }
 
   connected(): void {
@@ -95,11 +107,31 @@ class NodeWire implements Wire {
     const stream = this.#stream;
     stream?.onConnected();
     if (!hasOwnReads(this.#socket)) return;
-    readInto(this.#socket, arrived, (bytes) => {
-      noteFreshBuffer(bytes);
-      const chunk = Buffer.from(arrived.subarray(0, bytes));
-      stream?.onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
-    });
+    let known: Slab | undefined;
+    const next = (): Slab | undefined => {
+      if (known === this.#into) return undefined;
+      known = this.#into;
+      return known;
+    };
+    readInto(this.#socket, next, (bytes) => this.#onRead(bytes));
+  }
+
+  #onRead(bytes: number): void {
+    const into = this.#into;
+    const isMuch = bytes >= MUCH_BYTES;
+    if (isMuch) noteFreshBuffer(bytes);
+    const came = into.subarray(0, bytes);
+    const chunk = isMuch && into !== arrived ? came : Buffer.from(came);
+    this.#readNextInto(isMuch);
+    this.#stream?.onData(new Uint8Array(chunk.buffer, chunk.byteOffset, bytes));
+  }
+
+  /** @param isMuch what the next read is expected to bring */
+  #readNextInto(isMuch: boolean): void {
+    if (this.#into !== arrived) ahead--;
+    const hasOwn = isMuch && ahead < MAX_AHEAD;
+    if (hasOwn) ahead++;
+    this.#into = hasOwn ? Buffer.allocUnsafeSlow(WINDOW_BYTES) : arrived;
   }
 
   write(chunks: readonly Bytes[], bytes: number): void {

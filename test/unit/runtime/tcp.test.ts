@@ -369,6 +369,36 @@ for (const kind of KINDS)
         assert.ok(grown < 40 * MIB, `${Math.round(grown / MIB)} MiB for 600,000 bytes`);
       });
 
+      it('leaves what came as it was, of more connections than may have memory ahead', async () => {
+        const { listener, accept } = await listening();
+        const COUNT = 20;
+        const pairs: { readonly from: ByteStream; readonly to: StreamRecorder }[] = [];
+        for (let i = 0; i < COUNT; i++) {
+          const from = dial(listener.port);
+          pairs.push({ from, to: new StreamRecorder(await accept()) });
+        }
+        // Much, little and much again, of all at once; nothing of it is copied by the reader.
+        const sizes = [512 * KIB, 100, 256 * KIB, 1, 128 * KIB];
+        let total = 0;
+        for (const [turn, bytes] of sizes.entries()) {
+          total += bytes;
+          for (const [i, { from }] of pairs.entries()) from.write(new Uint8Array(bytes).fill(i * sizes.length + turn));
+          await Promise.all(pairs.map(({ to }) => to.until(({ receivedBytes }) => receivedBytes === total)));
+        }
+        for (const [i, { to }] of pairs.entries()) {
+          let at = 0;
+          for (const [turn, bytes] of sizes.entries()) {
+            const part = to.bytes.subarray(at, at + bytes);
+            assert.equal(
+              part.findIndex((byte) => byte !== i * sizes.length + turn),
+              -1,
+              `connection ${i}, turn ${turn}`,
+            );
+            at += bytes;
+          }
+        }
+      });
+
       it('moves 64 MiB through a slow reader in bounded memory', async () => {
         const total = 64 * MIB;
         const { listener, accept } = await listening();

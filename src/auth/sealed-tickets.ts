@@ -10,13 +10,14 @@ import type { Random } from '../core/random.ts';
 import { parseSpiffeId } from '../core/spiffe-id.ts';
 import { MAX_TICKET_BYTES, type PeerIdentity, type Remembered } from '../tunnel/handshake.ts';
 import type { Grant } from './grant.ts';
+import { HUB_ROLES, type HubRole } from './hub-role.ts';
 import type { GivenTickets } from './resume-tickets.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
 /*
  *  version u8 | period u32 | nonce 12 | AES-256-GCM of what is remembered, as JSON | tag 16
  *
- * Under the key of that period; head and keys of the issuer are associated data.
+ * Under the key of that period; head, keys of the issuer and roles of the hub are associated data.
  */
 const VERSION = 1;
 const HEAD_BYTES = 5;
@@ -42,6 +43,8 @@ export interface SealedTicketsOptions {
   readonly root: Bytes;
   /** What it shows: who was told of other keys must be told of these. */
   readonly bundle: () => TrustBundle;
+  /** What this hub does for members: who was told of other roles must be told of these. */
+  readonly roles: readonly HubRole[];
 }
 
 /** In the order of the text. */
@@ -71,11 +74,13 @@ export class SealedTickets implements GivenTickets {
   }
 
   get era(): string {
+    const { crypto, roles } = this.#options;
     const bundle = this.#options.bundle();
     if (bundle !== this.#bundle) {
       this.#bundle = bundle;
       const keys = bundle.keys.map(({ kid, use }) => [kid, use]);
-      this.#era = toHex(this.#options.crypto.sha256(encodeUtf8(JSON.stringify([bundle.spiffe_sequence, keys]))));
+      const shown = [bundle.spiffe_sequence, keys, HUB_ROLES.filter((role) => roles.includes(role))];
+      this.#era = toHex(crypto.sha256(encodeUtf8(JSON.stringify(shown))));
     }
     return this.#era;
   }

@@ -3,9 +3,11 @@
 import { createHubAuthenticator } from '../auth/authenticator.ts';
 import { decodeCredential } from '../auth/credential-codec.ts';
 import type { Grant } from '../auth/grant.ts';
+import type { HubRole } from '../auth/hub-role.ts';
 import type { IdentityKey } from '../auth/key-pair.ts';
 import { ResumingAuthenticator } from '../auth/resume-tickets.ts';
 import { SealedTickets } from '../auth/sealed-tickets.ts';
+import type { TrustBundle } from '../auth/trust-bundle.ts';
 import { type Bytes, encodeUtf8, equalBytes, fromBase64Url } from '../core/bytes.ts';
 import type { Clock } from '../core/clock.ts';
 import { SkeinError } from '../core/errors.ts';
@@ -13,6 +15,7 @@ import type { Crypto } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
 import type { Authenticator, PeerIdentity } from '../tunnel/handshake.ts';
 import type { Enrolment } from './enroll.ts';
+import { isVouchedFor } from './holders.ts';
 import type { HubIssuer } from './issuer.ts';
 import type { RevocationBoard } from './revocations.ts';
 import type { HubStanding } from './standing.ts';
@@ -25,8 +28,8 @@ export interface AuthenticationOptions {
   readonly issuer: Pick<HubIssuer, 'holders'> | undefined;
   readonly enrolment: Enrolment;
   readonly revocations: RevocationBoard;
-  /** Does this hub take newcomers? */
-  readonly isIssuer: boolean;
+  /** What this hub does for members; who issues takes newcomers. */
+  readonly roles: readonly HubRole[];
   /** As `toTicketRoot` gives it. */
   readonly ticketRoot: Bytes;
 }
@@ -57,24 +60,27 @@ export class Authentication {
   ticketsGiven = 0;
   readonly #crypto: Crypto;
   readonly #revocations: RevocationBoard;
+  readonly #bundle: () => TrustBundle;
   readonly #tickets: SealedTickets;
   readonly #bySignatures: Authenticator;
 
   constructor(options: AuthenticationOptions) {
-    const { clock, crypto, random, standing, issuer, enrolment, revocations, isIssuer, ticketRoot } = options;
+    const { clock, crypto, random, standing, issuer, enrolment, revocations, roles, ticketRoot } = options;
     this.#crypto = crypto;
     this.#revocations = revocations;
-    this.#tickets = new SealedTickets({ crypto, clock, random, root: ticketRoot, bundle: () => standing.bundle() });
+    this.#bundle = () => standing.bundle();
+    this.#tickets = new SealedTickets({ crypto, clock, random, root: ticketRoot, bundle: this.#bundle, roles });
     this.#bySignatures = createHubAuthenticator({
       credential: () => standing.credential(),
-      bundle: () => standing.bundle(),
+      bundle: this.#bundle,
       trustDomain: standing.trustDomain,
       clock,
       check: (peer) => revocations.known.check(peer),
       recall: async (thumbprint) => issuer?.holders.recall(thumbprint),
       admit: async (presented, publicJwk) => {
         // Before the token is used up: the newcomer may take it to another hub.
-        if (!isIssuer) throw new SkeinError('SKEIN_REFUSED', 'Cannot enrol: this hub does not play "issuer"');
+        if (!roles.includes('issuer'))
+          throw new SkeinError('SKEIN_REFUSED', 'Cannot enrol: this hub does not play "issuer"');
         return enrolment.admit(presented, publicJwk);
       },
     });
@@ -109,7 +115,9 @@ export class Authentication {
     this.#revocations.known.check(peer);
     if (!equalBytes(hash, session.hash)) throw refused('two calls show one proof');
     if (isAnew) session.noteProof();
-    const given = this.#tickets.give(shown, session.ticketSecret);
+    // Who goes on by its own key, where that of its SVID has been removed, is judged anew when it comes again; and so is who only seems to.
+    const isVouched = isVouchedFor(this.#bundle(), shown);
+    const given = isVouched ? this.#tickets.give(shown, session.ticketSecret) : undefined;
     if (given === undefined) return { seconds: 0 };
     session.note(given.ticket);
     this.ticketsGiven++;

@@ -254,7 +254,7 @@ class RunningHub implements Hub {
     });
     const authentication = new Authentication({
       ...{ clock, crypto, random, standing, issuer, enrolment: this.#enrolment, revocations: this.#revocations },
-      ...{ isIssuer: roles.includes('issuer'), ticketRoot },
+      ...{ roles, ticketRoot },
     });
     const connection = {
       ...services,

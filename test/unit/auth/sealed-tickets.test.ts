@@ -5,6 +5,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { createMemberAuthenticator, type OwnCredential } from '../../../src/auth/authenticator.ts';
 import { Authority } from '../../../src/auth/authority.ts';
 import type { Grant } from '../../../src/auth/grant.ts';
+import { HUB_ROLES } from '../../../src/auth/hub-role.ts';
 import { createIdentityKey } from '../../../src/auth/key-pair.ts';
 import { removeFromRing } from '../../../src/auth/key-ring.ts';
 import { ResumingAuthenticator, TicketBook } from '../../../src/auth/resume-tickets.ts';
@@ -44,8 +45,8 @@ async function issue(id = toWorkloadId(TD, 'default', 'edge'), services: string[
   return { key, wit: await authority.issueWit({ id, publicJwk: key.publicJwk, services }) };
 }
 
-const startHub = (secret = root): SealedTickets =>
-  new SealedTickets({ crypto: nodeCrypto, clock, random, root: secret, bundle: () => authority.bundle() });
+const startHub = (secret = root, roles = HUB_ROLES): SealedTickets =>
+  new SealedTickets({ crypto: nodeCrypto, clock, random, root: secret, bundle: () => authority.bundle(), roles });
 
 beforeEach(async () => {
   clock = new VirtualClock();
@@ -238,6 +239,12 @@ describe('Who abuses a sealed ticket', () => {
   it('Has nothing by one of another hub, or of this one when it had another key', async () => {
     const ticket = await join();
     assert.equal(startHub(random.bytes(32)).recall(ticket), undefined);
+  });
+
+  it('Has nothing by one of when this hub had other roles, in whatever order they are named', async () => {
+    const ticket = await join();
+    assert.equal(startHub(root, HUB_ROLES.slice(1)).recall(ticket), undefined);
+    assert.notEqual(startHub(root, HUB_ROLES.toReversed()).recall(ticket), undefined);
   });
 
   it('Has nothing by one of before the keys of the issuer changed, and is asked for signatures without another try', async () => {

@@ -93,6 +93,20 @@ test('An identity that was made with it is nobody: not on its link, not when it 
   for (const identity of [one, other]) await rejects(renew(identity), { name: 'SkeinError' });
 });
 
+test('Who stays by its own key gets no ticket for the SVID of that key: it is judged anew when it comes again', async (t) => {
+  const { mesh, a, stolen } = await start(t);
+  const member = await mesh.run(createIdentity());
+  const { text } = await mesh.run(a.createJoinToken({ services: ['api'] }));
+  (await mesh.run(HubClient.connect(mesh.platform, a.url, member, text))).close();
+  const client = await mesh.run(HubClient.connect(mesh.platform, a.url, member));
+  t.after(() => client.close());
+  await mesh.clock.advanceAsync(1_000);
+  await remove(mesh, a, stolen.thumbprint);
+  await mesh.clock.advanceAsync(1_000);
+  ok(client.session.isOpen, 'the issuer knows its own key');
+  deepEqual(await mesh.run(client.channel.call('ticket', {})), { seconds: 0 });
+});
+
 test('The anchor is not removed, nor is a key that there is not', async (t) => {
   const { mesh, a } = await start(t);
   const { answer } = await mesh.admin('keys', {}, a);

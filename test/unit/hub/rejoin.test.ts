@@ -39,7 +39,7 @@ async function provenTo(mesh: VirtualMesh, hub: Hub) {
 class Restarting {
   readonly mesh: VirtualMesh;
   hub: Hub;
-  readonly #options: HubOptions;
+  #options: HubOptions;
 
   private constructor(mesh: VirtualMesh, hub: Hub, options: HubOptions) {
     this.mesh = mesh;
@@ -60,8 +60,9 @@ class Restarting {
     return made;
   }
 
-  /** Ends the hub, and starts it again; resolves when all are back. */
-  async restart(agents: readonly { agent: Agent }[]): Promise<void> {
+  /** Ends the hub, and starts it again, with `options` from then on; resolves when all are back. */
+  async restart(agents: readonly { agent: Agent }[], options = this.#options): Promise<void> {
+    this.#options = options;
     await this.mesh.run(this.hub.close());
     await this.mesh.until(() => agents.every(({ agent }) => agent.hub === undefined));
     this.hub = await this.mesh.startHub(this.#options);
@@ -157,6 +158,19 @@ test('A hub whose own key is gone is another one, and its members show signature
   await world.restart(members);
   deepEqual(await provenTo(mesh, world.hub), { signatures: 1, ticket: 0 });
   deepEqual(members[0]?.log.of('hub-refused'), []);
+});
+
+test('A hub that was started again with other roles is believed none of before', async (t) => {
+  const dataFolder = folder(t);
+  const world = await Restarting.start(t, { dataFolder });
+  const { mesh } = world;
+  const members = await world.join(1);
+  await world.restart(members, { dataFolder, roles: ['issuer', 'signal', 'relay'] });
+  deepEqual(await provenTo(mesh, world.hub), { signatures: 1, ticket: 0 });
+  for (const { agent, log } of members) {
+    deepEqual(agent.hubs[0]?.roles, ['issuer', 'signal', 'relay']);
+    deepEqual(log.of('hub-refused'), []);
+  }
 });
 
 /** A member that says to the hub what it likes. */

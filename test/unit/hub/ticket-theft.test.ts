@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Grant } from '../../../src/auth/grant.ts';
+import { HUB_ROLES } from '../../../src/auth/hub-role.ts';
 import { importIdentityKey, toThumbprint } from '../../../src/auth/key-pair.ts';
 import { TicketBook } from '../../../src/auth/resume-tickets.ts';
 import { SealedTickets } from '../../../src/auth/sealed-tickets.ts';
@@ -77,7 +78,7 @@ test('Who has the own key of a hub and seals a ticket is on its link whom it lik
   const self = JSON.parse(readFileSync(join(dataFolder, 'self.json'), 'utf8')) as { key: unknown };
   const root = await mesh.run(importIdentityKey(self.key).then((key) => toTicketRoot(key, crypto, random)));
   const bundle = victim.bundle as NonNullable<Identity['bundle']>;
-  const forge = new SealedTickets({ crypto, random, clock: mesh.clock, root, bundle: () => bundle });
+  const forge = new SealedTickets({ crypto, random, clock: mesh.clock, root, bundle: () => bundle, roles: HUB_ROLES });
   const forger = { ...(await mesh.run(createIdentity())), id: victim.id, bundle, wit: victim.wit };
   const { publicJwk } = forger.key;
   const nowMs = mesh.clock.epochMs();

@@ -1,13 +1,13 @@
 /** When an ACK goes out on its own: after so many bytes, or a moment after a record that the peer waits for (docs/protocol.md §4). */
 
 import type { Clock, Timer } from '../core/clock.ts';
+import type { TunnelOptions } from './options.ts';
 
 export interface AckScheduleOptions {
   readonly clock: Clock;
-  readonly afterBytes: number;
-  readonly delayMs: number;
-  /** An ACK is due now. */
-  readonly onDue: () => void;
+  readonly limits: Pick<TunnelOptions, 'ackEveryBytes' | 'ackDelayMs'>;
+  /** There is something to write: an ACK is due now. */
+  onWork(): void;
 }
 
 export class AckSchedule {
@@ -32,12 +32,12 @@ export class AckSchedule {
 
   /** A record of `bytes` was opened. */
   noteReceived(bytes: number, elicitsAck: boolean): void {
-    const { clock, afterBytes, delayMs } = this.#options;
+    const { clock, limits } = this.#options;
     this.#unsaidBytes += bytes;
-    if (this.#unsaidBytes >= afterBytes) this.#become();
+    if (this.#unsaidBytes >= limits.ackEveryBytes) this.#become();
     else if (elicitsAck && this.#dueMs === undefined) {
-      this.#dueMs = clock.monotonicMs() + delayMs;
-      this.#timer ??= clock.setTimer(delayMs, this.#fire);
+      this.#dueMs = clock.monotonicMs() + limits.ackDelayMs;
+      this.#timer ??= clock.setTimer(limits.ackDelayMs, this.#fire);
     }
   }
 
@@ -77,6 +77,6 @@ export class AckSchedule {
   #become(): void {
     this.#isDue = true;
     this.#dueMs = undefined;
-    this.#options.onDue();
+    this.#options.onWork();
   }
 }

@@ -1,8 +1,8 @@
 /** Noise CipherState over the one synchronous AEAD (Noise §5.1), and the keys of a session's records. */
 
-import { type Bytes, concatBytes, EMPTY } from '../core/bytes.ts';
+import { type Bytes, EMPTY } from '../core/bytes.ts';
 import type { Aead, Crypto } from '../core/platform.ts';
-import { EPOCH_COUNT, RECORD_HEADER_BYTES, TAG_BYTES } from './record.ts';
+import { EPOCH_COUNT, RECORD_HEADER_BYTES, SESSION_ID_BYTES, TAG_BYTES } from './record.ts';
 
 const NONCE_BYTES = 12;
 const ZEROS_32 = new Uint8Array(32);
@@ -23,11 +23,24 @@ function writeNonce(out: Bytes, counter: number): Bytes {
 }
 
 /** REKEY(k): the first 32 bytes of ENCRYPT(k, 2^64-1, zerolen, zeros) (Noise §4.2). */
-export function rekey(crypto: Crypto, key: Bytes): Bytes {
+function rekey(aead: Aead): Bytes {
   const nonce = new Uint8Array(NONCE_BYTES).fill(0xff, 4);
   const out = new Uint8Array(ZEROS_32.length + TAG_BYTES);
-  crypto.createAead(key).seal(nonce, EMPTY, ZEROS_32, out, 0);
+  aead.seal(nonce, EMPTY, ZEROS_32, out, 0);
   return out.subarray(0, 32);
+}
+
+/** Of the record that is sealed or opened just now, by whichever session: both are done at once, and keep neither. */
+const recordNonce = new Uint8Array(NONCE_BYTES);
+const recordAad = new Uint8Array(RECORD_HEADER_BYTES + SESSION_ID_BYTES);
+/** Whose id stands in it. */
+let aadSessionId: Bytes | undefined;
+
+function writeAad(sessionId: Bytes, message: Bytes, headerOffset: number): Bytes {
+  for (let i = 0; i < RECORD_HEADER_BYTES; i++) recordAad[i] = message[headerOffset + i] as number;
+  if (aadSessionId !== sessionId) recordAad.set(sessionId, RECORD_HEADER_BYTES);
+  aadSessionId = sessionId;
+  return recordAad;
 }
 
 /** Cipher of the handshake: its own counter, associated data given by the caller. */
@@ -60,17 +73,14 @@ export class CipherState {
  */
 export class RecordCipher {
   readonly #crypto: Crypto;
-  readonly #nonce = new Uint8Array(NONCE_BYTES);
-  readonly #aad: Bytes;
-  #key: Bytes;
+  readonly #sessionId: Bytes;
   #aead: Aead;
   #epoch = 0;
 
   constructor(crypto: Crypto, key: Bytes, sessionId: Bytes) {
     this.#crypto = crypto;
-    this.#key = key;
+    this.#sessionId = sessionId;
     this.#aead = crypto.createAead(key);
-    this.#aad = concatBytes(new Uint8Array(RECORD_HEADER_BYTES), sessionId);
   }
 
   get epoch(): number {
@@ -79,25 +89,24 @@ export class RecordCipher {
 
   /** Moves to the next epoch: forward only, so an old key cannot be had from a new one. */
   advance(): void {
-    this.#key = rekey(this.#crypto, this.#key);
-    this.#aead = this.#crypto.createAead(this.#key);
+    this.#aead = this.#next();
     this.#epoch = this.#following;
   }
 
   /** Seals behind the header that stands at `out[headerOffset]`. */
   seal(sequence: number, plaintext: Bytes, out: Bytes, headerOffset: number): void {
-    for (let i = 0; i < RECORD_HEADER_BYTES; i++) this.#aad[i] = out[headerOffset + i] as number;
-    this.#aead.seal(writeNonce(this.#nonce, sequence), this.#aad, plaintext, out, headerOffset + RECORD_HEADER_BYTES);
+    const aad = writeAad(this.#sessionId, out, headerOffset);
+    this.#aead.seal(writeNonce(recordNonce, sequence), aad, plaintext, out, headerOffset + RECORD_HEADER_BYTES);
   }
 
   /** The record `sequence` is the next to be sealed; undefined: none is, for a while. */
   prepareSeal(sequence: number | undefined): void {
-    this.#aead.prepareSeal?.(sequence === undefined ? undefined : writeNonce(this.#nonce, sequence));
+    this.#aead.prepareSeal?.(sequence === undefined ? undefined : writeNonce(recordNonce, sequence));
   }
 
   /** The record `sequence` is the next to be opened; undefined: none is, for a while. */
   prepareOpen(sequence: number | undefined): void {
-    this.#aead.prepareOpen?.(sequence === undefined ? undefined : writeNonce(this.#nonce, sequence));
+    this.#aead.prepareOpen?.(sequence === undefined ? undefined : writeNonce(recordNonce, sequence));
   }
 
   /** Whether records of `epoch` may be opened: of this one, or of the one that follows. */
@@ -108,11 +117,10 @@ export class RecordCipher {
   /** undefined when the record is not what the peer sealed under this number. Changes nothing: see `moveTo`. */
   open(sequence: number, epoch: number, message: Bytes, headerOffset: number): Bytes | undefined {
     if (!this.canOpen(epoch)) return undefined;
-    for (let i = 0; i < RECORD_HEADER_BYTES; i++) this.#aad[i] = message[headerOffset + i] as number;
-    const aead = epoch === this.#epoch ? this.#aead : this.#crypto.createAead(rekey(this.#crypto, this.#key));
+    const aead = epoch === this.#epoch ? this.#aead : this.#next();
     return aead.open(
-      writeNonce(this.#nonce, sequence),
-      this.#aad,
+      writeNonce(recordNonce, sequence),
+      writeAad(this.#sessionId, message, headerOffset),
       message.subarray(headerOffset + RECORD_HEADER_BYTES),
     );
   }
@@ -120,6 +128,11 @@ export class RecordCipher {
   /** A record of `epoch` was opened, and none before it is missing: an unauthenticated byte changes nothing. */
   moveTo(epoch: number): void {
     if (epoch === this.#following) this.advance();
+  }
+
+  /** Of the epoch that follows: whoever has the key of an epoch has all that come after it. */
+  #next(): Aead {
+    return this.#crypto.createAead(rekey(this.#aead));
   }
 
   get #following(): number {

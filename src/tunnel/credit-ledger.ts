@@ -4,6 +4,7 @@ import { ReceiveWindow } from './flow-control.ts';
 import { CONTROL_FRAME_BYTES, type FrameWriter } from './frame.ts';
 import type { TunnelOptions } from './options.ts';
 import type { MuxStream } from './stream.ts';
+import type { StreamTable } from './stream-table.ts';
 import type { UnreadBudget } from './unread-budget.ts';
 import { WindowBudget } from './window-budget.ts';
 
@@ -93,14 +94,14 @@ export class CreditLedger {
     if (grownBytes > 0) this.#noteGrown(-grownBytes);
   }
 
-  /** `isOpen` tells which streams still want their credit announced. */
-  write(writer: FrameWriter, nowMs: number, isOpen: (id: number) => boolean): void {
+  /** `open` are the streams that still want their credit announced. */
+  write(writer: FrameWriter, nowMs: number, open: Pick<StreamTable, 'has'>): void {
     let written = 0;
     for (const stream of this.#due) {
       if (writer.room <= 2 * CONTROL_FRAME_BYTES) break;
       written++;
       stream.creditDue = false;
-      if (!isOpen(stream.id)) continue;
+      if (!open.has(stream.id)) continue;
       const { receiveWindow } = stream;
       const before = receiveWindow.windowBytes;
       writer.credit(stream.id, receiveWindow.grant(nowMs, this.rttMs, this.#mostBytes(before)));

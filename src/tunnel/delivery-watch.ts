@@ -11,21 +11,21 @@ export interface DeliveryWatchOptions {
   /** Time for the missing record to come, once a later one is there, in milliseconds. */
   readonly gapMs: number;
   /** Silence that is no reason to worry yet, in milliseconds. */
-  readonly patienceMs: () => number;
+  patienceMs(): number;
   /** When the oldest record was sent that the peer should have acknowledged, or undefined. */
-  readonly oldestSentMs: () => number | undefined;
+  oldestSentMs(): number | undefined;
   /** How many records the peer has acknowledged. */
-  readonly acknowledged: () => number;
+  acknowledged(): number;
   /** When the peer was last heard. */
-  readonly heardMs: () => number;
+  heardMs(): number;
   /** Time without any new ACK after which a record counts as swallowed, whatever else the peer says. */
   readonly lostMs: number;
   /** A record that came waited in vain for the one before it. */
-  readonly onGap: () => void;
+  onGap(): void;
   /** A record that was sent waited in vain for its ACK. */
-  readonly onLost: () => void;
+  onLost(): void;
   /** The peer owes an answer and has said nothing for `silentMs`; told again and again. */
-  readonly onSilence: (silentMs: number) => void;
+  onSilence(silentMs: number): void;
 }
 
 /** While the peer is silent it is looked this often: for an answer on another path, and for pauses of this process. */
@@ -50,10 +50,10 @@ export class DeliveryWatch {
 
   /** A record came, and the one before it has not. */
   noteGap(): void {
-    const { clock, gapMs, onGap } = this.#options;
+    const { clock, gapMs } = this.#options;
     this.#gap ??= clock.setTimer(gapMs, () => {
       this.#gap = undefined;
-      onGap();
+      this.#options.onGap();
     });
   }
 
@@ -81,23 +81,24 @@ export class DeliveryWatch {
   }
 
   #look(): void {
-    const { clock, patienceMs, oldestSentMs, heardMs, lostMs, onSilence, onLost } = this.#options;
+    const options = this.#options;
+    const { clock } = options;
     this.#silence = undefined;
-    const sentMs = oldestSentMs();
+    const sentMs = options.oldestSentMs();
     if (sentMs === undefined) return;
     const nowMs = clock.monotonicMs();
     const stallMs = measureOwnStall(nowMs, this.#dueMs);
-    const sinceMs = Math.max(sentMs, heardMs());
+    const sinceMs = Math.max(sentMs, options.heardMs());
     this.#excusedMs = stallMs + (sinceMs === this.#sinceMs ? this.#excusedMs : 0);
     this.#sinceMs = sinceMs;
     const silentMs = nowMs - sinceMs - this.#excusedMs;
-    const patience = patienceMs();
+    const patience = options.patienceMs();
     // Times are sums of fractions: what is left may be too little for the clock to move.
     this.#lookAfter(silentMs < patience && stallMs === 0 ? Math.max(1, patience - silentMs) : LOOK_MS);
     const unacknowledgedMs = this.#measureProgress(sentMs, nowMs, stallMs);
     if (stallMs > 0) return;
-    if (unacknowledgedMs >= lostMs) onLost();
-    else if (silentMs >= patience) onSilence(silentMs);
+    if (unacknowledgedMs >= options.lostMs) options.onLost();
+    else if (silentMs >= patience) options.onSilence(silentMs);
   }
 
   /** How long no ACK has come for the records that wait: those behind it may be as old as a slow network makes them. */

@@ -25,11 +25,11 @@ export interface IncomingRecordsOptions {
   readonly mux: Mux;
   readonly acks: AckSchedule;
   readonly watch: DeliveryWatch;
-  readonly isOpen: () => boolean;
+  readonly isOpen: boolean;
   /** The peer broke the protocol inside a record: it is told, and the session ends. */
-  readonly onBroken: (error: SkeinError) => void;
+  onBroken(error: SkeinError): void;
   /** Whatever comes is altered: the session ends without a word. */
-  readonly onHopeless: (error: SkeinError) => void;
+  onHopeless(error: SkeinError): void;
 }
 
 /** Altered records are forgotten after this, in milliseconds. */
@@ -81,17 +81,18 @@ export class IncomingRecords {
   }
 
   readonly #onOpened = (plaintext: Bytes, messageBytes: number): boolean => {
-    const { acks, isOpen, mux, onBroken, stats } = this.#options;
+    const options = this.#options;
+    const { acks, mux, stats } = options;
     stats.recordsReceived++;
     mux.elicitsAck = false;
     const problem = readFrames(plaintext, mux);
-    if (problem !== undefined) onBroken(protocolError(`Cannot read record: ${problem}`));
+    if (problem !== undefined) options.onBroken(protocolError(`Cannot read record: ${problem}`));
     else acks.noteReceived(messageBytes, mux.elicitsAck);
-    return isOpen();
+    return options.isOpen;
   };
 
   #onForged(path: Path): void {
-    const { clock, limits, onHopeless, paths, stats } = this.#options;
+    const { clock, limits, paths, stats } = this.#options;
     stats.recordsForged++;
     const nowMs = clock.monotonicMs();
     const recent = this.#forgedMs.filter((atMs) => nowMs - atMs < FORGED_MEMORY_MS);
@@ -99,7 +100,7 @@ export class IncomingRecords {
     // Who alters one path must not be able to end a session that has another.
     if (this.#forgedMs.length < limits.maxForgedRecords || paths.hasOther(path)) {
       this.#distrust(path, 'Cannot open record: it was altered on the way');
-    } else onHopeless(protocolError('Cannot keep session: its records are altered on every way'));
+    } else this.#options.onHopeless(protocolError('Cannot keep session: its records are altered on every way'));
   }
 
   #distrust(path: Path, state: string): void {

@@ -41,15 +41,15 @@ export interface MuxOptions {
   readonly resets: TokenBucket;
   readonly onStream: (stream: IncomingStream) => void;
   /** There is something to write: a record should be built at the end of the tick. */
-  readonly onWork: () => void;
+  onWork(): void;
   /** ACK belongs to the records, not to the streams. */
-  readonly onAck: (nextExpected: number) => void;
+  onAck(nextExpected: number): void;
   /** Nor do the ways to the peer. */
-  readonly onPath: (message: Bytes) => void;
+  onPath(message: Bytes): void;
   /** The peer sends nothing more until it has an ACK for all that came. */
-  readonly onFence: () => void;
+  onFence(): void;
   /** The peer broke the protocol, or said GOAWAY for good: the session must end. */
-  readonly onFatal: (error: SkeinError) => void;
+  onBroken(error: SkeinError): void;
 }
 
 export class Mux implements FrameHandler, StreamHost {
@@ -79,7 +79,7 @@ export class Mux implements FrameHandler, StreamHost {
     this.#credit = new CreditLedger(this.#limits, options.unreadBudget, nowMs);
     this.#count = new StreamCount(options.role, this.#limits.maxStreams, options.peer.maxStreams);
     this.#conduct = new PeerConduct(this.#limits);
-    this.#room = new StreamRoom({ ...options, count: this.#count, slots: this.#slots });
+    this.#room = new StreamRoom(this.#count, this.#slots, options);
   }
 
   get openStreams(): number {
@@ -178,6 +178,7 @@ export class Mux implements FrameHandler, StreamHost {
 
   /** Ends streams whose reader sleeps, and raw streams that fell silent; called now and then. */
   sweep(): void {
+    this.#sender.trim();
     const nowMs = this.#options.clock.monotonicMs();
     for (const stream of this.#streams.all()) {
       const overdue = findOverdue(stream, this.#limits, this.#credit.isTight, nowMs);
@@ -196,7 +197,7 @@ export class Mux implements FrameHandler, StreamHost {
   fill(writer: FrameWriter, lastClass: number): void {
     const nowMs = this.#options.clock.monotonicMs();
     this.#slots.write(writer, this.#count.lastPeerId, lastClass >= 0, this.#written);
-    this.#credit.write(writer, nowMs, this.#isOpen);
+    this.#credit.write(writer, nowMs, this.#streams);
     this.#sender.write(writer, nowMs, lastClass);
     this.stats.dataBytesSent = this.#sender.sentBytes;
   }
@@ -205,8 +206,6 @@ export class Mux implements FrameHandler, StreamHost {
   tellDrained(): void {
     this.#sender.tellDrained();
   }
-
-  readonly #isOpen = (id: number): boolean => this.#streams.has(id);
 
   readonly #written: ControlEvents = {
     onPing: () => this.#pings.noteSent(this.#options.clock.monotonicMs()),
@@ -478,6 +477,6 @@ export class Mux implements FrameHandler, StreamHost {
   }
 
   #fatal(error: SkeinError): void {
-    if (this.#closed === undefined) this.#options.onFatal(error);
+    if (this.#closed === undefined) this.#options.onBroken(error);
   }
 }

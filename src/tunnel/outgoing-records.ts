@@ -28,14 +28,14 @@ export interface OutgoingRecordsOptions {
   readonly watch: DeliveryWatch;
   readonly replayBudget: ReplayBudget | undefined;
   /** Sequence of the record that is due here. */
-  readonly next: () => number;
-  readonly isOpen: () => boolean;
+  next(): number;
+  readonly isOpen: boolean;
   /** A record is on its way, and nothing is left to be written now. */
-  readonly onLull: () => void;
+  onLull(): void;
   /** The peer asks for too much: it is told, and the session ends. */
-  readonly onBroken: (error: SkeinError) => void;
+  onBroken(error: SkeinError): void;
   /** Nothing can be sealed any more. */
-  readonly onExhausted: (error: SkeinError) => void;
+  onHopeless(error: SkeinError): void;
 }
 
 /** Records move to another path once what is under way has arrived. */
@@ -76,7 +76,7 @@ export class OutgoingRecords {
   /** A record is built at the end of the tick, so that all of the tick goes into one. */
   scheduleFlush(): void {
     const { clock, isOpen } = this.#options;
-    if (this.#flushScheduled || !isOpen()) return;
+    if (this.#flushScheduled || !isOpen) return;
     this.#flushScheduled = true;
     clock.endOfTick(this.#flush);
   }
@@ -115,7 +115,7 @@ export class OutgoingRecords {
   /** Moves to `target` when what is under way has arrived, or was waited for long enough. */
   startFence(target: Path): void {
     const { clock, isOpen, limits } = this.#options;
-    if (this.#fence !== undefined || !isOpen()) return;
+    if (this.#fence !== undefined || !isOpen) return;
     const timer = clock.setTimer(limits.fenceMs, () => this.#endFence());
     this.#fence = { target, sequence: undefined, timer };
     this.scheduleFlush();
@@ -169,7 +169,7 @@ export class OutgoingRecords {
   #requestWrite(): void {
     const { isOpen, paths, sender } = this.#options;
     const path = paths.active;
-    if (path === undefined || !isOpen()) return;
+    if (path === undefined || !isOpen) return;
     const { againBytes } = sender;
     if (againBytes > 0) this.#request(path, againBytes - LINK_HEADER_BYTES);
     else if (this.#hasWork) this.#request(path, MIN_RECORD_BYTES);
@@ -195,13 +195,14 @@ export class OutgoingRecords {
   }
 
   #writeRecord(path: Path): void {
-    const { limits, mux, onBroken, onLull, replayBudget, sender } = this.#options;
+    const options = this.#options;
+    const { limits, mux, replayBudget, sender } = options;
     const { maxRecordBytes, maxSessionWindowBytes } = limits;
     const aboveWindow = sender.keptBytes - maxSessionWindowBytes;
     if (aboveWindow > 2 * RESEND_SLACK_BYTES)
-      return onBroken(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
+      return options.onBroken(new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer acknowledges nothing'));
     const isInBudget = replayBudget?.mayGrow(sender.keptBytes) ?? true;
-    if (!this.#options.isOpen()) return; // whose streams were given up for it has closed this one too
+    if (!options.isOpen) return; // whose streams were given up for it has closed this one too
     const lastClass = aboveWindow <= RESEND_SLACK_BYTES && isInBudget ? sender.lastClass : CLASS_NONE;
     const { sendableBytes } = path.circuit;
     // It was asked to send a small record again, which was acknowledged meanwhile.
@@ -218,7 +219,7 @@ export class OutgoingRecords {
       this.#seal(path, writer);
       mux.tellDrained();
       this.#requestWrite();
-      if (!this.#hasWork) onLull();
+      if (!this.#hasWork) options.onLull();
     } else if (lastClass !== CLASS_NONE && this.#fence === undefined && this.#hasMessages) {
       this.#request(path, maxRecordBytes); // a head that needs more credit than there is
     } // else an ACK brings the next turn: asking again would be answered at once, for ever
@@ -245,11 +246,13 @@ export class OutgoingRecords {
   }
 
   #seal(path: Path, writer: FrameWriter): void {
-    const { clock, onExhausted, sender, stats, watch } = this.#options;
+    const { clock, sender, stats, watch } = this.#options;
     const sequence = sender.nextSequence;
     const message = sender.seal(writer, clock.monotonicMs());
     if (message === undefined)
-      return onExhausted(new SkeinError('SKEIN_SESSION_LOST', 'Cannot seal record: the session is at its end'));
+      return this.#options.onHopeless(
+        new SkeinError('SKEIN_SESSION_LOST', 'Cannot seal record: the session is at its end'),
+      );
     if (this.#fence !== undefined) this.#fence.sequence ??= sequence;
     stats.recordsSent++;
     if (writer.elicitsAck) watch.noteSent();

@@ -6,7 +6,14 @@ import { ByteReader, writeVarint } from '../core/varint.ts';
 import { LINK_HEADER_BYTES } from './circuit.ts';
 import { CounterWindow } from './counter-window.ts';
 import type { HandshakeRole } from './handshake.ts';
-import { RECORD_HEADER_BYTES, RECORD_PATH, readRecordSequence, readRecordType, writeRecordHeader } from './record.ts';
+import {
+  RECORD_HEADER_BYTES,
+  RECORD_PATH,
+  readRecordSequence,
+  readRecordType,
+  SESSION_ID_BYTES,
+  writeRecordHeader,
+} from './record.ts';
 
 /*
  * Behind the record header, whose sequence is a counter of the sender for these records:
@@ -26,7 +33,6 @@ const PROBED = 4;
 const REFUSED = 5;
 
 const TAKE_OVER = 1;
-export const SESSION_ID_BYTES = 16;
 const MAC_BYTES = 16;
 const NONCE_BYTES = 8;
 const BODY_AT = LINK_HEADER_BYTES + RECORD_HEADER_BYTES + 1 + SESSION_ID_BYTES;
@@ -66,22 +72,29 @@ export function refuseAttach(attach: Bytes, code: number): Bytes {
   return message;
 }
 
+/** One for each direction, so that nothing can be sent back to who made it. */
+interface Keys {
+  readonly send: Bytes;
+  readonly receive: Bytes;
+}
+
 /** Makes and reads the path records of one session. */
 export class PathRecords {
   readonly #crypto: Crypto;
+  readonly #role: HandshakeRole;
+  readonly #exporter: Bytes;
   readonly #sessionId: Bytes;
-  readonly #sendKey: Bytes;
-  readonly #receiveKey: Bytes;
-  readonly #seen = new CounterWindow();
+  /** Both made when they are needed: most sessions keep to the path that they began on. */
+  #keys: Keys | undefined;
+  #seen: CounterWindow | undefined;
   #counter = 0;
 
-  /** `exporter` is that of the handshake. One key for each direction, so that nothing can be sent back to who made it. */
+  /** `exporter` is that of the handshake. */
   constructor(crypto: Crypto, role: HandshakeRole, exporter: Bytes, sessionId: Bytes) {
-    const keyOf = (sender: HandshakeRole): Bytes => crypto.hmacSha256(exporter, LABELS[sender], sessionId);
     this.#crypto = crypto;
+    this.#role = role;
+    this.#exporter = exporter;
     this.#sessionId = sessionId;
-    this.#sendKey = keyOf(role);
-    this.#receiveKey = keyOf(role === 'initiator' ? 'responder' : 'initiator');
   }
 
   /** The message, and the counter that its ATTACHED will name. */
@@ -118,11 +131,20 @@ export class PathRecords {
       const code = reader.u16();
       return reader.failed ? undefined : { step: 'refused', code };
     }
-    const mac = this.#mac(this.#receiveKey, message.subarray(LINK_HEADER_BYTES, end));
+    const mac = this.#mac(this.#directions.receive, message.subarray(LINK_HEADER_BYTES, end));
     if (!equalBytes(mac, message.subarray(end))) return undefined;
     const counter = readRecordSequence(message, LINK_HEADER_BYTES);
     const record = readBody(message[at] as number, counter, reader);
+    this.#seen ??= new CounterWindow();
     return record !== undefined && this.#seen.accept(counter) ? record : undefined;
+  }
+
+  get #directions(): Keys {
+    const keyOf = (sender: HandshakeRole): Bytes =>
+      this.#crypto.hmacSha256(this.#exporter, LABELS[sender], this.#sessionId);
+    const other = this.#role === 'initiator' ? 'responder' : 'initiator';
+    this.#keys ??= { send: keyOf(this.#role), receive: keyOf(other) };
+    return this.#keys;
   }
 
   #seal(step: number, body: Bytes): Bytes {
@@ -133,7 +155,7 @@ export class PathRecords {
     message.set(this.#sessionId, at + 1);
     message.set(body, BODY_AT);
     const end = message.length - MAC_BYTES;
-    message.set(this.#mac(this.#sendKey, message.subarray(LINK_HEADER_BYTES, end)), end);
+    message.set(this.#mac(this.#directions.send, message.subarray(LINK_HEADER_BYTES, end)), end);
     return message;
   }
 

@@ -22,20 +22,21 @@ export interface PathsOptions {
   /** False: the session ends with its path, as one with the other end of a link does. */
   readonly isResumable: boolean;
   /** Sequence of the record that is due here. */
-  readonly next: () => number;
+  next(): number;
   /** The peer has everything below `next`. */
-  readonly onPeerNext: (next: number) => void;
+  onPeerNext(next: number): void;
   /** From now on records go to `path`, first those that the peer may not have. */
-  readonly onActive: (path: Path) => void;
-  /** A better path is there: what is under way should arrive first, then `activate` it. */
+  onActive(path: Path): void;
   /** Records that the session has sent and received so far. */
-  readonly progress: () => number;
-  readonly onWish: (path: Path) => void;
-  readonly onLost: (error: SkeinError) => void;
+  progress(): number;
+  /** A better path is there: what is under way should arrive first, then `activate` it. */
+  onWish(path: Path): void;
+  /** There is no way to the peer, and will be none. */
+  onHopeless(error: SkeinError): void;
   /** There is a path again, after so long without any. */
-  readonly onResumed: (afterMs: number) => void;
+  onResumed(afterMs: number): void;
   /** Paths, their states, or whether there is one. */
-  readonly onChange: () => void;
+  onChange(): void;
 }
 
 /** A path that was left because it did not carry is not chosen again for this long; twice as long each further time. */
@@ -45,10 +46,11 @@ const MAX_PENALTY_MS = 600_000;
 export class Paths {
   readonly #options: PathsOptions;
   readonly #host: PathHost;
-  readonly #prober: PathProber;
+  /** Made when there is more to ask than the one path: most peers keep to that. */
+  #prober: PathProber | undefined;
   /** Made when it is needed: most peers keep to one path. */
   #conduct: TokenBucket | undefined;
-  readonly #paths: Path[] = [];
+  readonly #paths: Path[];
   #active: Path | undefined;
   /** Set while there is no path. */
   #grace: Timer | undefined;
@@ -64,21 +66,10 @@ export class Paths {
 
   /** `first`: the path of the handshake. */
   constructor(options: PathsOptions, host: PathHost, first: Path) {
-    const { clock, limits, records, onWish } = options;
     this.#options = options;
     this.#host = host;
-    this.#prober = new PathProber({
-      clock,
-      limits,
-      records,
-      attached: () => this.#attached(),
-      active: () => this.#active,
-      progress: options.progress,
-      onBetter: onWish,
-      onSilence: (path, silentMs) => this.#onSilence(path, silentMs),
-    });
     first.isAttached = true;
-    this.#paths.push(first);
+    this.#paths = [first];
     this.#active = first;
   }
 
@@ -154,7 +145,7 @@ export class Paths {
     const { pathRecordsPerSecond, pathRecordsBurst } = this.#options.limits;
     this.#conduct ??= new TokenBucket(pathRecordsPerSecond, pathRecordsBurst, nowMs);
     if (!this.#conduct.take(nowMs)) {
-      return this.#options.onLost(
+      return this.#options.onHopeless(
         new SkeinError('SKEIN_LIMIT', 'Cannot keep session: the peer sends too many path records'),
       );
     }
@@ -188,7 +179,7 @@ export class Paths {
     if (!path.isSuspect) {
       path.isSuspect = true;
       path.suspectMs = nowMs;
-      this.#prober.probeAll();
+      this.#probing.probeAll();
       // What has killed this path may have killed the ways around it: their links have been idle, and nobody has noticed.
       // Its own link is busy, and judged by what it carries: on a line that loses packets a PING would be one more to wait for.
       for (const other of this.#attached()) if (other !== path) other.circuit.doubt();
@@ -204,7 +195,7 @@ export class Paths {
       this.#sendAttach(standby);
     } else if (isResumable && silentMs >= limits.pathSilenceMs) {
       this.#drop(path, 'SKEIN_PEER_UNREACHABLE');
-    } else if (nowMs - this.#prober.probedMs >= limits.pathPatienceMs) this.#prober.probeAll();
+    } else if (nowMs - this.#probing.probedMs >= limits.pathPatienceMs) this.#probing.probeAll();
     return false;
   }
 
@@ -244,7 +235,7 @@ export class Paths {
     if (path !== this.#active) {
       this.#switches++;
       this.#active = path;
-      this.#prober.noteMoved(path);
+      this.#probing.noteMoved(path);
     }
     if (this.#grace !== undefined) this.#options.onResumed(this.#options.clock.monotonicMs() - this.#detachedMs);
     this.#stopGrace();
@@ -260,9 +251,24 @@ export class Paths {
   close(code: number): void {
     this.#isClosed = true;
     this.#stopGrace();
-    this.#prober.stop();
+    this.#prober?.stop();
     for (const path of this.#paths.splice(0)) path.close(code);
     this.#active = undefined;
+  }
+
+  get #probing(): PathProber {
+    const { clock, limits, records } = this.#options;
+    this.#prober ??= new PathProber({
+      clock,
+      limits,
+      records,
+      attached: () => this.#attached(),
+      active: () => this.#active,
+      progress: () => this.#options.progress(),
+      onBetter: (path) => this.#options.onWish(path),
+      onSilence: (path, silentMs) => this.#onSilence(path, silentMs),
+    });
+    return this.#prober;
   }
 
   #attached(): Path[] {
@@ -285,18 +291,18 @@ export class Paths {
   }
 
   #sendAttach(path: Path): void {
-    const { records, next } = this.#options;
+    const { records } = this.#options;
     path.hasTakenOver = this.#active === undefined || this.#active === path || this.#active.isSuspect;
-    const { message, counter } = records.attach(path.hasTakenOver, next());
+    const { message, counter } = records.attach(path.hasTakenOver, this.#options.next());
     path.attachCounter = counter;
     path.send(message);
   }
 
   #onAttach(path: Path, takesOver: boolean, next: number, counter: number): void {
-    const { records, onPeerNext } = this.#options;
+    const { records } = this.#options;
     this.#admit(path);
     path.send(records.attached(counter, this.#options.next()));
-    onPeerNext(next);
+    this.#options.onPeerNext(next);
     if (path.isClosed) return;
     // One that a relay has kept back until the peer had taken over elsewhere tells of what was.
     if (takesOver && counter > this.#takenOverAt) {
@@ -329,7 +335,7 @@ export class Paths {
       details: { reason: fromWireCode(code) },
     });
     this.#drop(path, 'SKEIN_CANCELLED');
-    this.#options.onLost(error);
+    this.#options.onHopeless(error);
   }
 
   #admit(path: Path): void {
@@ -337,7 +343,7 @@ export class Paths {
     if (path.isAttached) return;
     path.isAttached = true;
     path.deadline?.cancel();
-    this.#prober.noteNew();
+    this.#probing.noteNew();
     this.#settleLeaving();
     this.#options.onChange();
   }
@@ -357,13 +363,14 @@ export class Paths {
     if (path.isAttached) this.#lastError = error;
     if (path === this.#active) this.#replace();
     if (this.#isClosed) return;
-    this.#prober.update();
+    this.#prober?.update();
     this.#options.onChange();
   }
 
   /** The active path is gone. */
   #replace(): void {
-    const { clock, limits, isResumable, onLost } = this.#options;
+    const options = this.#options;
+    const { clock, limits, isResumable } = options;
     this.#active = undefined;
     const fallback = chooseFallback(this.#attached());
     if (fallback !== undefined) {
@@ -373,7 +380,7 @@ export class Paths {
     }
     const cause = this.#lastError;
     if (!isResumable) {
-      onLost(cause ?? new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: its path ended'));
+      options.onHopeless(cause ?? new SkeinError('SKEIN_SESSION_LOST', 'Cannot use session: its path ended'));
       return;
     }
     this.#detachedMs = clock.monotonicMs();
@@ -383,7 +390,7 @@ export class Paths {
     });
     this.#grace = clock.setTimer(limits.resumeGraceMs, () => {
       const afterS = limits.resumeGraceMs / 1000;
-      onLost(
+      options.onHopeless(
         new SkeinError('SKEIN_SESSION_LOST', `Cannot resume session: no way to the peer for ${afterS} s`, { cause }),
       );
     });

@@ -14,6 +14,7 @@ import { ResendBuffer } from './resend-buffer.ts';
 import { CLASS_BULK, CLASS_FRESH, CLASS_NORMAL } from './scheduler.ts';
 
 const messages = new MessagePool();
+const giveBack = (message: Bytes): void => messages.give(message);
 
 /** A record above this is built only where acknowledgements come back quickly: a slow link must not be blocked for long. */
 const FIRST_RECORD_BYTES = 8 * 1024;
@@ -26,7 +27,7 @@ export class RecordSender {
   readonly #cipher: RecordCipher;
   readonly #budget: ReplayBudget | undefined;
   readonly #flight: FlightWindow;
-  readonly #resend = new ResendBuffer((message) => messages.give(message));
+  readonly #resend = new ResendBuffer(giveBack);
   #epochRecords = 0;
   #epochMs: number;
   /** Sequence of the next record to be sent again; `nextSequence` when there is none. */
@@ -141,6 +142,11 @@ export class RecordSender {
   /** That record. A copy: the first one may still wait in the queue of another link, under that link's header. */
   takeAgain(): Bytes {
     return this.#resend.at(this.#again++).slice();
+  }
+
+  /** Called now and then: gives back what only a session that sends something needs. */
+  trim(): void {
+    this.#resend.trim();
   }
 
   /** The session is over. */

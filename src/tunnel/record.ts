@@ -11,6 +11,8 @@ import { LINK_HEADER_BYTES } from './circuit.ts';
  */
 export const RECORD_HEADER_BYTES = 7;
 export const TAG_BYTES = 16;
+/** With the header it is what the tag covers beside the plaintext. */
+export const SESSION_ID_BYTES = 16;
 /** Everything around the plaintext of one record in its link message. */
 export const MESSAGE_OVERHEAD_BYTES = LINK_HEADER_BYTES + RECORD_HEADER_BYTES + TAG_BYTES;
 

@@ -12,7 +12,8 @@ export interface Early {
 
 export class ReplayWindow {
   readonly #budgetBytes: number;
-  readonly #ahead = new Map<number, Early>();
+  /** Undefined while none has come early, which is as good as always. */
+  #ahead: Map<number, Early> | undefined;
   #aheadBytes = 0;
   #next = 0;
 
@@ -31,7 +32,7 @@ export class ReplayWindow {
 
   /** Whether it came before. */
   has(sequence: number): boolean {
-    return sequence < this.#next || this.#ahead.has(sequence);
+    return sequence < this.#next || this.#ahead?.has(sequence) === true;
   }
 
   /** Keeps an authentic record for its turn if the budget allows; it is dropped otherwise: the sender has it still. */
@@ -40,6 +41,7 @@ export class ReplayWindow {
     const { plaintext } = early;
     // A small one may be a view of much more than its budget says.
     const kept = plaintext.length * 4 < plaintext.buffer.byteLength ? plaintext.slice() : plaintext;
+    this.#ahead ??= new Map();
     this.#ahead.set(sequence, { ...early, plaintext: kept });
     this.#aheadBytes += early.bytes;
   }
@@ -47,11 +49,13 @@ export class ReplayWindow {
   /** The record `next` was dealt with; returns the following one if it came early. */
   advance(): Early | undefined {
     this.#next++;
+    if (this.#ahead === undefined) return undefined;
     const early = this.#ahead.get(this.#next);
     if (early !== undefined) {
       this.#ahead.delete(this.#next);
       this.#aheadBytes -= early.bytes;
     }
+    if (this.#ahead.size === 0) this.#ahead = undefined;
     return early;
   }
 }

@@ -87,6 +87,11 @@ export class ResendBuffer {
     }
   }
 
+  /** Lets go of room that records have left behind, if none is kept. */
+  trim(): void {
+    if (this.#bytes === 0) this.clear();
+  }
+
   clear(): void {
     this.#first = this.nextSequence;
     this.#records.length = 0;

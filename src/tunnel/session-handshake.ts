@@ -22,6 +22,7 @@ import {
   readRecordEpoch,
   readRecordSequence,
   readRecordType,
+  SESSION_ID_BYTES,
   writeRecordHeader,
 } from './record.ts';
 
@@ -34,7 +35,6 @@ const FEATURES_AT = 1;
 const TICKET_AT = 2;
 const TICKET_LABEL = encodeUtf8('skein/1 ticket');
 const PROLOGUE_NAME = encodeUtf8('skein/1');
-const SESSION_ID_BYTES = 16;
 const MAX_PAYLOAD_BYTES = 16 * 1024;
 const MAX_NAME_BYTES = 255;
 

@@ -2,34 +2,23 @@
 
 import type { HeadedStream } from '../core/byte-stream.ts';
 import { type Bytes, EMPTY, toHex } from '../core/bytes.ts';
-import { type Clock, setPeriodic, type Timer } from '../core/clock.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Crypto, X25519KeyPair } from '../core/platform.ts';
 import type { Random } from '../core/random.ts';
-import { TokenBucket } from '../core/token-bucket.ts';
-import { AckSchedule } from './ack-schedule.ts';
-import { CiphersAhead } from './ciphers-ahead.ts';
+import type { TokenBucket } from '../core/token-bucket.ts';
 import { type Circuit, LINK_HEADER_BYTES, toKept } from './circuit.ts';
-import { protocolError, toWireCode } from './codes.ts';
-import { DeliveryWatch } from './delivery-watch.ts';
+import { toWireCode } from './codes.ts';
 import type { Authenticator, HandshakeRole, PeerIdentity } from './handshake.ts';
-import { IncomingRecords } from './incoming-records.ts';
-import { Mux } from './mux.ts';
 import type { MuxStats } from './mux-stats.ts';
 import { resolveTunnelOptions, type TunnelOptions } from './options.ts';
-import { OutgoingRecords } from './outgoing-records.ts';
-import { Path, type PathHost, type PathInfo, type PathStatus } from './path.ts';
-import { PathRecords } from './path-records.ts';
-import { Paths } from './paths.ts';
-import { RecordReceiver } from './record-receiver.ts';
-import { RecordSender } from './record-sender.ts';
+import { Path, type PathInfo, type PathStatus } from './path.ts';
 import type { BudgetMember, ReplayBudget } from './replay-budget.ts';
 import { SessionHandshake, type SessionKeys } from './session-handshake.ts';
+import { type SessionHost, SessionParts } from './session-parts.ts';
 import { createSessionStats } from './session-stats.ts';
 import type { IncomingStream, StreamKind } from './stream.ts';
 import type { UnreadBudget } from './unread-budget.ts';
-
-const SWEEP_MS = 15_000;
 
 export interface SessionOptions {
   readonly role: HandshakeRole;
@@ -68,23 +57,19 @@ export interface SessionOptions {
   readonly limits?: Partial<TunnelOptions>;
 }
 
-/** What an open session is made of. */
-interface Parts {
-  readonly mux: Mux;
-  readonly paths: Paths;
-  readonly sender: RecordSender;
-  readonly receiver: RecordReceiver;
-  readonly outgoing: OutgoingRecords;
-  readonly incoming: IncomingRecords;
-  readonly acks: AckSchedule;
-  readonly watch: DeliveryWatch;
-  readonly sweep: Timer;
+/** Who is asked and told as long as it lives. */
+interface Owner {
+  readonly replayBudget: ReplayBudget | undefined;
+  readonly onPaths: (() => void) | undefined;
+  readonly onClose: (error: SkeinError) => void;
 }
 
-export class Session implements PathHost, BudgetMember {
+export class Session implements SessionHost, BudgetMember {
   readonly ready: Promise<PeerIdentity>;
   readonly stats = createSessionStats();
-  readonly #options: SessionOptions;
+  /** Undefined behind the handshake: what only that needs is large. */
+  #options: SessionOptions | undefined;
+  readonly #owner: Owner;
   readonly #limits: TunnelOptions;
   readonly #clock: Clock;
   /** The path of the handshake. */
@@ -93,20 +78,22 @@ export class Session implements PathHost, BudgetMember {
   #handshake: SessionHandshake | undefined;
   /** Handshake steps wait for signatures; records that come meanwhile wait here, bounded by the circuit's credit. */
   #handshakeStep: Promise<void> = Promise.resolve();
-  readonly #handshakeTimer: Timer;
+  #handshakeTimer: Timer | undefined;
   #early: Bytes[] = [];
   #peer: PeerIdentity | undefined;
   #peersFault: SkeinError | undefined;
   #remoteInstance: string;
-  #sessionId = '';
+  #sessionId: Bytes = EMPTY;
+  /** Written out when somebody asks for it: a hub never does. */
+  #id = '';
   /** Set by the end of the handshake, and kept behind the end of the session. */
-  #parts: Parts | undefined;
-  #lastRttMs = 0;
-  #resolveReady: (peer: PeerIdentity) => void = () => undefined;
-  #rejectReady: (error: SkeinError) => void = () => undefined;
+  #parts: SessionParts | undefined;
+  #resolveReady: (peer: PeerIdentity) => void = nothing;
+  #rejectReady: (error: SkeinError) => void = nothing;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#owner = { replayBudget: options.replayBudget, onPaths: options.onPaths, onClose: options.onClose };
     this.#limits = resolveTunnelOptions(options.limits);
     this.#clock = options.clock;
     this.#remoteInstance = options.remoteInstance;
@@ -139,7 +126,8 @@ export class Session implements PathHost, BudgetMember {
 
   /** The session id, hexadecimal; empty before the handshake is done. */
   get id(): string {
-    return this.#sessionId;
+    if (this.#id === '') this.#id = toHex(this.#sessionId);
+    return this.#id;
   }
 
   get peer(): PeerIdentity | undefined {
@@ -314,143 +302,52 @@ export class Session implements PathHost, BudgetMember {
   }
 
   #open(keys: SessionKeys): void {
-    this.#handshakeTimer.cancel();
-    this.#handshake = undefined;
+    this.#endHandshake();
     this.#state = 'open';
-    this.#sessionId = toHex(keys.sessionId);
+    this.#sessionId = keys.sessionId;
     this.#remoteInstance = keys.remoteInstance;
-    const parts = this.#assemble(keys);
+    const options = this.#options as SessionOptions;
+    this.#options = undefined;
+    const parts = new SessionParts(this, this.#first, keys, this.#limits, options);
     this.#parts = parts;
-    this.#options.replayBudget?.join(this);
+    this.#owner.replayBudget?.join(this);
     if (keys.outcome instanceof SkeinError) return this.close(keys.outcome);
     this.#peer = keys.outcome;
     parts.mux.ping();
     this.#resolveReady(keys.outcome);
+    this.#resolveReady = nothing;
+    this.#rejectReady = nothing;
     const early = this.#early;
     this.#early = [];
     for (const message of early) this.onPathMessage(this.#first, message);
   }
 
-  #resetsOf(peer: PeerIdentity | SkeinError): TokenBucket {
-    const { peerResetsPerSecond, peerResetsBurst } = this.#limits;
-    const shared = peer instanceof SkeinError ? undefined : this.#options.resetsOf?.(peer);
-    return shared ?? new TokenBucket(peerResetsPerSecond, peerResetsBurst, this.#clock.monotonicMs());
+  #endHandshake(): void {
+    this.#handshakeTimer?.cancel();
+    this.#handshakeTimer = undefined;
+    this.#handshake = undefined;
   }
 
-  #assemble({ keys, sessionId, settings, outcome }: SessionKeys): Parts {
-    const {
-      crypto,
-      role,
-      isResumable = false,
-      replayBudget,
-      unreadBudget,
-      onStream,
-      onPathMessage,
-      onResumed,
-    } = this.#options;
-    const clock = this.#clock;
-    const limits = this.#limits;
-    const { stats } = this;
-    const isOpen = (): boolean => this.#state === 'open';
-    const onBroken = (error: SkeinError): void => {
-      if (error.details.isPeersWord !== true) this.#peersFault = error;
-      this.close(error);
-    };
-    const onAbandoned = (error: SkeinError): void => this.#abandon(error);
-    const onDue = (): void => outgoing.scheduleFlush();
-    const sender = new RecordSender(crypto, keys.send, sessionId, limits, replayBudget, clock.monotonicMs());
-    const receiver = new RecordReceiver(crypto, keys.receive, sessionId, limits.reorderBytes);
-    const acks = new AckSchedule({ clock, afterBytes: limits.ackEveryBytes, delayMs: limits.ackDelayMs, onDue });
-    const mux = new Mux({
-      role,
-      limits,
-      peer: settings,
-      unreadBudget,
-      clock,
-      resets: this.#resetsOf(outcome),
-      onStream,
-      onWork: onDue,
-      onAck: (nextExpected) => this.#onAck(nextExpected),
-      onPath: (message) => onPathMessage?.(message.slice()),
-      onFence: () => acks.hurry(),
-      onFatal: onBroken,
-    });
-    const paths = new Paths(
-      {
-        clock,
-        limits,
-        records: new PathRecords(crypto, role, keys.exporter, sessionId),
-        isResumable,
-        next: () => receiver.next,
-        progress: () => sender.nextSequence + receiver.next,
-        onPeerNext: (next) => this.#onAck(next),
-        onActive: () => outgoing.onActive(),
-        onWish: (path) => outgoing.startFence(path),
-        onLost: onAbandoned,
-        onResumed: (afterMs) => {
-          stats.resumes++;
-          onResumed?.(afterMs);
-        },
-        onChange: () => this.#onPaths(),
-      },
-      this,
-      this.#first,
-    );
-    const watch: DeliveryWatch = new DeliveryWatch({
-      clock,
-      gapMs: limits.gapMs,
-      lostMs: limits.ackLostMs,
-      patienceMs: () => limits.pathPatienceMs + 2 * this.#lastRttMs,
-      oldestSentMs: () => outgoing.oldestAwaitedMs,
-      acknowledged: () => sender.firstSequence,
-      heardMs: () => paths.active?.heardMs ?? clock.monotonicMs(),
-      onGap: () => incoming.onGap(),
-      onLost: () => paths.distrustActive(protocolError('Cannot use session: the peer acknowledges nothing')),
-      onSilence: (silentMs) => {
-        if (paths.noteSilence(silentMs)) mux.ping(); // where a record is missing, the peer sees the gap by the next one
-      },
-    });
-    const shared = { clock, limits, stats, paths, mux, acks, watch, isOpen, onBroken };
-    const next = (): number => receiver.next;
-    const outgoing: OutgoingRecords = new OutgoingRecords({
-      ...shared,
-      sender,
-      replayBudget,
-      next,
-      onLull: () => ahead.prepare(),
-      onExhausted: onAbandoned,
-    });
-    const incoming: IncomingRecords = new IncomingRecords({ ...shared, receiver, onHopeless: onAbandoned });
-    const ahead = new CiphersAhead(sender, receiver);
-    const sweep = setPeriodic(clock, SWEEP_MS, () => {
-      mux.sweep();
-      ahead.sweep();
-    });
-    return { mux, paths, sender, receiver, outgoing, incoming, acks, watch, sweep };
+  // What the parts tell.
+
+  onBroken(error: SkeinError): void {
+    if (error.details.isPeersWord !== true) this.#peersFault = error;
+    this.close(error);
   }
 
-  #onAck(nextExpected: number): void {
-    const parts = this.#parts as Parts;
-    if (!parts.sender.acknowledge(nextExpected, this.#clock.monotonicMs(), this.#onRtt)) {
-      return this.close(protocolError('Cannot read ACK: it names a record that was never sent'));
-    }
-    parts.outgoing.onAcknowledged();
+  onHopeless(error: SkeinError): void {
+    this.#abandon(error);
   }
 
-  readonly #onRtt = (sampleMs: number): void => {
-    this.#lastRttMs = sampleMs;
-    this.#parts?.mux.observeRtt(sampleMs);
-  };
-
-  #onPaths(): void {
-    const { paths, outgoing, mux } = this.#parts as Parts;
+  onChange(): void {
+    const { paths, outgoing, mux } = this.#parts as SessionParts;
     this.stats.pathSwitches = paths.switches;
     if (this.isDetached) {
       outgoing.onDetached();
-      this.#options.replayBudget?.enforce();
+      this.#owner.replayBudget?.enforce();
       if (this.isSuspect) mux.failUnsent();
     }
-    if (this.#state === 'open') this.#options.onPaths?.();
+    if (this.#state === 'open') this.#owner.onPaths?.();
   }
 
   // The end.
@@ -466,20 +363,16 @@ export class Session implements PathHost, BudgetMember {
   #end(error: SkeinError): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#handshakeTimer.cancel();
+    this.#endHandshake();
+    this.#options = undefined;
     this.#early = [];
-    this.#options.replayBudget?.leave(this);
+    this.#owner.replayBudget?.leave(this);
     this.#rejectReady(error);
-    if (this.#parts !== undefined) {
-      const { acks, mux, outgoing, sweep, watch } = this.#parts;
-      acks.cancel();
-      watch.cancel();
-      sweep.cancel();
-      outgoing.release();
-      mux.close(error);
-    }
-    this.#options.onClose(error);
+    this.#parts?.end(error);
+    this.#owner.onClose(error);
   }
 }
+
+function nothing(): void {}
 
 const UNNAMED_PATH: PathInfo = { kind: 'direct', via: '' };

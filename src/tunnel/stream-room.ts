@@ -9,31 +9,33 @@ import type { ControlSlots } from './control-slots.ts';
 import type { StreamCount } from './stream-count.ts';
 
 export interface StreamRoomOptions {
-  readonly count: StreamCount;
-  readonly slots: ControlSlots;
   /** How many the peer may take back; sessions of one identity may share it. */
   readonly resets: TokenBucket;
   readonly clock: Pick<Clock, 'monotonicMs' | 'setTimer'>;
   /** There is something to tell the peer. */
-  readonly onWork: () => void;
+  onWork(): void;
 }
 
 /** What comes back within so long comes back together, in one frame. */
 const TOGETHER_MS = 50;
 
 export class StreamRoom {
+  readonly #count: StreamCount;
+  readonly #slots: ControlSlots;
   readonly #options: StreamRoomOptions;
   /** When the room of each stream that waits comes back, in monotonic milliseconds, in order; no more than streams are granted. */
   #dueMs: number[] = [];
   #timer: Timer | undefined;
 
-  constructor(options: StreamRoomOptions) {
+  constructor(count: StreamCount, slots: ControlSlots, options: StreamRoomOptions) {
+    this.#count = count;
+    this.#slots = slots;
     this.#options = options;
   }
 
   /** A stream of the peer is over. `isTakenBack`: the peer has reset it, and there was no answer to it. */
   giveBack(isTakenBack = false): void {
-    const { clock, count, resets } = this.#options;
+    const { clock, resets } = this.#options;
     if (isTakenBack) {
       const nowMs = clock.monotonicMs();
       const waitMs = resets.spend(nowMs);
@@ -42,15 +44,14 @@ export class StreamRoom {
         return this.#wait(waitMs);
       }
     }
-    count.finish();
+    this.#count.finish();
     this.offer();
   }
 
   /** Tells the peer what is worth a frame; to be called when a stream has begun as well (`StreamCount.dueLimit`). */
   offer(): void {
-    const { count, slots, onWork } = this.#options;
-    slots.maxStreams = count.dueLimit;
-    if (slots.maxStreams > 0) onWork();
+    this.#slots.maxStreams = this.#count.dueLimit;
+    if (this.#slots.maxStreams > 0) this.#options.onWork();
   }
 
   close(): void {
@@ -64,11 +65,11 @@ export class StreamRoom {
 
   #giveBackDue(): void {
     this.#timer = undefined;
-    const { clock, count } = this.#options;
+    const { clock } = this.#options;
     const nowMs = clock.monotonicMs();
     const later = this.#dueMs.findIndex((dueMs) => dueMs > nowMs);
     const due = this.#dueMs.splice(0, later < 0 ? this.#dueMs.length : later);
-    for (const _ of due) count.finish();
+    for (const _ of due) this.#count.finish();
     const [next] = this.#dueMs;
     if (next !== undefined) this.#wait(next - nowMs);
     this.offer();

@@ -12,7 +12,8 @@ const MAX_GONE = 64;
 
 export class StreamSender {
   readonly #window: SendWindow;
-  readonly #scheduler = new Scheduler();
+  /** Undefined while none is in line, and has not been for a while. */
+  #scheduler: Scheduler | undefined;
   #blocked: MuxStream[] = [];
   /** Streams that wrote something and may tell their application that there is room. */
   #drained: MuxStream[] = [];
@@ -25,12 +26,12 @@ export class StreamSender {
 
   /** Whether a stream of that class, or of one before it, has something to send. */
   hasWork(lastClass: number = CLASS_BULK): boolean {
-    return this.#scheduler.hasReady(lastClass);
+    return this.#scheduler?.hasReady(lastClass) === true;
   }
 
   /** Streams in line, some of which may have ended. */
   get inLine(): number {
-    return this.#scheduler.size;
+    return this.#scheduler?.size ?? 0;
   }
 
   /** Bytes of DATA sent in this session. */
@@ -43,6 +44,7 @@ export class StreamSender {
     if (stream.scheduled) return false;
     stream.scheduled = true;
     const fresh = stream.isHeadNext || stream.sentBytes < FRESH_BYTES;
+    this.#scheduler ??= new Scheduler();
     this.#scheduler.push(stream, fresh ? CLASS_FRESH : stream.isBulk(nowMs) ? CLASS_BULK : CLASS_NORMAL);
     return true;
   }
@@ -61,30 +63,39 @@ export class StreamSender {
 
   /** A stream has ended. Its turn may never come, behind a head for which the peer grants no room. */
   remove(stream: MuxStream): void {
-    if (!stream.scheduled) return;
+    const scheduler = this.#scheduler;
+    if (!stream.scheduled || scheduler === undefined) return;
     if (this.#blocked.length > 0) this.#blocked = this.#blocked.filter((other) => other !== stream);
-    if (++this.#gone <= MAX_GONE || this.#gone * 2 < this.#scheduler.size) return;
+    if (++this.#gone <= MAX_GONE || this.#gone * 2 < scheduler.size) return;
     this.#gone = 0;
-    this.#scheduler.compact();
+    scheduler.compact();
+  }
+
+  /** Called now and then. */
+  trim(): void {
+    if (this.inLine === 0) this.#scheduler = undefined;
   }
 
   clear(): void {
-    this.#scheduler.clear();
+    this.#scheduler?.clear();
+    this.#scheduler = undefined;
     this.#blocked = [];
     this.#drained = [];
   }
 
   /** Streams in turn, up to `lastClass`. */
   write(writer: FrameWriter, nowMs: number, lastClass: number = CLASS_BULK): void {
+    const scheduler = this.#scheduler;
+    if (scheduler === undefined) return;
     for (;;) {
-      const trafficClass = this.#scheduler.chooseClass(lastClass);
+      const trafficClass = scheduler.chooseClass(lastClass);
       if (trafficClass < 0) return;
-      const stream = this.#scheduler.shift(trafficClass);
+      const stream = scheduler.shift(trafficClass);
       stream.scheduled = false;
       if (!stream.hasWork) continue;
       const before = writer.length;
-      const outcome = stream.writeFrames(writer, this.#scheduler.turnBytes, this.#window, nowMs);
-      this.#scheduler.charge(trafficClass, writer.length - before);
+      const outcome = stream.writeFrames(writer, scheduler.turnBytes, this.#window, nowMs);
+      scheduler.charge(trafficClass, writer.length - before);
       if (writer.length > before) this.#drained.push(stream);
       switch (outcome) {
         case 'turn-over':
@@ -92,7 +103,7 @@ export class StreamSender {
           break;
         case 'no-room':
           stream.scheduled = true;
-          this.#scheduler.unshift(stream, trafficClass);
+          scheduler.unshift(stream, trafficClass);
           return;
         case 'session-blocked':
           stream.scheduled = true;

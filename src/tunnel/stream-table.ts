@@ -6,11 +6,11 @@
 
 import type { MuxStream } from './stream.ts';
 
-const INITIAL_SLOTS = 32;
+/** Room for one: a session with a hub never has more. */
+const INITIAL_SLOTS = 4;
 
 export class StreamTable {
-  /** Open addressing with linear probing; 0 is no id. Ids come one after the other, so that their low bits spread well. */
-  #ids = new Float64Array(INITIAL_SLOTS);
+  /** Open addressing with linear probing. Ids come one after the other, so that their low bits spread well. */
   #streams: (MuxStream | undefined)[] = new Array(INITIAL_SLOTS).fill(undefined);
   #mask = INITIAL_SLOTS - 1;
   #size = 0;
@@ -30,9 +30,7 @@ export class StreamTable {
   /** `id` is greater than 0 and not in the table. */
   add(id: number, stream: MuxStream): void {
     if (++this.#size * 2 > this.#mask) this.#grow();
-    const slot = this.#find(id);
-    this.#ids[slot] = id;
-    this.#streams[slot] = stream;
+    this.#streams[this.#find(id)] = stream;
   }
 
   /** Whether it was there. */
@@ -41,20 +39,19 @@ export class StreamTable {
     if (this.#streams[hole] === undefined) return false;
     this.#size--;
     // Those behind the hole move up, or a search that begins before it would end in it.
-    for (let slot = (hole + 1) & this.#mask; this.#ids[slot] !== 0; slot = (slot + 1) & this.#mask) {
-      const home = this.#homeOf(this.#ids[slot] as number);
+    for (let slot = (hole + 1) & this.#mask; ; slot = (slot + 1) & this.#mask) {
+      const stream = this.#streams[slot];
+      if (stream === undefined) break;
+      const home = this.#homeOf(stream.id);
       if (((slot - home) & this.#mask) < ((slot - hole) & this.#mask)) continue;
-      this.#ids[hole] = this.#ids[slot] as number;
-      this.#streams[hole] = this.#streams[slot];
+      this.#streams[hole] = stream;
       hole = slot;
     }
-    this.#ids[hole] = 0;
     this.#streams[hole] = undefined;
     return true;
   }
 
   clear(): void {
-    this.#ids.fill(0);
     this.#streams.fill(undefined);
     this.#size = 0;
   }
@@ -72,24 +69,17 @@ export class StreamTable {
   #find(id: number): number {
     let slot = this.#homeOf(id);
     for (;;) {
-      const found = this.#ids[slot];
-      if (found === id || found === 0) return slot;
+      const found = this.#streams[slot];
+      if (found === undefined || found.id === id) return slot;
       slot = (slot + 1) & this.#mask;
     }
   }
 
   #grow(): void {
     const streams = this.#streams;
-    const ids = this.#ids;
-    const slots = ids.length * 2;
-    this.#ids = new Float64Array(slots);
+    const slots = streams.length * 2;
     this.#streams = new Array(slots).fill(undefined);
     this.#mask = slots - 1;
-    for (let i = 0; i < ids.length; i++) {
-      if (ids[i] === 0) continue;
-      const slot = this.#find(ids[i] as number);
-      this.#ids[slot] = ids[i] as number;
-      this.#streams[slot] = streams[i];
-    }
+    for (const stream of streams) if (stream !== undefined) this.#streams[this.#find(stream.id)] = stream;
   }
 }

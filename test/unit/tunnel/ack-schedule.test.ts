@@ -25,9 +25,8 @@ function create() {
   const startMs = clock.monotonicMs();
   const acks = new AckSchedule({
     clock: counted,
-    afterBytes: MANY_BYTES,
-    delayMs: DELAY_MS,
-    onDue: () => due.push(clock.monotonicMs() - startMs),
+    limits: { ackEveryBytes: MANY_BYTES, ackDelayMs: DELAY_MS },
+    onWork: () => due.push(clock.monotonicMs() - startMs),
   });
   return { acks, clock, due, timers: () => timers };
 }

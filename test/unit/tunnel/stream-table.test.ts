@@ -6,7 +6,7 @@ import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import type { MuxStream } from '../../../src/tunnel/stream.ts';
 import { StreamTable } from '../../../src/tunnel/stream-table.ts';
 
-/** The table never looks into a stream. */
+/** The table looks at nothing else of a stream. */
 const createStream = (id: number): MuxStream => ({ id }) as MuxStream;
 
 describe('StreamTable', () => {

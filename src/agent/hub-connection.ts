@@ -222,11 +222,22 @@ export class HubConnection implements Route {
 
   /** What the hub answers to nobody whose key was not proven in this session: to who came by a ticket not before it has. */
   async callProven<N extends 'renew' | 'present' | 'token'>(name: N, request: CallRequest<N>): Promise<CallAnswer<N>> {
-    if (!this.#hasProven) {
-      this.#ticket = this.#ticket.then(() => (this.#hasProven ? undefined : this.#takeTicket(true)));
-      await this.#ticket;
+    const before = this.#session;
+    await this.#proveKey();
+    try {
+      return await this.channel.call(name, request);
+    } catch (thrown) {
+      // A hub that slept was asked in another session than that in which it was proven.
+      if (this.#session === before || toSkeinError(thrown).code !== 'SKEIN_IDENTITY') throw thrown;
+      await this.#proveKey();
+      return this.channel.call(name, request);
     }
-    return this.channel.call(name, request);
+  }
+
+  async #proveKey(): Promise<void> {
+    if (this.#hasProven) return;
+    this.#ticket = this.#ticket.then(() => (this.#hasProven ? undefined : this.#takeTicket(true)));
+    await this.#ticket;
   }
 
   get #hasProven(): boolean {

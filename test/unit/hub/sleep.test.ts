@@ -168,6 +168,18 @@ describe('A hub that sleeps', () => {
     }
   });
 
+  it('makes a bearer token for who asks while it sleeps, and is known again by a ticket that proves no key', async (t) => {
+    const hub = await SleepyHub.start(t);
+    const mesh = await createMesh(hub.platform, { hub: 'ws://hub', token: await hub.token('api'), direct: false });
+    t.after(() => mesh.close());
+    await mesh.token({ audience: 'https://first.example' });
+    for (let i = 0; i < 2; i++) {
+      await hub.sleep();
+      const { token } = await mesh.token({ audience: `https://${i}.example` });
+      equal(token.split('.').length, 3);
+    }
+  });
+
   it('ends a link on which somebody else goes on than who began it', async (t) => {
     const hub = await SleepyHub.start(t);
     const enrol = async (service: string): Promise<Identity> => {

@@ -1,13 +1,13 @@
 /**
  * Large buffers that are needed for a moment, and for which Node has no way to use the same memory again. V8 counts them as memory outside
  * of its heap, and marks all of the heap for every 10 to 17 MB of them: 60 to 120 times for each GiB that a sidecar carries, with pauses of 10 to 40 ms,
- * and they were a half of what the GiB costs. So they are freed at once where nobody else can have them. Where somebody may, the young
+ * and without them the GiB cost 0.69 of the time (docs/performance.md). So they are freed at once where nobody else can have them. Where somebody may, the young
  * generation, in which they all die, is collected before V8 thinks of all of the heap.
  */
 
 /** Smaller ones come with so many other objects that the young are collected often enough. */
 const LARGE_BYTES = 16 * 1024;
-/** After so many, the young are collected: it takes a millisecond, 128 times for each GiB. */
+/** After so many, the young are collected: 128 times for each GiB, 0.2 ms each where little lives and no other process waits for a core. */
 const COLLECTION_BYTES = 8 * 1024 * 1024;
 
 interface Tools {

@@ -2,3 +2,4 @@
 
 export { hostPlatform } from './runtime/bun/platform.ts';
 export { nodeProcess } from './runtime/node/process.ts';
+export { freeLargeBuffersEarly } from './runtime/node-compat/fresh-buffers.ts';

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Platform } from '../core/platform.ts';
 import type { ProcessPort } from '../core/process.ts';
-import { hostPlatform, nodeProcess } from '../host.ts';
+import { freeLargeBuffersEarly, hostPlatform, nodeProcess } from '../host.ts';
 import { type CommandSpec, parseCommandLine } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
@@ -21,6 +21,7 @@ const DEFAULT_COLUMNS = 100;
  */
 export async function main(argv: readonly string[], version?: string): Promise<number> {
   const platform = hostPlatform();
+  freeLargeBuffersEarly();
   return runProgram(argv, { platform, process: nodeProcess(), version: version ?? (await readVersion()) });
 }
 

@@ -2,7 +2,7 @@
  * Large buffers that are needed for a moment, and for which Node has no way to use the same memory again. V8 counts them as memory outside
  * of its heap, and marks all of the heap for every 10 to 17 MB of them: 60 to 120 times for each GiB that a sidecar carries, with pauses of 10 to 40 ms,
  * and without them the GiB cost 0.69 of the time (docs/performance.md). So they are freed at once where nobody else can have them. Where somebody may, the young
- * generation, in which they all die, is collected before V8 thinks of all of the heap.
+ * generation, in which they all die, is collected before V8 thinks of all of the heap. Only in a process that is skein's own (docs/decisions/0031).
  */
 
 /** Smaller ones come with so many other objects that the young are collected often enough. */
@@ -16,9 +16,14 @@ interface Tools {
   readonly gc: (options: { readonly type: 'minor' }) => void;
 }
 
-/** Undefined before the first large buffer; null on other runtimes, which free theirs in another way. */
-let tools: Tools | null | undefined;
+/** Undefined before the first large buffer; null on other runtimes, which free theirs in another way, and in processes of others. */
+let tools: Tools | null | undefined = null;
 let freshBytes = 0;
+
+/** From now on. It takes flags of V8, so whoever has this process must agree. */
+export function freeLargeBuffersEarly(): void {
+  tools = undefined;
+}
 
 /** `bytes` is all that there is of its buffer, and nobody reads it any more, the caller neither. */
 export function freeBuffer({ buffer, byteLength }: Uint8Array): void {

@@ -55,7 +55,7 @@ const MAX_STRETCH = 2_048;
 const MAX_WHAT = 1_024;
 
 export class AuditLog {
-  /** The chain has come further, by these entries of this hub. */
+  /** The chain has come further, by these entries of this hub or another one. */
   onHead: (entries: readonly ChainedEntry[]) => void = () => undefined;
   readonly #options: AuditLogOptions;
   #pending: Pending[] = [];
@@ -266,6 +266,8 @@ export class AuditLog {
     this.#memory.add(block?.entries ?? []);
     if (!isBroken) this.#stretches.add(ended, this.#signed);
     if (!isBroken && ended.length > 0) this.#stretches.noteOther();
+    // Who has written them may be no more, and then this one ends the stretch.
+    this.onHead(block?.entries ?? []);
     return true;
   }
 

@@ -49,6 +49,8 @@ export class AuditPushes {
       for (const { kind, id, key } of entries) if (kind === 'join' && key !== undefined) this.#note(id, key);
       if (options.audit.untold > 0) this.#wait();
     };
+    // The process before this one has not come to it.
+    if (options.audit.untold > 0) this.#wait();
   }
 
   close(): void {

@@ -21,22 +21,29 @@ async function startPushes(t: TestContext, size: number) {
   const clock = new VirtualClock({ host: nodePlatform().clock });
   t.after(trackWebCrypto(clock));
   const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
-  const audit = new AuditLog({
-    ...{ store: new MemoryStore(), clock, log: SILENT_LOGGER, sha256: nodeCrypto.sha256, maxBytes: 1e9 },
-    bundle: () => authority.bundle(),
-    sign: (type, claims) => authority.sign(type, claims),
-  });
-  await audit.open();
+  const store = new MemoryStore();
+  const openLog = async (): Promise<AuditLog> => {
+    const log = new AuditLog({
+      ...{ store, clock, log: SILENT_LOGGER, sha256: nodeCrypto.sha256, maxBytes: 1e9 },
+      bundle: () => authority.bundle(),
+      sign: (type, claims) => authority.sign(type, claims),
+    });
+    await log.open();
+    return log;
+  };
+  const audit = await openLog();
   const told: string[] = [];
   const members = Array.from({ length: size }, (_, i) => {
     const id = toWorkloadId('skein.mesh', 'default', `s-${i}`);
     return { instance: `i-${i}`, id, key: `k-${i}`, channel: { push: () => told.push(id.uri) } } as unknown as Member;
   });
-  const pushes = new AuditPushes({
-    ...{ clock, log: SILENT_LOGGER, audit, everyMs: EVERY_MS, beats: BEATS },
-    members: () => members,
-    count: () => members.length,
-  });
+  const startPushing = (audit: AuditLog): AuditPushes =>
+    new AuditPushes({
+      ...{ clock, log: SILENT_LOGGER, audit, everyMs: EVERY_MS, beats: BEATS },
+      members: () => members,
+      count: () => members.length,
+    });
+  const pushes = startPushing(audit);
   const join = (name: string, key = 'k') =>
     audit.append({ kind: 'join', id: `spiffe://skein.mesh/ns/default/sa/${name}`, key, by: 'join-token' });
   /** Who is told until then. */
@@ -46,7 +53,7 @@ async function startPushes(t: TestContext, size: number) {
     return [...told];
   };
   const beat = (count = 1) => pass(EVERY_MS * count);
-  return { audit, pass, clock, pushes, join, beat, members };
+  return { audit, openLog, startPushing, pass, clock, pushes, join, beat, members };
 }
 
 test('In a small mesh all are told with the next beat, once, and then nothing runs any more', async (t) => {
@@ -92,4 +99,27 @@ test('Pushes that are closed tell nobody of what was under way', async (t) => {
   await join('new');
   pushes.close();
   equal((await beat(5)).length, 0);
+});
+
+test('What had come when a hub was killed is told of by the one that is started on its store', async (t) => {
+  const { clock, openLog, startPushing, pushes, join, beat, members } = await startPushes(t, 10);
+  await join('new');
+  pushes.close();
+  const again = await openLog();
+  equal(again.untold, 1);
+  startPushing(again);
+  equal((await beat()).length, members.length);
+  deepEqual([again.untold, (await beat(5)).length, clock.pendingTimers], [0, 0, 0]);
+});
+
+test('What a hub has written that is no more is told of by another one of its store, whose members ask', async (t) => {
+  const { clock, openLog, startPushing, pushes, join, beat, members } = await startPushes(t, 10);
+  const other = await openLog();
+  startPushing(other);
+  await join('new');
+  pushes.close();
+  equal((await beat(5)).length, 0);
+  await other.follow(0);
+  equal((await beat()).length, members.length);
+  deepEqual([other.untold, (await beat(5)).length, clock.pendingTimers], [0, 0, 0]);
 });

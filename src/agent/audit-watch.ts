@@ -168,7 +168,8 @@ export class AuditWatch {
       }
       const answer = await hub.channel.call('audit', { after: at?.seq ?? 0, own: own.at(-1)?.seq });
       const head = await verifyHead(answer.head, identity.bundle);
-      if (head === undefined) return 'forged';
+      // Of a head that is no end members that meet could not say whether theirs are the same.
+      if (head?.endsStretch !== true) return 'forged';
       if (known !== undefined && head.seq < known.seq) return 'rollback';
       const base = await this.#baseOf(answer, at);
       if (typeof base === 'string') return base;

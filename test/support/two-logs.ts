@@ -10,6 +10,12 @@ import { MemoryStore } from '../../src/hub/store/memory.ts';
 import { folder } from './folder.ts';
 import { VirtualMesh } from './virtual-mesh.ts';
 
+/** The issuer of a hub, for who has stolen its key. */
+export function stealIssuer(mesh: VirtualMesh, dataFolder: string): Promise<Authority> {
+  const state = JSON.parse(readFileSync(join(dataFolder, 'issuer.json'), 'utf8'));
+  return mesh.run(Authority.create({ trustDomain: 'skein.mesh', clock: mesh.clock, state }));
+}
+
 export async function startTwoFaced(t: TestContext, isFooled: (id: string) => boolean) {
   const dataFolder = folder(t);
   const mesh = new VirtualMesh(t);
@@ -18,9 +24,8 @@ export async function startTwoFaced(t: TestContext, isFooled: (id: string) => bo
     answerAudit: (audit, sha256, id, asked) =>
       answerAudit(isFooled(id) && second !== undefined ? second : audit, sha256, id, asked),
   });
-  const state = JSON.parse(readFileSync(join(dataFolder, 'issuer.json'), 'utf8'));
   const { clock } = mesh;
-  const authority = await mesh.run(Authority.create({ trustDomain: 'skein.mesh', clock, state }));
+  const authority = await stealIssuer(mesh, dataFolder);
   const log = new AuditLog({
     ...{ store: new MemoryStore(), clock, log: SILENT_LOGGER, sha256: mesh.platform.crypto.sha256, maxBytes: 1e8 },
     ...{ bundle: () => authority.bundle(), sign: (type, claims) => authority.sign(type, claims) },

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { AuditAlarm } from '../../../src/agent/audit-watch.ts';
-import { ownerOf } from '../../../src/auth/audit-chain.ts';
+import { ownerOf, signHead, verifyHead } from '../../../src/auth/audit-chain.ts';
 import { OwnerTree } from '../../../src/auth/owner-tree.ts';
 import type { CallAnswer } from '../../../src/control/messages.ts';
 import { encodeUtf8, toBase64Url } from '../../../src/core/bytes.ts';
@@ -18,7 +18,7 @@ import { nodePlatform } from '../../../src/runtime/node/platform.ts';
 import { printFigures } from '../../support/figures.ts';
 import { folder } from '../../support/folder.ts';
 import { RecordingHandler } from '../../support/http.ts';
-import { startTwoFaced } from '../../support/two-logs.ts';
+import { startTwoFaced, stealIssuer } from '../../support/two-logs.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
 type Answer = CallAnswer<'audit'>;
@@ -122,6 +122,31 @@ for (const [how, { alarm, bend }] of Object.entries(BENDS)) {
     ok((agent.audit.head?.seq ?? 0) > (head?.seq ?? 0));
   });
 }
+
+test('An issuer that signs of no end of a stretch that it is one, so that members that meet could not compare it, is told of', async (t) => {
+  const dataFolder = folder(t);
+  const mesh = new VirtualMesh(t);
+  let bend = async (head: string): Promise<string> => head;
+  await mesh.startHub({ dataFolder, limits: { auditPushMs: 1_000 } }, 7000, mesh.clock, {
+    answerAudit: async (...asked) => {
+      const answer = await answerAudit(...asked);
+      return { ...answer, head: await bend(answer.head) };
+    },
+  });
+  const issuer = await stealIssuer(mesh, dataFolder);
+  const { agent } = await mesh.join(['api']);
+  await mesh.until(() => agent.audit.head !== undefined);
+  const { head } = agent.audit;
+  const { shown } = agent.audit.heads;
+  bend = async (token) => {
+    const said = await verifyHead(token, issuer.bundle());
+    ok(said !== undefined);
+    return signHead(said, said.atMs, false, (type, claims) => issuer.sign(type, claims));
+  };
+  await mesh.join(['web']);
+  await mesh.until(() => agent.audit.alarm !== undefined);
+  deepEqual([agent.audit.alarm?.why, agent.audit.head, agent.audit.heads.shown], ['forged', head, shown]);
+});
 
 test('A hub that tells its log a stretch at a time, and slowly, is left for the others that wait for their turn', async (t) => {
   const mesh = new VirtualMesh(t);

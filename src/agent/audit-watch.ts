@@ -14,6 +14,7 @@ import type { Logger } from '../core/log.ts';
 import type { Platform } from '../core/platform.ts';
 import type { HubConnection } from './hub-connection.ts';
 import type { Identity } from './identity.ts';
+import { OwnEntries } from './own-entries.ts';
 import { PeerHeads } from './peer-heads.ts';
 
 /**
@@ -36,8 +37,6 @@ const ISSUED = new Set(['join', 'renew']);
 const PATIENCE_MS = 60_000;
 /** A hub that tells of its log for longer keeps others from being followed. */
 const FOLLOW_MS = 60_000;
-/** Entries about itself that are kept until the end of the log is reached: more than one of 16 MiB holds. */
-const MAX_OWN = 65_536;
 /** Keys that were told of are not told of again. */
 const MAX_TOLD = 1_000;
 
@@ -154,47 +153,44 @@ export class AuditWatch {
   ): Promise<{ readonly head: AuditHead; readonly token: string } | AuditAlarm> {
     const { identity, platform } = this.#options;
     const { sha256 } = platform.crypto;
-    const owner = ownerOf(sha256, identity.id.uri);
+    const { uri } = identity.id;
+    const owner = ownerOf(sha256, uri);
     const untilMs = platform.clock.monotonicMs() + FOLLOW_MS;
     let at = known;
-    /** Of stretches that have ended, which are told of once the issuer's word on all of it is reached; and of the next one. */
-    const found: AuditEntry[] = [];
-    let own: AuditEntry[] = [];
+    /** Told of once the issuer's word on all of it is reached. */
+    const own = new OwnEntries(uri);
     if (at !== undefined) passed.push(at);
     for (;;) {
       if (platform.clock.monotonicMs() >= untilMs) {
         const state = `it has not come to its end in ${FOLLOW_MS / 1000} s`;
         throw new SkeinError('SKEIN_HUB_UNREACHABLE', `Cannot follow audit log of ${hub.url}: ${state}`);
       }
-      const answer = await hub.channel.call('audit', { after: at?.seq ?? 0, own: own.at(-1)?.seq });
+      const answer = await hub.channel.call('audit', { after: at?.seq ?? 0, own: own.last });
       const head = await verifyHead(answer.head, identity.bundle);
       // Of a head that is no end members that meet could not say whether theirs are the same.
       if (head?.endsStretch !== true) return 'forged';
       if (known !== undefined && head.seq < known.seq) return 'rollback';
       const base = await this.#baseOf(answer, at);
       if (typeof base === 'string') return base;
-      // What lies between is gone.
-      if (base.seq !== at?.seq) passed.splice(0, passed.length, base);
+      if (base.seq !== at?.seq) {
+        // What lies between is gone.
+        passed.splice(0, passed.length, base);
+        own.forget();
+      }
       at = base;
-      if (found.length + own.length + answer.own.length > MAX_OWN) return 'hidden';
-      own = own.concat(answer.own);
+      if (!own.add(answer.own, at.seq)) return 'hidden';
       for (const stretch of answer.stretches) {
         const next = endStretch(sha256, at, stretch);
         if (next.seq <= at.seq || next.seq > head.seq) return 'fork';
-        const inside = own.filter(({ seq }) => seq < next.seq);
-        const links = inside.map((entry) => toLink(sha256, entry));
-        const digests = links.map(({ digest }) => digest);
-        const isOwn = links.every((link) => link.owner === owner);
-        if (!isOwn || rootOfProof(sha256, owner, digests, stretch) !== stretch.root) return 'hidden';
-        found.push(...inside);
-        own = own.slice(inside.length);
+        const digests = own.take(next.seq).map((entry) => toLink(sha256, entry).digest);
+        if (rootOfProof(sha256, owner, digests, stretch) !== stretch.root) return 'hidden';
         at = next;
         passed.push(at);
         this.#peers.thin(passed);
       }
       if (at.seq === head.seq && at.hash !== head.hash) return 'fork';
       if (at.seq === head.seq) {
-        for (const entry of found) onOwn(entry);
+        for (const entry of own.found) onOwn(entry);
         return { head: at, token: answer.head };
       }
       if (answer.stretches.length === 0 && answer.own.length === 0) return 'fork';

@@ -13,7 +13,7 @@ export async function answerAudit(
   id: string,
   { after, own: told = 0 }: CallRequest<'audit'>,
 ): Promise<CallAnswer<'audit'>> {
-  const { base, checkpoint, stretches, head } = await audit.follow(after);
+  const { base, checkpoint, stretches, entries, head } = await audit.follow(after);
   const owner = ownerOf(sha256, id);
   const answer: CallAnswer<'audit'> = { base, checkpoint, head, stretches: [], own: [] };
   let bytes = 0;
@@ -21,7 +21,9 @@ export async function answerAudit(
     const { seq, atMs, root = '' } = stretch.end;
     const proof = stretch.tree.prove(owner);
     const isOwn = proof.leaf === undefined;
-    const own = isOwn ? (await audit.entriesOf(stretch)).filter((entry) => entry.id === id && entry.seq > told) : [];
+    const own = isOwn
+      ? (await audit.entriesOf(stretch, entries)).filter((entry) => entry.id === id && entry.seq > told)
+      : [];
     const line = { seq, atMs, root, ...proof };
     bytes += measureMessage(line);
     for (const entry of own) {

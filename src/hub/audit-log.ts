@@ -216,9 +216,10 @@ export class AuditLog {
     return this.#stretches.behind(after, this.#base);
   }
 
-  /** What is in a stretch, as it was written. @throws SkeinError SKEIN_STORE */
-  async entriesOf(stretch: Stretch): Promise<readonly ChainedEntry[]> {
-    const { from } = stretch;
+  /** What is in a stretch, as it was written. `read`: what has come from the store with it, which is not read again. @throws SkeinError SKEIN_STORE */
+  async entriesOf(stretch: Stretch, read?: readonly ChainedEntry[]): Promise<readonly ChainedEntry[]> {
+    const { from, end } = stretch;
+    if (read !== undefined) return read.filter(({ seq }) => seq > from.seq && seq < end.seq);
     const count = lengthOf(stretch);
     return this.#memory.behind(from.seq, count)?.entries ?? (await this.page(from.seq, count)).entries;
   }

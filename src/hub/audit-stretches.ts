@@ -1,6 +1,6 @@
 /** Audit stretches: the newest stretches of the audit log, as members follow them, and older ones from the store. */
 
-import { AuditChain, type AuditHead, type Stretch } from '../auth/audit-chain.ts';
+import { AuditChain, type AuditHead, type ChainedEntry, type Stretch } from '../auth/audit-chain.ts';
 import type { Sha256 } from '../catalog/digest.ts';
 import type { Clock } from '../core/clock.ts';
 import type { AuditPage } from './audit-blocks.ts';
@@ -11,6 +11,8 @@ export interface FollowedPart {
   readonly base: AuditHead;
   readonly checkpoint?: string | undefined;
   readonly stretches: readonly Stretch[];
+  /** What is in them, where it had to be read from the store. */
+  readonly entries?: readonly ChainedEntry[] | undefined;
   /** Signed: the end of the last stretch there is; empty before the first. */
   readonly head: string;
 }
@@ -93,17 +95,21 @@ export class AuditStretches {
   /** Older ones, from the store: some, if there are any. */
   async #reread(after: number): Promise<Omit<FollowedPart, 'head'>> {
     const { sha256, page } = this.#options;
-    let { base, checkpoint, entries } = await page(after, AT_ONCE);
+    const { base, checkpoint, entries: first } = await page(after, AT_ONCE);
     const chain = new AuditChain(sha256, base);
     const stretches: Stretch[] = [];
-    while (entries.length > 0 && stretches.length === 0) {
+    const read: ChainedEntry[] = [];
+    let entries = first;
+    while (entries.length > 0) {
       for (const entry of entries) {
-        if (!chain.take(entry)) return { base, checkpoint, stretches };
+        if (!chain.take(entry)) return { base, checkpoint, stretches, entries: read };
+        read.push(entry);
         if (chain.ended !== undefined) stretches.push(chain.ended);
       }
+      if (stretches.length > 0) break;
       entries = (await page(chain.head.seq, AT_ONCE)).entries;
     }
-    return { base, checkpoint, stretches };
+    return { base, checkpoint, stretches, entries: read };
   }
 }
 

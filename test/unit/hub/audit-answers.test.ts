@@ -20,10 +20,10 @@ const MIB = 1024 * 1024;
 
 const idOf = (member: number): string => `spiffe://skein.mesh/ns/default/sa/s-${member}`;
 
-async function startLog(members: number): Promise<AuditLog> {
+async function startLog(members: number, store = new MemoryStore()): Promise<AuditLog> {
   const authority = await Authority.create({ trustDomain: 'skein.mesh', clock });
   const audit = new AuditLog({
-    ...{ store: new MemoryStore(), clock, log: SILENT_LOGGER, sha256, maxBytes: 1e9 },
+    ...{ store, clock, log: SILENT_LOGGER, sha256, maxBytes: 1e9 },
     ...{ bundle: () => authority.bundle(), sign: (type, claims) => authority.sign(type, claims) },
   });
   await audit.open();
@@ -60,3 +60,20 @@ for (const members of [1_000, 10_000]) {
     ok(allBytes <= 100 * MIB, `${allBytes / MIB} MiB`);
   });
 }
+
+test('What is older than the memory of a hub is read once for an answer, however many stretches hold something about who asks', async (t) => {
+  const store = new MemoryStore();
+  const audit = await startLog(1, store);
+  const [own, other] = [idOf(1), idOf(2)];
+  const write = async (count: number, id: string): Promise<void> => {
+    const entry = { kind: 'renew', id, key: 'k'.repeat(43), by: 'svid' } as const;
+    await Promise.all(Array.from({ length: count }, () => audit.append(entry)));
+    await audit.endStretch(0);
+  };
+  for (let i = 0; i < 30; i++) await write(1, own);
+  await write(21_000, other);
+  const list = t.mock.method(store, 'list');
+  const answer = await answerAudit(audit, sha256, own, { after: 0 });
+  equal(answer.own.length, 30);
+  ok(list.mock.callCount() <= 2, `${list.mock.callCount()} times`);
+});

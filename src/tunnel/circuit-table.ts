@@ -40,6 +40,8 @@ export class CircuitTable {
     this.#budget = new WindowBudget(limits.linkWindowBudgetBytes);
     for (const each of past?.circuits ?? []) {
       const circuit = this.#add(each.id, each);
+      // That of circuit 0 has grown as its session's does, and not out of the budget.
+      if (each.id === 0) continue;
       this.#pay(circuit, Math.max(0, circuit.window.windowBytes - limits.initialCircuitWindowBytes));
     }
     this.#control = this.#circuits.get(0) ?? this.#add(0);

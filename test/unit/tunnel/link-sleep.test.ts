@@ -11,6 +11,7 @@ import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { type Circuit, LINK_HEADER_BYTES } from '../../../src/tunnel/circuit.ts';
 import { Link } from '../../../src/tunnel/link.ts';
 import type { LinkPast } from '../../../src/tunnel/link-sleep.ts';
+import { TUNNEL_DEFAULTS } from '../../../src/tunnel/options.ts';
 
 const RECORD_BYTES = 1_000;
 
@@ -52,10 +53,10 @@ class Pair {
   }
 
   /** The acceptor's memory ends, and another one goes on with its link. */
-  sleep(): void {
+  sleep(change = (past: LinkPast): LinkPast => past): void {
     const past = this.acceptor.rest();
     assert.ok(past !== undefined, 'nothing is under way');
-    this.acceptor = this.#accept(past);
+    this.acceptor = this.#accept(change(past));
   }
 
   #accept(past?: LinkPast): Link {
@@ -72,6 +73,17 @@ class Pair {
 }
 
 describe('Link whose acceptor sleeps', () => {
+  it('has its whole budget for relayed circuits, however far the window of circuit 0 had grown', async () => {
+    const pair = new Pair();
+    await pair.clock.advanceAsync(50);
+    pair.sleep((past) => ({
+      ...past,
+      circuits: past.circuits.map((each) => ({ ...each, windowBytes: TUNNEL_DEFAULTS.maxSessionWindowBytes })),
+    }));
+    const circuit = pair.acceptor.openCircuit();
+    assert.equal(circuit.window.windowBytes, TUNNEL_DEFAULTS.circuitWindowBytes);
+  });
+
   it('keeps its circuits: records go on in order, with the credit they had', async () => {
     const pair = new Pair();
     await pair.clock.advanceAsync(20);

@@ -1,7 +1,8 @@
 /** Clocks that differ: five minutes either way cost nothing; more is refused with the times and what to do. */
 
 import { equal, match, ok, rejects } from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Agent } from '../../../src/agent/agent.ts';
 import type { SkeinError } from '../../../src/core/errors.ts';
@@ -133,14 +134,18 @@ for (const [byMs, said] of [
 ] as const) {
   test(`A clock that is set wrong by ${byMs / HOUR_MS} h after the member has joined is told by how much`, async (t) => {
     const mesh = new VirtualMesh(t);
-    const hub = await mesh.startHub();
+    const dataFolder = folder(t);
+    const hub = await mesh.startHub({ dataFolder });
     const clock = new WrongClock(mesh.clock);
     const options = { token: await mesh.token('api') };
     const { agent, log } = await mesh.createAgent(options, { ...mesh.platform, clock });
     await mesh.run(agent.start());
     await mesh.clock.advanceAsync(5 * MINUTE_MS);
     clock.aheadMs = byMs;
-    mesh.network.cut(hub.url);
+    await mesh.run(hub.close());
+    // Another key: the member's ticket is none of this hub's any more, and SVIDs are looked at.
+    rmSync(join(dataFolder, 'self.json'));
+    await mesh.startHub({ dataFolder });
     await mesh.until(() => log.of('hub-refused').length > 0);
     match(String(log.of('hub-refused')[0]?.fields.error), said);
   });

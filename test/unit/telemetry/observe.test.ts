@@ -44,7 +44,7 @@ test('Links are counted by state, and by the cause of their end', async () => {
   left.a.close(1000, 'done');
   cut.wire.cut();
   closed.b.close(1001, 'going away');
-  await clock.advanceAsync(9_000);
+  await clock.advanceAsync(20_000);
   for (const { a } of [left, cut, closed]) observer.forgetLink(a);
   deepEqual(await read(metrics, 'skein_links'), { open: 0, silent: 2 });
   given.a.close(1000, 'another took its place');

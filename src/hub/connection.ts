@@ -45,6 +45,10 @@ export interface ConnectionOptions extends CallServices {
   readonly tunnel: Partial<TunnelOptions> | undefined;
   /** What a hub that sleeps may leave with the WebSocket, in bytes; undefined: this hub does not sleep. */
   readonly maxStateBytes: number | undefined;
+}
+
+/** What whoever has made it is told. */
+export interface ConnectionEvents {
   /** The handshake is over; with an error when the link was refused. Called once. */
   readonly onSettled: (error?: SkeinError) => void;
   /** Called once. */
@@ -59,7 +63,11 @@ const EXPIRY_LEEWAY_MS = 30_000;
 
 export class Connection {
   readonly pipe: MessagePipe;
+  /** Of all links of this hub. */
   readonly #options: ConnectionOptions;
+  /** Undefined once it was called. */
+  #onSettled: ConnectionEvents['onSettled'] | undefined;
+  readonly #onClose: () => void;
   readonly #link: Link;
   readonly #observedIp: string | undefined;
   /** undefined: there was none yet, or it is forgotten. */
@@ -78,14 +86,15 @@ export class Connection {
   #leaveShare: (() => void) | undefined;
   /** What this link must do next, or be closed: authenticate, open the control stream, renew its SVID. */
   #deadline: Timer;
-  #isSettled = false;
   #isClosed = false;
 
   /** @param past of a link that has outlived the sleep of the hub; `join` follows */
-  constructor(pipe: MessagePipe, options: ConnectionOptions, past?: RestingLink) {
+  constructor(pipe: MessagePipe, options: ConnectionOptions, events: ConnectionEvents, past?: RestingLink) {
     const { platform, limits, observer, tunnel } = options;
     this.pipe = pipe;
     this.#options = options;
+    this.#onSettled = events.onSettled;
+    this.#onClose = events.onClose;
     const leftMs = Math.max(0, limits.authTimeoutMs - (pipe.waitedMs ?? 0));
     this.#deadline = this.#setDeadline(leftMs, 'SKEIN_HANDSHAKE', 'it did not authenticate in time');
     this.#observedIp = past === undefined ? readIp(pipe) : past.member.observedIp;
@@ -301,7 +310,9 @@ export class Connection {
   #createMember({ instance, id, grant }: Omit<RestingMember, 'observedIp'>, channel: MemberChannel): Member {
     const { platform, quotas } = this.#options;
     return {
-      ...{ instance, id, channel },
+      instance,
+      id,
+      channel,
       key: grant.thumbprint,
       grants: new Set(grant.services),
       link: this.#link,
@@ -416,9 +427,9 @@ export class Connection {
   }
 
   #settle(error?: SkeinError): void {
-    if (this.#isSettled) return;
-    this.#isSettled = true;
-    this.#options.onSettled(error);
+    const onSettled = this.#onSettled;
+    this.#onSettled = undefined;
+    onSettled?.(error);
   }
 
   #finish(error: SkeinError): void {
@@ -446,7 +457,7 @@ export class Connection {
         log.log('info', 'sidecar-left', { instance: member.instance, id: member.id.uri, reason });
       }
     }
-    this.#options.onClose();
+    this.#onClose();
   }
 }
 

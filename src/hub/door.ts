@@ -17,7 +17,7 @@ export interface DoorOptions {
   readonly limits: HubLimits;
   readonly links: LinkCounts;
   readonly refusals: Refusals;
-  readonly connection: Omit<ConnectionOptions, 'onSettled' | 'onClose'>;
+  readonly connection: ConnectionOptions;
   readonly isOpen: () => boolean;
 }
 
@@ -94,8 +94,7 @@ export class Door {
       return;
     }
     links.accepted++;
-    const connection: Connection = new Connection(pipe, {
-      ...options,
+    const connection: Connection = new Connection(pipe, options, {
       onSettled: (refusal) => {
         settle();
         const nowMs = clock.monotonicMs();
@@ -112,7 +111,8 @@ export class Door {
     const { connection: options } = this.#options;
     const connection: Connection = new Connection(
       pipe,
-      { ...options, onSettled: () => undefined, onClose: () => this.#forget(connection) },
+      options,
+      { onSettled: () => undefined, onClose: () => this.#forget(connection) },
       past,
     );
     this.#connections.add(connection);

@@ -28,7 +28,7 @@ const GROUPS = {
   e2e: { folders: ['test/e2e/'], concurrency: 1, inPairs: WAITING },
 };
 const FILES_IN_A_PART = 20;
-const PART_LIMIT_MS = 4 * 60_000;
+const PART_LIMIT_MS = 8 * 60_000;
 const INSTALLED = 'test/runtimes/node_modules';
 const RUNTIMES = {
   'node 24': { binary: `${INSTALLED}/node24/bin/node`, host: { runtime: 'node', major: 24 } },

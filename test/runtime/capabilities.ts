@@ -56,6 +56,18 @@ export const LACKS: Readonly<Record<string, Lack>> = {
       'test/unit/http/h1-parser.test.ts': ['H1Parser reads a head that comes byte by byte in linear time'],
     },
   },
+  'buffers of V8': {
+    reason:
+      'Only Node lets large buffers be freed early (docs/decisions/0031); the others free theirs in ways of their own',
+    on: ({ runtime }) => runtime !== 'node',
+    tests: {
+      'test/unit/runtime/fresh-buffers.test.ts': [
+        'are left to V8 where the process is not our own',
+        'are freed when a record is sealed',
+        'are collected, those of opened records, before there are many',
+      ],
+    },
+  },
   'http-silent-connections': {
     reason: "Bun's node:http tells of a connection with its first request only; its own idle timeout ends silent ones",
     on: ({ runtime }) => runtime === 'bun',

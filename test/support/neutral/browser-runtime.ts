@@ -11,6 +11,9 @@ export const createNodeClock = createBrowserClock;
 export const nodeCrypto = browserCrypto;
 export const nodeDecodeLatin1 = decodeLatin1;
 export const nodeRandom = browserRandom;
+/** Buffers are the browser's affair. */
+export const noteFreshBuffer = (): void => undefined;
+export const freeLargeBuffersEarly = noteFreshBuffer;
 
 const files = new MemoryFiles();
 let folders = 0;

@@ -179,11 +179,12 @@ for (const { by, crypto } of CRYPTOS) {
     });
 
     it('gives the same for the same bytes, however many and in whatever parts', () => {
-      const [oracle] = CRYPTOS.filter((other) => other.crypto !== crypto);
+      // In a page both are the same one, and parts are held against the whole.
+      const oracle = CRYPTOS.find((other) => other.crypto !== crypto)?.crypto ?? crypto;
       const bytes = new Uint8Array(2_100).map((_, i) => i * 7);
       for (const length of [959, 960, 961, 1023, 1024, 1025, 2_100]) {
         const [whole, parts] = [bytes.subarray(0, length), [bytes.subarray(0, 500), bytes.subarray(500, length)]];
-        const expected = [oracle?.crypto.sha256(whole), oracle?.crypto.hmacSha256(bytes.subarray(0, 32), whole)];
+        const expected = [oracle.sha256(whole), oracle.hmacSha256(bytes.subarray(0, 32), whole)];
         assert.deepEqual(
           [crypto.sha256(whole), crypto.hmacSha256(bytes.subarray(0, 32), whole)],
           expected,

@@ -13,7 +13,7 @@ export const nodeDecodeLatin1 = decodeLatin1;
 export const nodeRandom = browserRandom;
 /** Buffers are the browser's affair. */
 export const noteFreshBuffer = (): void => undefined;
-export const freeLargeBuffersEarly = noteFreshBuffer;
+export const freeLargeBuffersEarly = (): void => undefined;
 
 const files = new MemoryFiles();
 let folders = 0;

@@ -211,7 +211,7 @@ export class HubConnection implements Route {
     this.#channel = this.#openChannel(session);
     if (isNewcomer) await identity.accept(await this.#channel.call('enrol', {}));
     this.#isOpen = true;
-    void this.#takeFirstTicket();
+    this.#takeFirstTicket();
   }
 
   /** Another ticket, for the SVID that there is now. */
@@ -245,9 +245,8 @@ export class HubConnection implements Route {
   }
 
   /** Who was believed by a ticket goes on with that one. */
-  #takeFirstTicket(): Promise<void> {
+  #takeFirstTicket(): void {
     if (this.#authenticator?.session?.isFresh === true) this.#ticket = this.#ticket.then(() => this.#takeTicket(false));
-    return this.#ticket;
   }
 
   /** Whatever comes of it: without one signatures prove. */
@@ -279,7 +278,7 @@ export class HubConnection implements Route {
           events.onHub(this);
           this.#channel?.resume(toControlStream(session));
           events.onRenewed(this);
-          void this.#takeFirstTicket();
+          this.#takeFirstTicket();
         } catch (thrown) {
           this.#fail(toSkeinError(thrown));
         }

@@ -16,7 +16,8 @@ import { isCount } from './validity.ts';
  * `join` and `renew`: an SVID of a member; `hub`: one of a hub; `keys`: another key signs; `admin`: a change by an administrator;
  * `stretch`: a stretch of the log ends.
  */
-export type AuditKind = 'join' | 'renew' | 'hub' | 'keys' | 'admin' | 'stretch';
+export const AUDIT_KINDS = ['join', 'renew', 'hub', 'keys', 'admin', 'stretch'] as const;
+export type AuditKind = (typeof AUDIT_KINDS)[number];
 
 export interface AuditEntry {
   /** 1 for the first of a mesh, then one more each. */

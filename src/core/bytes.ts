@@ -11,6 +11,11 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function concatBytes(...parts: readonly Bytes[]): Bytes {
   let length = 0;
   for (const part of parts) length += part.length;
+  return joinBytes(parts, length);
+}
+
+/** The same of a list, which may be longer than a call takes arguments. @param length of all of them together */
+export function joinBytes(parts: readonly Bytes[], length: number): Bytes {
   const out = new Uint8Array(length);
   let offset = 0;
   for (const part of parts) {

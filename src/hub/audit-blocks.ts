@@ -1,7 +1,7 @@
 /** Audit blocks: what came together of the audit log, as it lies in the store under the number of its first entry. */
 
 import * as v from 'valibot';
-import type { AuditChain, AuditHead, ChainedEntry, Stretch } from '../auth/audit-chain.ts';
+import { AUDIT_KINDS, type AuditChain, type AuditHead, type ChainedEntry, type Stretch } from '../auth/audit-chain.ts';
 import { tryParseJson } from '../core/json.ts';
 
 /** A part of the chain, from `base` on. */
@@ -19,7 +19,7 @@ const DIGITS = 12;
 const ENTRY = v.object({
   seq: v.number(),
   atMs: v.number(),
-  kind: v.picklist(['join', 'renew', 'hub', 'keys', 'admin', 'stretch']),
+  kind: v.picklist(AUDIT_KINDS),
   id: v.string(),
   key: v.optional(v.string()),
   by: v.string(),

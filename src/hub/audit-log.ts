@@ -257,16 +257,18 @@ export class AuditLog {
       });
       if (!isSigned) return false;
     }
-    if (isBroken) {
-      // What members have followed leads nowhere any more, and they are to say so.
-      this.#stretches.clear('');
-    }
-    this.#chain = isBroken ? new AuditChain(this.#options.sha256, signed) : chain;
     this.#signed = block?.head ?? '';
     this.#bytes += value.length;
     this.#memory.add(block?.entries ?? []);
-    if (!isBroken) this.#stretches.add(ended, this.#signed);
-    if (!isBroken && ended.length > 0) this.#stretches.noteOther();
+    if (isBroken) {
+      this.#chain = new AuditChain(this.#options.sha256, signed);
+      // What members have followed leads nowhere any more, and they are to say so.
+      this.#stretches.clear('');
+    } else {
+      this.#chain = chain;
+      this.#stretches.add(ended, this.#signed);
+      if (ended.length > 0) this.#stretches.noteOther();
+    }
     // Who has written them may be no more, and then this one ends the stretch.
     this.onHead(block?.entries ?? []);
     return true;

@@ -48,3 +48,15 @@ export async function meet(initiating: Authenticator, responding: Authenticator,
 /** Whom each end takes the other for, or why it refuses it. */
 export const idsOf = ({ initiator, responder }: Met): (string | undefined)[] =>
   [initiator, responder].map(({ outcome }) => (outcome instanceof SkeinError ? outcome.code : outcome.id.uri));
+
+/** `inner`, with a word for each proof that was made, and each that was verified. */
+export function counting(inner: Authenticator, onDone: () => void): Authenticator {
+  const count = <T>(done: T): T => {
+    onDone();
+    return done;
+  };
+  return {
+    prove: async (role, hash) => count(await inner.prove(role, hash)),
+    verify: async (role, hash, payload) => count(await inner.verify(role, hash, payload)),
+  };
+}

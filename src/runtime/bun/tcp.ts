@@ -1,6 +1,6 @@
 /** TCP connections on the sockets of Bun itself: what its `node:net` lays over them costs more than all else of a small read and write. */
 
-import type { Bytes } from '../../core/bytes.ts';
+import { type Bytes, joinBytes } from '../../core/bytes.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { ListenAddress, Listener, TcpConnectOptions } from '../../core/platform.ts';
 import {
@@ -143,7 +143,7 @@ class BunWire implements Wire {
   write(chunks: readonly Bytes[], bytes: number): void {
     if (this.isOver) return;
     this.unsentBytes += bytes;
-    if (isWorthJoining(chunks.length, bytes)) this.#unsent.push(join(chunks, bytes));
+    if (isWorthJoining(chunks.length, bytes)) this.#unsent.push(joinBytes(chunks, bytes));
     else for (const chunk of chunks) this.#unsent.push(chunk);
     // While some waits for the kernel, more would only be refused: the drain comes.
     if (this.unsentBytes === bytes) this.flush();
@@ -208,15 +208,4 @@ class BunWire implements Wire {
     this.onSettled?.();
     this.onSettled = undefined;
   }
-}
-
-/** A loop, for there may be more of them than a call takes arguments. */
-function join(chunks: readonly Bytes[], bytes: number): Bytes {
-  const joined = new Uint8Array(bytes);
-  let at = 0;
-  for (const chunk of chunks) {
-    joined.set(chunk, at);
-    at += chunk.length;
-  }
-  return joined;
 }

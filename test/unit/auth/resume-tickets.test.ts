@@ -21,7 +21,7 @@ import {
   type Remembered,
 } from '../../../src/tunnel/handshake.ts';
 import type { SessionHandshake } from '../../../src/tunnel/session-handshake.ts';
-import { createHandshake as handshakeOf, idsOf, type Met, meet as meetIn } from '../../support/handshakes.ts';
+import { counting, createHandshake as handshakeOf, idsOf, type Met, meet as meetIn } from '../../support/handshakes.ts';
 
 const TD = 'test.mesh';
 const random = new SeededRandom(5);
@@ -54,14 +54,7 @@ function bySignatures(own: OwnCredential): Authenticator {
   const inner = createMemberAuthenticator({
     ...{ credential: () => own, bundle: () => authority.bundle(), trustDomain: TD, clock },
   });
-  const count = <T>(done: T): T => {
-    signatures++;
-    return done;
-  };
-  return {
-    prove: async (role, hash) => count(await inner.prove(role, hash)),
-    verify: async (role, hash, payload) => count(await inner.verify(role, hash, payload)),
-  };
+  return counting(inner, () => signatures++);
 }
 
 const anybody = (): boolean => true;

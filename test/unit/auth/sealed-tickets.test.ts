@@ -19,7 +19,7 @@ import { SeededRandom } from '../../../src/testing/seeded-random.ts';
 import { VirtualClock } from '../../../src/testing/virtual-clock.ts';
 import { type Authenticator, MAX_TICKET_BYTES, type PeerIdentity } from '../../../src/tunnel/handshake.ts';
 import type { SessionKeys } from '../../../src/tunnel/session-handshake.ts';
-import { createHandshake, idsOf, type Met, meet } from '../../support/handshakes.ts';
+import { counting, createHandshake, idsOf, type Met, meet } from '../../support/handshakes.ts';
 
 const TD = 'test.mesh';
 const HUB = 'spiffe://test.mesh/ns/skein/sa/hub';
@@ -65,14 +65,7 @@ function bySignatures(own: OwnCredential): Authenticator {
   const inner = createMemberAuthenticator({
     ...{ credential: () => own, bundle: () => authority.bundle(), trustDomain: TD, clock },
   });
-  const count = <T>(done: T): T => {
-    signatures++;
-    return done;
-  };
-  return {
-    prove: async (role, hash) => count(await inner.prove(role, hash)),
-    verify: async (role, hash, payload) => count(await inner.verify(role, hash, payload)),
-  };
+  return counting(inner, () => signatures++);
 }
 
 const isGood = ({ id }: PeerIdentity): boolean => !revoked.has(id.uri);

@@ -133,7 +133,7 @@ export class Identity {
 
   static async #ofKept(options: IdentityOptions, store: IdentityStore, { stored, wit }: Kept): Promise<Identity> {
     const identity = new Identity(options, store, stored.key, undefined);
-    identity.#bundle.begin(stored.bundle);
+    identity.#bundle.restore(stored.bundle);
     identity.#auditHead = await store.readAudit();
     identity.#adopt(stored.wit, wit, wit.issuedAtMs);
     return identity;

@@ -5,6 +5,7 @@ import { anchorOf, findKey, parseTrustBundle, type TrustBundle } from '../auth/t
 import type { Clock } from '../core/clock.ts';
 import { SkeinError, toSkeinError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import { ALL_HEARD_MS } from './withheld.ts';
 
 export interface KnownBundleOptions {
   readonly clock: Clock;
@@ -30,6 +31,8 @@ export class KnownBundle {
   readonly refused: Record<BundleRefusal, number> = { malformed: 0, unsigned: 0, forged: 0, rollback: 0, fork: 0 };
   readonly #options: KnownBundleOptions;
   #current: TrustBundle | undefined;
+  /** When its keys became known here. */
+  #keysSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: KnownBundleOptions) {
     this.#options = options;
@@ -61,8 +64,14 @@ export class KnownBundle {
     return this.#current === undefined || findKey(this.#current, keyId, 'wit-svid') !== undefined;
   }
 
-  /** The first, whose anchor was known beforehand, or the one that was kept. */
+  /** The first, whose anchor was known beforehand. */
   begin(bundle: TrustBundle): void {
+    this.#current = bundle;
+    this.#keysSinceMs = this.#options.clock.monotonicMs();
+  }
+
+  /** The one that was kept: since when hubs know it is not known here. */
+  restore(bundle: TrustBundle): void {
     this.#current = bundle;
   }
 
@@ -90,6 +99,8 @@ export class KnownBundle {
     const why = await whyNotNext(current, offered, toAnchor(current));
     const known = this.#current ?? current; // another one may have come meanwhile
     if (why === undefined) return { bundle: isLaterBundle(offered, known) ? offered : known };
+    // Behind a change a hub shows the keys of before until it has heard, and may have been overtaken on its way here by another one.
+    if (why === 'rollback' && this.#areKeysNew) return { bundle: known };
     this.#refuse(why, offered.spiffe_sequence, REFUSALS[why]);
     return { bundle: known, why };
   }
@@ -98,11 +109,17 @@ export class KnownBundle {
   take(bundle: TrustBundle): boolean {
     const known = this.#current;
     if (known === bundle || (known !== undefined && !isLaterBundle(bundle, known))) return false;
+    const areKeysOther = bundle.spiffe_sequence !== known?.spiffe_sequence || known.skein_signature === undefined;
     this.#current = bundle;
+    if (areKeysOther) this.#keysSinceMs = this.#options.clock.monotonicMs();
     if (known === undefined) return true;
-    if (bundle.spiffe_sequence !== known.spiffe_sequence || known.skein_signature === undefined) this.#options.onKeys();
+    if (areKeysOther) this.#options.onKeys();
     this.#options.onBundle();
     return true;
+  }
+
+  get #areKeysNew(): boolean {
+    return this.#options.clock.monotonicMs() - this.#keysSinceMs < ALL_HEARD_MS;
   }
 
   /** Who issues nothing shows what it was told last: it is told of, and not refused for it. */

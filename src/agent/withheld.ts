@@ -17,7 +17,7 @@ export interface WithheldOptions {
 }
 
 /** A hub tells one behind the other, and hubs of a store hear of a change one after the other. */
-const PATIENCE_MS = 10_000;
+export const ALL_HEARD_MS = 10_000;
 
 export class Withheld {
   /** How often, by what; read at scrape time. */
@@ -34,7 +34,7 @@ export class Withheld {
   note(said: LatestStatements): void {
     this.#said = said;
     if (this.#missing.length === 0) return;
-    this.#timer ??= this.#options.clock.setTimer(PATIENCE_MS, () => {
+    this.#timer ??= this.#options.clock.setTimer(ALL_HEARD_MS, () => {
       this.#timer = undefined;
       this.#complain();
     });

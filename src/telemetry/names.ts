@@ -223,7 +223,7 @@ export const METRICS = {
   },
   skein_bundles_refused_total: {
     type: 'counter',
-    help: 'Lists of the keys of the issuer that a hub has shown and that were not used, by cause: not readable (malformed), not signed (unsigned), not by the issuer (forged), older than known (rollback), or another one of the same sequence (fork)',
+    help: 'Lists of the keys of the issuer that a hub has shown and that were not used, by cause: not readable (malformed), not signed (unsigned), not by the issuer (forged), older than what has been known for 10 s (rollback), or another one of the same sequence (fork)',
     labels: ['cause'],
   },
   skein_bundle_valid_seconds: {

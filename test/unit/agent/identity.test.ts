@@ -306,7 +306,7 @@ test('A bundle is taken over only when the issuer has signed it and it is not ol
     stranger,
     clock.epochMs(),
   );
-  const steps: [what: string, offered: unknown, why: BundleRefusal | undefined][] = [
+  const steps: [what: string, offered: unknown, why: BundleRefusal | 'late' | undefined][] = [
     ['unsigned', bare, 'unsigned'],
     ['with a key that nobody has signed', { ...second, keys: [...second.keys, added] }, 'forged'],
     ['without one that was signed', { ...second, keys: keys.slice(1) }, 'forged'],
@@ -318,7 +318,8 @@ test('A bundle is taken over only when the issuer has signed it and it is not ol
     ],
     ['the keys of our issuer and the next', second, undefined],
     ['without the next', third, undefined],
-    ['the one before', second, 'rollback'],
+    ['the one before, by a hub that may not have heard yet', second, 'late'],
+    ['the one before, when every hub has heard', second, 'rollback'],
     ['another one of the same sequence', other, 'fork'],
     ['signed by the key that was removed', byRemoved, 'forged'],
     ['signed by the key that it adds', byAdded, 'forged'],
@@ -329,9 +330,10 @@ test('A bundle is taken over only when the issuer has signed it and it is not ol
   let kept = keys.map(({ kid }) => kid);
   const refused: Record<BundleRefusal, number> = { malformed: 0, unsigned: 0, forged: 0, rollback: 0, fork: 0 };
   for (const [what, offered, why] of steps) {
+    if (why === 'rollback') clock.advance(10_000);
     await identity.updateBundle(offered);
     if (why === undefined) kept = (offered as TrustBundle).keys.map(({ kid }) => kid);
-    else refused[why]++;
+    else if (why !== 'late') refused[why]++;
     deepEqual(
       (await store.readIdentity())?.bundle.keys.map(({ kid }) => kid),
       kept,
@@ -339,7 +341,31 @@ test('A bundle is taken over only when the issuer has signed it and it is not ol
     );
     deepEqual(identity.bundlesRefused, refused, what);
   }
-  equal(log.of('bundle-refused').length, steps.length - 2);
+  equal(log.of('bundle-refused').length, steps.length - 3);
+});
+
+test('What was kept is no news: who shows older keys behind a restart is told of at once', async (t) => {
+  const { identity: before, log, authority, options } = await openStored(t, HOUR_MS);
+  const older = authority.bundle();
+  await authority.useRing({ ...authority.ring, sequence: 2 });
+  await before.updateBundle(authority.bundle());
+  const identity = await Identity.open(options);
+  await identity.updateBundle(older);
+  deepEqual([identity.bundle.spiffe_sequence, identity.bundlesRefused.rollback], [2, 1]);
+  equal(log.of('bundle-refused').length, 1);
+});
+
+test('Keys that are signed anew are no news, and those of a hub that is behind them are told of', async (t) => {
+  const { identity, clock, authority } = await openStored(t, 24 * HOUR_MS);
+  const older = authority.bundle();
+  await authority.useRing({ ...authority.ring, sequence: 2 });
+  await identity.updateBundle(authority.bundle());
+  clock.advance(2 * HOUR_MS);
+  equal(await authority.renewBundle(), true);
+  await identity.updateBundle(authority.bundle());
+  deepEqual(identity.bundle, authority.bundle());
+  await identity.updateBundle(older);
+  equal(identity.bundlesRefused.rollback, 1);
 });
 
 test('What was kept before bundles were signed is followed by the first that its one key has signed', async (t) => {

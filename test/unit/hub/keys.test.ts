@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { KEY_LIFE } from '../../../src/auth/key-life.ts';
 import type { Hub } from '../../../src/hub/hub.ts';
-import { SharedStore } from '../../../src/testing/shared-store.ts';
+import { SharedStore, type StoreLine } from '../../../src/testing/shared-store.ts';
 import { folder } from '../../support/folder.ts';
 import { VirtualMesh } from '../../support/virtual-mesh.ts';
 
@@ -116,6 +116,30 @@ test('Hubs that share a store have one ring: what one changes the other signs by
   const stored = (await store.get(KEY))?.value ?? '';
   const { d } = JSON.parse(readFileSync(join(folders[0], 'issuer.json'), 'utf8')).wit;
   ok(stored.length > 500 && !stored.includes(d) && !stored.includes(`"d"`), 'no private key in clear');
+});
+
+test('A hub that has not heard of the newest keys yet is no cause for alarm: what it shows is passed over', async (t) => {
+  const mesh = new VirtualMesh(t);
+  const lines = [new SharedStore()].flatMap((store) => [store.connect(), store.connect()]) as [StoreLine, StoreLine];
+  const folders = [folder(t), folder(t)] as const;
+  const a = await mesh.startHub({ store: lines[0], dataFolder: folders[0] }, 7001);
+  copyFileSync(join(folders[0], 'issuer.json'), join(folders[1], 'issuer.json'));
+  const b = await mesh.startHub({ store: lines[1], dataFolder: folders[1] }, 7002);
+  lines[1].cut();
+  const before = await keysOf(mesh, a);
+  await mesh.admin('keys/remove', { body: { kid: find(before, 'next') } }, a);
+  const { sequence } = await keysOf(mesh, a);
+  equal((await keysOf(mesh, b)).sequence, before.sequence);
+  // It joins by the one that knows, and is shown the keys of before by the other.
+  const { agent, log } = await mesh.join(['api'], { hub: [a.url, b.url] });
+  await mesh.until(() => log.of('hub-connected').length === 2, 5_000);
+  const known = (): unknown => [agent.identity.bundle.spiffe_sequence, agent.identity.bundlesRefused.rollback];
+  deepEqual(known(), [sequence, 0]);
+  lines[1].heal();
+  await mesh.until(() => mesh.log.of('keys-changed').filter(({ fields }) => fields.sequence === sequence).length === 2);
+  await mesh.clock.advanceAsync(15_000);
+  deepEqual(known(), [sequence, 0]);
+  equal(log.of('bundle-refused').length, 0);
 });
 
 test('A hub that is restarted has the ring it had, behind a store that was lost or put back too', async (t) => {

@@ -1,7 +1,8 @@
 /**
- * Reporter for `node --test`: a line per file, failures in full, skips with their reason; writes the counts as JSON
- * to the file that SKEIN_TEST_REPORT names. A test that holds subtests is a container and not counted, unless it
- * failed by itself. Each failure is noted as it comes, for the end of the whole run; SKEIN_TEST_STAGE says of what.
+ * Reporter for `node --test`: a line per file as it ends, then failures in full and skips with their reason; writes
+ * the counts as JSON to the file that SKEIN_TEST_REPORT names. A test that holds subtests is a container and not
+ * counted, unless it failed by itself. Each failure is noted as it comes, for the end of the whole run;
+ * SKEIN_TEST_STAGE says of what.
  */
 import { writeFileSync } from 'node:fs';
 import { relative, sep } from 'node:path';
@@ -18,6 +19,11 @@ function explain(error) {
   return cause?.stack ?? String(cause?.message ?? cause);
 }
 
+function lineOf(file, { passed, failed, skipped, ms }) {
+  const extra = `${failed ? `, ${failed} failed` : ''}${skipped ? `, ${skipped} skipped` : ''}`;
+  return `${failed ? '✖' : '✔'} ${file}  ${passed} passed${extra}  (${Math.round(ms)} ms)\n`;
+}
+
 // biome-ignore lint/style/noDefaultExport: node:test takes a reporter from the default export
 export default async function* report(events) {
   const tests = [];
@@ -25,6 +31,7 @@ export default async function* report(events) {
   /** Nesting → finished tests at that depth that wait for their parent. */
   const waiting = [];
   const diagnostics = [];
+  let current;
 
   for await (const { type, data } of events) {
     if (type === 'test:diagnostic' && data.file && !/^\w+ \d/.test(data.message)) diagnostics.push(data);
@@ -59,16 +66,16 @@ export default async function* report(events) {
     if (self.state === 'failed') {
       noteFailure({ stage: process.env.SKEIN_TEST_STAGE, file, name, text: explain(self.error) });
     }
+    // The runner tells of one file after the other, also where they run at once.
+    if (current !== undefined && current !== file) yield lineOf(current, perFile.get(current));
+    current = file;
     const sums = perFile.get(file) ?? { passed: 0, failed: 0, skipped: 0, todo: 0, ms: 0 };
     sums[self.state] += 1;
     sums.ms += details.duration_ms ?? 0;
     perFile.set(file, sums);
   }
 
-  for (const [file, { passed, failed, skipped, ms }] of [...perFile].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const extra = `${failed ? `, ${failed} failed` : ''}${skipped ? `, ${skipped} skipped` : ''}`;
-    yield `${failed ? '✖' : '✔'} ${file}  ${passed} passed${extra}  (${Math.round(ms)} ms)\n`;
-  }
+  if (current !== undefined) yield lineOf(current, perFile.get(current));
   for (const { file, message } of diagnostics) yield `  ${sourceOf(file)}: ${message}\n`;
   for (const { file, name, reason } of tests.filter(({ state }) => state === 'skipped')) {
     yield `  skipped: ${file}: ${name}: ${reason}\n`;

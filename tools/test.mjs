@@ -4,30 +4,29 @@
  * on Node 24, Bun and Deno from the sources, and those that need no Node in workerd and in Chromium. Words keep the
  * files whose path holds one of them.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { askDeno, DENO, PACKAGE_CHECKS } from './deno.mjs';
 import { failuresEnv, noteFailure, tellFailures } from './failures.mjs';
 import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs';
 import { onceMore } from './once-more.mjs';
+import { inParts } from './parts.mjs';
 
 const FAST = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/'];
 const PORTABLE = [...FAST, 'test/conformance/'];
-/** End-to-end files that wait more than they work: two of them run at once. Those that fill a machine run alone. */
-const WAITING = [
-  ...['direct-change', 'hub-loss', 'migration', 'nat-table', 'path-choice', 'relay-change'],
-  ...['sidecar-loss', 'silence', 'store-cluster', 'two-hubs', 'workers'],
+/** End-to-end files that hold times under load against each other, or take the ports of a first start: they run alone. */
+const ALONE = [
+  ...['balancing', 'catalogue-size', 'demo', 'floods', 'hostile-sidecar', 'hub-workers', 'key-rotation', 'open-loop'],
+  ...['readme', 'slow-reader', 'survival', 'work-per-request'],
 ].map((name) => `test/e2e/${name}.test.ts`);
 /** Of a test, and to Node of a whole file as well: the longest takes three minutes where nothing else runs. */
 const TIMEOUT_MS = 600_000;
 const GROUPS = {
-  fast: { folders: FAST, concurrency: availableParallelism() },
-  conformance: { folders: ['test/conformance/'], concurrency: availableParallelism() },
-  e2e: { folders: ['test/e2e/'], concurrency: 1, inPairs: WAITING },
+  fast: { folders: FAST, together: true },
+  conformance: { folders: ['test/conformance/'], together: true },
+  e2e: { folders: ['test/e2e/'] },
 };
-const FILES_IN_A_PART = 20;
 const PART_LIMIT_MS = 8 * 60_000;
 const INSTALLED = 'test/runtimes/node_modules';
 const RUNTIMES = {
@@ -57,75 +56,76 @@ function select(folders) {
     .filter((path) => words.length === 0 || words.some((word) => path.includes(word)));
 }
 
-/** Runs files with `node --test`; `compiled` takes them from build/. */
-async function runNode(binary, files, { stage, compiled, concurrency }) {
-  const report = join(cache, `report-${process.pid}.json`);
-  rmSync(report, { force: true });
+/**
+ * Runs files on a Node. `compiled` takes them from build/. With `together` they share a process, as other runtimes do
+ * it, because a process for each costs more than its tests.
+ */
+async function runNode(binary, files, { stage, compiled = false, concurrency = 1, together = false, timeoutMs }) {
+  const folder = mkdtempSync(join(cache, 'report-'));
+  const report = join(folder, 'report.json');
+  const paths = compiled ? files.map((path) => `build/${path.replace(/\.ts$/, '.js')}`) : files;
+  let named = ['--test', `--test-concurrency=${concurrency}`, ...paths];
+  if (together && compiled) named = [entryOf(paths, join(folder, 'entry.mjs'))];
+  else if (together) named = ['--test', '--test-isolation=none', ...paths];
   const { code } = await run(
     binary,
     [
       '--enable-source-maps',
-      '--test',
       `--test-timeout=${TIMEOUT_MS}`,
-      `--test-concurrency=${concurrency}`,
       `--test-reporter=${pathToFileURL(join(root, 'tools/reporter.mjs')).href}`,
       '--test-reporter-destination=stdout',
-      ...(compiled ? files.map((path) => `build/${path.replace(/\.ts$/, '.js')}`) : files),
+      ...named,
     ],
-    { output: 'stdout', env: { SKEIN_TEST_REPORT: report, SKEIN_TEST_STAGE: stage, ...failuresEnv } },
+    { output: 'stdout', env: { SKEIN_TEST_REPORT: report, SKEIN_TEST_STAGE: stage, ...failuresEnv }, timeoutMs },
   );
   const tests = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : [];
-  rmSync(report, { force: true });
+  rmSync(folder, { recursive: true });
   return { code, tests };
 }
 
-/** All files of a group, on this Node. */
+/** Node 20 has no option for it: a module that imports them all. */
+function entryOf(paths, entry) {
+  const lines = paths.map((path) => `import ${JSON.stringify(pathToFileURL(join(root, path)).href)};\n`);
+  writeFileSync(entry, lines.join(''));
+  return entry;
+}
+
+/** All files of a group, on this Node. Most end-to-end files wait more than they work: two of them run at once. */
 async function runGroup(name, files) {
-  const { inPairs = [], ...options } = GROUPS[name];
-  const turns = [
-    { files: files.filter((path) => !inPairs.includes(path)), ...options },
-    { files: files.filter((path) => inPairs.includes(path)), ...options, concurrency: 2 },
-  ];
+  const onThis = { stage: name, compiled: true };
+  const onNode = (some, options) => runNode(process.execPath, some, { ...onThis, ...options });
+  if (GROUPS[name].together) {
+    return inParts(files, name, (part) => onNode(part, { together: true, timeoutMs: PART_LIMIT_MS }));
+  }
   const results = [];
-  for (const { files: some, ...turn } of turns) {
-    if (some.length > 0) results.push(await runNode(process.execPath, some, { stage: name, ...turn, compiled: true }));
+  for (const concurrency of [1, 2]) {
+    const some = files.filter((path) => ALONE.includes(path) === (concurrency === 1));
+    if (some.length > 0) results.push(await onNode(some, { concurrency }));
   }
   return { code: Math.max(...results.map(({ code }) => code)), tests: results.flatMap(({ tests }) => tests) };
 }
 
-/** In parts, so that one that does not end is known by its files and costs minutes, not the whole run. */
-async function runBunOrDeno(binary, files, name) {
-  const results = [];
-  for (let at = 0; at < files.length; at += FILES_IN_A_PART) {
-    const part = files.slice(at, at + FILES_IN_A_PART);
-    let result = await runPart(binary, part, name);
-    if (result.tests.length === 0) {
-      say(`${name}: ended by its limit, and run once more: ${part.join(' ')}`);
-      result = await runPart(binary, part, name);
-    }
-    if (result.tests.length === 0) noteFailure({ stage: name, name: 'told nothing', text: part.join('\n') });
-    results.push(result);
-  }
-  return {
-    code: Math.max(...results.map(({ code, tests }) => (tests.length === 0 ? 1 : (code ?? 1)))),
-    tests: results.flatMap(({ tests }) => tests),
-  };
+function runNodePart(binary, files, stage) {
+  return runNode(binary, files, { stage, together: true, timeoutMs: PART_LIMIT_MS });
 }
 
-async function runPart(binary, files, name) {
-  const report = join(cache, `junit-${process.pid}.xml`);
-  rmSync(report, { force: true });
+async function runBunOrDenoPart(binary, files, name) {
+  const folder = mkdtempSync(join(cache, 'junit-'));
+  const report = join(folder, 'report.xml');
   const args = name.startsWith('bun')
     ? ['test', '--timeout', String(TIMEOUT_MS), '--reporter=junit', `--reporter-outfile=${report}`]
     : ['test', '-A', '--no-check', '--quiet', `--junit-path=${report}`];
+  const startMs = performance.now();
   const { code, text } = await run(binary, [...args, ...files.map((path) => `./${path}`)], {
     output: 'capture',
     env: { NO_COLOR: '1' },
     timeoutMs: PART_LIMIT_MS,
   });
   const tests = existsSync(report) ? readJunit(readFileSync(report, 'utf8')) : [];
-  rmSync(report, { force: true });
+  rmSync(folder, { recursive: true });
   for (const line of text.split('\n')) if (line.startsWith('{"figures":')) say(line);
+  const seconds = Math.round((performance.now() - startMs) / 1000);
+  say(`${code === 0 ? '✔' : '✖'} ${name}: ${files[0]} … ${files.at(-1)}: ${tests.length} tests, ${seconds} s`);
   if (code !== 0) process.stdout.write(failuresOf(text).slice(-20_000));
   for (const test of tests) if (test.state === 'failed') noteFailure({ stage: name, ...test });
   return { code, tests };
@@ -278,11 +278,11 @@ if (mode === 'runtimes') {
     let result = { code: 1, tests: [] };
     if (files.length === 0) say('no test file found');
     else if (!existsSync(path)) say(`${name} is not installed: its package serves Linux on x64 only`);
-    else if (host.runtime === 'node') {
-      const options = { stage: name, ...GROUPS.fast, compiled: false };
-      result = await onceMore(await runNode(path, files, options), name, (file) => runNode(path, [file], options));
-    } else {
-      result = await onceMore(await runBunOrDeno(path, files, name), name, (file) => runPart(path, [file], name));
+    else {
+      const runPart = host.runtime === 'node' ? runNodePart : runBunOrDenoPart;
+      result = await onceMore(await inParts(files, name, (part) => runPart(path, part, name)), name, (file) =>
+        runPart(path, [file], name),
+      );
     }
     add(judge(name, result, files, expected), name.replace(' ', '-'));
   }

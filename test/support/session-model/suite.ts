@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { describe, it } from 'node:test';
+import { effort } from '../effort.ts';
 import { type Outcome, runSchedule } from './run.ts';
 import { drawSchedule, printSchedule, type Schedule } from './schedule.ts';
 
-/** In all files together, where tests run compiled: on Node. From the sources Bun, Deno, workerd and another Node show that it is the same there. */
-const RUNS = import.meta.url?.endsWith('.js') ? 10_000 : 500;
+/** In all files together. */
+const RUNS = effort(10_000);
 /** Each test ends well before its timeout, also on a machine ten times slower. */
 const RUNS_PER_TEST = 625;
 /** Attempts to find a step that the failure does not need. */

@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { Authorizer } from '../../../src/auth/authorizer.ts';
 import type { AuthorizationPolicy, PolicySpec } from '../../../src/catalog/authorization-policy.ts';
 import { toWorkloadId } from '../../../src/core/spiffe-id.ts';
+import { effort } from '../../support/effort.ts';
 import { printFigures } from '../../support/figures.ts';
 import { READERS, readersOfAdmin, spellings } from '../../support/path-confusion.ts';
 
@@ -109,7 +110,7 @@ describe('Path confusion', () => {
           assert.equal(isAllowed(authorizer, target), false, `${name}: ${target} is /admin to: ${readers.join('; ')}`);
         }
       }),
-      { seed: SEED, numRuns: 50_000 },
+      { seed: SEED, numRuns: effort(50_000) },
     );
   });
 

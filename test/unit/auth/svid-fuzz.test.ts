@@ -5,12 +5,13 @@ import { before, describe, it } from 'node:test';
 import { decodeUtf8, fromBase64Url, toBase64Url } from '../../../src/core/bytes.ts';
 import { SkeinError } from '../../../src/core/errors.ts';
 import { SeededRandom } from '../../../src/testing/seeded-random.ts';
+import { effort } from '../../support/effort.ts';
 import { printFigures } from '../../support/figures.ts';
 import { mutate } from '../../support/mutants.ts';
 import { WitIssuer } from '../../support/wit-issuer.ts';
 
 const SEEDS = { wit: [7, 8, 9, 10], jwt: [11, 12] } as const;
-const MUTANTS = 25_000;
+const MUTANTS = effort(25_000);
 const CHARS = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.={}" \n\u0000é'];
 const JSON_PIECES = [
   ...['"', ',', '{', '}', '[', ']', ':', ' ', '\\', '0', '9', 'null', 'true', '1e9', '\\u0061', '\ufeff', '"aud":"x",'],

@@ -17,11 +17,16 @@ export interface FollowedPart {
   readonly head: string;
 }
 
-/** Stretches in memory, and entries in all of them: those of five minutes in which ten thousand join. A member that was away for longer has them read. */
+/**
+ * Stretches in memory, and entries in all of them: those of five minutes in which ten thousand join, each by a token that was made for it.
+ * A member that was away for longer has them read.
+ */
 const MAX_STRETCHES = 1_024;
-const MAX_STRETCHED = 16_384;
+const MAX_STRETCHED = 32_768;
 /** Entries that are read for it at once. */
 const AT_ONCE = 1_024;
+/** Parts that were read and are kept until the next stretch ends: many were away for as long, and ask for the same. */
+const MAX_READ = 4;
 
 export interface AuditStretchesOptions {
   readonly sha256: Sha256;
@@ -34,6 +39,8 @@ export class AuditStretches {
   readonly #options: AuditStretchesOptions;
   /** Without gaps. */
   #kept: readonly Stretch[] = [];
+  /** By the entry behind which they go on, the oldest first. */
+  readonly #read = new Map<number, Promise<Omit<FollowedPart, 'head'>>>();
   #told = '';
   /** When another hub was seen to have ended one. */
   #othersMs = Number.NEGATIVE_INFINITY;
@@ -59,6 +66,7 @@ export class AuditStretches {
   /** `told`: the issuer's word on where the next one begins. */
   clear(told: string): void {
     this.#kept = [];
+    this.#read.clear();
     this.#told = told;
   }
 
@@ -73,12 +81,14 @@ export class AuditStretches {
       if (entries > MAX_STRETCHED) break;
     }
     this.#kept = all.slice(first);
+    this.#read.clear();
     this.#told = told;
   }
 
   /** The log begins with `base` from now on. */
   trim(base: AuditHead): void {
     this.#kept = this.#kept.filter(({ end }) => end.seq > base.seq);
+    this.#read.clear();
   }
 
   /** How they go on behind entry `after`. `base`: where what is kept of the log begins. @throws SkeinError SKEIN_STORE */
@@ -89,7 +99,19 @@ export class AuditStretches {
     const at = this.#kept.findLastIndex(({ from }) => from.seq <= after);
     const first = this.#kept[at];
     if (first !== undefined) return { base: first.from, stretches: this.#kept.slice(at), head };
-    return { ...(await this.#reread(after)), head };
+    return { ...(await this.#older(after)), head };
+  }
+
+  #older(after: number): Promise<Omit<FollowedPart, 'head'>> {
+    const known = this.#read.get(after);
+    if (known !== undefined) return known;
+    const part = this.#reread(after);
+    for (const oldest of this.#read.keys()) if (this.#read.size >= MAX_READ) this.#read.delete(oldest);
+    this.#read.set(after, part);
+    part.catch(() => {
+      if (this.#read.get(after) === part) this.#read.delete(after);
+    });
+    return part;
   }
 
   /** Older ones, from the store: some, if there are any. */

@@ -1,6 +1,6 @@
 /** What a mass join costs: what all members together are told of it grows with their number, and hardly faster. */
 
-import { equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { endStretch, ownerOf, toLink } from '../../../src/auth/audit-chain.ts';
 import { Authority } from '../../../src/auth/authority.ts';
@@ -61,19 +61,59 @@ for (const members of [1_000, 10_000]) {
   });
 }
 
-test('What is older than the memory of a hub is read once for an answer, however many stretches hold something about who asks', async (t) => {
-  const store = new MemoryStore();
-  const audit = await startLog(1, store);
-  const [own, other] = [idOf(1), idOf(2)];
+/** More than a hub has stretches of in memory, behind `old` ones that are about one member. */
+async function outgrow(audit: AuditLog, old: number, own: string): Promise<void> {
   const write = async (count: number, id: string): Promise<void> => {
     const entry = { kind: 'renew', id, key: 'k'.repeat(43), by: 'svid' } as const;
     await Promise.all(Array.from({ length: count }, () => audit.append(entry)));
     await audit.endStretch(0);
   };
-  for (let i = 0; i < 30; i++) await write(1, own);
-  await write(21_000, other);
+  for (let i = 0; i < old; i++) await write(1, own);
+  await write(34_000, idOf(2));
+}
+
+test('What is older than the memory of a hub is read once: for an answer, however many stretches hold something about who asks, and for all who ask for the same', async (t) => {
+  const store = new MemoryStore();
+  const audit = await startLog(1, store);
+  const own = idOf(1);
+  await outgrow(audit, 30, own);
   const list = t.mock.method(store, 'list');
   const answer = await answerAudit(audit, sha256, own, { after: 0 });
   equal(answer.own.length, 30);
   ok(list.mock.callCount() <= 2, `${list.mock.callCount()} times`);
+  const others = Array.from({ length: 100 }, (_, i) => answerAudit(audit, sha256, idOf(100 + i), { after: 0 }));
+  for (const { stretches, own } of await Promise.all(others)) {
+    equal(stretches.length, answer.stretches.length);
+    equal(own.length, 0);
+  }
+  const reads = list.mock.callCount();
+  ok(reads <= 2, `${reads} times for all`);
+  await audit.append({ kind: 'renew', id: own, key: 'k'.repeat(43), by: 'svid' });
+  await audit.endStretch(0);
+  equal((await answerAudit(audit, sha256, own, { after: 0 })).own.length, 30);
+  ok(list.mock.callCount() > reads, 'a stretch later it is read again');
+});
+
+test('What could not be read is read again', async (t) => {
+  const store = new MemoryStore();
+  const audit = await startLog(1, store);
+  await outgrow(audit, 1, idOf(1));
+  const list = t.mock.method(store, 'list', () => Promise.reject(new Error('the disk is gone')));
+  await rejects(answerAudit(audit, sha256, idOf(1), { after: 0 }), /the disk is gone/);
+  list.mock.restore();
+  equal((await answerAudit(audit, sha256, idOf(1), { after: 0 })).own.length, 1);
+});
+
+test('When ten thousand have joined by tokens of their own, nothing of five minutes has to be read', async (t) => {
+  const store = new MemoryStore();
+  const audit = await startLog(10_000, store);
+  const tokens = Array.from({ length: 10_000 }, (_, i) =>
+    audit.append({ kind: 'admin', id: idOf(i), by: 'admin', what: 'POST /v1/tokens' }),
+  );
+  await Promise.all(tokens);
+  await audit.endStretch(0);
+  const list = t.mock.method(store, 'list');
+  const { stretches, base } = await answerAudit(audit, sha256, idOf(1), { after: 0 });
+  deepEqual([base.seq, stretches.at(-1)?.seq], [0, audit.head.seq]);
+  equal(list.mock.callCount(), 0);
 });

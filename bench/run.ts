@@ -16,7 +16,7 @@ const HELP = `npm run bench [-- [IDS…] [options]]
 Measures skein against the proxies people know, on this machine, in turn. Without IDS: every question.
 
   --pairs N      how often all contenders are run in turn (default 5; fewer print figures and keep no result)
-  --seconds N    how long one run of load lasts (default 5)
+  --seconds N    how long one run of load lasts (default 3)
   --members N    how many sidecars a hub has to bear in P8, P9 and P10 (default 10000; fewer keep no result)
   --list         the questions
   --help         this
@@ -39,7 +39,7 @@ function readArguments(): Wanted | string {
     allowPositionals: true,
     options: {
       pairs: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '3' },
       members: { type: 'string', default: String(MEMBERS) },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },

@@ -11,7 +11,7 @@ import { askDeno, DENO, PACKAGE_CHECKS } from './deno.mjs';
 import { failuresEnv, noteFailure, tellFailures } from './failures.mjs';
 import { build, cache, closing, ensureInstalled, filesBelow, root, run, say } from './house.mjs';
 import { onceMore } from './once-more.mjs';
-import { inParts } from './parts.mjs';
+import { inParts, joinResults } from './parts.mjs';
 
 const FAST = ['test/unit/', 'test/model/', 'test/vectors/', 'test/runtime/suite/'];
 const PORTABLE = [...FAST, 'test/conformance/'];
@@ -60,7 +60,7 @@ function select(folders) {
  * Runs files on a Node. `compiled` takes them from build/. With `together` they share a process, as other runtimes do
  * it, because a process for each costs more than its tests.
  */
-async function runNode(binary, files, { stage, compiled = false, concurrency = 1, together = false, timeoutMs }) {
+async function runNode(binary, files, { stage, compiled = false, concurrency = 1, together = false }) {
   const folder = mkdtempSync(join(cache, 'report-'));
   const report = join(folder, 'report.json');
   const paths = compiled ? files.map((path) => `build/${path.replace(/\.ts$/, '.js')}`) : files;
@@ -76,7 +76,11 @@ async function runNode(binary, files, { stage, compiled = false, concurrency = 1
       '--test-reporter-destination=stdout',
       ...named,
     ],
-    { output: 'stdout', env: { SKEIN_TEST_REPORT: report, SKEIN_TEST_STAGE: stage, ...failuresEnv }, timeoutMs },
+    {
+      output: 'stdout',
+      env: { SKEIN_TEST_REPORT: report, SKEIN_TEST_STAGE: stage, ...failuresEnv },
+      timeoutMs: together ? PART_LIMIT_MS : undefined,
+    },
   );
   const tests = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : [];
   rmSync(folder, { recursive: true });
@@ -92,21 +96,18 @@ function entryOf(paths, entry) {
 
 /** All files of a group, on this Node. Most end-to-end files wait more than they work: two of them run at once. */
 async function runGroup(name, files) {
-  const onThis = { stage: name, compiled: true };
-  const onNode = (some, options) => runNode(process.execPath, some, { ...onThis, ...options });
-  if (GROUPS[name].together) {
-    return inParts(files, name, (part) => onNode(part, { together: true, timeoutMs: PART_LIMIT_MS }));
-  }
+  const onThis = (some, options) => runNode(process.execPath, some, { stage: name, compiled: true, ...options });
+  if (GROUPS[name].together) return inParts(files, name, (part) => onThis(part, { together: true }));
   const results = [];
   for (const concurrency of [1, 2]) {
     const some = files.filter((path) => ALONE.includes(path) === (concurrency === 1));
-    if (some.length > 0) results.push(await onNode(some, { concurrency }));
+    if (some.length > 0) results.push(await onThis(some, { concurrency }));
   }
-  return { code: Math.max(...results.map(({ code }) => code)), tests: results.flatMap(({ tests }) => tests) };
+  return joinResults(results);
 }
 
 function runNodePart(binary, files, stage) {
-  return runNode(binary, files, { stage, together: true, timeoutMs: PART_LIMIT_MS });
+  return runNode(binary, files, { stage, together: true });
 }
 
 async function runBunOrDenoPart(binary, files, name) {

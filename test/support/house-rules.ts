@@ -334,6 +334,13 @@ export function findUnownedTodos(files: readonly SourceFile[]): string[] {
   );
 }
 
+/** Test files that declare nothing: where many share a process, no runner tells of them. */
+export function findEmptyTests(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ path, code }) => path.endsWith('.test.ts') && !/\b(?:test|it|describe\w*)\(/.test(code))
+    .map(({ path }) => `${path}: holds no test`);
+}
+
 /** Tests that wait for time to pass instead of for an event or a virtual clock. */
 export function findSleeps(files: readonly SourceFile[]): string[] {
   const pattern = new RegExp(`${name('setTimeout|setInterval')}\\s*\\(|\\bnew\\s+Promise\\b[^\\n]*setTimeout`, 'g');

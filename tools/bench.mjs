@@ -6,6 +6,8 @@ const [first, ...rest] = process.argv.slice(2);
 const [name, args] = PROGRAMS.includes(first) ? [first, rest] : ['run', process.argv.slice(2)];
 
 await ensureInstalled();
+// Some questions are asked of Bun.
+if (name === 'run') await ensureInstalled('test/runtimes');
 for (const output of ['dist', 'build']) {
   if ((await build(output)) > 0) say(`warning: ${output} built with type errors`);
 }
